@@ -1,0 +1,93 @@
+"""What a network costs, counted on its graph: parameters and multiply-adds.
+
+Parameters are what `count_params()` says of the saved Keras model: all weights, the moving
+statistics of batch normalization included, lambda of a convex sum left out (it is folded into
+Rescaling layers). The paper counts likewise: the MobileNets of its Table 2 have 40K, 221K, 834K
+and 3.2M parameters, and Keras's models of that width have 40,911, 221,114, 834,666 and 3,239,114.
+
+Multiply-adds are one for each multiplication of a weight with an activation in convolutions and
+dense layers, for one image. Biases, batch normalization (which folds into the convolution before
+it), activations, pooling and sums are left out, as in the MobileNet papers.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache, singledispatch
+from math import prod
+
+from lemonade_tf.architecture.graph import Graph
+from lemonade_tf.architecture.layers import (
+    Conv2D,
+    ConvexSum,
+    Dense,
+    DepthwiseConv2D,
+    Layer,
+    SeparableConv2D,
+    Shape,
+)
+
+
+def count_parameters(graph: Graph) -> int:
+    """Return the number of parameters of the saved model, moving statistics included."""
+    return graph.remembered("parameters", _count_parameters)
+
+
+def _count_parameters(graph: Graph) -> int:
+    shapes = graph.shapes()
+    return sum(
+        layer_parameters(node.layer, *[shapes[i] for i in node.inputs]) for _, node in graph.items()
+    )
+
+
+@lru_cache(maxsize=65536)
+def layer_parameters(layer: Layer, *inputs: Shape) -> int:
+    """Return the number of parameters of one layer that reads inputs of these shapes."""
+    if isinstance(layer, ConvexSum):
+        return 0
+    return sum(prod(shape) for shape in layer.weight_shapes(*inputs).values())
+
+
+def count_multiply_adds(graph: Graph) -> int:
+    """Return the number of multiply-adds of one forward pass on one image."""
+    return graph.remembered("multiply_adds", _count_multiply_adds)
+
+
+def _count_multiply_adds(graph: Graph) -> int:
+    shapes = graph.shapes()
+    return sum(
+        layer_multiply_adds(node.layer, shapes[name], *[shapes[i] for i in node.inputs])
+        for name, node in graph.items()
+    )
+
+
+@lru_cache(maxsize=65536)
+def layer_multiply_adds(layer: Layer, output: Shape, *inputs: Shape) -> int:
+    """Return the multiply-adds of one layer from the shapes of its output and its inputs."""
+    return _multiply_adds(layer, output, *inputs)
+
+
+@singledispatch
+def _multiply_adds(layer: Layer, output: Shape, *inputs: Shape) -> int:
+    return 0
+
+
+@_multiply_adds.register
+def _(layer: Conv2D, output: Shape, *inputs: Shape) -> int:
+    return prod(layer.kernel_size) * inputs[0][-1] * prod(output)
+
+
+@_multiply_adds.register
+def _(layer: DepthwiseConv2D, output: Shape, *inputs: Shape) -> int:
+    return prod(layer.kernel_size) * prod(output)
+
+
+@_multiply_adds.register
+def _(layer: SeparableConv2D, output: Shape, *inputs: Shape) -> int:
+    channels = inputs[0][-1] * layer.depth_multiplier
+    positions = prod(output[:-1])
+    return positions * channels * (prod(layer.kernel_size) + layer.filters)
+
+
+@_multiply_adds.register
+def _(layer: Dense, output: Shape, *inputs: Shape) -> int:
+    return inputs[0][-1] * prod(output)

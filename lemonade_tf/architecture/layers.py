@@ -1,0 +1,454 @@
+"""The layers that a network may consist of.
+
+Each kind is a frozen dataclass with Keras's name and Keras's arguments, which knows two facts:
+the shape of its output and the shapes of its weights. What else depends on the kind (cost,
+flow of channels, conversion to Keras) is a function of its own, in the module for that idea.
+
+Shapes leave out the batch: (height, width, channels) or (features,). Images are channels-last.
+
+An activation is a layer of its own, never an argument of another layer, so that operators see
+one form only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+from typing import Any, ClassVar
+
+Shape = tuple[int, ...]
+
+# Activations that act on each value alone: channel j of the output depends on channel j of the
+# input, and on nothing else.
+ELEMENTWISE_ACTIVATIONS = (
+    "elu",
+    "gelu",
+    "hard_sigmoid",
+    "hard_silu",
+    "leaky_relu",
+    "linear",
+    "relu",
+    "relu6",
+    "selu",
+    "sigmoid",
+    "silu",
+    "softplus",
+    "softsign",
+    "tanh",
+)
+ACTIVATIONS = (*ELEMENTWISE_ACTIVATIONS, "softmax", "log_softmax")
+
+
+class ShapeError(ValueError):
+    """A layer cannot read what it is given."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer without its weights. Abstract, but not an `abc.ABC`: asking whether a layer is of a
+    kind is what a proposal does most, and isinstance is ten times slower on those.
+
+    Attributes:
+        num_inputs: How many inputs the layer reads; None for two or more.
+    """
+
+    num_inputs: ClassVar[int | None] = 1
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """Return the shape of the output, without the batch.
+
+        Raises:
+            ShapeError: The layer cannot read inputs of these shapes.
+        """
+        raise NotImplementedError(f"{type(self).__name__} is abstract.")
+
+    def weight_shapes(self, *inputs: Shape) -> Mapping[str, Shape]:
+        """Return the shape of each weight by its name in Keras."""
+        return {}
+
+
+def _pair(value: Any, what: str) -> tuple[int, int]:
+    pair = (value, value) if isinstance(value, int) else tuple(value)
+    if len(pair) != 2 or not all(isinstance(v, int) and v > 0 for v in pair):
+        raise ValueError(f"{what} is {value!r}; expected a positive integer, or two of them.")
+    return pair
+
+
+def _positive(value: int, what: str) -> None:
+    if not isinstance(value, int) or value < 1:
+        raise ValueError(f"{what} is {value!r}; expected a positive integer.")
+
+
+def _need_image(layer: Layer, shape: Shape) -> None:
+    if len(shape) != 3:
+        raise ShapeError(
+            f"{type(layer).__name__} reads images (height, width, channels), not shape {shape}."
+        )
+
+
+@lru_cache(maxsize=65536)
+def _window_output(size: int, window: int, stride: int, padding: str) -> int:
+    if padding == "same":
+        return -(-size // stride)
+    return (size - window) // stride + 1
+
+
+@dataclass(frozen=True)
+class _Windowed(Layer):
+    """A layer that slides a window over the image."""
+
+    def _spatial(self, shape: Shape, window: tuple[int, int]) -> tuple[int, int]:
+        _need_image(self, shape)
+        height = _window_output(shape[0], window[0], self.strides[0], self.padding)
+        width = _window_output(shape[1], window[1], self.strides[1], self.padding)
+        if height < 1 or width < 1:
+            raise ShapeError(
+                f"{type(self).__name__} with a window of {window} and padding 'valid' does not fit"
+                f" into an image of shape {shape}."
+            )
+        return height, width
+
+
+def _check_window(layer: Any, window: str) -> None:
+    object.__setattr__(layer, window, _pair(getattr(layer, window), window))
+    strides = getattr(layer, window) if layer.strides is None else layer.strides
+    object.__setattr__(layer, "strides", _pair(strides, "strides"))
+    if layer.padding not in ("same", "valid"):
+        raise ValueError(f"padding is {layer.padding!r}; expected 'same' or 'valid'.")
+
+
+@dataclass(frozen=True)
+class Input(Layer):
+    """Where the images come in.
+
+    Args:
+        shape: (height, width, channels).
+    """
+
+    shape: Shape
+    num_inputs: ClassVar[int | None] = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        for size in self.shape:
+            _positive(size, "a size in the shape of Input")
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return self.shape
+
+
+@dataclass(frozen=True)
+class Rescaling(Layer):
+    """x * scale + offset; scale and offset are numbers, or tuples with one number a channel."""
+
+    scale: float | tuple[float, ...]
+    offset: float | tuple[float, ...] = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("scale", "offset"):
+            value = getattr(self, name)
+            plain = float(value) if isinstance(value, int | float) else tuple(map(float, value))
+            object.__setattr__(self, name, plain)
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        (shape,) = inputs
+        for name in ("scale", "offset"):
+            value = getattr(self, name)
+            if isinstance(value, tuple) and len(value) != shape[-1]:
+                raise ShapeError(
+                    f"Rescaling has a {name} of {len(value)} values; its input has {shape[-1]}"
+                    " channels."
+                )
+        return shape
+
+
+@dataclass(frozen=True)
+class Conv2D(_Windowed):
+    """A convolution. Weights: kernel (height, width, in, out) and, with use_bias, bias (out,)."""
+
+    filters: int
+    kernel_size: tuple[int, int] = (3, 3)
+    strides: tuple[int, int] = (1, 1)
+    padding: str = "same"
+    use_bias: bool = False
+
+    def __post_init__(self) -> None:
+        _positive(self.filters, "filters")
+        _check_window(self, "kernel_size")
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return (*self._spatial(inputs[0], self.kernel_size), self.filters)
+
+    def weight_shapes(self, *inputs: Shape) -> Mapping[str, Shape]:
+        kernel = (*self.kernel_size, inputs[0][-1], self.filters)
+        return {"kernel": kernel, **({"bias": (self.filters,)} if self.use_bias else {})}
+
+
+@dataclass(frozen=True)
+class DepthwiseConv2D(_Windowed):
+    """A convolution of each channel alone.
+
+    Output channel ``i * depth_multiplier + k`` reads input channel ``i``. Weights: kernel
+    (height, width, in, depth_multiplier) and, with use_bias, bias (in * depth_multiplier,).
+    """
+
+    kernel_size: tuple[int, int] = (3, 3)
+    strides: tuple[int, int] = (1, 1)
+    padding: str = "same"
+    depth_multiplier: int = 1
+    use_bias: bool = False
+
+    def __post_init__(self) -> None:
+        _positive(self.depth_multiplier, "depth_multiplier")
+        _check_window(self, "kernel_size")
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        channels = inputs[0][-1] * self.depth_multiplier
+        return (*self._spatial(inputs[0], self.kernel_size), channels)
+
+    def weight_shapes(self, *inputs: Shape) -> Mapping[str, Shape]:
+        channels = inputs[0][-1]
+        kernel = (*self.kernel_size, channels, self.depth_multiplier)
+        bias = {"bias": (channels * self.depth_multiplier,)} if self.use_bias else {}
+        return {"kernel": kernel, **bias}
+
+
+@dataclass(frozen=True)
+class SeparableConv2D(_Windowed):
+    """A depthwise convolution followed by a 1x1 convolution.
+
+    Weights: depthwise_kernel (height, width, in, depth_multiplier), pointwise_kernel
+    (1, 1, in * depth_multiplier, out) and, with use_bias, bias (out,).
+    """
+
+    filters: int
+    kernel_size: tuple[int, int] = (3, 3)
+    strides: tuple[int, int] = (1, 1)
+    padding: str = "same"
+    depth_multiplier: int = 1
+    use_bias: bool = False
+
+    def __post_init__(self) -> None:
+        _positive(self.filters, "filters")
+        _positive(self.depth_multiplier, "depth_multiplier")
+        _check_window(self, "kernel_size")
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return (*self._spatial(inputs[0], self.kernel_size), self.filters)
+
+    def weight_shapes(self, *inputs: Shape) -> Mapping[str, Shape]:
+        channels = inputs[0][-1]
+        return {
+            "depthwise_kernel": (*self.kernel_size, channels, self.depth_multiplier),
+            "pointwise_kernel": (1, 1, channels * self.depth_multiplier, self.filters),
+            **({"bias": (self.filters,)} if self.use_bias else {}),
+        }
+
+
+@dataclass(frozen=True)
+class BatchNormalization(Layer):
+    """gamma * (x - mean) / sqrt(variance + epsilon) + beta, a channel at a time.
+
+    With Keras's epsilon, 1e-3, a layer of mean 0, variance 1 and gamma 1 is not the identity;
+    gamma = sqrt(variance + epsilon), beta = mean is.
+    """
+
+    momentum: float = 0.99
+    epsilon: float = 1e-3
+    center: bool = True
+    scale: bool = True
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return inputs[0]
+
+    def weight_shapes(self, *inputs: Shape) -> Mapping[str, Shape]:
+        channels = (inputs[0][-1],)
+        return {
+            **({"gamma": channels} if self.scale else {}),
+            **({"beta": channels} if self.center else {}),
+            "moving_mean": channels,
+            "moving_variance": channels,
+        }
+
+
+@dataclass(frozen=True)
+class ReLU(Layer):
+    """max(x, 0) or, with a max_value, min(max(x, 0), max_value)."""
+
+    max_value: float | None = None
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return inputs[0]
+
+
+@dataclass(frozen=True)
+class Activation(Layer):
+    """One of Keras's activation functions, by its name."""
+
+    activation: str
+
+    def __post_init__(self) -> None:
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(
+                f"activation is {self.activation!r}; expected one of {', '.join(ACTIVATIONS)}."
+            )
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return inputs[0]
+
+
+@dataclass(frozen=True)
+class _Pooling2D(_Windowed):
+    pool_size: tuple[int, int] = (2, 2)
+    strides: tuple[int, int] | None = None
+    padding: str = "valid"
+
+    def __post_init__(self) -> None:
+        _check_window(self, "pool_size")
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return (*self._spatial(inputs[0], self.pool_size), inputs[0][-1])
+
+
+@dataclass(frozen=True)
+class MaxPooling2D(_Pooling2D):
+    """The largest value in each window, a channel at a time."""
+
+
+@dataclass(frozen=True)
+class AveragePooling2D(_Pooling2D):
+    """The mean of each window, a channel at a time."""
+
+
+@dataclass(frozen=True)
+class GlobalAveragePooling2D(Layer):
+    """The mean of the whole image, a channel at a time."""
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        _need_image(self, inputs[0])
+        return inputs[0][-1:]
+
+
+@dataclass(frozen=True)
+class Flatten(Layer):
+    """All values in one row: the channel runs fastest, then the column, then the row."""
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return (prod(inputs[0]),)
+
+
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """Zeros a share of the values while training; the identity otherwise."""
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rate < 1:
+            raise ValueError(f"rate is {self.rate!r}; expected a share in [0, 1).")
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return inputs[0]
+
+
+@dataclass(frozen=True)
+class Dense(Layer):
+    """A fully connected layer. Weights: kernel (in, out) and, with use_bias, bias (out,)."""
+
+    units: int
+    use_bias: bool = True
+
+    def __post_init__(self) -> None:
+        _positive(self.units, "units")
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return (*inputs[0][:-1], self.units)
+
+    def weight_shapes(self, *inputs: Shape) -> Mapping[str, Shape]:
+        kernel = (inputs[0][-1], self.units)
+        return {"kernel": kernel, **({"bias": (self.units,)} if self.use_bias else {})}
+
+
+def _same_shapes(layer: Layer, inputs: tuple[Shape, ...]) -> Shape:
+    if any(shape != inputs[0] for shape in inputs):
+        raise ShapeError(
+            f"{type(layer).__name__} needs inputs of one shape; they are"
+            f" {', '.join(map(str, inputs))}."
+        )
+    return inputs[0]
+
+
+@dataclass(frozen=True)
+class Add(Layer):
+    """The sum of two or more inputs of one shape."""
+
+    num_inputs: ClassVar[int | None] = None
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return _same_shapes(self, inputs)
+
+
+@dataclass(frozen=True)
+class ConvexSum(Layer):
+    """(1 - lambda) x + lambda y for its inputs x and y, with a learnable number lambda.
+
+    Section 3.1 starts lambda at 0 with x the original output; equation 8 counts it from the
+    other end. Here, as in section 3.1, lambda is the weight of the *second* input. It is a plain
+    weight, free to leave [0, 1]. The weight is named "lambda" and has shape ().
+
+    lambda is not among the parameters of the saved model, where it is folded into two Rescaling
+    layers and an Add.
+    """
+
+    num_inputs: ClassVar[int | None] = 2
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return _same_shapes(self, inputs)
+
+    def weight_shapes(self, *inputs: Shape) -> Mapping[str, Shape]:
+        return {"lambda": ()}
+
+
+@dataclass(frozen=True)
+class Concatenate(Layer):
+    """The inputs one behind the other along the channels."""
+
+    num_inputs: ClassVar[int | None] = None
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        if any(shape[:-1] != inputs[0][:-1] for shape in inputs):
+            raise ShapeError(
+                "Concatenate needs inputs that differ in their channels only; they are"
+                f" {', '.join(map(str, inputs))}."
+            )
+        return (*inputs[0][:-1], sum(shape[-1] for shape in inputs))
+
+
+LAYERS: tuple[type[Layer], ...] = (
+    Input,
+    Rescaling,
+    Conv2D,
+    DepthwiseConv2D,
+    SeparableConv2D,
+    BatchNormalization,
+    ReLU,
+    Activation,
+    MaxPooling2D,
+    AveragePooling2D,
+    GlobalAveragePooling2D,
+    Flatten,
+    Dropout,
+    Dense,
+    Add,
+    ConvexSum,
+    Concatenate,
+)
+
+
+@lru_cache(maxsize=65536)
+def arguments(layer: Layer) -> Mapping[str, Any]:
+    """Return the arguments of a layer by name, as in its constructor."""
+    return {field.name: getattr(layer, field.name) for field in dataclasses.fields(layer)}

@@ -1,0 +1,75 @@
+"""The paper's six operators (section 3): three exact, three approximate.
+
+`replay` makes a child from its parent and the record of how it was made.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from lemonade_tf.architecture import Graph
+from lemonade_tf.operators.base import Change, MeasureStatistics, Operator, SiteError
+from lemonade_tf.operators.connect import AddSkip
+from lemonade_tf.operators.deepen import InsertConvolution
+from lemonade_tf.operators.prune import PruneFilters
+from lemonade_tf.operators.remove import Remove
+from lemonade_tf.operators.separate import SeparateConvolution
+from lemonade_tf.operators.widen import WidenConvolution
+
+EXACT: tuple[Operator, ...] = (InsertConvolution(), WidenConvolution(), AddSkip())
+APPROXIMATE: tuple[Operator, ...] = (Remove(), PruneFilters(), SeparateConvolution())
+
+__all__ = [
+    "APPROXIMATE",
+    "EXACT",
+    "AddSkip",
+    "Change",
+    "InsertConvolution",
+    "MeasureStatistics",
+    "Operator",
+    "PruneFilters",
+    "Remove",
+    "SeparateConvolution",
+    "SiteError",
+    "WidenConvolution",
+    "record",
+    "replay",
+]
+
+
+def record(operator: Operator, site: Any) -> dict[str, Any]:
+    """Return an operator at a site as plain values, for the history of a run."""
+    return {"operator": operator.name, "site": asdict(site)}
+
+
+def replay(
+    graph: Graph,
+    records: Iterable[Mapping[str, Any]],
+    *,
+    rng: np.random.Generator,
+    operators: Iterable[Operator] = (*EXACT, *APPROXIMATE),
+) -> Change:
+    """Apply recorded operators one after the other, and return the result as one change.
+
+    Args:
+        graph: The parent, weighted or made of shapes.
+        records: As `record` returns them.
+        rng: Draws the values of new weights.
+        operators: Where the names in the records are looked up.
+
+    Raises:
+        SiteError: A record names an unknown operator, or a site where it does not apply.
+    """
+    by_name = {operator.name: operator for operator in operators}
+    change = Change(graph, affected=())
+    for entry in records:
+        operator = by_name.get(entry["operator"])
+        if operator is None:
+            raise SiteError(
+                f"there is no operator {entry['operator']!r}; known are {', '.join(by_name)}."
+            )
+        site = operator.site(**entry["site"])
+        change = change.followed_by(operator.apply(change.graph, site, rng=rng))
+    return change

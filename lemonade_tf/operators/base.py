@@ -1,0 +1,144 @@
+"""What an operator is, and what it returns.
+
+An operator makes a child of a graph: section 3 of the paper. It lists the *sites* where it
+applies, and applies at one of them. A site holds every structural choice (node, kernel size,
+factor, kind of skip), so the structure of a child follows from its parent and the sites alone,
+on shapes as on weights; the generator given to `apply` draws values of new weights only.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from lemonade_tf.architecture import Graph
+
+
+class SiteError(ValueError):
+    """An operator does not apply where it was asked to."""
+
+
+@dataclass(frozen=True)
+class MeasureStatistics:
+    """A batch normalization whose statistics want to be measured on training images.
+
+    The operator guessed them; the guess keeps the function, but while training the batch's own
+    statistics are used, so these have to be right and not only consistent.
+
+    Attributes:
+        node: The batch normalization.
+        channels: The channels to measure; None for all of them.
+        identity: Whether gamma and beta follow the statistics, so that the layer keeps passing
+            on what it is given (an inserted block).
+    """
+
+    node: str
+    channels: tuple[int, ...] | None = None
+    identity: bool = False
+
+
+@dataclass(frozen=True)
+class Change:
+    """A child, and what its making leaves to be done.
+
+    Attributes:
+        graph: The child.
+        affected: The nodes that the operator made or changed, in the order of the graph; those
+            that distillation trains (A.1).
+        repairs: What wants data before training.
+        sources: For each node that lost or gained channels, where each new channel comes from
+            (see `architecture.channels`).
+    """
+
+    graph: Graph
+    affected: tuple[str, ...]
+    repairs: tuple[MeasureStatistics, ...] = ()
+    sources: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def followed_by(self, later: Change) -> Change:
+        """Return both changes as one, made on the graph that this one was made on.
+
+        `later` was made on this change's graph. Repairs of nodes that are gone are dropped, and
+        those of channels that moved move along.
+        """
+        affected = {*self.affected, *later.affected}
+        repairs = {r.node: r for r in later.repairs}
+        for repair in self.repairs:
+            if repair.node in later.graph:
+                moved = _moved(repair, later.sources.get(repair.node))
+                repairs[repair.node] = _united(moved, repairs.get(repair.node))
+        return Change(
+            graph=later.graph,
+            affected=in_order(later.graph, affected),
+            repairs=tuple(repairs[n] for n in in_order(later.graph, repairs)),
+        )
+
+
+def in_order(graph: Graph, names: Container[str]) -> tuple[str, ...]:
+    """Return those names in the order of the graph, inputs first."""
+    return tuple(n for n in graph.order() if n in names)
+
+
+def _moved(repair: MeasureStatistics, source: np.ndarray | None) -> MeasureStatistics:
+    if source is None or repair.channels is None:
+        return repair
+    channels = np.flatnonzero(np.isin(source, repair.channels))
+    return replace(repair, channels=tuple(map(int, channels)))
+
+
+def _united(first: MeasureStatistics, second: MeasureStatistics | None) -> MeasureStatistics:
+    if second is None:
+        return first
+    channels = None
+    if first.channels is not None and second.channels is not None:
+        channels = tuple(sorted({*first.channels, *second.channels}))
+    return replace(first, channels=channels, identity=first.identity)
+
+
+class Operator(ABC):
+    """Makes children of graphs; has no state.
+
+    Attributes:
+        name: As recorded in a run's history.
+        exact: Whether the child computes the same function (a network morphism, section 3.1) or
+            an approximation of it that is distilled (section 3.2).
+        site: The type of its sites, a frozen dataclass of plain values.
+    """
+
+    name: ClassVar[str]
+    exact: ClassVar[bool]
+    site: ClassVar[type]
+
+    def candidates(self, graph: Graph) -> tuple[Any, ...]:
+        """Return the sites where the operator applies, in an order that the graph determines."""
+        return graph.remembered(f"candidates of {self.name}", lambda g: tuple(self._sites(g)))
+
+    def apply(self, graph: Graph, site: Any, *, rng: np.random.Generator) -> Change:
+        """Return a child of a graph, which itself stays as it is.
+
+        Args:
+            graph: The parent, weighted or made of shapes.
+            site: One of `candidates(graph)`.
+            rng: Draws the values of new weights; not used on shapes.
+
+        Raises:
+            SiteError: The operator does not apply at this site.
+        """
+        if site not in self.candidates(graph):
+            raise SiteError(
+                f"{self.name} does not apply at {site}; it applies at"
+                f" {len(self.candidates(graph))} sites, which candidates(graph) lists."
+            )
+        return self._apply(graph.copy(), site, rng)
+
+    @abstractmethod
+    def _sites(self, graph: Graph) -> Any:
+        """Yield the sites where the operator applies."""
+
+    @abstractmethod
+    def _apply(self, graph: Graph, site: Any, rng: np.random.Generator) -> Change:
+        """Edit a copy of the parent into the child."""

@@ -1,0 +1,155 @@
+"""Add a skip connection: a network morphism (section 3.1, item 3).
+
+From the output y of an earlier block to the output x of a later one, in one of two ways:
+
+- by concatenation (equation 6): the readers of x read (x, y), with zeros for y;
+- by a convex sum (equation 8): the readers of x read (1 - lambda) x + lambda h(y), lambda = 0.
+
+A block ends in a ReLU; a skip begins at a ReLU, or at an earlier skip, and ends at a ReLU.
+A concatenation goes only where every path from x meets a convolution or dense layer before a sum
+or the output. Where y is larger than x, it goes through max pooling (as between the blocks of the
+initial networks); where a sum needs another number of channels, h is a 1x1 convolution, randomly
+initialised: equation 8 allows any h, and lambda = 0 is the only zero. The kind of skip is drawn
+with the site: the paper names both and gives no preference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture.channels import FRESH, absorbed, change_channels, channel_groups
+from lemonade_tf.architecture.layers import (
+    AveragePooling2D,
+    Concatenate,
+    Conv2D,
+    ConvexSum,
+    MaxPooling2D,
+    ReLU,
+    Shape,
+)
+from lemonade_tf.operators.base import Change, Operator, in_order
+from lemonade_tf.operators.initial import glorot_uniform
+from lemonade_tf.operators.widen import changed_nodes, fresh_statistics
+
+CONCATENATE, CONVEX_SUM = "concatenate", "convex_sum"
+_MERGES = (Concatenate, ConvexSum)
+
+
+@dataclass(frozen=True)
+class SkipSite:
+    """From the output of `source` to that of `target`, by `kind`."""
+
+    source: str
+    target: str
+    kind: str
+
+
+class AddSkip(Operator):
+    """Add a skip connection by concatenation or by convex sum."""
+
+    name = "add_skip"
+    exact = True
+    site = SkipSite
+
+    def _sites(self, graph: Graph) -> Iterator[SkipSite]:
+        shapes, can_concatenate, present = graph.shapes(), absorbed(graph), set(skips(graph))
+        ends = [
+            n
+            for n in graph.order()
+            if len(shapes[n]) == 3 and isinstance(graph[n].layer, (ReLU, *_MERGES))
+        ]
+        for target in ends:
+            if not isinstance(graph[target].layer, ReLU) or target == graph.output:
+                continue
+            before = graph.ancestors(target)
+            for source in ends:
+                if source not in before or resampling(shapes[source], shapes[target]) is None:
+                    continue
+                for kind in (CONCATENATE, CONVEX_SUM):
+                    site = SkipSite(source, target, kind)
+                    if site not in present and (kind == CONVEX_SUM or target in can_concatenate):
+                        yield site
+
+    def _apply(self, graph: Graph, site: SkipSite, rng: np.random.Generator) -> Change:
+        skip, made = site.source, []
+        shapes = graph.shapes()
+        for layer in resampling(shapes[site.source], shapes[site.target]) or ():
+            skip = graph.add(graph.unique_name("skip_pool"), layer, [skip])
+            made.append(skip)
+        if site.kind == CONCATENATE:
+            return _concatenate(graph, site.target, skip, made)
+        return _convex_sum(graph, site.target, skip, made, rng)
+
+
+def _concatenate(graph: Graph, target: str, skip: str, made: list[str]) -> Change:
+    shapes = graph.shapes()
+    width, extra = shapes[target][-1], shapes[skip][-1]
+    # While a convolution stands in its place, the merge begins a group of channels of its own,
+    # so growing it grows what reads the target, and nothing else.
+    merge = graph.add(graph.unique_name("skip_concat"), Conv2D(width, 1), [target])
+    graph.redirect(target, merge, but=[merge, *made])
+    (group,) = channel_groups(graph).groups_of(merge)
+    source = np.append(np.arange(width), np.full(extra, FRESH))
+    change = change_channels(graph, {group: source}, lambda _, shape: np.ones(shape, np.float32))
+    graph.set_layer(merge, Concatenate(), inputs=[target, skip])
+    affected = in_order(graph, {*made, merge, *changed_nodes(graph, change)})
+    return Change(graph, affected, fresh_statistics(graph, change), change.sources)
+
+
+def _convex_sum(
+    graph: Graph, target: str, skip: str, made: list[str], rng: np.random.Generator
+) -> Change:
+    shapes = graph.shapes()
+    width = shapes[target][-1]
+    if shapes[skip][-1] != width:
+        shape = (1, 1, shapes[skip][-1], width)
+        weights = {"kernel": glorot_uniform(shape, rng)} if graph.weighted else {}
+        skip = graph.add(graph.unique_name("skip_conv"), Conv2D(width, 1), [skip], weights)
+        made.append(skip)
+    weights = {"lambda": np.float32(0)} if graph.weighted else {}
+    merge = graph.add(graph.unique_name("skip_sum"), ConvexSum(), [target, skip], weights)
+    graph.redirect(target, merge, but=[merge, *made])
+    return Change(graph, affected=(*made, merge))
+
+
+def resampling(source: Shape, target: Shape) -> tuple[MaxPooling2D, ...] | None:
+    """Return the layers that bring images of one resolution to another.
+
+    An empty tuple where the resolutions are the same; None where no single pooling does it.
+    """
+    if source[:2] == target[:2]:
+        return ()
+    down = tuple(a // b for a, b in zip(source[:2], target[:2], strict=True))
+    up = tuple(-(-a // b) for a, b in zip(source[:2], target[:2], strict=True))
+    for strides in (down, up):
+        for padding in ("valid", "same"):
+            if min(strides) >= 1:
+                layer = MaxPooling2D(strides, padding=padding)
+                if layer.output_shape(source)[:2] == target[:2]:
+                    return (layer,)
+    return None
+
+
+def skips(graph: Graph) -> Iterator[SkipSite]:
+    """Yield the skips that a graph has, as the sites that made them."""
+    for _, node in graph.items():
+        if isinstance(node.layer, _MERGES) and len(node.inputs) == 2:
+            target, source = node.inputs
+            while isinstance(graph[target].layer, _MERGES):
+                target = graph[target].inputs[0]
+            while _on_the_way(graph, source):
+                source = graph[source].inputs[0]
+            kind = CONVEX_SUM if isinstance(node.layer, ConvexSum) else CONCATENATE
+            yield SkipSite(source, target, kind)
+
+
+def _on_the_way(graph: Graph, name: str) -> bool:
+    """Return whether a node belongs to a skip: its pooling, or its 1x1 convolution."""
+    layer = graph[name].layer
+    return isinstance(layer, MaxPooling2D | AveragePooling2D) or (
+        isinstance(layer, Conv2D) and layer.kernel_size == (1, 1)
+    )

@@ -1,0 +1,159 @@
+"""Insert a Conv-BatchNorm-ReLU block: a network morphism (section 3.1, item 1).
+
+Equations 4, 5 and 7 together. The convolution starts as the identity (1 at the centre, from each
+channel to itself), as in Net2DeeperNet; the batch norm starts with gamma = sqrt(variance +
+epsilon) and beta = mean of the statistics that it normalises by, which undoes the normalisation;
+and the ReLU changes nothing where its input is not negative:
+
+    ReLU(gamma * (x - mean) / sqrt(variance + epsilon) + beta) = x    for x >= 0
+
+So the block goes only where values are proven not to be negative: after a ReLU, and on through
+pooling, concatenation and the like, but not after a convex sum, whose lambda may leave [0, 1].
+(The paper says that scale and offset start as the batch variance and mean; it is the standard
+deviation that makes equation 5 hold.)
+
+The paper leaves the kernel size open. The authors' earlier search with the same morphism (Elsken
+et al., 2017, "Simple and efficient architecture search") draws it from {3, 5}, and takes as many
+filters as the closest convolution before has; so do we. A kernel that reaches over the whole
+image from every place on it (5x5 on 2x2) has weights that nothing ever reaches, and is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture.layers import (
+    Activation,
+    Add,
+    AveragePooling2D,
+    BatchNormalization,
+    Concatenate,
+    Conv2D,
+    Dropout,
+    Flatten,
+    GlobalAveragePooling2D,
+    MaxPooling2D,
+    ReLU,
+)
+from lemonade_tf.operators.base import Change, MeasureStatistics, Operator
+from lemonade_tf.operators.initial import output_statistics
+
+KERNEL_SIZES = (3, 5)
+_NEVER_NEGATIVE = ("relu", "relu6", "sigmoid", "hard_sigmoid", "softplus", "softmax")
+_KEEP_THE_SIGN = (
+    MaxPooling2D,
+    AveragePooling2D,
+    GlobalAveragePooling2D,
+    Dropout,
+    Flatten,
+    Concatenate,
+    Add,
+)
+
+
+@dataclass(frozen=True)
+class InsertSite:
+    """Behind `node`, with this kernel size."""
+
+    node: str
+    kernel_size: int
+
+
+class InsertConvolution(Operator):
+    """Insert a Conv-BatchNorm-ReLU block that starts as the identity."""
+
+    name = "insert_convolution"
+    exact = True
+    site = InsertSite
+
+    def _sites(self, graph: Graph) -> Iterator[InsertSite]:
+        shapes = graph.shapes()
+        for name in non_negative(graph):
+            if len(shapes[name]) == 3 and name != graph.output:
+                for size in KERNEL_SIZES:
+                    if size // 2 < max(shapes[name][:2]):
+                        yield InsertSite(name, size)
+
+    def _apply(self, graph: Graph, site: InsertSite, rng: np.random.Generator) -> Change:
+        channels = graph.shapes()[site.node][-1]
+        normalization = BatchNormalization()
+        convolution_weights, normalization_weights = {}, {}
+        if graph.weighted:
+            mean, variance = output_statistics(graph, site.node)
+            convolution_weights = {"kernel": identity_kernel(site.kernel_size, channels)}
+            normalization_weights = identity_normalization(mean, variance, normalization.epsilon)
+        convolution = graph.add(
+            graph.unique_name("conv"),
+            Conv2D(channels, site.kernel_size),
+            [site.node],
+            convolution_weights,
+        )
+        normalization = graph.add(
+            graph.unique_name("bn"), normalization, [convolution], normalization_weights
+        )
+        relu = graph.add(graph.unique_name("relu"), ReLU(), [normalization])
+        graph.redirect(site.node, relu, but=[convolution])
+        return Change(
+            graph,
+            affected=(convolution, normalization, relu),
+            repairs=(MeasureStatistics(normalization, identity=True),),
+        )
+
+
+def identity_kernel(size: int, channels: int) -> np.ndarray:
+    """Return the kernel (size, size, channels, channels) of the identity (equation 4, A = 1)."""
+    kernel = np.zeros((size, size, channels, channels), np.float32)
+    kernel[size // 2, size // 2] = np.eye(channels)
+    return kernel
+
+
+def identity_normalization(
+    mean: np.ndarray, variance: np.ndarray, epsilon: float
+) -> dict[str, np.ndarray]:
+    """Return the weights of a batch norm that undoes its own normalisation (equation 5).
+
+    Rounded to float32, sqrt(variance + epsilon) is off by up to 6e-8. So of the numbers near to it
+    that one is taken for gamma whose gamma^2 - epsilon a float32 happens to hold best; the
+    variance moves by at most 1e-3 of itself, and gamma / sqrt(variance + epsilon) is 1 to some
+    1e-12.
+
+    Args:
+        mean: (channels,).
+        variance: (channels,), not negative.
+        epsilon: As in the layer.
+    """
+    near = np.sqrt(variance.astype(np.float64) + epsilon).astype(np.float32)
+    gammas = near + np.arange(-4096, 4097, dtype=np.float32)[:, None] * np.spacing(near)
+    variances = (gammas.astype(np.float64) ** 2 - epsilon).astype(np.float32)
+    off = np.abs(gammas / np.sqrt(variances.astype(np.float64) + epsilon) - 1)
+    off[variances < 0] = np.inf
+    best = np.argmin(off, axis=0), np.arange(len(near))
+    mean = mean.astype(np.float32)
+    return {
+        "gamma": gammas[best],
+        "beta": mean,
+        "moving_mean": mean,
+        "moving_variance": variances[best],
+    }
+
+
+def non_negative(graph: Graph) -> tuple[str, ...]:
+    """Return the nodes whose values are never negative, whatever the weights, in order."""
+    return graph.remembered("non_negative", _non_negative)
+
+
+def _non_negative(graph: Graph) -> tuple[str, ...]:
+    proven: dict[str, None] = {}
+    for name in graph.order():
+        node = graph[name]
+        if (
+            isinstance(node.layer, ReLU)
+            or (isinstance(node.layer, Activation) and node.layer.activation in _NEVER_NEGATIVE)
+            or (isinstance(node.layer, _KEEP_THE_SIGN) and all(i in proven for i in node.inputs))
+        ):
+            proven[name] = None
+    return tuple(proven)

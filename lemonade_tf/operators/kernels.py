@@ -1,0 +1,90 @@
+"""Kernels of convolutions: as full kernels, composed, and factored.
+
+A separable convolution with depthwise kernel d and pointwise kernel p is the convolution with
+kernel[h, w, i, o] = sum_k d[h, w, i, k] p[i, k, o]. Conversely, for each input channel i the
+matrix kernel[(h, w), i, o] has as its best approximation of rank m, in the least-squares sense,
+the first m terms of its singular value decomposition (Eckart-Young).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from lemonade_tf.architecture.layers import Dense, Layer, SeparableConv2D, arguments
+
+
+def full_kernel(layer: Layer, weights: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the kernel (height, width, in, out) of a convolution or a dense layer."""
+    if isinstance(layer, Dense):
+        return weights["kernel"][None, None]
+    if not isinstance(layer, SeparableConv2D):
+        return weights["kernel"]
+    depthwise = weights["depthwise_kernel"]
+    channels, multiplier = depthwise.shape[2:]
+    pointwise = weights["pointwise_kernel"].reshape(channels, multiplier, -1)
+    return np.einsum("hwik,iko->hwio", depthwise, pointwise, optimize=True)
+
+
+def with_kernel(
+    layer: Layer, weights: Mapping[str, np.ndarray], kernel: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return the weights of a layer with a new full kernel, factored where the layer is."""
+    if isinstance(layer, Dense):
+        return {**weights, "kernel": kernel[0, 0].astype(np.float32)}
+    if not isinstance(layer, SeparableConv2D):
+        return {**weights, "kernel": kernel.astype(np.float32)}
+    return {**weights, **separate(kernel, layer.depth_multiplier)}
+
+
+def separate(kernel: np.ndarray, depth_multiplier: int = 1) -> dict[str, np.ndarray]:
+    """Return the depthwise and pointwise kernels closest to a kernel (height, width, in, out)."""
+    height, width, channels, filters = kernel.shape
+    matrices = kernel.transpose(2, 0, 1, 3).reshape(channels, height * width, filters)
+    left, values, right = np.linalg.svd(matrices.astype(np.float64), full_matrices=False)
+    rank = min(depth_multiplier, values.shape[1])
+    root = np.sqrt(values[:, :rank])
+    depthwise = np.zeros((height * width, channels, depth_multiplier), np.float32)
+    pointwise = np.zeros((channels, depth_multiplier, filters), np.float32)
+    depthwise[:, :, :rank] = (left[:, :, :rank] * root[:, None]).transpose(1, 0, 2)
+    pointwise[:, :rank] = right[:, :rank] * root[:, :, None]
+    return {
+        "depthwise_kernel": depthwise.reshape(height, width, channels, depth_multiplier),
+        "pointwise_kernel": pointwise.reshape(1, 1, channels * depth_multiplier, filters),
+    }
+
+
+def compose(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the kernel that convolves with `first` and then `second`, cropped to `second`'s size.
+
+    Args:
+        first: (height, width, in, middle), odd sizes.
+        second: (height, width, middle, out).
+    """
+    height, width = second.shape[:2]
+    top, left = first.shape[0] // 2, first.shape[1] // 2
+    composed = np.zeros((height, width, first.shape[2], second.shape[3]), np.float32)
+    for row in range(first.shape[0]):
+        for column in range(first.shape[1]):
+            part = np.einsum("im,hwmo->hwio", first[row, column], second, optimize=True)
+            down, right = row - top, column - left
+            composed[_shifted(height, down)[0], _shifted(width, right)[0]] += part[
+                _shifted(height, down)[1], _shifted(width, right)[1]
+            ]
+    return composed
+
+
+def _shifted(size: int, by: int) -> tuple[slice, slice]:
+    """Return where values land, and from where, when a row of them is moved; the rest falls off."""
+    return slice(max(by, 0), size + min(by, 0)), slice(max(-by, 0), size - max(by, 0))
+
+
+def same_window(layer: Layer) -> bool:
+    """Return whether a convolution keeps the resolution: stride 1, odd window, 'same' padding."""
+    given = arguments(layer)
+    return (
+        given["strides"] == (1, 1)
+        and given["padding"] == "same"
+        and all(size % 2 for size in given["kernel_size"])
+    )

@@ -1,0 +1,68 @@
+"""Replace a convolution by a depthwise-separable one: an approximate network morphism
+(section 3.2, item iii).
+
+The factors start as the best ones in the least-squares sense: for each input channel the first
+singular vectors of its part of the kernel (see `kernels`). The new convolution has depth
+multiplier 1. Sites are those where parameters become fewer; a 1x1 convolution would only grow.
+
+Affected, and so distilled: the convolution and the batch norm behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture.cost import layer_parameters
+from lemonade_tf.architecture.layers import Conv2D, SeparableConv2D
+from lemonade_tf.operators.base import Change, Operator, in_order
+from lemonade_tf.operators.kernels import separate
+from lemonade_tf.operators.remove import normalizations_of, statistics_of
+
+
+@dataclass(frozen=True)
+class SeparateSite:
+    """The convolution `node`."""
+
+    node: str
+
+
+class SeparateConvolution(Operator):
+    """Replace a convolution by a depthwise-separable one."""
+
+    name = "separate_convolution"
+    exact = False
+    site = SeparateSite
+
+    def _sites(self, graph: Graph) -> Iterator[SeparateSite]:
+        for name in graph.order():
+            layer = graph[name].layer
+            if isinstance(layer, Conv2D):
+                shapes = graph.input_shapes(name)
+                if layer_parameters(separable(layer), *shapes) < layer_parameters(layer, *shapes):
+                    yield SeparateSite(name)
+
+    def _apply(self, graph: Graph, site: SeparateSite, rng: np.random.Generator) -> Change:
+        node = graph[site.node]
+        weights = dict(node.weights)
+        if weights:
+            weights |= separate(weights.pop("kernel"))
+        graph.set_layer(site.node, separable(node.layer), weights)
+        affected = in_order(graph, {site.node, *normalizations_of(graph, site.node)})
+        return Change(graph, affected, statistics_of(graph, affected))
+
+
+@lru_cache(maxsize=4096)
+def separable(layer: Conv2D) -> SeparableConv2D:
+    """Return the separable convolution in place of a convolution."""
+    return SeparableConv2D(
+        layer.filters,
+        layer.kernel_size,
+        strides=layer.strides,
+        padding=layer.padding,
+        use_bias=layer.use_bias,
+    )

@@ -1,0 +1,102 @@
+"""Increase the filters of a convolution: a network morphism (section 3.1, item 2).
+
+Equation 6 (type II). With h the convolution and what follows it up to its readers, and h~ the new
+filters, the readers A become (A A~) with A~ = 0:
+
+    (A A~) (h(x), h~(x)) = A h(x)
+
+The new filters are random (h~ is arbitrary), their readers zero: one side only, so the readers
+move in the first step of training and the filters from the second.
+
+Alternatively, Net2WiderNet: the new filters are copies of old ones, and the readers' weights are
+shared out between the copies; in unequal shares, because equal ones would leave the copies equal
+for ever.
+
+The paper leaves the factor open; the authors' earlier search (Elsken et al., 2017) draws it from
+{2, 4}; so do we. If the filters are tied to those of other convolutions by sums, all grow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture.channels import FRESH, ChannelChange, change_channels, channel_groups
+from lemonade_tf.architecture.layers import BatchNormalization, Conv2D, SeparableConv2D
+from lemonade_tf.operators.base import Change, MeasureStatistics, Operator, in_order
+from lemonade_tf.operators.initial import glorot_uniform
+
+FACTORS = (2, 4)
+
+
+@dataclass(frozen=True)
+class WidenSite:
+    """The convolution `node`, to `factor` times as many filters."""
+
+    node: str
+    factor: int
+
+
+def changeable_convolutions(graph: Graph) -> Iterator[str]:
+    """Yield the convolutions whose number of filters can change, in order."""
+    groups = channel_groups(graph)
+    for name in graph.order():
+        is_convolution = isinstance(graph[name].layer, Conv2D | SeparableConv2D)
+        if is_convolution and groups.why_fixed(groups.groups_of(name)) is None:
+            yield name
+
+
+@dataclass(frozen=True)
+class WidenConvolution(Operator):
+    """Multiply the filters of a convolution.
+
+    Args:
+        split: Whether new filters are copies of old ones (Net2WiderNet) rather than random ones
+            that are read with weight zero.
+    """
+
+    split: bool = False
+    name = "widen_convolution"
+    exact = True
+    site = WidenSite
+
+    def _sites(self, graph: Graph) -> Iterator[WidenSite]:
+        for name in changeable_convolutions(graph):
+            for factor in FACTORS:
+                yield WidenSite(name, factor)
+
+    def _apply(self, graph: Graph, site: WidenSite, rng: np.random.Generator) -> Change:
+        groups = channel_groups(graph)
+        sources = {}
+        for group in groups.groups_of(site.node):
+            size = groups.sizes[group]
+            extra = (site.factor - 1) * size
+            sources[group] = np.append(
+                np.arange(size),
+                np.arange(extra) % size if self.split else np.full(extra, FRESH),
+            )
+        change = change_channels(graph, sources, lambda _, shape: glorot_uniform(shape, rng))
+        return Change(
+            graph,
+            affected=changed_nodes(graph, change),
+            repairs=fresh_statistics(graph, change),
+            sources=change.sources,
+        )
+
+
+def changed_nodes(graph: Graph, change: ChannelChange) -> tuple[str, ...]:
+    """Return the nodes with weights that a change of channels changed, in order."""
+    return in_order(graph, {*change.producers, *change.carriers, *change.readers})
+
+
+def fresh_statistics(graph: Graph, change: ChannelChange) -> tuple[MeasureStatistics, ...]:
+    """Return the repairs of batch norms that got fresh channels, in order."""
+    repairs = []
+    for name in in_order(graph, change.carriers):
+        fresh = np.flatnonzero(change.sources[name] == FRESH)
+        if len(fresh) and isinstance(graph[name].layer, BatchNormalization):
+            repairs.append(MeasureStatistics(name, tuple(map(int, fresh))))
+    return tuple(repairs)

@@ -1,0 +1,192 @@
+"""Search space I: whole networks (sections 5.1 and A.4.1).
+
+The operators define the space; it has no upper limit. A network must keep at least three
+(depthwise-separable) convolutions and a minimum number of filters, "which lead to a lower bound
+on the number of parameters of approximately 10 000". The paper does not give that number, and no
+number alone gives that bound for both kinds of convolution without excluding its own initial
+networks; so the bound on parameters is stated itself: 10,000 at 32x32, and with it at least 8
+filters a convolution. Both shrink with the side of smaller images (parameters with its square, as
+kernels grow with the square of the filters): 625 parameters and 4 filters at 8x8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture.cost import count_parameters
+from lemonade_tf.architecture.layers import (
+    Activation,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    GlobalAveragePooling2D,
+    Input,
+    MaxPooling2D,
+    ReLU,
+    Rescaling,
+    SeparableConv2D,
+    Shape,
+)
+from lemonade_tf.operators import APPROXIMATE, EXACT, Operator, record
+from lemonade_tf.operators.initial import initial_weights
+
+# Three Conv-BatchNorm-ReLU blocks each; at 32x32x3 with 10 classes 15,232, 51,149, 101,605 and
+# 400,758 parameters (the paper: 15 000, 50 000, 100 000 and 400 000, two of them separable).
+INITIAL_FILTERS = (
+    (Conv2D, (14, 26, 46)),
+    (SeparableConv2D, (72, 136, 256)),
+    (SeparableConv2D, (96, 192, 384)),
+    (Conv2D, (68, 132, 264)),
+)
+DEFAULT_RESCALING = Rescaling(1 / 127.5, -1.0)
+
+
+@dataclass(frozen=True)
+class NetworkSpace:
+    """Search space I.
+
+    Attributes:
+        exact: The network morphisms on its graphs.
+        approximate: The approximate ones.
+        max_operators: A child is made by 1 to this many operators, uniformly (section 5.1).
+        min_convolutions: The least number of convolutions.
+    """
+
+    name: str = "networks"
+    exact: tuple[Operator, ...] = field(default=EXACT)
+    approximate: tuple[Operator, ...] = field(default=APPROXIMATE)
+    max_operators: int = 3
+    min_convolutions: int = 3
+
+    def initial_graphs(
+        self,
+        input_shape: Shape,
+        num_classes: int,
+        *,
+        rescaling: Rescaling = DEFAULT_RESCALING,
+        rng: np.random.Generator | None = None,
+    ) -> tuple[Graph, ...]:
+        """Return the four initial networks, by size (A.4.1), with new weights.
+
+        Three blocks with max pooling between (where the image still has two pixels a side), then
+        global average pooling and a dense layer with softmax.
+
+        Args:
+            input_shape: (height, width, channels) of the images.
+            num_classes: The number of classes.
+            rescaling: What raw pixels, 0 to 255, go through first.
+            rng: Draws the weights; by default numpy.random.default_rng(0).
+
+        Raises:
+            ValueError: The images are smaller than 2x2, or there are fewer than two classes.
+        """
+        if len(input_shape) != 3 or min(input_shape[:2]) < 2:
+            raise ValueError(
+                f"input_shape is {tuple(input_shape)}; expected (height, width, channels) of"
+                " images of at least 2x2 pixels."
+            )
+        if num_classes < 2:
+            raise ValueError(f"num_classes is {num_classes}; expected two or more.")
+        rng = np.random.default_rng(0) if rng is None else rng
+        shapes = (_initial(c, f, input_shape, num_classes, rescaling) for c, f in INITIAL_FILTERS)
+        return tuple(initial_weights(graph, rng=rng) for graph in shapes)
+
+    def allows(self, graph: Graph) -> bool:
+        """Return whether a network is in the space: enough convolutions, filters, parameters."""
+        convolutions = [
+            node.layer
+            for name, node in graph.items()
+            if isinstance(node.layer, Conv2D | SeparableConv2D) and not _is_projection(node.layer)
+        ]
+        side = min(graph.shapes()[graph.input][:2])
+        return (
+            len(convolutions) >= self.min_convolutions
+            and min(layer.filters for layer in convolutions) >= minimum_filters(side)
+            and count_parameters(graph) >= minimum_parameters(side)
+        )
+
+    def propose(
+        self, graph: Graph, *, rng: np.random.Generator, max_attempts: int = 100
+    ) -> tuple[Graph, tuple[dict[str, Any], ...]] | None:
+        """Return a child's shapes and the records of the operators that make it.
+
+        The number of operators is uniform on 1 to `max_operators`; each is drawn uniformly from
+        the six, among those that apply, and its site uniformly from its sites. An operator whose
+        result would leave the space is drawn again.
+
+        Args:
+            graph: The parent; only its shapes are used.
+            rng: Draws operators and sites.
+            max_attempts: How often to draw, in all, before giving up.
+
+        Returns:
+            The child and its records; None if no operator was found.
+        """
+        records: list[dict[str, Any]] = []
+        wanted = int(rng.integers(1, self.max_operators + 1))
+        if graph.weighted:
+            graph = graph.copy(weights=False)
+        for _ in range(max_attempts):
+            if len(records) == wanted:
+                break
+            choice = _draw((*self.exact, *self.approximate), graph, rng)
+            if choice is None:
+                break
+            operator, site = choice
+            child = operator.apply(graph, site, rng=rng).graph
+            if self.allows(child):
+                graph = child
+                records.append(record(operator, site))
+        return (graph, tuple(records)) if records else None
+
+
+NETWORKS = NetworkSpace()
+
+
+def _draw(
+    operators: Sequence[Operator], graph: Graph, rng: np.random.Generator
+) -> tuple[Operator, Any] | None:
+    for index in rng.permutation(len(operators)):
+        sites = operators[index].candidates(graph)
+        if sites:
+            return operators[index], sites[int(rng.integers(len(sites)))]
+    return None
+
+
+def minimum_filters(side: int) -> int:
+    """Return the least filters of a convolution, for images of this many pixels a side."""
+    return max(4, round(8 * min(1, side / 32)))
+
+
+def minimum_parameters(side: int) -> int:
+    """Return the least parameters of a network, for images of this many pixels a side."""
+    return round(10_000 * min(1, side / 32) ** 2)
+
+
+def _is_projection(layer: Any) -> bool:
+    """Return whether a convolution is the 1x1 one of a skip, which no block begins with."""
+    return layer.kernel_size == (1, 1)
+
+
+def _initial(
+    convolution: type, filters: Sequence[int], input_shape: Shape, num_classes: int, rescaling: Any
+) -> Graph:
+    graph = Graph()
+    at = graph.add("input", Input(tuple(input_shape)))
+    at = graph.add("rescaling", rescaling, [at])
+    for number, width in enumerate(filters, 1):
+        at = graph.add(f"conv_{number}", convolution(width, 3), [at])
+        at = graph.add(f"bn_{number}", BatchNormalization(), [at])
+        at = graph.add(f"relu_{number}", ReLU(), [at])
+        side = min(input_shape[:2]) >> (number - 1)
+        if number < len(filters) and side >= 2:
+            at = graph.add(f"pool_{number}", MaxPooling2D(2), [at])
+    at = graph.add("global_pool", GlobalAveragePooling2D(), [at])
+    at = graph.add("logits", Dense(num_classes), [at])
+    graph.output = graph.add("softmax", Activation("softmax"), [at])
+    return graph

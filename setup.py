@@ -1,0 +1,50 @@
+"""How lemonade_tf is installed; tools are configured in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "lemonade_tf/__init__.py").read_text())[1]
+
+setup(
+    name="lemonade_tf",
+    version=VERSION,
+    description=(
+        "Multi-objective neural architecture search by Lamarckian evolution (LEMONADE) in Keras:"
+        " one search returns a Pareto front of trained networks."
+    ),
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["lemonade_tf", "lemonade_tf.*"]),
+    python_requires=">=3.11",
+    install_requires=[
+        "h5py>=3.10",
+        "keras>=3.12",
+        "matplotlib>=3.8",
+        "moocore>=0.1.8",
+        "numpy>=1.26",
+        "rich>=13",
+        "scikit-learn>=1.4",
+        "scipy>=1.11",
+        "tensorflow>=2.18",
+    ],
+    extras_require={
+        "experiments": ["absl-py>=2.1"],
+        "test": [
+            "absl-py>=2.1",
+            "hypothesis>=6.100",
+            "pytest>=8",
+            "pytest-xdist>=3.5",
+            "ruff>=0.9",
+        ],
+    },
+    entry_points={"console_scripts": ["lemonade-tf = lemonade_tf.cli:main"]},
+    classifiers=[
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)
