@@ -1,46 +1,33 @@
-"""Which channels belong together, and how to change their number everywhere at once.
+"""Change the number of channels everywhere at once, and where channels end up.
 
 Widening and pruning are one act: channel j of the new tensor is channel ``source[j]`` of the old
-one, or fresh if ``source[j]`` is -1. A channel listed twice is split, one not listed is gone.
-
-What one convolution puts out, others pass on, read, or add to. So channels come in *groups*: runs
-of channels that can only change together. Batch normalization, activations, pooling and depthwise
-convolutions pass the groups of their input on, a concatenation puts those of its inputs one
-behind the other, Flatten repeats them, and a sum ties the groups of its inputs to each other,
-channel by channel, splitting a group where the ones it meets end. Convolutions and dense layers
-absorb the groups they read and put out a new one. A group is *fixed* if something that cannot
-change takes part in it: the input, the output, or a function of several channels such as softmax.
-
-A change maps some groups to sources. Applying it gives every node that carries one of those
-groups the layer and the weights that follow.
+one, or fresh. Which channels can only change together is said by `groups`; a change maps some
+groups to sources, and applying it gives every node that carries one of them the layer and the
+weights that follow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import singledispatchmethod
-from math import prod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from lemonade_tf.architecture.graph import Graph, Node
+from lemonade_tf.architecture.groups import FRESH, Sources, channel_groups
 from lemonade_tf.architecture.layers import (
     ELEMENTWISE_ACTIVATIONS,
     Activation,
-    Add,
     AveragePooling2D,
     BatchNormalization,
     Concatenate,
     Conv2D,
-    ConvexSum,
     Dense,
     DepthwiseConv2D,
     Dropout,
     Flatten,
     GlobalAveragePooling2D,
-    Input,
     Layer,
     MaxPooling2D,
     ReLU,
@@ -48,188 +35,9 @@ from lemonade_tf.architecture.layers import (
     SeparableConv2D,
 )
 
-FRESH = -1
-
-Sources = Mapping[int, np.ndarray]  # group -> source of each of its new channels
 Fresh = Callable[[str, tuple[int, ...]], np.ndarray]  # (name of the weight, shape) -> values
 
-
-@dataclass(frozen=True)
-class Run:
-    """Channels of one group in a row; each `repeat` times (a depthwise multiplier)."""
-
-    group: int
-    repeat: int = 1
-
-
-@dataclass
-class ChannelGroups:
-    """The groups of channels of a graph.
-
-    Attributes:
-        runs: For every node, the runs of groups that its output consists of.
-        sizes: The number of channels of each group.
-        fixed: Why a group cannot change, for those that cannot.
-    """
-
-    runs: dict[str, tuple[Run, ...]] = field(default_factory=dict)
-    sizes: dict[int, int] = field(default_factory=dict)
-    fixed: dict[int, str] = field(default_factory=dict)
-    _tied_to: dict[int, int] = field(default_factory=dict)
-    _parts: dict[int, tuple[int, int]] = field(default_factory=dict)
-
-    def source(self, name: str, sources: Sources) -> np.ndarray | None:
-        """Return the source of the output of a node, or None where nothing changes."""
-        runs = self.runs[name]
-        if not any(run.group in sources for run in runs):
-            return None
-        parts, offset = [], 0
-        for run in runs:
-            size = self.sizes[run.group]
-            part = sources.get(run.group, np.arange(size))
-            if run.repeat > 1:
-                inner = np.arange(run.repeat)
-                part = np.where(
-                    part[:, None] < 0, FRESH, part[:, None] * run.repeat + inner
-                ).ravel()
-            parts.append(np.where(part < 0, FRESH, part + offset))
-            offset += size * run.repeat
-        return np.concatenate(parts)
-
-    def groups_of(self, name: str) -> tuple[int, ...]:
-        """Return the groups in the output of a node, each once."""
-        return tuple(dict.fromkeys(run.group for run in self.runs[name]))
-
-    def why_fixed(self, groups: Iterable[int]) -> str | None:
-        """Return why these groups cannot change, or None if they can."""
-        return next((self.fixed[g] for g in groups if g in self.fixed), None)
-
-    # --- Building ------------------------------------------------------------------------------
-
-    def _new(self, size: int) -> Run:
-        group = len(self.sizes)
-        self.sizes[group] = size
-        return Run(group)
-
-    def _resolve(self, runs: Iterable[Run]) -> tuple[Run, ...]:
-        """Return the runs in terms of groups that were neither tied to another nor split."""
-        found: list[Run] = []
-        for run in runs:
-            group = run.group
-            while group in self._tied_to:
-                group = self._tied_to[group]
-            if group in self._parts:
-                found.extend(self._resolve(Run(p, run.repeat) for p in self._parts[group]))
-            else:
-                found.append(Run(group, run.repeat))
-        return tuple(found)
-
-    def _split(self, group: int, size: int) -> None:
-        first, second = self._new(size), self._new(self.sizes[group] - size)
-        self._parts[group] = (first.group, second.group)
-        if group in self.fixed:
-            self.fixed[first.group] = self.fixed[second.group] = self.fixed[group]
-
-    def _tie(self, first: Sequence[Run], second: Sequence[Run]) -> tuple[Run, ...]:
-        """Make two tensors that are added consist of the same groups; return those."""
-        while True:
-            first, second = self._resolve(first), self._resolve(second)
-            differing = [(a, b) for a, b in zip(first, second, strict=False) if a != b]
-            if not differing:
-                return tuple(first)
-            a, b = differing[0]
-            if a.repeat != b.repeat:  # channels repeated against channels that are not
-                self._fix((*first, *second), "it is added to channels of a depth multiplier")
-                return tuple(first)
-            small, large = sorted((a.group, b.group), key=lambda g: self.sizes[g])
-            if self.sizes[small] < self.sizes[large]:
-                self._split(large, self.sizes[small])
-            else:
-                self._tied_to[large] = small
-                if large in self.fixed:
-                    self.fixed.setdefault(small, self.fixed[large])
-
-    def _fix(self, runs: Iterable[Run], why: str) -> tuple[Run, ...]:
-        runs = self._resolve(runs)
-        for run in runs:
-            self.fixed.setdefault(run.group, why)
-        return runs
-
-    @singledispatchmethod
-    def _through(self, layer: Layer, inputs: Sequence[tuple[Run, ...]], node: Any) -> Any:
-        raise NotImplementedError(
-            f"the flow of channels through {type(layer).__name__} is not defined."
-        )
-
-    @_through.register(Input)
-    @_through.register(Conv2D)
-    @_through.register(SeparableConv2D)
-    @_through.register(Dense)
-    def _(self, layer: Layer, inputs: Any, node: Any) -> tuple[Run, ...]:
-        name, shape = node
-        runs = (self._new(shape[-1]),)
-        return self._fix(runs, f"it is the input {name!r}") if isinstance(layer, Input) else runs
-
-    @_through.register(BatchNormalization)
-    @_through.register(ReLU)
-    @_through.register(MaxPooling2D)
-    @_through.register(AveragePooling2D)
-    @_through.register(GlobalAveragePooling2D)
-    @_through.register(Dropout)
-    def _(self, layer: Layer, inputs: Any, node: Any) -> tuple[Run, ...]:
-        return inputs[0]
-
-    @_through.register
-    def _(self, layer: Activation, inputs: Any, node: Any) -> tuple[Run, ...]:
-        if layer.activation in ELEMENTWISE_ACTIVATIONS:
-            return inputs[0]
-        return self._fix(inputs[0], f"{node[0]!r} is a {layer.activation} over all channels")
-
-    @_through.register
-    def _(self, layer: Rescaling, inputs: Any, node: Any) -> tuple[Run, ...]:
-        if isinstance(layer.scale, tuple) or isinstance(layer.offset, tuple):
-            return self._fix(inputs[0], f"{node[0]!r} rescales each channel by a number of its own")
-        return inputs[0]
-
-    @_through.register
-    def _(self, layer: DepthwiseConv2D, inputs: Any, node: Any) -> tuple[Run, ...]:
-        return tuple(Run(r.group, r.repeat * layer.depth_multiplier) for r in inputs[0])
-
-    @_through.register
-    def _(self, layer: Flatten, inputs: Any, node: Any) -> tuple[Run, ...]:
-        channels = sum(self.sizes[r.group] * r.repeat for r in self._resolve(inputs[0]))
-        return inputs[0] * (prod(node[1]) // channels)
-
-    @_through.register
-    def _(self, layer: Concatenate, inputs: Any, node: Any) -> tuple[Run, ...]:
-        return tuple(run for runs in inputs for run in runs)
-
-    @_through.register(Add)
-    @_through.register(ConvexSum)
-    def _(self, layer: Layer, inputs: Any, node: Any) -> tuple[Run, ...]:
-        first = inputs[0]
-        for other in inputs[1:]:
-            first = self._tie(first, other)
-        return first
-
-
 ABSORBERS = (Conv2D, SeparableConv2D, Dense)
-
-
-def channel_groups(graph: Graph) -> ChannelGroups:
-    """Return the groups of channels of a graph, computed once between two edits."""
-    return graph.remembered("channel_groups", _channel_groups)
-
-
-def _channel_groups(graph: Graph) -> ChannelGroups:
-    groups, shapes = ChannelGroups(), graph.shapes()
-    for name in graph.order():
-        node = graph[name]
-        inputs = [groups.runs[i] for i in node.inputs]
-        groups.runs[name] = groups._through(node.layer, inputs, (name, shapes[name]))
-    groups._fix(groups.runs[graph.output], "it reaches the output")
-    groups.runs = {name: groups._resolve(runs) for name, runs in groups.runs.items()}
-    return groups
 
 
 # --- Where channels end up ---------------------------------------------------------------------

@@ -4,10 +4,10 @@ Each kind is a frozen dataclass with Keras's name and Keras's arguments, which k
 the shape of its output and the shapes of its weights. What else depends on the kind (cost,
 flow of channels, conversion to Keras) is a function of its own, in the module for that idea.
 
-Shapes leave out the batch: (height, width, channels) or (features,). Images are channels-last.
-
 An activation is a layer of its own, never an argument of another layer, so that operators see
 one form only.
+
+Those with a window are in `windows`; all are to be had from here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,16 @@ from functools import lru_cache
 from math import prod
 from typing import Any, ClassVar
 
-Shape = tuple[int, ...]
+from lemonade_tf.architecture.layer import Layer, Shape, ShapeError, check_image, check_positive
+from lemonade_tf.architecture.windows import (
+    AveragePooling2D,
+    Conv2D,
+    DepthwiseConv2D,
+    MaxPooling2D,
+    Pooling2D,
+    SeparableConv2D,
+    Windowed,
+)
 
 # Activations that act on each value alone: channel j of the output depends on channel j of the
 # input, and on nothing else.
@@ -42,84 +51,6 @@ ELEMENTWISE_ACTIVATIONS = (
 ACTIVATIONS = (*ELEMENTWISE_ACTIVATIONS, "softmax", "log_softmax")
 
 
-class ShapeError(ValueError):
-    """A layer cannot read what it is given."""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A layer without its weights. Abstract, but not an `abc.ABC`: asking whether a layer is of a
-    kind is what a proposal does most, and isinstance is ten times slower on those.
-
-    Attributes:
-        num_inputs: How many inputs the layer reads; None for two or more.
-    """
-
-    num_inputs: ClassVar[int | None] = 1
-
-    def output_shape(self, *inputs: Shape) -> Shape:
-        """Return the shape of the output, without the batch.
-
-        Raises:
-            ShapeError: The layer cannot read inputs of these shapes.
-        """
-        raise NotImplementedError(f"{type(self).__name__} is abstract.")
-
-    def weight_shapes(self, *inputs: Shape) -> Mapping[str, Shape]:
-        """Return the shape of each weight by its name in Keras."""
-        return {}
-
-
-def _pair(value: Any, what: str) -> tuple[int, int]:
-    pair = (value, value) if isinstance(value, int) else tuple(value)
-    if len(pair) != 2 or not all(isinstance(v, int) and v > 0 for v in pair):
-        raise ValueError(f"{what} is {value!r}; expected a positive integer, or two of them.")
-    return pair
-
-
-def _positive(value: int, what: str) -> None:
-    if not isinstance(value, int) or value < 1:
-        raise ValueError(f"{what} is {value!r}; expected a positive integer.")
-
-
-def _need_image(layer: Layer, shape: Shape) -> None:
-    if len(shape) != 3:
-        raise ShapeError(
-            f"{type(layer).__name__} reads images (height, width, channels), not shape {shape}."
-        )
-
-
-@lru_cache(maxsize=65536)
-def _window_output(size: int, window: int, stride: int, padding: str) -> int:
-    if padding == "same":
-        return -(-size // stride)
-    return (size - window) // stride + 1
-
-
-@dataclass(frozen=True)
-class _Windowed(Layer):
-    """A layer that slides a window over the image."""
-
-    def _spatial(self, shape: Shape, window: tuple[int, int]) -> tuple[int, int]:
-        _need_image(self, shape)
-        height = _window_output(shape[0], window[0], self.strides[0], self.padding)
-        width = _window_output(shape[1], window[1], self.strides[1], self.padding)
-        if height < 1 or width < 1:
-            raise ShapeError(
-                f"{type(self).__name__} with a window of {window} and padding 'valid' does not fit"
-                f" into an image of shape {shape}."
-            )
-        return height, width
-
-
-def _check_window(layer: Any, window: str) -> None:
-    object.__setattr__(layer, window, _pair(getattr(layer, window), window))
-    strides = getattr(layer, window) if layer.strides is None else layer.strides
-    object.__setattr__(layer, "strides", _pair(strides, "strides"))
-    if layer.padding not in ("same", "valid"):
-        raise ValueError(f"padding is {layer.padding!r}; expected 'same' or 'valid'.")
-
-
 @dataclass(frozen=True)
 class Input(Layer):
     """Where the images come in.
@@ -134,7 +65,7 @@ class Input(Layer):
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
         for size in self.shape:
-            _positive(size, "a size in the shape of Input")
+            check_positive(size, "a size in the shape of Input")
 
     def output_shape(self, *inputs: Shape) -> Shape:
         return self.shape
@@ -163,89 +94,6 @@ class Rescaling(Layer):
                     " channels."
                 )
         return shape
-
-
-@dataclass(frozen=True)
-class Conv2D(_Windowed):
-    """A convolution. Weights: kernel (height, width, in, out) and, with use_bias, bias (out,)."""
-
-    filters: int
-    kernel_size: tuple[int, int] = (3, 3)
-    strides: tuple[int, int] = (1, 1)
-    padding: str = "same"
-    use_bias: bool = False
-
-    def __post_init__(self) -> None:
-        _positive(self.filters, "filters")
-        _check_window(self, "kernel_size")
-
-    def output_shape(self, *inputs: Shape) -> Shape:
-        return (*self._spatial(inputs[0], self.kernel_size), self.filters)
-
-    def weight_shapes(self, *inputs: Shape) -> Mapping[str, Shape]:
-        kernel = (*self.kernel_size, inputs[0][-1], self.filters)
-        return {"kernel": kernel, **({"bias": (self.filters,)} if self.use_bias else {})}
-
-
-@dataclass(frozen=True)
-class DepthwiseConv2D(_Windowed):
-    """A convolution of each channel alone.
-
-    Output channel ``i * depth_multiplier + k`` reads input channel ``i``. Weights: kernel
-    (height, width, in, depth_multiplier) and, with use_bias, bias (in * depth_multiplier,).
-    """
-
-    kernel_size: tuple[int, int] = (3, 3)
-    strides: tuple[int, int] = (1, 1)
-    padding: str = "same"
-    depth_multiplier: int = 1
-    use_bias: bool = False
-
-    def __post_init__(self) -> None:
-        _positive(self.depth_multiplier, "depth_multiplier")
-        _check_window(self, "kernel_size")
-
-    def output_shape(self, *inputs: Shape) -> Shape:
-        channels = inputs[0][-1] * self.depth_multiplier
-        return (*self._spatial(inputs[0], self.kernel_size), channels)
-
-    def weight_shapes(self, *inputs: Shape) -> Mapping[str, Shape]:
-        channels = inputs[0][-1]
-        kernel = (*self.kernel_size, channels, self.depth_multiplier)
-        bias = {"bias": (channels * self.depth_multiplier,)} if self.use_bias else {}
-        return {"kernel": kernel, **bias}
-
-
-@dataclass(frozen=True)
-class SeparableConv2D(_Windowed):
-    """A depthwise convolution followed by a 1x1 convolution.
-
-    Weights: depthwise_kernel (height, width, in, depth_multiplier), pointwise_kernel
-    (1, 1, in * depth_multiplier, out) and, with use_bias, bias (out,).
-    """
-
-    filters: int
-    kernel_size: tuple[int, int] = (3, 3)
-    strides: tuple[int, int] = (1, 1)
-    padding: str = "same"
-    depth_multiplier: int = 1
-    use_bias: bool = False
-
-    def __post_init__(self) -> None:
-        _positive(self.filters, "filters")
-        _positive(self.depth_multiplier, "depth_multiplier")
-        _check_window(self, "kernel_size")
-
-    def output_shape(self, *inputs: Shape) -> Shape:
-        return (*self._spatial(inputs[0], self.kernel_size), self.filters)
-
-    def weight_shapes(self, *inputs: Shape) -> Mapping[str, Shape]:
-        channels = inputs[0][-1]
-        return {
-            "depthwise_kernel": (*self.kernel_size, channels, self.depth_multiplier),
-            "pointwise_kernel": (1, 1, channels * self.depth_multiplier, self.filters),
-            **({"bias": (self.filters,)} if self.use_bias else {}),
-        }
 
 
 @dataclass(frozen=True)
@@ -301,34 +149,11 @@ class Activation(Layer):
 
 
 @dataclass(frozen=True)
-class _Pooling2D(_Windowed):
-    pool_size: tuple[int, int] = (2, 2)
-    strides: tuple[int, int] | None = None
-    padding: str = "valid"
-
-    def __post_init__(self) -> None:
-        _check_window(self, "pool_size")
-
-    def output_shape(self, *inputs: Shape) -> Shape:
-        return (*self._spatial(inputs[0], self.pool_size), inputs[0][-1])
-
-
-@dataclass(frozen=True)
-class MaxPooling2D(_Pooling2D):
-    """The largest value in each window, a channel at a time."""
-
-
-@dataclass(frozen=True)
-class AveragePooling2D(_Pooling2D):
-    """The mean of each window, a channel at a time."""
-
-
-@dataclass(frozen=True)
 class GlobalAveragePooling2D(Layer):
     """The mean of the whole image, a channel at a time."""
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        _need_image(self, inputs[0])
+        check_image(self, inputs[0])
         return inputs[0][-1:]
 
 
@@ -362,7 +187,7 @@ class Dense(Layer):
     use_bias: bool = True
 
     def __post_init__(self) -> None:
-        _positive(self.units, "units")
+        check_positive(self.units, "units")
 
     def output_shape(self, *inputs: Shape) -> Shape:
         return (*inputs[0][:-1], self.units)
@@ -452,3 +277,33 @@ LAYERS: tuple[type[Layer], ...] = (
 def arguments(layer: Layer) -> Mapping[str, Any]:
     """Return the arguments of a layer by name, as in its constructor."""
     return {field.name: getattr(layer, field.name) for field in dataclasses.fields(layer)}
+
+
+__all__ = [
+    "ACTIVATIONS",
+    "ELEMENTWISE_ACTIVATIONS",
+    "LAYERS",
+    "Activation",
+    "Add",
+    "AveragePooling2D",
+    "BatchNormalization",
+    "Concatenate",
+    "Conv2D",
+    "ConvexSum",
+    "Dense",
+    "DepthwiseConv2D",
+    "Dropout",
+    "Flatten",
+    "GlobalAveragePooling2D",
+    "Input",
+    "Layer",
+    "MaxPooling2D",
+    "Pooling2D",
+    "ReLU",
+    "Rescaling",
+    "SeparableConv2D",
+    "Shape",
+    "ShapeError",
+    "Windowed",
+    "arguments",
+]

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.architecture.channels import FRESH, absorbed, change_channels, channel_groups
+from lemonade_tf.architecture.channels import absorbed, change_channels
+from lemonade_tf.architecture.groups import FRESH, channel_groups
 from lemonade_tf.architecture.layers import (
     AveragePooling2D,
     Concatenate,

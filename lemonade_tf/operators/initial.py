@@ -13,10 +13,10 @@ from lemonade_tf.architecture.layers import (
     BatchNormalization,
     Concatenate,
     GlobalAveragePooling2D,
+    Pooling2D,
     ReLU,
     Shape,
 )
-from lemonade_tf.architecture.layers import _Pooling2D as Pooling2D
 
 
 def glorot_uniform(shape: Shape, rng: np.random.Generator) -> np.ndarray:

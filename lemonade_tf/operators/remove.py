@@ -19,14 +19,15 @@ counting as part of its convolution.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.architecture.channels import absorbed, change_channels, channel_groups, places
+from lemonade_tf.architecture.channels import absorbed, change_channels, places
 from lemonade_tf.architecture.cost import layer_parameters
+from lemonade_tf.architecture.groups import channel_groups
 from lemonade_tf.architecture.layers import (
     BatchNormalization,
     Concatenate,
@@ -103,25 +104,17 @@ def _removable_block(graph: Graph, convolution: str) -> bool:
 
 def _remove_block(graph: Graph, names: Sequence[str]) -> Change:
     convolution, normalization, relu = names
-    before, shapes = graph[convolution].inputs[0], graph.shapes()
-    readers = places(graph, relu) or {}
-    width = shapes[relu][-1]
-    removed = None
+    before = graph[convolution].inputs[0]
     if graph.weighted:
-        scale = _scale(graph, normalization)
-        removed = full_kernel(graph[convolution].layer, graph[convolution].weights) * scale
-    for reader, offsets in readers.items():
-        layer, weights = graph[reader].layer, graph[reader].weights
-        if removed is not None:
+        node, width = graph[convolution], graph.shapes()[relu][-1]
+        removed = full_kernel(node.layer, node.weights) * _scale(graph, normalization)
+        for reader, offsets in (places(graph, relu) or {}).items():
+            layer, weights = graph[reader].layer, graph[reader].weights
             kernel = _read_through(full_kernel(layer, weights), offsets, width, removed)
-            weights = with_kernel(layer, weights, kernel)
-        graph.set_layer(reader, layer, weights)
+            graph.set_layer(reader, layer, with_kernel(layer, weights, kernel))
     graph.redirect(relu, before)
     graph.remove_unused()
-    affected = neighbours(graph, before, [before])
-    _drop_idle_sums(graph)
-    affected = in_order(graph, affected)
-    return Change(graph, affected, statistics_of(graph, affected))
+    return _change(graph, before)
 
 
 def _scale(graph: Graph, normalization: str) -> np.ndarray:
@@ -133,7 +126,13 @@ def _scale(graph: Graph, normalization: str) -> np.ndarray:
 def _read_through(
     kernel: np.ndarray, offsets: Sequence[int], width: int, removed: np.ndarray
 ) -> np.ndarray:
-    """Return a reader's kernel that reads, at each offset, the input of what was removed."""
+    """Return a reader's kernel that reads, at each offset, the input of what was removed.
+
+    A reader of single pixels (a dense layer, behind pooling; a 1x1 convolution) reads the mean of
+    a neighbourhood no better than its centre, so all of the removed kernel counts there.
+    """
+    if kernel.shape[:2] == (1, 1):
+        removed = removed.sum(axis=(0, 1), keepdims=True)
     parts, at = [], 0
     for offset in offsets:
         parts.append(kernel[:, :, at:offset])
@@ -186,33 +185,45 @@ def _remove_skip(graph: Graph, merge: str) -> Change:
         sources = change.sources
     graph.redirect(merge, main)
     graph.remove_unused()
-    affected = neighbours(graph, main, [main])
-    return Change(graph, affected, statistics_of(graph, affected), sources)
+    return _change(graph, main, sources)
 
 
 # --- What distillation trains --------------------------------------------------------------------
 
 
-def neighbours(graph: Graph, before: str, after: Iterable[str]) -> tuple[str, ...]:
-    """Return the layers next to a place: the last ones with weights up to `before`, and the first
-    ones behind each of `after`; a batch norm together with its convolution.
-    """
+def _change(graph: Graph, place: str, sources: Mapping[str, np.ndarray] | None = None) -> Change:
+    """Return the change of a graph from which something behind `place` was removed."""
+    after = _first_behind(graph, place)
+    affected = in_order(graph, {*_last_up_to(graph, place), *after})
+    _drop_idle_sums(graph)
+    kept = in_order(graph, affected)
+    return Change(graph, kept, statistics_of(graph, in_order(graph, after)), sources or {})
+
+
+def _last_up_to(graph: Graph, place: str) -> set[str]:
+    """Return the last layers with weights up to a place, a batch norm with its convolution."""
     found: set[str] = set()
-    pending = [before]
+    pending = [place]
     while pending:
         name = pending.pop()
-        if not _has_weights(graph, name) or isinstance(graph[name].layer, BatchNormalization):
-            pending.extend(graph[name].inputs)
         if _has_weights(graph, name):
             found.add(name)
-    pending = [reader for name in after for reader in graph.consumers(name)]
+        if name not in found or isinstance(graph[name].layer, BatchNormalization):
+            pending.extend(graph[name].inputs)
+    return found
+
+
+def _first_behind(graph: Graph, place: str) -> set[str]:
+    """Return the first layers with weights behind a place, convolutions with their batch norms."""
+    found: set[str] = set()
+    pending = list(graph.consumers(place))
     while pending:
         name = pending.pop()
         if _has_weights(graph, name):
             found.update({name, *normalizations_of(graph, name)})
         else:
             pending.extend(graph.consumers(name))
-    return in_order(graph, found)
+    return found
 
 
 def _has_weights(graph: Graph, name: str) -> bool:
