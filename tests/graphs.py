@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture import Graph, Node
 from lemonade_tf.architecture import layers as L
 from lemonade_tf.operators import APPROXIMATE, EXACT
 from lemonade_tf.operators.initial import initial_weights
@@ -104,3 +104,106 @@ def images(graph, number=4, seed=0):
     """Return random raw images that fit a graph."""
     shape = graph.shapes()[graph.input]
     return np.random.default_rng(seed).integers(0, 256, (number, *shape)).astype(np.uint8)
+
+
+def new_weights(graph, seed=0):
+    """Return the graph, made of shapes, with new weights in a trained-looking state."""
+    rng = np.random.default_rng(seed)
+    return as_if_trained(initial_weights(graph, rng=rng), rng)
+
+
+def stack(graph, at, *layers, stem):
+    """Add layers one behind the other, named stem_kind, and return the name of the last."""
+    for layer in layers:
+        at = graph.add(f"{stem}_{type(layer).__name__.lower()}", layer, [at])
+    return at
+
+
+def convolutions(*widths, shape=(6, 6, 2)):
+    """Return a graph with convolutions a, b, c, ... of these widths next to each other."""
+    graph = Graph()
+    graph.add("image", L.Input(shape))
+    for name, width in zip("abcdef", widths, strict=False):
+        graph.add(name, L.Conv2D(width, 3), ["image"])
+    return graph
+
+
+def finished(graph, at, *, num_classes=3):
+    """Add global pooling, a dense layer and a softmax behind a node; make them the output."""
+    head = (L.GlobalAveragePooling2D(), L.Dense(num_classes), L.Activation("softmax"))
+    graph.output = stack(graph, at, *head, stem="head")
+    return graph
+
+
+def tied(seed=0):
+    """Return a network of residual sums, a depthwise multiplier of 2, and sums of concatenations.
+
+    Its ReLUs are named by what they end.
+    """
+    graph = Graph()
+
+    def conv(name, at, filters, kernel=3, kind=L.Conv2D):
+        at = graph.add(f"{name}_conv", kind(filters, kernel), [at])
+        at = graph.add(f"{name}_bn", L.BatchNormalization(), [at])
+        return graph.add(name, L.ReLU(), [at])
+
+    at = graph.add("image", L.Input((7, 6, 3)))
+    trunk = conv("trunk", graph.add("scaled", L.Rescaling(0.01), [at]), 8)
+    left, right = conv("left", trunk, 3), conv("right", trunk, 5, kind=L.SeparableConv2D)
+    both = graph.add("both", L.Concatenate(), [left, right])
+    residual = graph.add("residual", L.Add(), [trunk, both])
+    deep = conv("deep", residual, 8, kernel=1)
+    total = graph.add("total", L.Add(), [residual, deep])
+    at = graph.add("depthwise", L.DepthwiseConv2D(3, strides=2, depth_multiplier=2), [total])
+    at = graph.add("depthwise_bn", L.BatchNormalization(scale=False), [at])
+    at = graph.add("depthwise_relu", L.ReLU(6.0), [at])
+    at = conv("small", at, 4)
+    at = graph.add("flat", L.Flatten(), [at])
+    at = graph.add("hidden", L.Dense(9), [at])
+    at = graph.add("hidden_relu", L.Activation("relu"), [at])
+    at = graph.add("logits", L.Dense(3), [at])
+    graph.output = graph.add("softmax", L.Activation("softmax"), [at])
+    return new_weights(graph, seed)
+
+
+def grown(seed=0, length=6):
+    """Return a small network after some exact operators: with blocks and skips of every kind."""
+    rng = np.random.default_rng(seed)
+    graph = small(seed, widths=(4, 6, 8))
+    skip = OPERATORS["add_skip"]
+    for kind in ("concatenate", "convex_sum"):
+        site = next(s for s in skip.candidates(graph) if s.kind == kind and s.target == "relu_3")
+        graph = as_if_trained(skip.apply(graph, site, rng=rng).graph, rng)
+    for *_, change in random_chain(graph, EXACT, length - 2, rng):
+        graph = as_if_trained(change.graph, rng)
+    return graph
+
+
+GRAPHS = {
+    "initial, convolutions": lambda: initial(0, (8, 8, 3)),
+    "initial, separable": lambda: initial(1),
+    "small": small,
+    "every layer": every_layer,
+    "tied": tied,
+    "grown": grown,
+    "grown otherwise": lambda: grown(1),
+}
+
+
+def fresh(graph):
+    """Return the same graph with nothing remembered."""
+    return Graph.from_nodes(dict(graph.items()), graph.output)
+
+
+def renamed(graph, rng):
+    """Return the same architecture: other names, another order, the inputs of sums shuffled."""
+    names = list(graph)
+    new = {old: f"n{number}" for number, old in enumerate(rng.permutation(names))}
+    nodes = {}
+    for old in rng.permutation(names):
+        node = graph[str(old)]
+        inputs = [new[i] for i in node.inputs]
+        if isinstance(node.layer, L.Add):
+            inputs = [str(i) for i in rng.permutation(inputs)]
+        nodes[new[old]] = Node(node.layer, tuple(inputs), node.weights)
+    return Graph.from_nodes(nodes, new[graph.output])

@@ -36,6 +36,12 @@ def logits(graph, images):
     return forward(graph, images)[before]
 
 
+def relative_difference(first, second, images):
+    """Return how far apart the logits of two graphs are, relative to the largest of the first."""
+    expected = logits(first, images)
+    return np.abs(logits(second, images) - expected).max() / np.abs(expected).max()
+
+
 def softmax(x):
     e = np.exp(x - x.max(-1, keepdims=True))
     return e / e.sum(-1, keepdims=True)

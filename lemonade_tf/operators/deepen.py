@@ -30,7 +30,6 @@ from lemonade_tf.architecture.layers import (
     Activation,
     Add,
     AveragePooling2D,
-    BatchNormalization,
     Concatenate,
     Conv2D,
     Dropout,
@@ -40,7 +39,7 @@ from lemonade_tf.architecture.layers import (
     ReLU,
 )
 from lemonade_tf.operators.base import Change, MeasureStatistics, Operator
-from lemonade_tf.operators.initial import output_statistics
+from lemonade_tf.operators.initial import NORMALIZATION, output_statistics
 
 KERNEL_SIZES = (3, 5)
 _NEVER_NEGATIVE = ("relu", "relu6", "sigmoid", "hard_sigmoid", "softplus", "softmax")
@@ -80,12 +79,11 @@ class InsertConvolution(Operator):
 
     def _apply(self, graph: Graph, site: InsertSite, rng: np.random.Generator) -> Change:
         channels = graph.shapes()[site.node][-1]
-        normalization = BatchNormalization()
         convolution_weights, normalization_weights = {}, {}
         if graph.weighted:
             mean, variance = output_statistics(graph, site.node)
             convolution_weights = {"kernel": identity_kernel(site.kernel_size, channels)}
-            normalization_weights = identity_normalization(mean, variance, normalization.epsilon)
+            normalization_weights = identity_normalization(mean, variance, NORMALIZATION.epsilon)
         convolution = graph.add(
             graph.unique_name("conv"),
             Conv2D(channels, site.kernel_size),
@@ -93,7 +91,7 @@ class InsertConvolution(Operator):
             convolution_weights,
         )
         normalization = graph.add(
-            graph.unique_name("bn"), normalization, [convolution], normalization_weights
+            graph.unique_name("bn"), NORMALIZATION, [convolution], normalization_weights
         )
         relu = graph.add(graph.unique_name("relu"), ReLU(), [normalization])
         graph.redirect(site.node, relu, but=[convolution])

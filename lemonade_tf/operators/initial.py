@@ -18,6 +18,12 @@ from lemonade_tf.architecture.layers import (
     Shape,
 )
 
+# Of every batch norm that this package makes. The paper does not say; Keras's default momentum,
+# 0.99, takes some 500 steps to forget the (0, 1) that the statistics begin with, more than a short
+# training on little data has: networks with a training loss of 0.006 got half of the validation
+# images wrong.
+NORMALIZATION = BatchNormalization(momentum=0.9)
+
 
 def glorot_uniform(shape: Shape, rng: np.random.Generator) -> np.ndarray:
     """Return a kernel as Keras initialises it: uniform in +-sqrt(6 / (fan in + fan out)).

@@ -21,7 +21,6 @@ from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.layers import (
     Activation,
-    BatchNormalization,
     Conv2D,
     Dense,
     GlobalAveragePooling2D,
@@ -33,7 +32,7 @@ from lemonade_tf.architecture.layers import (
     Shape,
 )
 from lemonade_tf.operators import APPROXIMATE, EXACT, Operator, record
-from lemonade_tf.operators.initial import initial_weights
+from lemonade_tf.operators.initial import NORMALIZATION, initial_weights
 
 # Three Conv-BatchNorm-ReLU blocks each; at 32x32x3 with 10 classes 15,232, 51,149, 101,605 and
 # 400,758 parameters (the paper: 15 000, 50 000, 100 000 and 400 000, two of them separable).
@@ -181,7 +180,7 @@ def _initial(
     at = graph.add("rescaling", rescaling, [at])
     for number, width in enumerate(filters, 1):
         at = graph.add(f"conv_{number}", convolution(width, 3), [at])
-        at = graph.add(f"bn_{number}", BatchNormalization(), [at])
+        at = graph.add(f"bn_{number}", NORMALIZATION, [at])
         at = graph.add(f"relu_{number}", ReLU(), [at])
         side = min(input_shape[:2]) >> (number - 1)
         if number < len(filters) and side >= 2:

@@ -1,0 +1,86 @@
+"""Space I scaled down to scikit-learn's digits, over several seeds.
+
+    python experiments/digits.py --workdir RUNS [--seeds 3] [--quick]
+
+runs the preset `digits` once a seed (about three minutes each on two CPU cores) and prints, for
+each, the hypervolume of the trained initial networks and of the final front, the seconds, and
+whether every file of the front, loaded by plain `keras.models.load_model` in a process that cannot
+import lemonade_tf, has the recorded validation and test error.
+
+Expected: see "Measured" in the README.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from absl import app, flags
+
+from lemonade_tf.config import make_config
+from lemonade_tf.progress import ProgressDisplay
+from lemonade_tf.quality import front_hypervolume
+from lemonade_tf.report import read_run, write_report
+from lemonade_tf.search import search
+from lemonade_tf.training.datasets import load_dataset
+
+WORKDIR = flags.DEFINE_string("workdir", None, "The folder of the runs.", required=True)
+SEEDS = flags.DEFINE_integer("seeds", 3, "How many seeds, from 0 on.")
+QUICK = flags.DEFINE_bool("quick", False, "Scale down to seconds, to see that it works.")
+
+# Runs elsewhere: plain Keras, this package out of reach.
+EVALUATE = """
+import json, sys
+sys.modules["lemonade_tf"] = None
+import keras, numpy as np
+data = np.load(sys.argv[1])
+wrong = {}
+for path in sys.argv[2:]:
+    model = keras.models.load_model(path)
+    wrong[path] = [
+        float(np.mean(model.predict(data["x_" + part], verbose=0).argmax(1) != data["y_" + part]))
+        for part in ("validation", "test")
+    ]
+print(json.dumps(wrong))
+"""
+
+
+def reevaluate(run, folder):
+    """Return how many files of the front give another error than the recorded one."""
+    data = load_dataset(run.config["dataset"])
+    images = folder / "images.npz"
+    parts = {
+        f"{axis}_{p}": getattr(data, f"{axis}_{p}") for axis in "xy" for p in ("validation", "test")
+    }
+    np.savez(images, **parts)
+    files = {str(run.store.model_path(line["id"])): line for line in run.front()}
+    command = [sys.executable, "-c", EVALUATE, str(images), *files]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    errors = json.loads(output.splitlines()[-1])
+    return sum(
+        errors[path] != [line["objectives"]["error"], line["test_error"]]
+        for path, line in files.items()
+    ), len(files)
+
+
+def main(_):
+    root = Path(WORKDIR.value)
+    for seed in range(1 if QUICK.value else SEEDS.value):
+        preset = "quick" if QUICK.value else "digits"
+        config = make_config(preset, workdir=str(root / f"seed-{seed}"), seed=seed)
+        result = search(config, callbacks=[ProgressDisplay()])
+        run = read_run(result.workdir)
+        write_report(run)
+        points = [line["objectives"] for line in run.front(0)]
+        initial = front_hypervolume(run.objectives, points, run.config["reference"])
+        differing, files = reevaluate(run, root)
+        print(
+            f"seed {seed}: hypervolume of the initial networks {initial:.4f}, of the front"
+            f" {result.hypervolume:.4f}; {len(run.trained)} networks, {files} on the front;"
+            f" files with another error in plain Keras: {differing}"
+        )
+
+
+if __name__ == "__main__":
+    app.run(main)

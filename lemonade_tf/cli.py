@@ -1,0 +1,192 @@
+"""The command `lemonade-tf`.
+
+Exit status: 0 on success, 2 for a wrong use of the command, 1 for everything else that goes
+wrong; then one line on the standard error says what happened and what to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import typing
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from rich.console import Console
+from rich.table import Table
+
+from lemonade_tf import __version__
+from lemonade_tf.config import PRESETS, ConfigError, SearchConfig, make_config
+
+_PROGRAM = "lemonade-tf"
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that reports a wrong use in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except ConfigError as error:
+        return _fail(str(error), status=2)
+    except KeyboardInterrupt:
+        return _fail("stopped by Ctrl-C; what was finished is in the run folder.")
+    except BrokenPipeError:
+        return 1
+    except _user_errors() as error:
+        return _fail(str(error))
+
+
+def _fail(message: str, status: int = 1) -> int:
+    print(f"{_PROGRAM}: {' '.join(message.split())}", file=sys.stderr)
+    return status
+
+
+def _user_errors() -> tuple[type[Exception], ...]:
+    """Return the errors whose message is meant for the user; imported when one is caught."""
+    from lemonade_tf.executors import WorkerSetupError
+    from lemonade_tf.search import SearchError
+    from lemonade_tf.store import StoreError
+    from lemonade_tf.training.datasets import DatasetError
+
+    return DatasetError, StoreError, SearchError, WorkerSetupError
+
+
+# --- Options ---------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=_PROGRAM,
+        description="Multi-objective neural architecture search by Lamarckian evolution.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"{_PROGRAM} {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+
+    search = commands.add_parser(
+        "search",
+        help="search for a Pareto front of trained networks",
+        description=(
+            "Search for a Pareto front of trained networks. Without options: scikit-learn's"
+            " digits, some three minutes on two CPU cores. For other data the paper's settings"
+            " hold unless you change them; those are GPU-days."
+        ),
+        allow_abbrev=False,
+    )
+    search.add_argument(
+        "--preset",
+        choices=list(PRESETS),
+        help="named settings, which the other options override;"
+        " by default 'digits' for the data set digits and 'paper' for others",
+    )
+    _add_settings(search)
+    search.set_defaults(run=_search)
+
+    report = commands.add_parser(
+        "report",
+        help="write a run's plots and report.html, and print its front",
+        allow_abbrev=False,
+    )
+    report.add_argument("workdir", metavar="RUN", help="the folder of a run")
+    report.set_defaults(run=_report)
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add an option for every argument of SearchConfig, described as in its docstring."""
+    hints = typing.get_type_hints(SearchConfig)
+    texts = _argument_texts()
+    for field in dataclasses.fields(SearchConfig):
+        kinds = [kind for kind in typing.get_args(hints[field.name]) if kind is not type(None)]
+        kind: Any = kinds[0] if kinds else hints[field.name]
+        if field.name == "objectives":
+            kind = _names
+        text = texts[field.name].replace("%", "%%")
+        parser.add_argument(
+            f"--{field.name}",
+            type=kind,
+            default=argparse.SUPPRESS,
+            metavar={int: "N", float: "X"}.get(kind, "TEXT"),
+            help=f"{text} (paper: {_shown(field.default)})" if kind in (int, float) else text,
+        )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _shown(default: Any) -> str:
+    return "not set" if default is None else str(default)
+
+
+def _argument_texts() -> dict[str, str]:
+    """Return what the docstring of SearchConfig says of each argument."""
+    lines = SearchConfig.__doc__.split("Args:")[1].split("Raises:")[0].splitlines()
+    texts: dict[str, str] = {}
+    name = ""
+    for text in map(str.strip, lines):
+        head, colon, rest = text.partition(": ")
+        if colon and head in SearchConfig.__dataclass_fields__:
+            name = head
+            texts[name] = rest
+        elif text:
+            texts[name] += f" {text}"
+    return texts
+
+
+# --- Commands --------------------------------------------------------------------------------
+
+
+def _search(options: argparse.Namespace) -> int:
+    given = {k: v for k, v in vars(options).items() if k != "run"}
+    config = make_config(given.pop("preset"), **given)
+    from lemonade_tf.progress import ProgressDisplay
+    from lemonade_tf.search import search
+
+    console = Console()
+    result = search(config, callbacks=[ProgressDisplay(console)])
+    if not result.complete:
+        console.print("Ended at --max_hours; what was found by then is whole.", highlight=False)
+    _show(str(result.workdir), console)
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    _show(options.workdir, Console())
+    return 0
+
+
+def _show(workdir: str, console: Console) -> None:
+    """Write the report of a run, print its front, and say what to do next."""
+    from lemonade_tf.report import read_run, table_rows, write_report
+
+    run = read_run(workdir)
+    page = write_report(run)
+    header, rows = table_rows(run)
+    table = Table(title="Pareto front", title_justify="left", box=None, header_style="bold")
+    for name in header:
+        table.add_column(name, justify="left" if name in ("id", "made by") else "right")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    example = run.store.model_path(rows[-1][0])
+    console.print(f"Run folder  {run.store.path}", highlight=False, soft_wrap=True)
+    console.print(f"Pictures    {page}, {page.parent / 'plots'}", highlight=False, soft_wrap=True)
+    console.print(
+        f"Use one     keras.models.load_model({str(example)!r})",
+        highlight=False,
+        soft_wrap=True,
+        markup=False,
+    )
+    console.print(
+        "            It takes raw pixels, 0 to 255, and returns class probabilities.",
+        highlight=False,
+    )

@@ -1,0 +1,158 @@
+"""A graph as a Keras model.
+
+Kinds of layers have the names and the arguments that they have in Keras, so most of them are
+converted by calling the Keras layer of that name. A Keras layer carries the name of its node.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import singledispatch
+from typing import Any
+from zlib import crc32
+
+import keras
+import numpy as np
+
+from lemonade_tf.architecture import Graph, GraphError, Node
+from lemonade_tf.architecture import layers as kinds
+from lemonade_tf.keras_bridge.convex_sum import ConvexSum
+from lemonade_tf.keras_bridge.weights import initial_values
+
+
+@dataclass(frozen=True)
+class _Form:
+    """What form of model is built; see `to_keras`."""
+
+    learnable: bool
+    fused: bool
+    seed: int | None
+
+
+def to_keras(
+    graph: Graph,
+    *,
+    learnable: bool = False,
+    fused: bool = False,
+    logits: bool = False,
+    seed: int | None = None,
+    name: str = "network",
+) -> keras.Model:
+    """Return a functional Keras model of a graph.
+
+    A weighted graph gives its weights to the model; a graph of shapes leaves them to Keras's
+    default initializers.
+
+    Args:
+        graph: The graph; the model keeps no hold of it.
+        learnable: Whether lambda of a convex sum is a weight, which needs a layer of this package.
+            By default the model consists of stock layers only: a convex sum NAME becomes Rescaling
+            layers NAME_x and NAME_y, which hold 1 - lambda and lambda, and an Add NAME.
+        fused: Whether batch normalization trains with a fused kernel, which is faster; needs the
+            TensorFlow backend. Not for saving.
+        logits: Whether the model stops before a softmax at its end.
+        seed: Seeds dropout.
+        name: The model's name.
+
+    Raises:
+        GraphError: A layer is of a kind that has no counterpart in Keras.
+        ValueError: `fused` on another backend than TensorFlow.
+    """
+    if fused and keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            f"fused=True needs the tensorflow backend; this is {keras.backend.backend()}."
+            " Leave it out."
+        )
+    form = _Form(learnable, fused, seed)
+    last = logits_node(graph) if logits else graph.output
+    tensors: dict[str, Any] = {}
+    for node_name in graph.order():
+        if last == graph.output or node_name != graph.output:
+            node = graph[node_name]
+            inputs = [tensors[source] for source in node.inputs]
+            tensors[node_name] = _build(node.layer, node_name, node, inputs, form)
+    return keras.Model(tensors[graph.input], tensors[last], name=name)
+
+
+def logits_node(graph: Graph) -> str:
+    """Return the node that a softmax at the end reads, or the last node where there is none."""
+    node = graph[graph.output]
+    return node.inputs[0] if node.layer == kinds.Activation("softmax") else graph.output
+
+
+# --- A node as a tensor ----------------------------------------------------------------------
+
+
+@singledispatch
+def _build(layer: kinds.Layer, name: str, node: Node, inputs: list[Any], form: _Form) -> Any:
+    """Return the Keras tensor that a node puts out."""
+    keras_layer = _keras_layer(layer, name, form)
+    with initial_values(keras_layer, node.weights):
+        return keras_layer(inputs[0] if layer.num_inputs == 1 else inputs)
+
+
+@_build.register
+def _(layer: kinds.Input, name: str, node: Node, inputs: list[Any], form: _Form) -> Any:
+    return keras.Input(layer.shape, name=name)
+
+
+@_build.register
+def _(layer: kinds.ConvexSum, name: str, node: Node, inputs: list[Any], form: _Form) -> Any:
+    if form.learnable:
+        keras_layer = ConvexSum(name=name)
+        with initial_values(keras_layer, node.weights):
+            return keras_layer(inputs)
+    share = np.float32(node.weights.get("lambda", 0))
+    shares = {"x": float(np.float32(1) - share), "y": float(share)}
+    parts = [
+        keras.layers.Rescaling(scale, name=f"{name}_{end}")(tensor)
+        for (end, scale), tensor in zip(shares.items(), inputs, strict=True)
+    ]
+    return keras.layers.Add(name=name)(parts)
+
+
+# --- A layer as a Keras layer ------------------------------------------------------------------
+
+
+@singledispatch
+def _keras_layer(layer: kinds.Layer, name: str, form: _Form) -> keras.layers.Layer:
+    raise GraphError(f"node {name!r}: {type(layer).__name__} has no counterpart in Keras here.")
+
+
+@_keras_layer.register(kinds.Conv2D)
+@_keras_layer.register(kinds.DepthwiseConv2D)
+@_keras_layer.register(kinds.SeparableConv2D)
+@_keras_layer.register(kinds.ReLU)
+@_keras_layer.register(kinds.Activation)
+@_keras_layer.register(kinds.MaxPooling2D)
+@_keras_layer.register(kinds.AveragePooling2D)
+@_keras_layer.register(kinds.GlobalAveragePooling2D)
+@_keras_layer.register(kinds.Flatten)
+@_keras_layer.register(kinds.Dense)
+@_keras_layer.register(kinds.Add)
+@_keras_layer.register(kinds.Concatenate)
+def _(layer: kinds.Layer, name: str, form: _Form) -> keras.layers.Layer:
+    return getattr(keras.layers, type(layer).__name__)(**kinds.arguments(layer), name=name)
+
+
+@_keras_layer.register
+def _(layer: kinds.Rescaling, name: str, form: _Form) -> keras.layers.Layer:
+    given = {k: list(v) if isinstance(v, tuple) else v for k, v in kinds.arguments(layer).items()}
+    return keras.layers.Rescaling(**given, name=name)
+
+
+@_keras_layer.register
+def _(layer: kinds.Dropout, name: str, form: _Form) -> keras.layers.Layer:
+    seed = None if form.seed is None else form.seed ^ crc32(name.encode())  # each its own
+    return keras.layers.Dropout(layer.rate, seed=seed, name=name)
+
+
+@_keras_layer.register
+def _(layer: kinds.BatchNormalization, name: str, form: _Form) -> keras.layers.Layer:
+    if form.fused:
+        from lemonade_tf.keras_bridge.batch_normalization_tensorflow import (
+            FusedBatchNormalization,
+        )
+
+        return FusedBatchNormalization(**kinds.arguments(layer), name=name)
+    return keras.layers.BatchNormalization(**kinds.arguments(layer), name=name)

@@ -1,0 +1,92 @@
+"""Writing the file of a network: a Keras HDF5 model of stock layers, and the exact graph in it.
+
+`keras.models.load_model` opens the file without this package. It takes raw pixels, because the
+network begins with the rescaling of its training images. There is no optimizer state in it, which
+would double its size. What else it holds: see `files`, which reads it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+
+from lemonade_tf.architecture import Graph, GraphError
+from lemonade_tf.architecture.text import to_json
+from lemonade_tf.keras_bridge.files import DATASET, load_graph
+from lemonade_tf.keras_bridge.graph_to_model import to_keras
+
+
+def save_model(graph: Graph, path: str | os.PathLike[str], record: Mapping[str, Any]) -> None:
+    """Write a weighted graph to a file, which appears whole or not at all.
+
+    Args:
+        graph: The network.
+        path: The file; one that exists is replaced. Its name should end in .h5, for Keras's sake.
+        record: Plain values to keep with it: objectives, lineage.
+
+    Raises:
+        GraphError: The graph has no weights.
+    """
+    if not graph.weighted:
+        raise GraphError("the graph has no weights; initial_weights(graph, rng=...) draws some.")
+    path = Path(path)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished.h5")
+    content = json.dumps({"architecture": to_json(graph), "record": dict(record)})
+    try:
+        with _without_known_warnings():
+            to_keras(graph).save(unfinished, include_optimizer=False)
+        with h5py.File(unfinished, "a") as file:
+            file.create_dataset(DATASET, data=content, dtype=h5py.string_dtype())
+        _flush(unfinished)
+        os.replace(unfinished, path)
+        _flush(path.parent)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def load_model(path: str | os.PathLike[str], *, learnable: bool = False) -> keras.Model:
+    """Return the Keras model in a file.
+
+    Args:
+        path: A file that `save_model` wrote.
+        learnable: Whether lambda of convex sums is a weight, to train on (see `to_keras`).
+
+    Raises:
+        FileError: The file cannot be read.
+    """
+    return to_keras(load_graph(path), learnable=learnable)
+
+
+def _flush(path: Path) -> None:
+    """Have a file, or the entries of a folder, written to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _without_known_warnings() -> Iterator[None]:
+    """Silence that Keras calls HDF5 legacy, and NumPy's remark on how Keras makes arrays."""
+    logger = logging.getLogger("absl")
+    logger.addFilter(_is_other_news)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+            yield
+    finally:
+        logger.removeFilter(_is_other_news)
+
+
+def _is_other_news(entry: logging.LogRecord) -> bool:
+    return "as an HDF5 file" not in entry.getMessage()

@@ -1,0 +1,96 @@
+"""What a search shows on the terminal while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from lemonade_tf.callbacks import Callback, SearchState
+
+
+class ProgressDisplay(Callback):
+    """A live display on a terminal; a line a generation where the output goes elsewhere.
+
+    Args:
+        console: Where to write; by default the standard output.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console()
+        self._live: Live | None = None
+
+    def on_search_begin(self, state: SearchState) -> None:
+        """Say where the run is, and start the display."""
+        self.console.print(f"Run folder: {state.workdir}", highlight=False, soft_wrap=True)
+        if self.console.is_terminal:
+            self._live = Live(console=self.console, refresh_per_second=4, transient=True)
+            self._live.start()
+            self._live.update(display(state))
+
+    def on_network_end(self, state: SearchState, record: Mapping[str, Any]) -> None:
+        """Show the new state; say what failed."""
+        if record["failure"] is not None:
+            self.console.print(f"network {record['id']} failed: {record['failure']}")
+        if self._live is not None:
+            self._live.update(display(state))
+
+    def on_generation_end(self, state: SearchState) -> None:
+        """Write a line where there is no live display."""
+        if self._live is None:
+            self.console.print(line(state), highlight=False, soft_wrap=True)
+
+    def on_search_end(self, state: SearchState) -> None:
+        """Stop the display and leave a last line."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+            self.console.print(line(state), highlight=False, soft_wrap=True)
+
+
+def _facts(state: SearchState) -> dict[str, str]:
+    error = state.best_error
+    left = state.seconds_left
+    return {
+        "generation": f"{state.generation}/{state.config.num_generations}",
+        "trained": f"{state.num_trained}/{state.num_expected}"
+        + (f" ({state.num_failed} failed)" if state.num_failed else ""),
+        "front": str(len(state.front)),
+        "best error": "-" if error is None else f"{100 * error:.2f} %",
+        "hypervolume": f"{state.hypervolume:.4f}",
+        "time": duration(state.seconds),
+        "left": "-" if left is None else f"about {duration(left)}",
+    }
+
+
+def line(state: SearchState) -> str:
+    """Return the state as one line."""
+    return "  ".join(f"{name} {value}" for name, value in _facts(state).items())
+
+
+def display(state: SearchState) -> Table:
+    """Return the state as a small table with a bar."""
+    facts = _facts(state)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, expand=False)
+    for name in facts:
+        table.add_column(name, style="bold", header_style="dim")
+    table.add_row(*facts.values())
+    whole = Table.grid()
+    done = state.num_trained + state.num_failed
+    whole.add_row(table)
+    whole.add_row(ProgressBar(total=state.num_expected, completed=done, width=60))
+    return whole
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as text: 45 s, 3:05 min, 2:05 h."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}:{rest:02d} min"
+    return f"{minutes // 60}:{minutes % 60:02d} h"

@@ -1,0 +1,381 @@
+"""Run a search: LEMONADE from the data set to the folder of trained networks.
+
+This module wires the parts. `evolution` decides which children to train; `executors` hand them to
+worker processes, in which `training` replays their operators on their parent's file, distils,
+trains and evaluates; `store` keeps what comes back. The driver itself never holds a weight and
+never loads Keras.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from lemonade_tf import __version__
+from lemonade_tf.architecture.text import canonical_hash, to_json
+from lemonade_tf.callbacks import Callback, SearchState
+from lemonade_tf.config import SearchConfig, default_workdir, make_config
+from lemonade_tf.evolution import (
+    CheapObjective,
+    Evaluation,
+    EvolutionSettings,
+    Individual,
+    Proposal,
+    Purpose,
+    child_seed,
+    evolve,
+    update_front,
+)
+from lemonade_tf.executors import Executor, Outcome, ProcessExecutor
+from lemonade_tf.executors.devices import default_num_workers
+from lemonade_tf.objectives import Objective, objectives_named
+from lemonade_tf.quality import front_hypervolume, reference_point
+from lemonade_tf.search_spaces import NETWORKS
+from lemonade_tf.store import RunStore
+from lemonade_tf.training.datasets import Dataset, load_dataset
+from lemonade_tf.training.settings import TrainingSettings
+from lemonade_tf.training.task import PRELOAD, ChildTask, start_worker
+
+__all__ = ["Callback", "SearchConfig", "SearchError", "SearchResult", "SearchState", "search"]
+
+_SPACES = {space.name: space for space in (NETWORKS,)}
+
+
+class SearchError(RuntimeError):
+    """A search cannot go on; the message says why."""
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search leaves.
+
+    Attributes:
+        workdir: The folder of the run.
+        front: The Pareto front, from the fewest parameters on: mappings with the columns of
+            front.csv.
+        hypervolume: Of the front, against the reference point in config.json.
+        complete: Whether all generations ran; False if `max_hours` ended the search.
+    """
+
+    workdir: Path
+    front: Sequence[Mapping[str, Any]]
+    hypervolume: float
+    complete: bool
+
+
+def search(
+    config: SearchConfig | None = None, *, callbacks: Sequence[Callback] = (), **settings: Any
+) -> SearchResult:
+    """Search for a Pareto front of networks; what `lemonade-tf search` does.
+
+    Args:
+        config: The settings; by default `make_config(**settings)`.
+        callbacks: Told of the progress.
+        **settings: Arguments of `make_config`, if no config is given: `preset` and those of
+            `SearchConfig`.
+
+    Returns:
+        Where the run is and what its front is. The networks are files in the run folder.
+
+    Raises:
+        ConfigError: A setting makes no sense.
+        DatasetError: The data set cannot be read.
+        StoreError: The run folder holds a run, or cannot be written.
+        SearchError: No initial network could be trained.
+    """
+    if config is not None and settings:
+        raise TypeError("give search() a config or settings, not both.")
+    config = make_config(**settings) if config is None else config
+    started = time.monotonic()
+    dataset = load_dataset(config.dataset, config.data_dir)
+    run = _Run(config, dataset, callbacks, started)
+    setup = partial(
+        start_worker, config.dataset, config.data_dir, _training_settings(config), config.threads
+    )
+    workers = config.workers or default_num_workers(config.threads)
+    try:
+        with ProcessExecutor(
+            setup,
+            num_workers=workers,
+            threads=config.threads,
+            preload=PRELOAD,
+            log_dir=run.store.path / "logs",
+        ) as executor:
+            complete = run.evolve(executor)
+    finally:
+        run.end()
+    return SearchResult(run.store.path, run.rows(), run.state.hypervolume, complete)
+
+
+def _training_settings(config: SearchConfig) -> TrainingSettings:
+    return TrainingSettings(
+        epochs=config.epochs,
+        distillation_epochs=config.distillation_epochs,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+    )
+
+
+class _Run:
+    """A search under way: its folder, its state, and the evaluation of children."""
+
+    def __init__(
+        self,
+        config: SearchConfig,
+        dataset: Dataset,
+        callbacks: Sequence[Callback],
+        started: float,
+    ) -> None:
+        self.config, self.callbacks, self.started = config, callbacks, started
+        self.space = _SPACES[config.space]
+        self.objectives: tuple[Objective, ...] = objectives_named(config.objectives)
+        self.cheap = [
+            CheapObjective(o.name, o.compute, o.scale) for o in self.objectives if o.cheap
+        ]
+        self.initial = self.space.initial_graphs(
+            dataset.input_shape, dataset.num_classes, rescaling=dataset.rescaling()
+        )
+        self.reference = reference_point(self.objectives, self.initial, dataset.num_classes)
+        workdir = config.workdir or default_workdir(config.dataset)
+        self.store = RunStore.create(workdir, self._configuration(dataset))
+        self.state = SearchState(
+            config,
+            self.store.path,
+            num_expected=len(self.initial) + config.num_generations * config.num_accepted,
+        )
+        self.test_errors: dict[str, float | None] = {}
+        hours = config.max_hours
+        self.deadline = None if hours is None else started + 3600 * hours
+
+    def _configuration(self, dataset: Dataset) -> dict[str, Any]:
+        packages = ("keras", "tensorflow", "numpy", "scikit-learn")
+        return {
+            **self.config.as_json(),
+            "lemonade_tf": __version__,
+            "versions": {
+                "python": platform.python_version(),
+                **{name: version(name) for name in packages},
+            },
+            "backend": "tensorflow",
+            "num_classes": dataset.num_classes,
+            "input_shape": list(dataset.input_shape),
+            "num_images": {
+                "training": len(dataset.x_train),
+                "validation": len(dataset.x_validation),
+                "test": 0 if dataset.x_test is None else len(dataset.x_test),
+            },
+            "reference": self.reference,
+        }
+
+    # --- Algorithm 1 -------------------------------------------------------------------------
+
+    def evolve(self, executor: Executor) -> bool:
+        """Run the search; return whether it ran to its end."""
+        self._tell("on_search_begin")
+        initial = self._train_initial(executor)
+        generations = evolve(
+            initial,
+            propose=lambda parent, rng: self.space.propose(parent.graph, rng=rng),
+            evaluate=partial(self._evaluate, executor),
+            cheap=self.cheap,
+            settings=EvolutionSettings(
+                num_generations=self.config.num_generations,
+                num_proposed=self.config.num_proposed,
+                num_accepted=self.config.num_accepted,
+                sampling=self.config.sampling,
+                max_redraws=self.config.max_redraws,
+            ),
+            seed=self.config.seed,
+            on_proposed=self._proposed,
+        )
+        complete = not self._out_of_time()
+        for generation in generations if complete else ():
+            self._end_generation(generation.population)
+            complete = generation.complete
+            if generation.number < self.config.num_generations and self._out_of_time():
+                complete = False
+            if not complete:
+                break
+        return complete
+
+    def _train_initial(self, executor: Executor) -> list[Individual]:
+        """Train the initial networks (generation 0) and return those that did not fail."""
+        individuals = [
+            Individual(
+                id=f"0-{number}",
+                generation=0,
+                parent=None,
+                operators=(),
+                graph=graph.copy(weights=False),
+                cheap={c.name: c.measure(graph) for c in self.cheap},
+            )
+            for number, graph in enumerate(self.initial)
+        ]
+        evaluations = {e.id: e for e in self._evaluate(executor, individuals)}
+        trained = [
+            _evaluated(i, evaluations[i.id])
+            for i in individuals
+            if i.id in evaluations and evaluations[i.id].failure is None
+        ]
+        if not trained:
+            failures = "; ".join(str(e.failure) for e in evaluations.values()) or "out of time"
+            raise SearchError(f"no initial network could be trained: {failures}.")
+        self._end_generation(update_front([], trained, [o.name for o in self.objectives]))
+        return trained
+
+    def _proposed(self, number: int, proposals: Sequence[Proposal]) -> None:
+        self.state.generation = number
+        self.store.append_proposals([_proposal_record(p) for p in proposals])
+        self._tell("on_generation_begin", proposals)
+
+    def _evaluate(self, executor: Executor, children: Sequence[Individual]) -> Iterator[Evaluation]:
+        by_id = {child.id: child for child in children}
+        tasks = [self._task(child) for child in children]
+        for outcome in executor.run(tasks, deadline=self.deadline):
+            yield self._record(by_id[outcome.task.id], outcome)
+
+    def _task(self, individual: Individual) -> ChildTask:
+        generation, attempt = map(int, individual.id.split("-"))
+        seed = partial(child_seed, self.config.seed, generation, attempt)
+        is_initial = individual.parent is None
+        return ChildTask(
+            id=individual.id,
+            operators=individual.operators,
+            output=str(self.store.staging_path(individual.id)),
+            parent_file=None if is_initial else str(self.store.model_path(individual.parent)),
+            architecture=to_json(individual.graph) if is_initial else None,
+            weights_seed=seed(Purpose.WEIGHTS),
+            training_seed=seed(Purpose.TRAINING),
+            record={
+                "id": individual.id,
+                "generation": individual.generation,
+                "parent": individual.parent,
+                "operators": list(individual.operators),
+                "cheap": dict(individual.cheap),
+            },
+        )
+
+    # --- What comes back ---------------------------------------------------------------------
+
+    def _record(self, individual: Individual, outcome: Outcome) -> Evaluation:
+        """Put a trained or failed network on record."""
+        evaluation = _evaluation(individual.id, outcome).checked(["error"])
+        failed = evaluation.failure is not None
+        if not failed:
+            self.store.adopt_model(individual.id)
+            self.test_errors[individual.id] = evaluation.details["test_error"]
+        objectives = {**evaluation.expensive, **individual.cheap}
+        record = {
+            "id": individual.id,
+            "generation": individual.generation,
+            "parent": individual.parent,
+            "operators": list(individual.operators),
+            "architecture": canonical_hash(individual.graph),
+            "objectives": {o.name: objectives.get(o.name) for o in self.objectives},
+            **evaluation.details,
+            "seconds": dict(evaluation.seconds),
+            "failure": evaluation.failure,
+        }
+        self.store.append_history(record)
+        if failed:
+            self.state.num_failed += 1
+        else:
+            self.state.num_trained += 1
+            self._update_front([*self.state.front.values(), _evaluated(individual, evaluation)])
+        self._update_clock()
+        self._tell("on_network_end", record)
+        return evaluation
+
+    def _update_front(self, individuals: Iterable[Individual]) -> None:
+        names = [o.name for o in self.objectives]
+        oldest_first = sorted(individuals, key=lambda i: i.age_key)
+        front = update_front([], oldest_first, names)  # whatever the order of completion
+        if {i.id for i in front} != set(self.state.front):
+            self.state.front = {i.id: i for i in front}
+            self.state.hypervolume = front_hypervolume(
+                self.objectives, [i.objectives for i in front], self.reference
+            )
+            self.store.write_front(self.rows(), names)
+
+    def _end_generation(self, population: Sequence[Individual]) -> None:
+        self.store.keep_models([individual.id for individual in population])
+        self._tell("on_generation_end")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows of front.csv, from the smallest network on."""
+        by_size = sorted(self.state.front.values(), key=lambda i: i.cheap[self.cheap[0].name])
+        return [
+            {
+                "id": i.id,
+                "file": f"models/{i.id}.h5",
+                **{o.name: i.objectives[o.name] for o in self.objectives},
+                "test_error": self.test_errors.get(i.id),
+            }
+            for i in by_size
+        ]
+
+    def end(self) -> None:
+        """Leave the folder complete, however the search ended."""
+        self._update_clock()
+        self.store.keep_models(list(self.state.front))
+        self._tell("on_search_end")
+
+    # --- Helpers -----------------------------------------------------------------------------
+
+    def _update_clock(self) -> None:
+        state = self.state
+        state.seconds = time.monotonic() - self.started
+        done = state.num_trained + state.num_failed
+        if done:
+            left = (state.num_expected - done) * state.seconds / done
+            if self.deadline is not None:
+                left = min(left, max(0.0, self.deadline - time.monotonic()))
+            state.seconds_left = left
+
+    def _out_of_time(self) -> bool:
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
+    def _tell(self, event: str, *arguments: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, event)(self.state, *arguments)
+
+
+def _evaluated(individual: Individual, evaluation: Evaluation) -> Individual:
+    return replace(individual, expensive=evaluation.expensive)
+
+
+def _evaluation(name: str, outcome: Outcome) -> Evaluation:
+    """Return what the evolution needs to know of a task's outcome."""
+    if outcome.failure is not None:
+        return Evaluation(name, failure=outcome.failure)
+    result = outcome.result
+    if result.failure is not None:
+        return Evaluation(name, failure=result.failure, seconds=result.seconds)
+    details = {
+        "test_error": result.test_error,
+        "epochs": result.epochs,
+        "num_images": result.num_images,
+        "losses": list(result.losses),
+        "distillation_losses": list(result.distillation_losses),
+    }
+    return Evaluation(name, {"error": result.error}, seconds=result.seconds, details=details)
+
+
+def _proposal_record(proposal: Proposal) -> dict[str, Any]:
+    individual = proposal.individual
+    return {
+        "id": individual.id,
+        "generation": individual.generation,
+        "parent": individual.parent,
+        "operators": list(individual.operators),
+        "cheap": dict(individual.cheap),
+        "outcome": proposal.outcome,
+        "duplicate_of": proposal.duplicate_of,
+    }

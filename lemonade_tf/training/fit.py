@@ -1,0 +1,89 @@
+"""Training: epochs over shuffled images, at a learning rate that falls along a cosine (A.4.4)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+import keras
+import numpy as np
+
+from lemonade_tf.training.preparation import AS_THEY_ARE, Preparation
+from lemonade_tf.training.schedule import cosine
+from lemonade_tf.training.settings import TrainingSettings
+from lemonade_tf.training.step import compile_trainer
+
+
+class TrainingDiverged(ArithmeticError):
+    """A loss, a weight or a prediction is no longer a finite number."""
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What training did.
+
+    Attributes:
+        losses: The mean loss of each epoch.
+        num_images: How many images went through, counting each as often as it did.
+        seconds: How long it took, compiling included.
+        num_traces: How often the step was traced to compile it: once.
+    """
+
+    losses: tuple[float, ...] = ()
+    num_images: int = 0
+    seconds: float = 0.0
+    num_traces: int = 0
+
+
+def fit(
+    model: keras.Model,
+    images: Any,
+    targets: Any,
+    *,
+    epochs: int,
+    settings: TrainingSettings,
+    rng: np.random.Generator,
+    preparation: Preparation = AS_THEY_ARE,
+) -> FitResult:
+    """Train the weights of a model that are trainable now.
+
+    Every epoch shuffles the images and leaves out those that do not fill a last batch. Where
+    there are fewer images than a batch holds, a batch is all of them.
+
+    Args:
+        model: Puts out logits; see `to_keras`.
+        images: (n, height, width, channels), raw pixels; best on the device already (`place`).
+        targets: (n,) integer classes or (n, classes) probabilities.
+        epochs: Passes over the images.
+        settings: The rest.
+        rng: Draws the order of the images, and the random numbers of the preparation.
+        preparation: What happens to a batch first.
+
+    Raises:
+        TrainingDiverged: A loss is not finite.
+    """
+    start = time.perf_counter()
+    count = len(images)
+    batch_size = min(settings.batch_size, count)
+    num_steps = count // batch_size
+    rates = cosine(settings.learning_rate, epochs * num_steps).reshape(epochs, num_steps)
+    trainer = compile_trainer(model, settings, preparation)
+    losses: list[float] = []
+    for epoch in range(epochs):
+        order = rng.permutation(count)[: num_steps * batch_size].astype(np.int32)
+        draws = preparation.draw(num_steps, batch_size, rng=rng)
+        indices = order.reshape(num_steps, batch_size)
+        losses.append(trainer.run_epoch(images, targets, indices, rates[epoch], draws))
+        if not isfinite(losses[-1]):
+            raise TrainingDiverged(
+                f"the loss became {losses[-1]} in epoch {epoch + 1} of {epochs}, at a learning"
+                f" rate of {settings.learning_rate}."
+            )
+    return FitResult(
+        losses=tuple(losses),
+        num_images=epochs * num_steps * batch_size,
+        seconds=time.perf_counter() - start,
+        num_traces=trainer.num_traces,
+    )

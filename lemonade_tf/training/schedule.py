@@ -1,0 +1,18 @@
+"""The learning rate of every step."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def cosine(learning_rate: float, num_steps: int) -> np.ndarray:
+    """Return learning rates that fall from `learning_rate` towards 0 along half a cosine.
+
+    Step t of T has learning_rate * (1 + cos(pi t / T)) / 2 (Loshchilov & Hutter, 2017, without
+    restarts); the 0 would be step T.
+
+    Returns:
+        (num_steps,) float32.
+    """
+    steps = np.arange(num_steps, dtype=np.float64)
+    return (learning_rate * (1 + np.cos(np.pi * steps / max(num_steps, 1))) / 2).astype(np.float32)

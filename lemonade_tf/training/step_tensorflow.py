@@ -1,0 +1,155 @@
+"""The compiled training loop on TensorFlow.
+
+An epoch is one call: a loop on the device, which gathers the images of each step by their
+indices, so Python takes no part in a step. No Keras optimizer: its distributed gradient sum
+registers every model it ever trained with TensorFlow, for the life of the process (3 to 5 MB a
+child). One kernel per variable updates it together with its momentum,
+
+    m <- momentum * m - learning_rate * g        w <- w + momentum * m - learning_rate * g
+
+which is Nesterov's momentum as Sutskever et al. (2013) and Keras write it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lemonade_tf.training.preparation import Preparation
+from lemonade_tf.training.settings import TrainingSettings
+from lemonade_tf.training.step import Backend, Forward, Trainer
+
+
+class TensorFlow(Backend):
+    """Runs on TensorFlow."""
+
+    def place(self, array: np.ndarray) -> tf.Tensor:
+        """Return an array as a tensor."""
+        return tf.constant(array)
+
+    def trainer(
+        self, model: keras.Model, settings: TrainingSettings, preparation: Preparation
+    ) -> Trainer:
+        """Return a trainer of the weights that are trainable now."""
+        return TensorFlowTrainer(model, settings, preparation)
+
+    def forward(self, model: keras.Model) -> Forward:
+        """Return the compiled model, in inference."""
+        return TensorFlowForward(model)
+
+    @property
+    def out_of_memory(self) -> tuple[type[Exception], ...]:
+        """The exceptions that say that the device's memory is full."""
+        return (tf.errors.ResourceExhaustedError,)
+
+
+class TensorFlowTrainer(Trainer):
+    """Trains a model; see `Trainer`."""
+
+    def __init__(
+        self, model: keras.Model, settings: TrainingSettings, preparation: Preparation
+    ) -> None:
+        self._model, self._settings, self._preparation = model, settings, preparation
+        weights = model.trainable_variables
+        self._variables = [weight.value for weight in weights]
+        self._decays = [settings.weight_decay * w.name.endswith("kernel") for w in weights]
+        self._momenta = [tf.Variable(tf.zeros_like(v)) for v in self._variables]
+        self._epoch: Any = None
+
+    def run_epoch(
+        self,
+        images: Any,
+        targets: Any,
+        indices: np.ndarray,
+        learning_rates: np.ndarray,
+        draws: Mapping[str, np.ndarray],
+    ) -> float:
+        """Take a step for each row of `indices`."""
+        on_device = {name: tf.constant(values) for name, values in draws.items()}
+        given = (images, targets, tf.constant(indices), tf.constant(learning_rates), on_device)
+        if self._epoch is None:
+            self._epoch = tf.function(self._trace_epoch, autograph=False).get_concrete_function(
+                *given
+            )
+        return float(self._epoch(*given)) / len(indices)
+
+    def _trace_epoch(
+        self,
+        images: tf.Tensor,
+        targets: tf.Tensor,
+        indices: tf.Tensor,
+        learning_rates: tf.Tensor,
+        draws: Mapping[str, tf.Tensor],
+    ) -> tf.Tensor:
+        self.num_traces += 1
+
+        def go_on(step: tf.Tensor, total: tf.Tensor) -> tf.Tensor:
+            return (step < indices.shape[0]) & tf.math.is_finite(total)
+
+        def take_step(step: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            batch = tf.gather(indices, step)
+            of_step = {name: tf.gather(values, step) for name, values in draws.items()}
+            inputs, labels = self._preparation.prepare(
+                tf.cast(tf.gather(images, batch), tf.float32), tf.gather(targets, batch), of_step
+            )
+            loss = self._step(inputs, labels, tf.gather(learning_rates, step))
+            return step + 1, total + loss
+
+        _, total = tf.while_loop(
+            go_on, take_step, (tf.constant(0), tf.constant(0.0)), parallel_iterations=1
+        )
+        return total
+
+    def _step(self, images: tf.Tensor, targets: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(self._variables)
+            loss = cross_entropy(targets, self._model(images, training=True))
+        gradients = tape.gradient(
+            loss, self._variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        for variable, momentum, gradient, decay in zip(
+            self._variables, self._momenta, gradients, self._decays, strict=True
+        ):
+            tf.raw_ops.ResourceApplyKerasMomentum(
+                var=variable.handle,
+                accum=momentum.handle,
+                lr=rate,
+                grad=gradient + decay * variable if decay else gradient,
+                momentum=self._settings.momentum,
+                use_nesterov=True,
+            )
+        return loss
+
+
+class TensorFlowForward(Forward):
+    """A model in inference; see `Forward`."""
+
+    def __init__(self, model: keras.Model) -> None:
+        self._model = model
+        self._shape = (None, *model.input_shape[1:])
+        self._call: Any = None
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Return the softmax of what the model puts out."""
+        if self._call is None:
+            self._call = tf.function(self._trace, autograph=False).get_concrete_function(
+                tf.TensorSpec(self._shape, images.dtype)
+            )
+        return self._call(tf.constant(images)).numpy()
+
+    def _trace(self, images: tf.Tensor) -> tf.Tensor:
+        self.num_traces += 1
+        return tf.nn.softmax(self._model(tf.cast(images, tf.float32), training=False))
+
+
+def cross_entropy(targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Return the mean cross-entropy of integer classes or of probabilities."""
+    if targets.shape.rank == 1:
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+    else:
+        losses = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
+    return tf.reduce_mean(losses)

@@ -1,0 +1,90 @@
+"""A child to train and what became of it, as plain values; needs no Keras.
+
+The driver of a search makes tasks and reads results; `child` and `worker`, which do the work, are
+imported only in the processes where it is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from lemonade_tf.training.settings import TrainingSettings
+
+# What a worker needs, to be imported once, before workers are forked.
+PRELOAD = ("lemonade_tf.training.worker",)
+
+
+@dataclass(frozen=True)
+class ChildTask:
+    """A child to train; plain values, which pickle.
+
+    Attributes:
+        id: The child's name in the run.
+        operators: The records of the operators that make it of its parent, for `replay`.
+        output: The file to write.
+        weights_seed: Seeds new weights.
+        training_seed: Seeds the order of images, and dropout.
+        parent_file: The parent's file. None for an initial network, which comes as
+        architecture: JSON of `architecture.text`; its weights are drawn.
+        record: Plain values to keep in the file: the lineage.
+    """
+
+    id: str
+    operators: tuple[Mapping[str, Any], ...]
+    output: str
+    weights_seed: np.random.SeedSequence
+    training_seed: np.random.SeedSequence
+    parent_file: str | None = None
+    architecture: str | None = None
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if (self.parent_file is None) == (self.architecture is None):
+            raise ValueError(
+                f"child {self.id!r} has parent_file {self.parent_file!r} and an architecture of"
+                f" {len(self.architecture or '')} characters; expected exactly one of them."
+            )
+
+
+@dataclass(frozen=True)
+class ChildResult:
+    """What became of a child.
+
+    Attributes:
+        id: Its name.
+        error: The share of validation images it gets wrong; None if it failed.
+        test_error: Of test images; None if there are none.
+        failure: Why there is no error, in one line; None if all went well.
+        seconds: Wall-clock seconds of each phase it came to, and "total".
+        losses: The mean loss of each epoch of training.
+        distillation_losses: Of distillation.
+        epochs: How many epochs of training it had.
+        num_images: How many images went through training and distillation.
+        parameters: Its number of parameters; None if it failed before that was known.
+        multiply_adds: Its multiply-adds for one image.
+    """
+
+    id: str
+    error: float | None = None
+    test_error: float | None = None
+    failure: str | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    losses: tuple[float, ...] = ()
+    distillation_losses: tuple[float, ...] = ()
+    epochs: int = 0
+    num_images: int = 0
+    parameters: int | None = None
+    multiply_adds: int | None = None
+
+
+def start_worker(
+    dataset: str, data_dir: str | None, settings: TrainingSettings, threads: int
+) -> Callable[[ChildTask], ChildResult]:
+    """Set up this process for training children; see `worker.setup_worker`."""
+    from lemonade_tf.training.worker import setup_worker
+
+    return setup_worker(dataset, settings, data_dir=data_dir, threads=threads)

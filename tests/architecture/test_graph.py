@@ -1,0 +1,383 @@
+"""The verbs that edit a graph: each checks before it edits, and nothing stale is remembered."""
+
+import re
+
+import numpy as np
+import pytest
+from graphs import every_layer, fresh, small
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lemonade_tf.architecture import Graph, GraphError, Node, check
+from lemonade_tf.architecture import layers as L
+from lemonade_tf.architecture.cost import count_parameters
+from lemonade_tf.architecture.graph import freeze
+
+
+def _diamond():
+    graph = Graph()
+    graph.add("image", L.Input((6, 6, 2)))
+    graph.add("conv", L.Conv2D(3), ["image"])
+    graph.add("left", L.ReLU(), ["conv"])
+    graph.add("right", L.Activation("tanh"), ["conv"])
+    graph.output = graph.add("sum", L.Add(), ["left", "right"])
+    return graph
+
+
+# --- Reading -------------------------------------------------------------------------------------
+
+
+def test_reading():
+    graph = _diamond()
+    assert list(graph) == ["image", "conv", "left", "right", "sum"]
+    assert len(graph) == 5
+    assert "left" in graph
+    assert "up" not in graph
+    assert graph["sum"] == Node(L.Add(), ("left", "right"))
+    assert (graph.input, graph.output) == ("image", "sum")
+    assert not graph.weighted
+    assert graph.consumers("conv") == ("left", "right")
+    assert graph.consumers()["sum"] == ()
+    assert graph.order() == ("image", "conv", "left", "right", "sum")
+    assert graph.shapes()["sum"] == (6, 6, 3)
+    assert graph.input_shapes("sum") == ((6, 6, 3), (6, 6, 3))
+    assert graph.weight_shapes("conv") == {"kernel": (3, 3, 2, 3)}
+    assert graph.ancestors("left") == {"image", "conv"}
+    assert graph.ancestors("image") == frozenset()
+    assert graph.unique_name("conv") == "conv_1"
+
+
+def test_a_reader_that_reads_twice_is_one_consumer():
+    graph = _diamond()
+    graph.add("twice", L.Concatenate(), ["sum", "sum"])
+    assert graph.consumers("sum") == ("twice",)
+    assert graph.order()[-1] == "twice"
+
+
+def test_order_does_not_depend_on_insertion():
+    graph = _diamond()
+    backwards = Graph.from_nodes(dict(reversed(list(graph.items()))), "sum")
+    place = {name: at for at, name in enumerate(backwards.order())}
+    assert set(place) == set(graph)
+    assert all(place[i] < place[name] for name, node in graph.items() for i in node.inputs)
+
+
+def test_a_unique_name_is_the_first_that_is_free():
+    graph = _diamond()
+    graph.add("conv_1", L.ReLU(), ["sum"])
+    graph.add("conv_3", L.ReLU(), ["sum"])
+    assert graph.unique_name("conv") == "conv_2"
+
+
+def test_a_circle_is_named():
+    graph = _diamond()
+    graph.set_inputs("conv", ["left"])
+    with pytest.raises(GraphError, match="nodes read each other in a circle: conv, left, right, s"):
+        graph.order()
+
+
+def test_shapes_name_the_node_that_cannot_read():
+    graph = _diamond()
+    graph.add("dense", L.GlobalAveragePooling2D(), ["sum"])
+    graph.add("wrong", L.Conv2D(3), ["dense"])
+    with pytest.raises(GraphError, match="node 'wrong': Conv2D reads images"):
+        graph.shapes()
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda g: g["cnov"],
+        lambda g: g.consumers("cnov"),
+        lambda g: g.ancestors("cnov"),
+        lambda g: g.weight_shapes("cnov"),
+        lambda g: g.input_shapes("cnov"),
+    ],
+)
+def test_a_name_that_does_not_exist(read):
+    with pytest.raises(GraphError, match=r"there is no node 'cnov'\. Near to it: conv"):
+        read(_diamond())
+
+
+def test_a_name_near_to_none():
+    with pytest.raises(GraphError, match=r"there is no node 'xyz'\. The graph is empty"):
+        Graph()["xyz"]
+    with pytest.raises(GraphError, match="there is no node 'xyz'") as error:
+        _diamond()["xyz"]
+    assert "empty" not in str(error.value)
+
+
+def test_weighted():
+    graph = small()
+    assert graph.weighted
+    assert not graph.copy(weights=False).weighted
+
+
+# --- Each verb checks before it edits ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (
+            lambda g: g.add("conv", L.ReLU(), ["sum"]),
+            "there is a node 'conv' already; choose an",
+        ),
+        (lambda g: g.add("new", L.ReLU(), ["cnov"]), "there is no node 'cnov'. Near to it: conv"),
+        (lambda g: g.add("new", L.ReLU(), []), "node 'new': ReLU reads 1 inputs, not 0"),
+        (lambda g: g.add("new", L.Add(), ["sum"]), "node 'new': Add reads two or more inputs, not"),
+        (lambda g: g.add("new", "ReLU", ["sum"]), "node 'new': 'ReLU' is not a layer of lemonade"),
+        (lambda g: g.add("new", L.ConvexSum(), ["sum"]), "node 'new': ConvexSum reads 2 inputs, "),
+        (lambda g: g.remove("conv"), "node 'conv' is read by left, right; redirect them to anoth"),
+        (lambda g: g.remove("sum"), "node 'sum' is the output; choose another output first"),
+        (lambda g: g.remove("smu"), "there is no node 'smu'. Near to it: sum"),
+        (lambda g: g.redirect("conv", "nope"), "there is no node 'nope'"),
+        (lambda g: g.redirect("nope", "conv"), "there is no node 'nope'"),
+        (lambda g: g.set_layer("nope", L.ReLU()), "there is no node 'nope'"),
+        (lambda g: g.set_layer("sum", L.ReLU()), "node 'sum': ReLU reads 1 inputs, not 2"),
+        (lambda g: g.set_layer("left", L.Add(), inputs=["conv"]), "Add reads two or more inputs"),
+        (lambda g: g.set_inputs("left", ["left"]), "node 'left' cannot read itself"),
+        (lambda g: g.set_inputs("left", ["nope"]), "there is no node 'nope'"),
+        (lambda g: g.set_inputs("left", []), "node 'left': ReLU reads 1 inputs, not 0"),
+        (
+            lambda g: g.set_weights("conv", {"kernel": np.zeros((3, 3, 1, 3))}),
+            r"node 'conv' \(Conv2D\) needs weights of shapes \{'kernel': \(3, 3, 2, 3\)\}, not",
+        ),
+        (lambda g: g.set_weights("conv", {}), r"needs weights of shapes .*, not \{\}"),
+        (lambda g: g.set_weights("left", {"kernel": np.zeros(3)}), r"of shapes \{\}, not"),
+        (lambda g: setattr(g, "output", "nope"), "there is no node 'nope'"),
+    ],
+)
+def test_a_refused_edit_leaves_the_graph_as_it_was(edit, message):
+    graph = _diamond()
+    before = dict(graph.items())
+    with pytest.raises(GraphError, match=message):
+        edit(graph)
+    assert dict(graph.items()) == before
+    assert graph.output == "sum"
+    check(graph)
+
+
+@pytest.mark.parametrize("make_wrong", [lambda g: g.redirect("conv", "left")])
+def test_a_redirection_that_would_let_a_node_read_itself_is_refused(make_wrong):
+    graph = _diamond()
+    before = dict(graph.items())
+    with pytest.raises(GraphError, match="left"):
+        make_wrong(graph)
+    assert dict(graph.items()) == before
+
+
+def test_set_layer_refuses_what_is_not_a_layer():
+    with pytest.raises(GraphError, match="'ReLU' is not a layer"):
+        _diamond().set_layer("left", "ReLU")
+
+
+# --- Each verb edits -----------------------------------------------------------------------------
+
+
+def test_remove():
+    graph = _diamond()
+    graph.output = "left"
+    graph.remove("sum")
+    graph.remove("right")
+    assert list(graph) == ["image", "conv", "left"]
+    check(graph)
+
+
+def test_redirect_moves_readers_and_the_output():
+    graph = _diamond()
+    graph.add("norm", L.BatchNormalization(), ["conv"])
+    graph.redirect("conv", "norm", but=["norm", "right"])
+    assert graph["left"].inputs == ("norm",)
+    assert graph["right"].inputs == ("conv",)
+    graph.redirect("sum", "right")
+    assert graph.output == "right"
+    assert set(graph.remove_unused()) == {"norm", "left", "sum"}
+    check(graph)
+
+
+def test_redirect_replaces_each_of_several_inputs():
+    graph = _diamond()
+    graph.redirect("right", "left")
+    assert graph["sum"].inputs == ("left", "left")
+    assert graph.consumers("left") == ("sum",)
+    assert graph.consumers("right") == ()
+
+
+def test_set_layer_keeps_inputs_and_weights_unless_given():
+    graph = small()
+    old = graph["bn_1"]
+    graph.set_layer("bn_1", L.BatchNormalization(momentum=0.5))
+    assert graph["bn_1"].layer.momentum == 0.5
+    assert graph["bn_1"].inputs == old.inputs
+    assert graph["bn_1"].weights is old.weights
+    graph.set_layer("bn_1", L.ReLU(), {}, inputs=["rescaling"])
+    assert graph["bn_1"] == Node(L.ReLU(), ("rescaling",), {})
+    assert graph.consumers("conv_1") == ()
+
+
+def test_remove_unused_keeps_what_the_output_needs():
+    graph = every_layer()
+    graph.output = "sum"
+    removed = graph.remove_unused()
+    assert "max" in graph
+    assert "separable" in removed
+    assert "softmax" in removed
+    check(graph)
+    assert graph.remove_unused() == ()
+
+
+def test_weights_are_frozen_copies():
+    graph, kernel = _diamond(), np.ones((3, 3, 2, 3), np.float32)
+    graph.set_weights("conv", {"kernel": kernel})
+    kernel[:] = 7
+    assert (graph["conv"].weights["kernel"] == 1).all()
+    with pytest.raises(ValueError, match="read-only"):
+        graph["conv"].weights["kernel"][:] = 7
+
+
+def test_read_only_arrays_are_shared():
+    array = np.ones(3)
+    array.flags.writeable = False
+    assert freeze({"a": array})["a"] is array
+
+
+# --- Copies --------------------------------------------------------------------------------------
+
+
+def test_a_copy_shares_weights_and_nothing_else():
+    parent = small()
+    before = dict(parent.items())
+    parent.shapes(), parent.order()
+    child = parent.copy()
+    assert child["conv_1"].weights["kernel"] is parent["conv_1"].weights["kernel"]
+    child.add("more", L.ReLU(), ["relu_1"])
+    child.set_layer("conv_1", L.Conv2D(99))
+    child.redirect("relu_1", "more", but=["more"])
+    child.set_weights("logits", {"kernel": np.zeros((10, 4)), "bias": np.zeros(4)})
+    assert dict(parent.items()) == before
+    assert parent.shapes()["conv_1"] == (8, 8, 6)
+    assert "more" not in parent.shapes()
+    assert parent.consumers("relu_1") == ("pool_1",)
+    parent.output = "logits"
+    assert child.output == "softmax"
+
+
+def test_a_copy_of_shapes_has_no_weights():
+    graph = every_layer()
+    shapes = graph.copy(weights=False)
+    assert not any(node.weights for _, node in shapes.items())
+    assert [(n, v.layer, v.inputs) for n, v in shapes.items()] == [
+        (n, v.layer, v.inputs) for n, v in graph.items()
+    ]
+    assert graph.weighted
+    check(shapes)
+
+
+# --- What is remembered --------------------------------------------------------------------------
+
+
+def test_what_other_modules_derive_is_remembered_until_an_edit():
+    graph, calls = small(), []
+
+    def compute(of):
+        calls.append(of)
+        return len(of)
+
+    assert graph.remembered("fact", compute) == graph.remembered("fact", compute) == len(graph)
+    assert len(calls) == 1
+    graph.set_weights("conv_1", dict(graph["conv_1"].weights))  # no fact of the structure
+    graph.remembered("fact", compute)
+    assert len(calls) == 1
+    for edit in (
+        lambda: graph.set_layer("conv_1", L.Conv2D(7)),
+        lambda: graph.add("more", L.ReLU(), ["relu_1"]),
+        lambda: graph.redirect("relu_1", "more", but=["more"]),
+        lambda: graph.set_inputs("more", ["bn_1"]),
+        lambda: setattr(graph, "output", "logits"),
+        lambda: graph.remove("softmax"),
+        lambda: graph.remove_unused(),
+    ):
+        calls.clear()
+        edit()
+        graph.remembered("fact", compute)
+        assert len(calls) == 1
+
+
+NUMBERS = st.integers(0, 2**16)
+EDIT = st.tuples(
+    st.sampled_from(
+        ["relu", "conv", "sum", "remove", "redirect", "layer", "inputs", "output", "unused", "copy"]
+    ),
+    NUMBERS,
+    NUMBERS,
+    NUMBERS,
+)
+
+
+def _edit(graph, verb, a, b, c):
+    names = list(graph)
+    one, two = names[a % len(names)], names[b % len(names)]
+    if verb == "relu":
+        graph.add(graph.unique_name("n"), L.ReLU(), [one])
+    elif verb == "conv":
+        graph.add(graph.unique_name("n"), L.Conv2D(1 + c % 4), [one])
+    elif verb == "sum":
+        graph.add(graph.unique_name("n"), (L.Add(), L.Concatenate())[c % 2], [one, two])
+    elif verb == "remove":
+        graph.remove(one)
+    elif verb == "redirect":
+        graph.redirect(one, two, but=[two])
+    elif verb == "layer":
+        graph.set_layer(one, L.Conv2D(1 + c % 4))
+    elif verb == "inputs":
+        graph.set_inputs(one, [two])
+    elif verb == "output":
+        graph.output = one
+    elif verb == "unused":
+        graph.remove_unused()
+
+
+def _facts(graph):
+    """Return what follows from a graph, or why nothing does."""
+    facts = []
+    for ask in (
+        lambda: graph.consumers(),
+        lambda: graph.order(),
+        lambda: graph.ancestors(graph.output),
+        lambda: dict(graph.shapes()),
+        lambda: graph.input,
+        lambda: count_parameters(graph),
+    ):
+        try:
+            facts.append(ask())
+        except GraphError as error:
+            facts.append(str(error))
+    return facts
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.lists(EDIT, max_size=25))
+def test_nothing_stale_is_remembered(edits):
+    graph = _diamond()
+    copies = []
+    for verb, a, b, c in edits:
+        if verb == "copy":
+            copies.append((graph, dict(graph.items()), _facts(graph)))
+            graph = graph.copy()
+            continue
+        before = dict(graph.items()), graph.output
+        try:
+            _edit(graph, verb, a, b, c)
+        except GraphError:
+            assert (dict(graph.items()), graph.output) == before
+        assert _facts(graph) == _facts(fresh(graph))
+    for parent, nodes, facts in copies:
+        assert dict(parent.items()) == nodes
+        assert _facts(parent) == facts
+
+
+def test_the_message_of_a_missing_name_is_one_line():
+    with pytest.raises(GraphError) as error:
+        small()["conv_4"]
+    assert re.fullmatch(r"there is no node 'conv_4'\. Near to it: [\w, ]+\.", str(error.value))

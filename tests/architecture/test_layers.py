@@ -1,0 +1,174 @@
+"""Shapes of outputs and weights, worked by hand, and what layers refuse."""
+
+import re
+
+import pytest
+
+from lemonade_tf.architecture import LAYERS, Layer, ShapeError
+from lemonade_tf.architecture import layers as L
+from lemonade_tf.architecture.layers import arguments
+
+IMAGE = (9, 8, 4)
+CASES = [  # layer, shapes of the inputs, shape of the output, shapes of the weights
+    (L.Input((9, 8, 4)), [], IMAGE, {}),
+    (L.Rescaling(0.5), [IMAGE], IMAGE, {}),
+    (L.Rescaling((1, 2, 3, 4), 1), [IMAGE], IMAGE, {}),
+    (L.Conv2D(6), [IMAGE], (9, 8, 6), {"kernel": (3, 3, 4, 6)}),
+    (L.Conv2D(6, (3, 5), strides=2), [IMAGE], (5, 4, 6), {"kernel": (3, 5, 4, 6)}),
+    (L.Conv2D(6, 3, strides=(2, 3), padding="valid"), [IMAGE], (4, 2, 6), {"kernel": (3, 3, 4, 6)}),
+    (
+        L.Conv2D(6, 1, use_bias=True),
+        [IMAGE],
+        (9, 8, 6),
+        {"kernel": (1, 1, 4, 6), "bias": (6,)},
+    ),
+    (L.Conv2D(1, (9, 8), padding="valid"), [IMAGE], (1, 1, 1), {"kernel": (9, 8, 4, 1)}),
+    (
+        L.DepthwiseConv2D(3, strides=2, depth_multiplier=2, use_bias=True),
+        [IMAGE],
+        (5, 4, 8),
+        {"kernel": (3, 3, 4, 2), "bias": (8,)},
+    ),
+    (L.DepthwiseConv2D(2, padding="valid"), [IMAGE], (8, 7, 4), {"kernel": (2, 2, 4, 1)}),
+    (
+        L.SeparableConv2D(6, 5, depth_multiplier=3, use_bias=True),
+        [IMAGE],
+        (9, 8, 6),
+        {"depthwise_kernel": (5, 5, 4, 3), "pointwise_kernel": (1, 1, 12, 6), "bias": (6,)},
+    ),
+    (
+        L.SeparableConv2D(6, 3, strides=2, padding="valid"),
+        [IMAGE],
+        (4, 3, 6),
+        {"depthwise_kernel": (3, 3, 4, 1), "pointwise_kernel": (1, 1, 4, 6)},
+    ),
+    (
+        L.BatchNormalization(),
+        [IMAGE],
+        IMAGE,
+        dict.fromkeys(("gamma", "beta", "moving_mean", "moving_variance"), (4,)),
+    ),
+    (
+        L.BatchNormalization(center=False, scale=False),
+        [(7,)],
+        (7,),
+        dict.fromkeys(("moving_mean", "moving_variance"), (7,)),
+    ),
+    (L.ReLU(), [IMAGE], IMAGE, {}),
+    (L.ReLU(6.0), [(7,)], (7,), {}),
+    (L.Activation("softmax"), [(7,)], (7,), {}),
+    (L.MaxPooling2D(), [IMAGE], (4, 4, 4), {}),
+    (L.MaxPooling2D(3, 2, padding="same"), [IMAGE], (5, 4, 4), {}),
+    (L.MaxPooling2D(2, 1), [IMAGE], (8, 7, 4), {}),
+    (L.AveragePooling2D((3, 2)), [IMAGE], (3, 4, 4), {}),
+    (L.AveragePooling2D(2, padding="same"), [IMAGE], (5, 4, 4), {}),
+    (L.GlobalAveragePooling2D(), [IMAGE], (4,), {}),
+    (L.Flatten(), [IMAGE], (288,), {}),
+    (L.Dropout(0.5), [IMAGE], IMAGE, {}),
+    (L.Dense(5), [(7,)], (5,), {"kernel": (7, 5), "bias": (5,)}),
+    (L.Dense(5, use_bias=False), [IMAGE], (9, 8, 5), {"kernel": (4, 5)}),
+    (L.Add(), [IMAGE, IMAGE, IMAGE], IMAGE, {}),
+    (L.ConvexSum(), [IMAGE, IMAGE], IMAGE, {"lambda": ()}),
+    (L.Concatenate(), [IMAGE, (9, 8, 1), IMAGE], (9, 8, 9), {}),
+    (L.Concatenate(), [(3,), (4,)], (7,), {}),
+]
+
+
+@pytest.mark.parametrize(("layer", "inputs", "output", "weights"), CASES, ids=lambda v: str(v)[:40])
+def test_shapes_of_output_and_weights(layer, inputs, output, weights):
+    assert layer.output_shape(*inputs) == output
+    assert layer.weight_shapes(*inputs) == weights
+
+
+def test_every_kind_of_layer_is_covered():
+    assert {type(layer) for layer, *_ in CASES} == set(LAYERS)
+
+
+@pytest.mark.parametrize("layer", [layer for layer, *_ in CASES], ids=str)
+def test_arguments_make_the_same_layer(layer):
+    again = type(layer)(**arguments(layer))
+    assert again == layer
+    assert hash(again) == hash(layer)
+    assert repr(again) == repr(layer)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (L.Input([8, 8, 3]), L.Input((8, 8, 3))),
+        (L.Conv2D(8, 3), L.Conv2D(8, [3, 3], strides=[1, 1])),
+        (L.MaxPooling2D(2), L.MaxPooling2D((2, 2), 2)),
+        (L.Rescaling(2, [1, 2]), L.Rescaling(2.0, (1.0, 2.0))),
+        (L.ReLU(6), L.ReLU(6.0)),
+        (L.Dropout(0), L.Dropout(0.0)),
+        (L.BatchNormalization(momentum=1, epsilon=1), L.BatchNormalization(1.0, 1.0)),
+    ],
+)
+def test_equal_layers_read_the_same(one, other):
+    assert one == other
+    assert repr(one) == repr(other)  # the canonical hash is made of it
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: L.Input((8, 0, 3)), "a size in the shape of Input is 0; expected a positive int"),
+        (lambda: L.Conv2D(0), "filters is 0; expected a positive integer"),
+        (lambda: L.Conv2D(2.5), "filters is 2.5"),
+        (lambda: L.Conv2D(8, (3, 3, 3)), r"kernel_size is \(3, 3, 3\); expected a positive"),
+        (lambda: L.Conv2D(8, (3, -1)), r"kernel_size is \(3, -1\)"),
+        (lambda: L.Conv2D(8, 3, strides=0), "strides is 0"),
+        (lambda: L.Conv2D(8, 3, padding="causal"), "padding is 'causal'; expected 'same' or"),
+        (lambda: L.DepthwiseConv2D(3, depth_multiplier=0), "depth_multiplier is 0"),
+        (lambda: L.SeparableConv2D(-3), "filters is -3"),
+        (lambda: L.SeparableConv2D(3, depth_multiplier=0), "depth_multiplier is 0"),
+        (lambda: L.MaxPooling2D(0), "pool_size is 0"),
+        (lambda: L.AveragePooling2D(2, padding="full"), "padding is 'full'"),
+        (lambda: L.Activation("swoosh"), "activation is 'swoosh'; expected one of elu, gelu"),
+        (lambda: L.Dropout(1.0), r"rate is 1.0; expected a share in \[0, 1\)"),
+        (lambda: L.Dense(0), "units is 0"),
+    ],
+)
+def test_wrong_arguments_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("layer", "inputs", "message"),
+    [
+        (L.Rescaling((1, 2)), [IMAGE], "Rescaling has a scale of 2 values; its input has 4 chan"),
+        (L.Rescaling(1, (1, 2, 3)), [IMAGE], "an offset|a offset of 3 values"),
+        (L.Conv2D(8), [(7,)], r"Conv2D reads images \(height, width, channels\), not shape \(7,\)"),
+        (
+            L.Conv2D(8, 9, padding="valid"),
+            [IMAGE],
+            r"Conv2D with a window of \(9, 9\) and padding 'valid' does not fit into an image of"
+            r" shape \(9, 8, 4\)",
+        ),
+        (L.MaxPooling2D(3), [(2, 2, 1)], "MaxPooling2D with a window"),
+        (L.GlobalAveragePooling2D(), [(7,)], "GlobalAveragePooling2D reads images"),
+        (L.Add(), [(7,), (6,)], r"Add needs inputs of one shape; they are \(7,\), \(6,\)"),
+        (L.ConvexSum(), [(9, 8, 4), (9, 8, 1)], "ConvexSum needs inputs of one shape"),
+        (
+            L.Concatenate(),
+            [(9, 8, 4), (8, 8, 4)],
+            r"Concatenate needs inputs that differ in their channels only; they are \(9, 8, 4\),",
+        ),
+        (L.Concatenate(), [(9, 8, 4), (4,)], "Concatenate needs inputs"),
+    ],
+    ids=lambda v: str(v)[:30],
+)
+def test_inputs_that_do_not_fit_are_refused(layer, inputs, message):
+    with pytest.raises(ShapeError, match=message):
+        layer.output_shape(*inputs)
+
+
+def test_a_layer_alone_is_abstract():
+    with pytest.raises(NotImplementedError, match="Layer is abstract"):
+        Layer().output_shape((7,))
+
+
+def test_all_activations_have_a_name_in_the_list():
+    assert len(set(L.ACTIVATIONS)) == len(L.ACTIVATIONS)
+    assert all(re.fullmatch(r"[a-z0-9_]+", name) for name in L.ACTIVATIONS)

@@ -1,0 +1,312 @@
+"""The hash, the comparison, JSON and the description of architectures."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from graphs import EXACT, GRAPHS, every_layer, finished, images, random_chain, renamed, small, stack
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference import logits
+
+from lemonade_tf.architecture import Graph, GraphError, check
+from lemonade_tf.architecture import layers as L
+from lemonade_tf.architecture.text import (
+    canonical_hash,
+    describe,
+    from_json,
+    same_architecture,
+    to_json,
+)
+
+# --- The same architecture -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", GRAPHS.values(), ids=GRAPHS)
+@settings(max_examples=5, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_names_and_order_do_not_count(make, seed):
+    graph = make()
+    other = renamed(graph, np.random.default_rng(seed))
+    check(other)
+    assert canonical_hash(other) == canonical_hash(graph)
+    assert same_architecture(graph, other)
+    assert same_architecture(other, graph)
+
+
+def test_weights_do_not_count():
+    assert canonical_hash(small(0)) == canonical_hash(small(1))
+    assert same_architecture(small(0), small(1).copy(weights=False))
+
+
+def test_all_graphs_differ():
+    graphs = [make() for make in GRAPHS.values()]
+    assert len({canonical_hash(graph) for graph in graphs}) == len(graphs)
+    for i, first in enumerate(graphs):
+        for j, second in enumerate(graphs):
+            assert same_architecture(first, second) == (i == j)
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("conv_1", L.Conv2D(6, 5)),
+        ("conv_1", L.Conv2D(6, 3, use_bias=True)),
+        ("pool_1", L.AveragePooling2D(2)),
+        ("relu_1", L.ReLU(6.0)),
+        ("bn_3", L.BatchNormalization(momentum=0.9)),
+        ("rescaling", L.Rescaling(1 / 127.5, -1.0000001)),
+    ],
+)
+def test_every_argument_counts(name, layer):
+    graph, other = small(), small().copy(weights=False)
+    other.set_layer(name, layer)
+    assert canonical_hash(other) != canonical_hash(graph)
+    assert not same_architecture(graph, other)
+
+
+def _pair(combine):
+    """Return a graph in which `combine(graph, a, b)` combines two convolutions of one shape."""
+    graph = Graph()
+    graph.add("image", L.Input((6, 6, 2)))
+    graph.add("a", L.Conv2D(3, 3), ["image"])
+    graph.add("b", L.Conv2D(3, 5), ["image"])
+    return finished(graph, combine(graph, "a", "b"))
+
+
+@pytest.mark.parametrize("layer", [L.ConvexSum(), L.Concatenate()])
+def test_the_order_of_inputs_counts(layer):
+    one = _pair(lambda g, a, b: g.add("both", layer, [a, b]))
+    other = _pair(lambda g, a, b: g.add("both", layer, [b, a]))
+    assert canonical_hash(one) != canonical_hash(other)
+    assert not same_architecture(one, other)
+
+
+def test_the_order_of_the_inputs_of_a_sum_does_not_count():
+    one = _pair(lambda g, a, b: g.add("both", L.Add(), [a, b]))
+    other = _pair(lambda g, a, b: g.add("both", L.Add(), [b, a]))
+    assert canonical_hash(one) == canonical_hash(other)
+    assert same_architecture(one, other)
+
+
+@pytest.mark.parametrize("layer", [L.ConvexSum(), L.Concatenate(), L.Add()])
+def test_one_node_read_twice_is_not_two_equal_nodes(layer):
+    graphs = []
+    for shared in (True, False):
+        graph = Graph()
+        graph.add("image", L.Input((6, 6, 2)))
+        names = [graph.add("a", L.Conv2D(3), ["image"])] * 2
+        if not shared:
+            names[1] = graph.add("b", L.Conv2D(3), ["image"])
+        graphs.append(finished(graph, graph.add("both", layer, names)))
+    assert canonical_hash(graphs[0]) != canonical_hash(graphs[1])
+    assert not same_architecture(*graphs)
+    assert not same_architecture(*reversed(graphs))
+
+
+@pytest.mark.parametrize("outer", [L.Add(), L.Concatenate()])
+def test_who_shares_with_whom_counts(outer):
+    """Here the hash may collide; the comparison decides."""
+    graphs = []
+    for first, second in ((("a", "b"), ("a", "b")), (("a", "a"), ("b", "b"))):
+        graph = Graph()
+        graph.add("image", L.Input((6, 6, 2)))
+        graph.add("a", L.Conv2D(3), ["image"])
+        graph.add("b", L.Conv2D(3), ["image"])
+        graph.add("first", L.Concatenate(), first)
+        graph.add("second", L.Concatenate(), second)
+        graphs.append(finished(graph, graph.add("both", outer, ["first", "second"])))
+    assert not same_architecture(*graphs)
+    assert not same_architecture(*reversed(graphs))
+    assert all(same_architecture(graph, graph) for graph in graphs)
+
+
+def test_an_assignment_that_a_later_sum_rules_out_is_taken_back():
+    def made(second):
+        graph = Graph()
+        graph.add("image", L.Input((6, 6, 2)))
+        for name in "ab":
+            stack(graph, "image", L.Conv2D(3), L.ReLU(), stem=name)
+        graph.add("sum", L.Add(), ["a_relu", "b_relu"])
+        graph.add("more", L.Concatenate(), ["sum", second])
+        return finished(graph, "more")
+
+    one, other, different = made("a_relu"), made("b_relu"), made("sum")
+    assert canonical_hash(one) == canonical_hash(other)
+    assert same_architecture(one, other)
+    assert not same_architecture(one, different)
+
+
+def test_other_sizes_are_another_architecture():
+    one = _pair(lambda g, a, b: g.add("both", L.Add(), [a, b]))
+    other = one.copy()
+    other.redirect("both", other.add("more", L.ReLU(), ["both"]), but=["more"])
+    assert not same_architecture(one, other)
+
+
+def test_the_hash_is_the_same_in_every_process():
+    script = (
+        "from lemonade_tf.architecture.text import canonical_hash, from_json; import sys;"
+        "print(canonical_hash(from_json(sys.stdin.read())))"
+    )
+    graph = every_layer()
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        input=to_json(graph),
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert result.stdout.strip() == canonical_hash(graph)
+    assert len(canonical_hash(graph)) == 32
+
+
+def test_the_hash_follows_an_edit():
+    graph = small()
+    before = canonical_hash(graph)
+    graph.set_layer("relu_1", L.ReLU(6.0))
+    after = canonical_hash(graph)
+    graph.set_layer("relu_1", L.ReLU())
+    assert canonical_hash(graph) == before != after
+
+
+# --- JSON ----------------------------------------------------------------------------------------
+
+
+def _weights(graph):
+    return {name: node.weights for name, node in graph.items()}
+
+
+@pytest.mark.parametrize("make", GRAPHS.values(), ids=GRAPHS)
+def test_json_round_trip(make):
+    graph = make()
+    text = to_json(graph)
+    shapes = from_json(text)
+    assert list(shapes) == list(graph)
+    assert shapes.output == graph.output
+    assert not shapes.weighted
+    for name, node in graph.items():
+        assert (shapes[name].layer, shapes[name].inputs) == (node.layer, node.inputs)
+        assert repr(shapes[name].layer) == repr(node.layer)
+    assert to_json(graph.copy(weights=False)) == to_json(shapes)
+
+    weights = {
+        name: {k: v for k, v in node.weights.items() if k != "lambda"}
+        for name, node in graph.items()
+    }
+    again = from_json(text, weights)
+    check(again)
+    assert to_json(again) == text
+    x = images(graph)
+    np.testing.assert_array_equal(logits(again, x), logits(graph, x))
+
+
+@given(st.floats(width=32, allow_nan=False, allow_infinity=False))
+def test_lambda_keeps_its_full_precision(value):
+    graph = _pair(lambda g, a, b: g.add("both", L.ConvexSum(), [a, b]))
+    weights = {
+        name: {k: np.zeros(s, np.float32) for k, s in graph.weight_shapes(name).items()}
+        for name in graph
+    }
+    for name, values in weights.items():
+        graph.set_weights(name, values)
+    graph.set_weights("both", {"lambda": np.float32(value)})
+    del weights["both"]
+    loaded = from_json(to_json(graph), weights)["both"].weights["lambda"]
+    assert loaded.dtype == np.float32
+    assert loaded.tobytes() == np.float32(value).tobytes()
+
+
+def test_grown_graphs_make_the_round_trip():
+    rng = np.random.default_rng(3)
+    for *_, change in random_chain(small().copy(weights=False), EXACT, 8, rng, retrained=False):
+        loaded = from_json(to_json(change.graph))
+        assert list(loaded) == list(change.graph)
+        assert canonical_hash(loaded) == canonical_hash(change.graph)
+
+
+def _changed(**entry):
+    content = json.loads(to_json(small()))
+    content["nodes"][2].update(entry)
+    return json.dumps(content)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "this is not an architecture written by lemonade_tf: JSONDecodeError"),
+        ("{", "this is not an architecture"),
+        ("3", "this is not an architecture"),
+        ("[]", "this is not an architecture"),
+        ("{}", "this is not an architecture written by lemonade_tf: KeyError"),
+        ('{"format": 2, "nodes": [], "output": ""}', "has format 2; this version .* reads 1"),
+        ('{"format": 1, "nodes": [], "output": ""}', "a graph has one Input; this one has 0"),
+        (_changed(layer="LSTM"), "'conv_1' is of the unknown kind 'LSTM'; known are Input, Resc"),
+        (_changed(arguments={"units": 3}), "node 'conv_1': .*unexpected keyword argument 'units'"),
+        (_changed(arguments={}), "node 'conv_1': .*missing 1 required .*'filters'"),
+        (_changed(arguments={"filters": -1}), "node 'conv_1': filters is -1"),
+        (_changed(inputs=["nowhere"]), "node 'conv_1' reads nowhere, which does not exist"),
+        (_changed(inputs=["relu_1"]), "circle"),
+        (_changed(name="a/b"), "'a/b' is no name for a node"),
+    ],
+)
+def test_what_is_not_such_json_is_refused(text, message):
+    with pytest.raises(GraphError, match=message):
+        from_json(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"format": 1, "nodes": [{}], "output": "a"}',
+        '{"format": 1, "nodes": null, "output": "a"}',
+        '{"format": 1, "nodes": [3], "output": "a"}',
+        '{"format": 1, "nodes": [{"name": "a", "layer": "ReLU"}], "output": "a"}',
+    ],
+)
+def test_nodes_that_lack_something_are_refused(text):
+    with pytest.raises(GraphError, match="not an architecture"):
+        from_json(text)
+
+
+def test_weights_that_do_not_fit_are_refused():
+    graph = small()
+    weights = _weights(graph)
+    with pytest.raises(GraphError, match=r"node 'bn_1' .* needs weights of shapes"):
+        from_json(to_json(graph), {**weights, "bn_1": {}})
+
+
+# --- Readable ------------------------------------------------------------------------------------
+
+
+def test_describe():
+    graph = every_layer()
+    *lines, last = describe(graph).splitlines()
+    assert [line.split()[0] for line in lines] == list(graph.order())
+    assert last == "1,646 parameters, 33,065 multiply-adds"
+    text = {line.split()[0]: " ".join(line.split()[1:]) for line in lines}
+    assert text["image"] == "Input(shape=(9, 8, 2)) 9x8x2"
+    assert text["conv"] == ("Conv2D(filters=6, kernel_size=(3, 5), use_bias=True) 9x8x6 <- scaled")
+    assert text["norm"] == "BatchNormalization() 9x8x6 <- conv"
+    assert text["sum"] == "Add() 5x4x12 <- max, average"
+    assert text["max"] == "MaxPooling2D(pool_size=3, strides=2, padding=same) 5x4x12 <- relu6"
+    assert text["softmax"] == "Activation(activation=softmax) 3 <- logits"
+
+
+def test_describe_tells_what_differs():
+    graph = every_layer().copy(weights=False)
+    for name, layers in {
+        "max": [L.MaxPooling2D(2), L.MaxPooling2D(2, 1), L.MaxPooling2D(2, padding="same")],
+        "conv": [L.Conv2D(6), L.Conv2D(6, strides=2), L.Conv2D(6, 2), L.Conv2D(6, 2, strides=2)],
+    }.items():
+        lines = set()
+        for layer in layers:
+            graph = Graph()
+            at = graph.add("image", L.Input((9, 9, 2)))
+            graph.output = graph.add(name, layer, [at])
+            lines.add(describe(graph).splitlines()[1].split("  ")[1])
+        assert len(lines) == len(layers)

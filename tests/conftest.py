@@ -1,0 +1,10 @@
+"""Options of the test suite."""
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--chains",
+        type=int,
+        default=24,
+        help="how many random chains of operators test_exact_chains.py tries (README: 500)",
+    )

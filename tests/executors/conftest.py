@@ -1,0 +1,6 @@
+"""Makes `toys` importable, here and in the workers."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

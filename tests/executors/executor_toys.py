@@ -1,0 +1,171 @@
+"""Setups and tasks without TensorFlow, in a module of their own so that workers find them."""
+
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Count:
+    """A setup that leaves a line in a file each time it is called."""
+
+    path: Path
+
+    def __call__(self):
+        with self.path.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        return perform
+
+
+def plain():
+    return perform
+
+
+def missing_data():
+    raise ValueError("There is no file\n/data/mine.npz; give another path.")
+
+
+def wrong_key():
+    return {}["images"]
+
+
+def dies_in_setup():
+    print("about to die", file=sys.stderr, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class DiesOnce:
+    """A setup that kills its process the first time it is called."""
+
+    path: Path
+
+    def __call__(self):
+        if not self.path.exists():
+            self.path.touch()
+            dies_in_setup()
+        return perform
+
+
+class Unreadable:
+    """A result that can be pickled, but not unpickled."""
+
+    def __reduce__(self):
+        return int, ("not a number",)
+
+
+def perform(task):
+    """Run a task: the name of a function below, and its arguments."""
+    name, *arguments = task
+    return globals()[name](*arguments)
+
+
+def square(number):
+    return number * number
+
+
+def slow_square(number):
+    time.sleep(0.05 * (number % 3))
+    return number * number
+
+
+def process():
+    return os.getpid()
+
+
+def fail(message):
+    raise ValueError(message)
+
+
+def kill_itself(number):
+    print("last words", file=sys.stderr, flush=True)
+    os.kill(os.getpid(), number)
+    time.sleep(60)
+
+
+def crash():
+    import ctypes
+
+    ctypes.string_at(0)
+
+
+def leave(status):
+    sys.exit(status)
+
+
+def leave_at_once(status):
+    os._exit(status)
+
+
+def unpicklable():
+    return lambda: None
+
+
+def unreadable():
+    return Unreadable()
+
+
+def shout():
+    print("this is standard output")
+    print("this is standard error", file=sys.stderr)
+
+
+def environment(*names):
+    return [os.environ.get(name) for name in names]
+
+
+def is_main(name):
+    return name in vars(sys.modules["__main__"])
+
+
+def modules(*names):
+    return [name in sys.modules for name in names]
+
+
+def interrupted():
+    """Send this process what Ctrl-C and a job system send to all."""
+    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGTERM)
+    return "still here"
+
+
+def sleep(seconds):
+    time.sleep(seconds)
+    return seconds
+
+
+def tell_and(path, name):
+    """Leave the number of this process in a file, then be busy."""
+    Path(path).write_text(str(os.getpid()))
+    globals()[name]()
+
+
+def sleep_in_c():
+    time.sleep(600)
+
+
+def loop_in_python():
+    while True:
+        pass
+
+
+def loop_in_c():
+    sum(range(10**13))  # holds the interpreter's lock all the time
+
+
+def count_tensorflow_threads():
+    """Run an operation; return the threads before it, and those that TensorFlow computes with."""
+    before = _threads()
+    import tensorflow as tf
+
+    for _ in range(5):
+        tf.nn.conv2d(tf.ones((16, 32, 32, 8)), tf.ones((3, 3, 8, 8)), 1, "SAME")
+    return len(before), sum(name.startswith("tf_Compute") for name in _threads())
+
+
+def _threads():
+    tasks = Path("/proc/self/task")
+    return [(tasks / name / "comm").read_text().strip() for name in os.listdir(tasks)]

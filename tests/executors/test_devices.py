@@ -1,0 +1,138 @@
+"""Counting GPUs and cores, on machines that are made up."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from lemonade_tf.executors import (
+    count_cores,
+    count_gpus,
+    default_num_workers,
+    devices,
+    visible_gpus,
+)
+
+LISTED = """\
+GPU 0: NVIDIA H200 (UUID: GPU-aaaa)
+  MIG 1g.18gb     Device  0: (UUID: MIG-bbbb)
+GPU 1: NVIDIA H200 (UUID: GPU-cccc)
+GPU 2: NVIDIA H200 (UUID: GPU-dddd)
+"""
+
+
+@pytest.fixture
+def machine(monkeypatch, tmp_path):
+    """A machine without GPUs, with 8 cores and no quotas; its files are in the folder returned."""
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(devices, "_PROC", tmp_path / "proc")
+    monkeypatch.setattr(devices, "_CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    (tmp_path / "proc/self").mkdir(parents=True)
+    return tmp_path
+
+
+@pytest.fixture
+def three_gpus(machine, monkeypatch):
+    """The same, with three GPUs."""
+    result = subprocess.CompletedProcess([], 0, stdout=LISTED)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr(subprocess, "run", lambda *arguments, **options: result)
+
+
+def test_no_gpus(machine):
+    assert visible_gpus() == ()
+    assert count_gpus() == 0
+    assert default_num_workers() == 8
+    assert default_num_workers(threads=3) == 2
+    assert default_num_workers(threads=16) == 1
+
+
+@pytest.mark.usefixtures("three_gpus")
+def test_gpus_that_the_tool_lists():
+    assert visible_gpus() == ("0", "1", "2")
+    assert default_num_workers() == 3
+    assert default_num_workers(threads=4) == 3
+
+
+@pytest.mark.usefixtures("three_gpus")
+@pytest.mark.parametrize(
+    ("given", "visible"),
+    [
+        ("", ()),
+        ("-1", ()),
+        ("2", ("2",)),
+        ("2, 0", ("2", "0")),
+        ("0,-1,1", ("0",)),
+        ("1,7,2", ("1",)),
+        ("GPU-cccc,MIG-bbbb", ("GPU-cccc", "MIG-bbbb")),
+    ],
+)
+def test_gpus_that_the_environment_allows(monkeypatch, given, visible):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    assert visible_gpus() == visible
+    assert count_gpus() == len(visible)
+
+
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize("given", ["0", "GPU-aaaa"])
+def test_the_environment_makes_no_gpus(monkeypatch, given):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    assert count_gpus() == 0
+
+
+def test_gpus_that_the_driver_lists(machine):
+    for name in ("0000:01:00.0", "0000:02:00.0"):
+        (machine / "proc/driver/nvidia/gpus" / name).mkdir(parents=True)
+    assert visible_gpus() == ("0", "1")
+
+
+@pytest.mark.usefixtures("three_gpus")
+@pytest.mark.parametrize("error", [OSError("no"), subprocess.TimeoutExpired("nvidia-smi", 30)])
+def test_a_tool_that_does_not_work(monkeypatch, error):
+    def run(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert count_gpus() == 0
+
+
+@pytest.mark.parametrize(
+    ("group", "files", "num_cores"),
+    [
+        ("0::/", {}, 8),
+        ("0::/a/b", {"a/b/cpu.max": "max 100000"}, 8),
+        ("0::/a/b", {"a/b/cpu.max": "250000 100000"}, 2),
+        ("0::/a/b", {"a/cpu.max": "300000 100000", "a/b/cpu.max": "max 100000"}, 3),
+        ("0::/", {"cpu.max": "50000 100000"}, 1),
+        ("0::/", {"cpu.max": "6400000 100000"}, 8),
+        ("0::/", {"cpu.max": ""}, 8),
+        ("0::/../..", {"cpu.max": "400000 100000"}, 4),
+        (
+            "4:cpu,cpuacct:/a",
+            {"cpu/a/cpu.cfs_quota_us": "200000\n", "cpu/a/cpu.cfs_period_us": "100000\n"},
+            2,
+        ),
+        (
+            "4:cpu:/",
+            {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"},
+            8,
+        ),
+        ("4:memory:/a", {"cpu/a/cpu.cfs_quota_us": "1", "cpu/a/cpu.cfs_period_us": "1"}, 8),
+    ],
+)
+def test_cores_within_the_quota(machine, group, files, num_cores):
+    (machine / "proc/self/cgroup").write_text(f"{group}\n")
+    for name, content in files.items():
+        path = machine / "cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    assert count_cores() == num_cores
+
+
+def test_this_machine():
+    assert count_cores() >= 1
+    assert count_gpus() >= 0
+    assert default_num_workers() >= 1

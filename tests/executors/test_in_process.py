@@ -1,0 +1,129 @@
+"""Tasks in this process, and what every executor must do."""
+
+import time
+
+import executor_toys as toys
+import pytest
+
+from lemonade_tf.executors import InProcessExecutor, ProcessExecutor, WorkerSetupError
+
+
+def _in_process(setup):
+    return InProcessExecutor(setup)
+
+
+def _one_process(setup):
+    return ProcessExecutor(setup, num_workers=1)
+
+
+def _three_processes(setup):
+    return ProcessExecutor(setup, num_workers=3)
+
+
+@pytest.fixture(params=[_in_process, _one_process, _three_processes])
+def make(request):
+    return request.param
+
+
+def test_every_task_has_one_outcome(make):
+    tasks = [("slow_square", number) for number in range(8)]
+    with make(toys.plain) as executor:
+        outcomes = list(executor.run(tasks))
+    assert all(any(o.task is task for task in tasks) for o in outcomes)
+    assert sorted((o.task[1], o.result) for o in outcomes) == [(n, n * n) for n in range(8)]
+    assert all(o.failure is None and o.seconds >= 0.04 * (o.task[1] % 3) for o in outcomes)
+
+
+def test_an_exception_is_a_failure_in_one_line(make):
+    with make(toys.plain) as executor:
+        [outcome] = executor.run([("fail", "no\nluck")])
+        [other] = executor.run([("square", 3)])
+    assert outcome.result is None
+    assert outcome.failure == "ValueError: no luck"
+    assert outcome.log.startswith("Traceback")
+    assert "raise ValueError(message)" in outcome.log
+    assert other.result == 9
+
+
+def test_a_long_message_is_cut(make):
+    with make(toys.plain) as executor:
+        [outcome] = executor.run([("fail", "x" * 10_000)])
+    assert len(outcome.failure) == 500
+    assert "x" * 10_000 in outcome.log
+
+
+def test_a_setup_that_fails_is_an_exception(make):
+    message = r"^There is no file /data/mine\.npz; give another path\.$"
+    with make(toys.missing_data) as executor, pytest.raises(WorkerSetupError, match=message) as e:
+        list(executor.run([("square", 1)] * 5))
+    assert "in missing_data" in e.value.log
+
+
+def test_a_setup_with_a_bug_names_the_exception(make):
+    with make(toys.wrong_key) as executor, pytest.raises(WorkerSetupError, match=r"^KeyError: 'i"):
+        list(executor.run([("square", 1)]))
+
+
+def test_no_tasks_no_setup(make):
+    with make(toys.missing_data) as executor:
+        assert list(executor.run([])) == []
+
+
+def test_a_setup_serves_several_runs(make, tmp_path):
+    with make(toys.Count(tmp_path / "setups")) as executor:
+        for _ in range(3):
+            list(executor.run([("square", 1)]))
+    assert len((tmp_path / "setups").read_text().splitlines()) == 1
+
+
+def test_nothing_is_handed_out_after_the_deadline(make):
+    taken = []
+
+    def tasks():
+        for number in range(100):
+            taken.append(number)
+            yield "sleep", 0.2
+
+    with make(toys.plain) as executor:
+        list(executor.run([("square", 1)] * 3))  # all workers are ready
+        outcomes = list(executor.run(tasks(), deadline=time.monotonic() + 0.3))
+    assert all(outcome.result == 0.2 for outcome in outcomes)
+    assert len(outcomes) == len(taken)
+    assert 2 <= len(outcomes) <= 6
+
+
+def test_nothing_is_done_when_the_deadline_has_passed(make):
+    with make(toys.missing_data) as executor:
+        assert list(executor.run([("square", 1)], deadline=time.monotonic() - 1)) == []
+
+
+def test_tasks_are_taken_when_there_is_a_worker_for_them(make):
+    given, done = [], []
+
+    def tasks():
+        for number in range(12):
+            given.append(number)
+            assert len(given) - len(done) <= 3
+            yield "square", number
+
+    with make(toys.plain) as executor:
+        done.extend(executor.run(tasks()))
+    assert len(done) == 12
+
+
+def test_an_exception_of_the_tasks_passes(make):
+    def tasks():
+        yield "square", 1
+        raise LookupError("no more")
+
+    with make(toys.plain) as executor:
+        with pytest.raises(LookupError, match="no more"):
+            list(executor.run(tasks()))
+        assert [outcome.result for outcome in executor.run([("square", 2)])] == [4]
+
+
+def test_closing_twice(make):
+    executor = make(toys.plain)
+    list(executor.run([("square", 1)]))
+    executor.close()
+    executor.close()

@@ -1,0 +1,176 @@
+"""Insertion of blocks: where it is allowed, and that it is the identity there."""
+
+import numpy as np
+import pytest
+from graphs import GRAPHS, convolutions, finished, images, new_weights, small
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from reference import forward
+
+from lemonade_tf.architecture import layers as L
+from lemonade_tf.operators import InsertConvolution, MeasureStatistics
+from lemonade_tf.operators.deepen import (
+    InsertSite,
+    identity_kernel,
+    identity_normalization,
+    non_negative,
+)
+
+INSERT = InsertConvolution()
+
+
+def _insert(graph, node, size=3):
+    return INSERT.apply(graph, InsertSite(node, size), rng=np.random.default_rng(0))
+
+
+# --- Where ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("layer", "proven"),
+    [
+        (L.ReLU(), True),
+        (L.ReLU(6.0), True),
+        (L.Activation("relu"), True),
+        (L.Activation("sigmoid"), True),
+        (L.Activation("softmax"), True),
+        (L.Activation("tanh"), False),
+        (L.Activation("silu"), False),
+        (L.Activation("linear"), False),
+        (L.BatchNormalization(), False),
+        (L.MaxPooling2D(), False),
+        (L.Dropout(0.1), False),
+        (L.Rescaling(1.0), False),
+        (L.Conv2D(3), False),
+    ],
+    ids=str,
+)
+def test_what_is_proven_behind_a_convolution(layer, proven):
+    graph = convolutions(3)
+    finished(graph, graph.add("it", layer, ["a"]))
+    assert ("it" in non_negative(graph)) == proven
+    assert (InsertSite("it", 3) in INSERT.candidates(graph)) == proven
+
+
+@pytest.mark.parametrize(
+    ("layer", "proven"),
+    [
+        (L.MaxPooling2D(), True),
+        (L.AveragePooling2D(), True),
+        (L.Dropout(0.1), True),
+        (L.Add(), True),
+        (L.Concatenate(), True),
+        (L.ConvexSum(), False),
+        (L.BatchNormalization(), False),
+        (L.Rescaling(1.0, -0.5), False),
+        (L.DepthwiseConv2D(), False),
+        (L.SeparableConv2D(3), False),
+    ],
+    ids=str,
+)
+def test_what_is_proven_behind_relus(layer, proven):
+    graph = convolutions(3, 3)
+    relus = [graph.add(f"relu_{n}", L.ReLU(), [n]) for n in "ab"]
+    finished(graph, graph.add("it", layer, relus[: 2 if layer.num_inputs != 1 else 1]))
+    assert ("it" in non_negative(graph)) == proven
+    assert (InsertSite("it", 5) in INSERT.candidates(graph)) == proven
+
+
+def test_one_input_that_may_be_negative_is_enough():
+    graph = convolutions(3, 3)
+    graph.add("relu", L.ReLU(), ["a"])
+    finished(graph, graph.add("both", L.Concatenate(), ["relu", "b"]))
+    assert "both" not in non_negative(graph)
+
+
+@pytest.mark.parametrize(
+    ("side", "sizes"),
+    [((1, 1), []), ((2, 2), [3]), ((1, 2), [3]), ((3, 1), [3, 5]), ((3, 3), [3, 5])],
+)
+def test_kernels_that_reach_over_the_whole_image_are_left_out(side, sizes):
+    graph = convolutions(3, shape=(*side, 2))
+    finished(graph, graph.add("relu", L.ReLU(), ["a"]))
+    assert [site.kernel_size for site in INSERT.candidates(graph)] == sizes
+
+
+def test_sites_of_a_small_network():
+    sites = INSERT.candidates(small())
+    assert sites == tuple(
+        InsertSite(name, size)
+        for name in ("relu_1", "pool_1", "relu_2", "pool_2", "relu_3")
+        for size in (3, 5)
+        if (name, size) not in {("pool_2", 5), ("relu_3", 5)}  # of 2x2
+    )
+
+
+@pytest.mark.parametrize("make", GRAPHS.values(), ids=GRAPHS)
+def test_what_is_proven_is_so(make):
+    graph = make()
+    values = forward(graph, images(graph) - 128.0)
+    assert all((values[name] >= 0).all() for name in non_negative(graph))
+
+
+# --- What ----------------------------------------------------------------------------------------
+
+
+def test_the_block():
+    graph = small()
+    change = _insert(graph, "pool_1", 5)
+    child = change.graph
+    conv, bn, relu = change.affected
+    assert change.repairs == (MeasureStatistics(bn, identity=True),)
+    assert dict(change.sources) == {}
+    assert child[conv].layer == L.Conv2D(6, 5)
+    assert isinstance(child[bn].layer, L.BatchNormalization)
+    assert child[relu].layer == L.ReLU()
+    assert [child[name].inputs for name in (conv, bn, relu, "conv_2")] == [
+        ("pool_1",),
+        (conv,),
+        (bn,),
+        (relu,),
+    ]
+    assert len(child) == len(graph) + 3
+    kernel = child[conv].weights["kernel"]
+    np.testing.assert_array_equal(kernel[2, 2], np.eye(6))
+    assert np.abs(kernel).sum() == 6
+
+
+def test_all_readers_read_the_block():
+    graph = convolutions(3)
+    graph.add("relu", L.ReLU(), ["a"])
+    finished(graph, graph.add("sum", L.Add(), ["relu", graph.add("tanh", L.ReLU(), ["relu"])]))
+    child = _insert(new_weights(graph), "relu").graph
+    assert child.consumers("relu") == ("conv_1",)
+    assert child.consumers("relu_1") == ("tanh", "sum")
+
+
+def test_the_block_passes_on_what_it_is_given():
+    graph = small()
+    child = _insert(graph, "relu_2").graph
+    values = forward(child, images(graph))
+    conv, bn, relu = _insert(graph, "relu_2").affected
+    np.testing.assert_array_equal(values[conv], values["relu_2"])
+    np.testing.assert_allclose(values[bn], values["relu_2"], rtol=0, atol=1e-10)
+    np.testing.assert_allclose(values[relu], values["relu_2"], rtol=0, atol=1e-10)
+
+
+def test_identity_kernel():
+    kernel = identity_kernel(3, 4)
+    assert (kernel.shape, kernel.dtype) == ((3, 3, 4, 4), np.float32)
+
+
+VARIANCES = arrays(np.float32, 5, elements=st.floats(0, 2**20, width=32, allow_subnormal=False))
+MEANS = arrays(np.float32, 5, elements=st.floats(-100, 100, width=32))
+
+
+@given(MEANS, VARIANCES, st.sampled_from([1e-3, 1e-5]))
+def test_identity_normalization(mean, variance, epsilon):
+    weights = identity_normalization(mean, variance, epsilon)
+    gamma, new = (weights[k].astype(np.float64) for k in ("gamma", "moving_variance"))
+    np.testing.assert_allclose(gamma / np.sqrt(new + epsilon), 1, rtol=0, atol=2e-11)
+    np.testing.assert_array_equal(weights["beta"], mean)
+    np.testing.assert_array_equal(weights["moving_mean"], mean)
+    assert (new >= 0).all()
+    np.testing.assert_allclose(new + epsilon, variance + epsilon, rtol=1.1e-3)
+    assert all(value.dtype == np.float32 for value in weights.values())

@@ -1,0 +1,318 @@
+"""Removed blocks and skips: which there are, what readers start from, what distillation trains."""
+
+import numpy as np
+import pytest
+from graphs import finished, images, new_weights, small, stack, tied
+from reference import forward, relative_difference
+
+from lemonade_tf.architecture import Graph, check
+from lemonade_tf.architecture import layers as L
+from lemonade_tf.architecture.cost import count_parameters
+from lemonade_tf.architecture.text import same_architecture
+from lemonade_tf.operators import AddSkip, InsertConvolution, MeasureStatistics, Remove
+from lemonade_tf.operators.connect import SkipSite
+from lemonade_tf.operators.deepen import InsertSite, identity_normalization
+from lemonade_tf.operators.remove import RemoveSite, block
+
+REMOVE = Remove()
+
+
+def _remove(graph, node):
+    return REMOVE.apply(graph, RemoveSite(node), rng=np.random.default_rng(0))
+
+
+def _sites(graph):
+    return [site.node for site in REMOVE.candidates(graph)]
+
+
+def _with_skip(graph, *skip):
+    return AddSkip().apply(graph, SkipSite(*skip), rng=np.random.default_rng(0)).graph
+
+
+def _blocks(*widths, kernels=None, shape=(6, 6, 3)):
+    """Return a network of Conv-BatchNorm-ReLU blocks, conv_1 and so on."""
+    graph = Graph()
+    at = graph.add("image", L.Input(shape))
+    for number, width in enumerate(widths, 1):
+        kernel = 3 if kernels is None else kernels[number - 1]
+        at = graph.add(f"conv_{number}", L.Conv2D(width, kernel), [at])
+        at = graph.add(f"bn_{number}", L.BatchNormalization(), [at])
+        at = graph.add(f"relu_{number}", L.ReLU(), [at])
+    return finished(graph, at)
+
+
+def _make_linear(graph, number):
+    """Make a block of 1x1 convolution and batch norm linear on what is not negative."""
+    rng = np.random.default_rng(1)
+    kernel = graph[f"conv_{number}"].weights["kernel"]
+    graph.set_weights(f"conv_{number}", {"kernel": rng.uniform(0, 1, kernel.shape)})
+    width = kernel.shape[-1]
+    weights = {
+        "gamma": rng.uniform(0.5, 2, width),
+        "beta": np.zeros(width),
+        "moving_mean": np.zeros(width),
+        "moving_variance": rng.uniform(0.5, 2, width),
+    }
+    graph.set_weights(f"bn_{number}", weights)
+
+
+# --- Which blocks --------------------------------------------------------------------------------
+
+
+def test_sites_of_a_small_network():
+    assert _sites(small()) == ["conv_1", "conv_2", "conv_3"]
+
+
+def test_the_middle_of_a_bottleneck_stays():
+    graph = _blocks(64, 8, 64)
+    assert "conv_2" not in _sites(graph)  # conv_3 would read 64 channels instead of 8
+    assert "conv_3" in _sites(graph)
+
+
+def test_a_removal_that_costs_as_much_as_it_saves_is_not_listed():
+    # 9 * 3 * 3 + 4 * 3 parameters go; 3x3 readers of 3 channels instead of 3 change nothing.
+    assert "conv_2" in _sites(_blocks(3, 3, 3))
+    # 1 * 8 * 4 + 4 * 4 = 48 go, (8 - 4) * 12 = 48 come; with one filter less, 44.
+    assert "conv_2" not in _sites(_blocks(8, 4, 12, kernels=(3, 1, 1)))
+    assert "conv_2" in _sites(_blocks(8, 4, 11, kernels=(3, 1, 1)))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        L.Conv2D(4, 3, strides=2),
+        L.Conv2D(4, 2),
+        L.Conv2D(4, 3, padding="valid"),
+        L.SeparableConv2D(4, 3, strides=2),
+    ],
+    ids=str,
+)
+def test_a_block_that_changes_the_image_stays(layer):
+    graph = _blocks(4, 4, 4)
+    graph.set_layer("conv_2", layer)
+    assert _sites(graph) == ["conv_1", "conv_3"]
+
+
+def test_what_is_no_whole_block_stays():
+    graph = _blocks(4, 4, 4, 4)
+    graph.set_layer("relu_1", L.Activation("tanh"))
+    graph.add("pool", L.GlobalAveragePooling2D(), ["bn_2"])  # a second reader
+    graph.add("all", L.Concatenate(), ["pool", "head_globalaveragepooling2d"])
+    graph.set_inputs("head_dense", ["all"])
+    check(graph)
+    assert block(graph, "conv_1") is None
+    assert block(graph, "conv_2") is None
+    assert block(graph, "conv_3") == ("conv_3", "bn_3", "relu_3")
+    assert _sites(graph) == ["conv_3", "conv_4", "all"] or _sites(graph) == ["conv_3", "conv_4"]
+
+
+def test_a_block_before_a_sum_needs_equal_shapes():
+    assert set(_sites(tied())) >= {"deep_conv"}
+    assert not {"trunk_conv", "left_conv", "right_conv"} & set(_sites(tied()))
+
+
+def test_the_block_of_the_output_stays():
+    graph = Graph()
+    graph.add("image", L.Input((6, 6, 4)))
+    layers = (L.Conv2D(4), L.BatchNormalization(), L.ReLU())
+    graph.output = stack(graph, "image", *layers, stem="only")
+    assert _sites(graph) == []
+
+
+# --- What their readers start from ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kernel_size", [3, 5])
+@pytest.mark.parametrize("node", ["relu_1", "pool_1", "relu_2", "relu_3"])
+def test_removing_an_inserted_block_restores_the_network(node, kernel_size):
+    graph = small()
+    if node == "relu_3":
+        kernel_size = 3
+    site = InsertSite(node, kernel_size)
+    inserted = InsertConvolution().apply(graph, site, rng=np.random.default_rng(0))
+    child = _remove(inserted.graph, inserted.affected[0]).graph
+    check(child)
+    assert same_architecture(child, graph)
+    # The reader's kernel is float32 again, times gamma / sqrt(variance + epsilon).
+    assert relative_difference(graph, child, images(graph)) < 2e-6
+
+
+@pytest.mark.parametrize("reader", [L.Conv2D(5, 3), L.Conv2D(5, 2, padding="valid")], ids=str)
+def test_a_linear_block_is_composed_into_its_reader(reader):
+    graph = _blocks(6, 6, 5, kernels=(3, 1, 3))
+    graph.set_layer("conv_3", reader)
+    graph = new_weights(graph.copy(weights=False))
+    _make_linear(graph, 2)
+    change = _remove(graph, "conv_2")
+    check(change.graph)
+    assert relative_difference(graph, change.graph, images(graph)) < 1e-6
+    assert change.affected == ("conv_1", "bn_1", "conv_3", "bn_3")
+
+
+def test_a_linear_block_is_composed_into_all_of_its_readers():
+    """A convolution, a separable one of full rank, and twice a dense layer, behind pooling."""
+    graph = _blocks(6, 5, kernels=(3, 1))
+    graph.add("both", L.Concatenate(), ["relu_2", "relu_1", "relu_2"])
+    graph.add("conv", L.Conv2D(3), ["both"])
+    graph.add("separable", L.SeparableConv2D(3, 2, depth_multiplier=4), ["relu_2"])
+    graph.add("sum", L.Add(), ["conv", "separable"])
+    graph.add("mean", L.GlobalAveragePooling2D(), ["both"])
+    graph.add("pool", L.AveragePooling2D(3), ["both"])
+    graph.add("flat", L.Flatten(), ["pool"])
+    graph.add("mean_sum", L.GlobalAveragePooling2D(), ["sum"])
+    graph.add("all", L.Concatenate(), ["mean", "flat", "mean_sum"])
+    graph.set_inputs("head_dense", ["all"])
+    graph.remove_unused()
+    graph = new_weights(graph)
+    _make_linear(graph, 2)
+    change = _remove(graph, "conv_2")
+    check(change.graph)
+    assert relative_difference(graph, change.graph, images(graph)) < 1e-6
+    assert set(change.affected) == {"conv_1", "bn_1", "conv", "separable", "head_dense"}
+
+
+def test_a_wider_kernel_is_composed_inside_the_image():
+    """At the border, zeros around the image are not zeros around the block's output."""
+    graph = _blocks(4, 4, 4, kernels=(3, 3, 5), shape=(13, 13, 3))
+    graph = new_weights(graph)
+    _make_linear(graph, 2)
+    inner = graph["conv_3"].weights["kernel"].copy()
+    inner[[0, -1]] = inner[:, [0, -1]] = 0  # so that nothing of the composition falls off
+    graph.set_weights("conv_3", {"kernel": inner})
+    child = _remove(graph, "conv_2").graph
+    x = images(graph)
+    expected, values = forward(graph, x)["conv_3"], forward(child, x)["conv_3"]
+    inside = np.s_[:, 3:-3, 3:-3]
+    np.testing.assert_allclose(values[inside], expected[inside], rtol=1e-5, atol=1e-4)
+    assert np.abs(values - expected).max() > 1e-3
+
+
+def test_a_dense_layer_behind_global_pooling_gets_all_of_a_kernel():
+    """On an image of one colour, away from the border, the mean is that of the whole kernel."""
+    graph = _blocks(4, 4, shape=(41, 41, 3))
+    graph = new_weights(graph)
+    _make_linear(graph, 2)
+    child = _remove(graph, "conv_2").graph
+    x = np.full((1, 41, 41, 3), 100.0)
+    assert relative_difference(graph, child, x) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("removed", "reader"), [(7, 2), (9, 3), ((1, 7), (7, 1)), ((7, 1), (1, 2)), (5, 1), (11, 5)]
+)
+def test_any_two_kernels_compose(removed, reader):
+    graph = _blocks(4, 4, 4, kernels=(3, removed, reader), shape=(12, 12, 3))
+    child = _remove(new_weights(graph), "conv_2").graph
+    check(child)
+
+
+def test_before_a_sum_the_block_is_left_out():
+    graph = tied()
+    child = _remove(graph, "deep_conv").graph
+    check(child)
+    assert child["total"].inputs == ("residual", "residual")
+    assert all(node.weights is graph[name].weights for name, node in child.items())
+
+
+# --- Skips ---------------------------------------------------------------------------------------
+
+
+def test_a_concatenation_is_removed():
+    graph = small()
+    child = _with_skip(graph, "relu_1", "relu_3", "concatenate")
+    assert "skip_concat_1" in _sites(child)
+    change = _remove(child, "skip_concat_1")
+    check(change.graph)
+    assert list(change.graph) == list(graph)
+    for name, node in graph.items():
+        assert change.graph[name].layer == node.layer
+        for key, value in node.weights.items():
+            np.testing.assert_array_equal(change.graph[name].weights[key], value)
+    assert change.affected == ("conv_3", "bn_3", "logits")
+
+
+def test_a_concatenation_of_vectors_is_removed():
+    graph = _blocks(4, 5)
+    graph.add("pool_1", L.GlobalAveragePooling2D(), ["relu_1"])
+    graph.add("all", L.Concatenate(), ["head_globalaveragepooling2d", "pool_1"])
+    graph.set_inputs("head_dense", ["all"])
+    graph = new_weights(graph)
+    assert "all" in _sites(graph)
+    child = _remove(graph, "all").graph
+    check(child)
+    np.testing.assert_array_equal(
+        child["head_dense"].weights["kernel"], graph["head_dense"].weights["kernel"][:5]
+    )
+
+
+def test_a_projected_sum_is_removed_with_its_pooling_and_convolution():
+    graph = small()
+    child = _with_skip(graph, "relu_1", "relu_2", "convex_sum")
+    assert "skip_sum_1" in _sites(child)
+    change = _remove(child, "skip_sum_1")
+    check(change.graph)
+    assert dict(change.graph.items()) == dict(graph.items())
+    assert change.affected == ("conv_2", "bn_2", "conv_3", "bn_3")
+    assert change.repairs == (MeasureStatistics("bn_3"),)
+
+
+def test_a_sum_without_parameters_stays():
+    child = _with_skip(small(widths=(6, 6, 6)), "relu_1", "relu_2", "convex_sum")
+    assert "skip_sum_1" not in _sites(child)
+
+
+def test_the_projection_of_two_skips_stays_with_the_other():
+    graph = small(widths=(6, 8, 8))
+    graph = _with_skip(graph, "relu_1", "relu_2", "convex_sum")
+    graph.set_inputs("logits", ["global_pool"])
+    graph.add("more", L.GlobalAveragePooling2D(), ["skip_conv_1"])
+    graph.add("both", L.Add(), ["global_pool", "more"])
+    graph.set_inputs("logits", ["both"])
+    assert "skip_sum_1" not in _sites(graph)
+
+
+def test_a_skip_over_a_block_that_is_removed_goes_too():
+    graph = _blocks(6, 6, 6)
+    graph = _with_skip(new_weights(graph), "relu_1", "relu_2", "convex_sum")
+    change = _remove(graph, "conv_2")
+    check(change.graph)
+    assert not any(isinstance(node.layer, L.ConvexSum) for _, node in change.graph.items())
+    assert change.graph["conv_3"].inputs == ("relu_1",)
+    assert change.affected == ("conv_1", "bn_1", "conv_3", "bn_3")
+
+
+# --- What distillation trains --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("node", "affected", "repairs"),
+    [
+        ("conv_1", ["conv_2", "bn_2"], ["bn_2"]),
+        ("conv_2", ["conv_1", "bn_1", "conv_3", "bn_3"], ["bn_3"]),
+        ("conv_3", ["conv_2", "bn_2", "logits"], []),
+    ],
+)
+def test_neighbours_are_affected(node, affected, repairs):
+    change = _remove(small(), node)
+    assert change.affected == tuple(affected)
+    assert change.repairs == tuple(MeasureStatistics(name) for name in repairs)
+    assert count_parameters(change.graph) < count_parameters(small())
+
+
+def test_the_neighbours_beyond_a_concatenation_are_several():
+    graph = tied()
+    change = _remove(graph, "both") if "both" in _sites(graph) else _remove(graph, "small_conv")
+    assert set(change.affected) == {"depthwise", "depthwise_bn", "hidden"}
+
+
+def test_a_batch_norm_that_is_the_identity_leaves_the_kernel_as_it_is():
+    graph = _blocks(4, 4, 4, kernels=(3, 1, 3))
+    graph = new_weights(graph)
+    ones = np.ones(4, np.float32)
+    weights = identity_normalization(0 * ones, ones, graph["bn_2"].layer.epsilon)
+    graph.set_weights("bn_2", weights)
+    graph.set_weights("conv_2", {"kernel": np.eye(4, dtype=np.float32)[None, None]})
+    child = _remove(graph, "conv_2").graph
+    np.testing.assert_allclose(
+        child["conv_3"].weights["kernel"], graph["conv_3"].weights["kernel"], rtol=1e-6
+    )

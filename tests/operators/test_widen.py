@@ -1,0 +1,140 @@
+"""Wider convolutions: new filters, silent readers, and twins that part."""
+
+import numpy as np
+import pytest
+from graphs import convolutions, every_layer, finished, images, new_weights, small, stack, tied
+from reference import forward, relative_difference
+
+from lemonade_tf.architecture import check
+from lemonade_tf.architecture import layers as L
+from lemonade_tf.operators import MeasureStatistics, WidenConvolution
+from lemonade_tf.operators.widen import WidenSite, changeable_convolutions
+
+WIDEN, SPLIT = WidenConvolution(), WidenConvolution(split=True)
+
+
+def _widen(graph, node, factor=2, operator=WIDEN):
+    return operator.apply(graph, WidenSite(node, factor), rng=np.random.default_rng(0))
+
+
+def test_sites():
+    assert WIDEN.candidates(small()) == tuple(
+        WidenSite(f"conv_{number}", factor) for number in (1, 2, 3) for factor in (2, 4)
+    )
+    assert set(changeable_convolutions(tied())) == {
+        *("trunk_conv", "left_conv", "right_conv", "deep_conv", "small_conv"),
+    }
+    # A sum with channels of a depth multiplier keeps the convolutions before it from changing.
+    assert set(changeable_convolutions(every_layer())) == {"strided"}
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_new_filters_are_random_and_their_readers_zero(factor):
+    graph = small()
+    change = _widen(graph, "conv_1", factor)
+    child = change.graph
+    assert child["conv_1"].layer == L.Conv2D(6 * factor, 3)
+    kernel, old = child["conv_1"].weights["kernel"], graph["conv_1"].weights["kernel"]
+    np.testing.assert_array_equal(kernel[..., :6], old)
+    assert (kernel[..., 6:] != 0).all()
+    for key, fresh in {"gamma": 1, "beta": 0, "moving_mean": 0, "moving_variance": 1}.items():
+        values = child["bn_1"].weights[key]
+        np.testing.assert_array_equal(values[:6], graph["bn_1"].weights[key])
+        assert (values[6:] == fresh).all()
+    reader = child["conv_2"].weights
+    assert (reader["pointwise_kernel"][:, :, 6:] == 0).all()
+    assert (reader["depthwise_kernel"][1, 1, 6:] == 1).all()  # one side only is zero
+    assert change.affected == ("conv_1", "bn_1", "conv_2")
+    assert change.repairs == (MeasureStatistics("bn_1", tuple(range(6, 6 * factor))),)
+
+
+def test_what_reads_behind_pooling_gets_zeros():
+    child = _widen(small(), "conv_3").graph
+    kernel = child["logits"].weights["kernel"]
+    assert (kernel[:10] != 0).all()
+    assert (kernel[10:] == 0).all()
+
+
+def test_tied_convolutions_grow_together():
+    graph = tied()
+    change = _widen(graph, "left_conv")
+    child = change.graph
+    check(child)
+    filters = {
+        name: child[name].layer.filters
+        for name in ("trunk_conv", "left_conv", "right_conv", "deep_conv")
+    }
+    assert filters == {"trunk_conv": 11, "left_conv": 6, "right_conv": 5, "deep_conv": 11}
+    assert child.shapes()["depthwise"][-1] == 22
+    assert set(change.affected) >= {"trunk_bn", "deep_bn", "depthwise", "depthwise_bn"}
+    fresh = {repair.node: repair.channels for repair in change.repairs}
+    assert fresh == {
+        "trunk_bn": (3, 4, 5),
+        "left_bn": (3, 4, 5),
+        "deep_bn": (3, 4, 5),
+        "depthwise_bn": (6, 7, 8, 9, 10, 11),
+    }
+
+
+def test_split_filters_are_copies_with_unequal_shares():
+    graph = small()
+    change = _widen(graph, "conv_3", operator=SPLIT)
+    child = change.graph
+    kernel = child["conv_3"].weights["kernel"]
+    np.testing.assert_array_equal(kernel[..., 10:], kernel[..., :10])
+    for value in child["bn_3"].weights.values():
+        np.testing.assert_array_equal(value[10:], value[:10])
+    reader = child["logits"].weights["kernel"]
+    np.testing.assert_allclose(reader[10:], 2 * reader[:10], rtol=1e-6)
+    np.testing.assert_array_equal(
+        reader[10:].astype(np.float64) + reader[:10], graph["logits"].weights["kernel"]
+    )
+    assert change.repairs == ()
+
+
+def _chain():
+    graph = convolutions(2, shape=(5, 5, 2))
+    at = stack(graph, "a", L.BatchNormalization(), L.ReLU(), L.Conv2D(3), stem="then")
+    return new_weights(finished(graph, at))
+
+
+def test_twins_get_different_gradients():
+    """Those of a twin's filter are proportional to the share that its readers got."""
+    graph = _chain()
+    child = _widen(graph, "a", factor=2, operator=SPLIT).graph
+    x = images(graph, 3)
+
+    def loss(kernel):
+        other = child.copy()
+        other.set_weights("a", {"kernel": kernel})
+        return np.log(forward(other, x)[other.output][:, 0]).sum()
+
+    kernel = child["a"].weights["kernel"].astype(np.float64)
+    step, gradients = 1e-6, np.zeros((2, 4))
+    for place in range(2):
+        for channel in range(4):
+            moved = kernel.copy()
+            moved[1, place, 0, channel] += step
+            gradients[place, channel] = (loss(moved) - loss(kernel)) / step
+    assert (np.abs(gradients) > 1e-3).any()
+    np.testing.assert_allclose(gradients[:, 2:], 2 * gradients[:, :2], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [small, tied, every_layer])
+def test_splitting_by_four_keeps_the_function(make):
+    graph = make()
+    for node in changeable_convolutions(graph):
+        child = _widen(graph, node, 4, SPLIT).graph
+        check(child)
+        assert relative_difference(graph, child, images(graph)) < 1e-10
+
+
+def test_random_filters_come_from_the_generator():
+    graph = small()
+    kernels = [
+        WIDEN.apply(graph, WidenSite("conv_1", 2), rng=np.random.default_rng(seed)).graph["conv_1"]
+        for seed in (0, 0, 1)
+    ]
+    first, again, other = (node.weights["kernel"] for node in kernels)
+    np.testing.assert_array_equal(first, again)
+    assert (first[..., 6:] != other[..., 6:]).all()

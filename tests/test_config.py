@@ -1,0 +1,74 @@
+import pytest
+
+from lemonade_tf.config import (
+    PRESETS,
+    ConfigError,
+    SearchConfig,
+    default_workdir,
+    make_config,
+    preset_for,
+)
+
+
+def test_the_defaults_are_the_papers():
+    config = SearchConfig()
+    assert (config.num_generations, config.num_proposed, config.num_accepted) == (100, 200, 40)
+    assert (config.epochs, config.distillation_epochs, config.batch_size) == (20, 5, 64)
+    assert (config.learning_rate, config.weight_decay) == (0.01, 5e-4)
+    assert config.objectives == ("error", "parameters")
+    assert make_config("paper") == config
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_is_a_valid_configuration(preset):
+    assert isinstance(make_config(preset), SearchConfig)
+
+
+def test_a_preset_is_chosen_by_the_data_set_and_overridden_by_settings():
+    assert preset_for("digits") == "digits"
+    assert preset_for("images.npz") == "paper"
+    assert make_config() == make_config("digits")
+    assert make_config(dataset="images.npz").num_generations == 100
+    assert make_config("digits", epochs=7).epochs == 7
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": 0}, r"--epochs is 0; expected a whole number of at least 1"),
+        ({"seed": -1}, r"--seed is -1"),
+        ({"workers": 0}, r"--workers is 0"),
+        ({"num_accepted": 300}, r"--num_accepted is 300, more than --num_proposed, 200"),
+        ({"learning_rate": 0.0}, r"--learning_rate is 0.0; expected more than 0"),
+        ({"learning_rate": float("nan")}, r"--learning_rate is nan"),
+        ({"weight_decay": -1.0}, r"--weight_decay is -1.0"),
+        ({"max_hours": 0.0}, r"--max_hours is 0.0"),
+        ({"space": "cell"}, r"--space is 'cell'; expected one of networks"),
+        ({"sampling": "best"}, r"--sampling is 'best'; expected one of density, uniform"),
+        ({"objectives": ("error", "size")}, r"--objectives: unknown objective 'size'; known are"),
+        ({"objectives": ("error",)}, r"--objectives: .* at least one cheap objective"),
+        ({"objectives": ("parameters",)}, r"--objectives: .* expected error"),
+        ({"objectives": ("error", "parameters", "error")}, r"--objectives: .* named twice"),
+    ],
+)
+def test_a_senseless_value_is_refused_by_name(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        SearchConfig(**settings)
+
+
+def test_an_unknown_preset_is_refused():
+    with pytest.raises(ConfigError, match="--preset is 'papers'; expected one of paper, digits"):
+        make_config("papers")
+
+
+def test_settings_become_plain_values():
+    plain = SearchConfig().as_json()
+    assert plain["objectives"] == ["error", "parameters"]
+    assert set(plain) == set(SearchConfig.__dataclass_fields__)
+
+
+def test_the_default_folder_is_the_first_that_does_not_exist(tmp_path):
+    assert default_workdir("digits", tmp_path) == tmp_path / "digits-1"
+    (tmp_path / "digits-1").mkdir()
+    assert default_workdir("digits", tmp_path) == tmp_path / "digits-2"
+    assert default_workdir("/data/flowers.npz", tmp_path) == tmp_path / "flowers-1"

@@ -1,0 +1,278 @@
+"""The run folder: what is written is there, whole, whatever happens."""
+
+import csv
+import errno
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lemonade_tf.store import RunStore, StoreError
+
+ROOT = Path(__file__).parents[1]
+CONFIG = {"space": "networks", "objectives": ["error", "parameters"], "seed": 3}
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore.create(tmp_path / "run", CONFIG)
+
+
+def _files(folder):
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+class TestCreate:
+    def test_folders_are_made(self, tmp_path):
+        store = RunStore.create(tmp_path / "a/b", CONFIG)
+        assert store.read_config() == CONFIG
+        assert store.read_history() == store.read_proposals() == []
+        assert _files(tmp_path) == ["a/b/config.json"]
+
+    def test_other_files_are_left_alone(self, tmp_path):
+        (tmp_path / "notes.txt").write_text("mine")
+        RunStore.create(tmp_path, CONFIG)
+        assert (tmp_path / "notes.txt").read_text() == "mine"
+
+    @pytest.mark.parametrize("name", ["config.json", "history.jsonl"])
+    def test_a_run_is_not_overwritten(self, tmp_path, name):
+        (tmp_path / name).write_text("{}")
+        with pytest.raises(StoreError, match=rf"holds a run already \({name}\); choose another"):
+            RunStore.create(tmp_path, CONFIG)
+        assert _files(tmp_path) == [name]
+
+    @pytest.mark.parametrize("below", ["", "/run"])
+    def test_a_file_is_no_folder(self, tmp_path, below):
+        (tmp_path / "file").touch()
+        with pytest.raises(StoreError, match=r"/file.*; choose a --workdir that is a folder"):
+            RunStore.create(f"{tmp_path}/file{below}", CONFIG)
+
+    def test_a_folder_that_may_not_be_written_to(self, tmp_path, monkeypatch):
+        def mkdir(*arguments, **options):
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        monkeypatch.setattr(Path, "mkdir", mkdir)
+        with pytest.raises(StoreError, match=r"run: Permission denied; .* that you may write to"):
+            RunStore.create(tmp_path / "run", CONFIG)
+
+    def test_a_config_that_is_no_json_starts_no_run(self, tmp_path):
+        with pytest.raises(ValueError, match="cannot be written as JSON"):
+            RunStore.create(tmp_path / "run", {"seed": float("nan")})
+        assert not (tmp_path / "run").exists()
+
+
+class TestOpen:
+    def test_what_was_created(self, store):
+        store.append_history({"id": "0-1"})
+        opened = RunStore.open(str(store.path))
+        assert opened.read_config() == CONFIG
+        assert opened.read_history() == [{"id": "0-1"}]
+        assert RunStore.holds_run(store.path)
+
+    def test_a_folder_without_a_run(self, tmp_path):
+        assert not RunStore.holds_run(tmp_path)
+        with pytest.raises(StoreError, match=r"holds no run; expected .*config\.json"):
+            RunStore.open(tmp_path)
+
+    def test_no_folder(self, tmp_path):
+        assert not RunStore.holds_run(tmp_path / "run")
+        with pytest.raises(StoreError, match="run is not a folder; expected the --workdir"):
+            RunStore.open(tmp_path / "run")
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [(b"{", r"config\.json is not JSON"), (b"[]", "is not a JSON object"), (b"\xff", "JSON")],
+    )
+    def test_a_config_that_is_damaged(self, store, content, message):
+        (store.path / "config.json").write_bytes(content)
+        with pytest.raises(StoreError, match=message):
+            store.read_config()
+
+
+class TestLists:
+    def test_records_come_back(self, store):
+        records = [{"id": f"1-{n}", "error": 0.1 * n, "failure": None} for n in range(5)]
+        for record in records:
+            store.append_history(record)
+        store.append_proposals(records[:2])
+        store.append_proposals(iter(records[2:]))
+        store.append_proposals([])
+        assert store.read_history() == records
+        assert store.read_proposals() == records
+
+    def test_what_is_not_ascii(self, store):
+        store.append_history({"failure": "no ä\n\u2028 here"})
+        assert store.read_history() == [{"failure": "no ä\n\u2028 here"}]
+        assert (store.path / "history.jsonl").read_text().count("\n") == 1
+
+    def test_numbers_of_numpy(self, store):
+        store.append_history(
+            {
+                "a": np.float32(0.5),
+                "b": np.int64(7),
+                "c": np.arange(3),
+                "d": Path("x"),
+                "e": np.True_,
+            }
+        )
+        assert store.read_history() == [{"a": 0.5, "b": 7, "c": [0, 1, 2], "d": "x", "e": True}]
+
+    @pytest.mark.parametrize(
+        "value", [float("nan"), float("inf"), np.float32("nan"), np.array([np.inf]), object()]
+    )
+    def test_what_json_has_no_form_for(self, store, value):
+        store.append_proposals([{"id": "1-0"}])
+        with pytest.raises(ValueError, match=r"1-2.*cannot be written as JSON .* to be None"):
+            store.append_proposals([{"id": "1-1"}, {"id": "1-2", "error": value}])
+        assert store.read_proposals() == [{"id": "1-0"}]
+
+    @pytest.mark.parametrize("torn", [b'{"id": "0-', b'{"id": "0-2"}', b"\0" * 70_000])
+    def test_a_torn_last_line_is_dropped(self, store, caplog, torn):
+        store.append_history({"id": "0-1"})
+        path = store.path / "history.jsonl"
+        with path.open("ab") as file:
+            file.write(torn)
+        assert store.read_history() == [{"id": "0-1"}]
+        assert f"{path}: line 2 was cut short when it was written" in caplog.text
+        caplog.clear()
+        store.append_history({"id": "0-3"})
+        assert store.read_history() == [{"id": "0-1"}, {"id": "0-3"}]
+        assert caplog.text == ""
+
+    @pytest.mark.parametrize("line", [b"{", b"", b"7", b"\xff"])
+    def test_any_other_broken_line_is_an_error(self, store, line):
+        path = store.path / "history.jsonl"
+        path.write_bytes(b'{"id": "0-1"}\n' + line + b'\n{"id": "0-3"}\n')
+        with pytest.raises(StoreError, match=r"history\.jsonl, line 2, is .*; restore it, or del"):
+            store.read_history()
+
+
+class TestModels:
+    def _stage(self, store, id_, content=b"weights"):
+        store.staging_path(id_).write_bytes(content)
+        return store.adopt_model(id_)
+
+    def test_adopting(self, store):
+        assert self._stage(store, "12-7") == store.path / "models/12-7.h5"
+        self._stage(store, "12-7", b"newer")
+        assert store.model_path("12-7").read_bytes() == b"newer"
+        assert _files(store.path) == ["config.json", "models/12-7.h5"]
+
+    def test_adopting_what_is_not_there(self, store):
+        with pytest.raises(StoreError, match=r"network 12-7 cannot .*staging/12-7\.h5 is not ther"):
+            store.adopt_model("12-7")
+
+    def test_keeping(self, store):
+        for id_ in ("0-1", "1-2", "1-3"):
+            self._stage(store, id_)
+        (store.path / "models/README").touch()
+        store.keep_models(["1-2", "9-9"])
+        assert _files(store.path / "models") == ["1-2.h5", "README"]
+
+    def test_clearing_the_staging(self, store):
+        store.staging_path("0-1").touch()
+        store.clear_staging()
+        assert _files(store.path) == ["config.json"]
+
+    @pytest.mark.parametrize("id_", ["", ".", "../1-2", "a/b", "a\\b", "-rf", "1 2", "a" * 101, 7])
+    def test_ids_are_names_of_files(self, store, id_):
+        for path in (store.model_path, store.staging_path):
+            with pytest.raises(ValueError, match="cannot be the name of a file; expected up to"):
+                path(id_)
+
+
+class TestFront:
+    ROWS = (
+        {"id": "1-2", "parameters": 1000, "error": 0.25, "test_error": 0.3},
+        {"id": "0-1", "parameters": 20, "error": 1 / 3, "file_bytes": 7},
+    )
+
+    def test_columns(self, store):
+        store.write_front(self.ROWS, ["error", "parameters"])
+        assert (store.path / "front.csv").read_text() == (
+            "id,file,error,parameters,test_error\n"
+            "1-2,models/1-2.h5,0.25,1000,0.3\n"
+            "0-1,models/0-1.h5,0.3333333333333333,20,\n"
+        )
+
+    def test_it_is_replaced(self, store):
+        for number in (2, 1, 0):
+            store.write_front(self.ROWS[:number], ["error"])
+            with (store.path / "front.csv").open() as file:
+                assert len(list(csv.DictReader(file))) == number
+        assert _files(store.path) == ["config.json", "front.csv"]
+
+
+def _fail_with(number):
+    def fail(*arguments):
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+FULL = [
+    (errno.ENOSPC, "No space left on device; free some space there, or choose another --workdir"),
+    (errno.EDQUOT, "quota is used up: delete something, or choose another --workdir"),
+    (errno.EROFS, "Read-only file system; choose a --workdir that can be written to"),
+    (errno.EACCES, "Permission denied; choose a --workdir that you may write to"),
+    (errno.EIO, "Input/output error; see to it, or choose another --workdir"),
+]
+
+
+class TestFullDisk:
+    @pytest.mark.parametrize(("number", "message"), FULL)
+    @pytest.mark.parametrize("call", ["fsync", "write"])
+    def test_lists_stay_as_they_were(self, store, monkeypatch, number, message, call):
+        store.append_history({"id": "0-1"})
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, _fail_with(number))
+            with pytest.raises(StoreError, match=rf"history\.jsonl: .*{message}\.$"):
+                store.append_history({"id": "0-2"})
+        assert store.read_history() == [{"id": "0-1"}]
+        store.append_history({"id": "0-3"})
+        assert store.read_history() == [{"id": "0-1"}, {"id": "0-3"}]
+
+    def test_the_front_stays_as_it_was(self, store, monkeypatch):
+        store.write_front(TestFront.ROWS, ["error"])
+        before = (store.path / "front.csv").read_bytes()
+        monkeypatch.setattr(os, "fsync", _fail_with(errno.ENOSPC))
+        with pytest.raises(StoreError, match=r"front\.csv: No space left on device; free"):
+            store.write_front([], ["error"])
+        assert (store.path / "front.csv").read_bytes() == before
+        assert _files(store.path) == ["config.json", "front.csv"]
+
+    def test_a_model_stays_as_it_was(self, store, monkeypatch):
+        store.staging_path("0-1").touch()
+        monkeypatch.setattr(os, "replace", _fail_with(errno.ENOSPC))
+        with pytest.raises(StoreError, match=r"models/0-1\.h5: No space left on device; free"):
+            store.adopt_model("0-1")
+
+    def test_a_limit_in_the_middle_of_a_batch(self, store):
+        """The kernel itself cuts the write short."""
+        script = f"""
+import resource
+from lemonade_tf.store import RunStore, StoreError
+store = RunStore.open({str(store.path)!r})
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, {resource.RLIM_INFINITY}))
+store.append_proposals([{{"id": "0-1"}}])
+try:
+    store.append_proposals([{{"id": f"1-{{n}}"}} for n in range(1000)])
+except StoreError as error:
+    print(error)
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        assert "proposals.jsonl: File too large; raise the limit" in done.stdout
+        assert done.stderr == ""
+        lines = (store.path / "proposals.jsonl").read_text()
+        assert [json.loads(line) for line in lines.splitlines()] == [{"id": "0-1"}]
