@@ -1,32 +1,57 @@
-"""Files that appear whole or not at all, whatever kills the process."""
+"""Files that appear whole or not at all, whatever ends the process or the machine.
+
+Write elsewhere on the same file system, bring to disk (fsync), rename, bring the folder to disk.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
 def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file: to a temporary one beside it, which then takes its name.
-
-    Args:
-        path: The file; one that exists is replaced.
-        content: All of it.
+    """Write a file, or replace it.
 
     Raises:
-        OSError: It cannot be written; then nothing is left of it.
+        OSError: If it cannot be written; what was there before stays.
+    """
+    with replacing(path) as unfinished:
+        unfinished.write_bytes(content)
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a path to write to instead, and move it to `path` if all went well.
+
+    The suffix is the same, as some libraries choose the format by it.
+
+    Raises:
+        OSError: If it cannot be written; what was there before stays.
     """
     path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    unfinished = path.with_name(f".{path.stem}.{os.getpid()}.unfinished{path.suffix}")
     try:
-        with open(unfinished, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-        sync(path.parent)
+        yield unfinished
+        publish(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def publish(source: Path, target: Path) -> None:
+    """Move a finished file into place.
+
+    Args:
+        source: The file, on the same file system.
+        target: Its place; a file that is there is replaced.
+
+    Raises:
+        OSError: If it cannot be moved; what was there before stays.
+    """
+    sync(source)
+    os.replace(source, target)
+    sync(target.parent)
 
 
 def sync(path: str | os.PathLike[str]) -> None:

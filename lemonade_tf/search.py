@@ -324,7 +324,8 @@ class _Run:
     def end(self) -> None:
         """Leave the folder complete, however the search ended."""
         self._update_clock()
-        self.store.keep_models(list(self.state.front))
+        self.store.keep_models(self.state.front)
+        self.store.clear_staging()
         self._tell("on_search_end")
 
     # --- Helpers -----------------------------------------------------------------------------

@@ -1,14 +1,14 @@
-"""The folder of a run.
+"""The folder of a run: what a search writes, and what reports and resuming read.
 
-    RUN/config.json        all settings, written once
-    RUN/history.jsonl      append-only: a line an evaluated network
-    RUN/proposals.jsonl    append-only: a line a proposed child
-    RUN/models/ID.h5       the networks of the population
-    RUN/front.csv          the current Pareto front, a row a network
+    config.json        all settings; written first, so a folder without it holds no run
+    history.jsonl      a line per evaluated child
+    proposals.jsonl    a line per proposed child
+    models/ID.h5       the networks of the population
+    front.csv          the current Pareto front, a row a network
+    staging/ID.h5      networks that a worker is writing
 
-Lines are appended and brought to the disk before anything is said of them; other files appear
-whole or not at all. So a process that is killed loses nothing that it had reported, and at worst
-leaves a torn last line, which reading drops.
+Files appear whole or not at all, and the two lists only grow; a search that is killed leaves what
+it had finished. One search at a time writes to a folder.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import csv
 import errno
 import io
 import json
-import logging
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,25 +24,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lemonade_tf.atomic import sync, write_atomic
+from lemonade_tf import journal
+from lemonade_tf.atomic import publish, write_atomic
 
 CONFIG, HISTORY, PROPOSALS, FRONT = "config.json", "history.jsonl", "proposals.jsonl", "front.csv"
 MODELS, STAGING = "models", "staging"
 
-_LOG = logging.getLogger(__name__)
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _MENDS = {
-    errno.ENOSPC: "free some space",
-    errno.EDQUOT: "free some of your quota",
-    errno.EFBIG: "raise the limit on the size of files",
-    errno.EROFS: "choose a folder on a disk that can be written",
-    errno.EACCES: "choose a folder that you may write",
-    errno.EPERM: "choose a folder that you may write",
-    errno.ENOTDIR: "choose a folder, not a file",
+    errno.ENOSPC: "free some space there, or choose another --workdir",
+    errno.EDQUOT: "your quota is used up: delete something, or choose another --workdir",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EROFS: "choose a --workdir that can be written to",
+    errno.EACCES: "choose a --workdir that you may write to",
+    errno.EPERM: "choose a --workdir that you may write to",
+    errno.ENOTDIR: "choose a --workdir that is a folder",
+    errno.EEXIST: "choose a --workdir that is a folder",
 }
 
 
-class StoreError(ValueError):
-    """A run folder that cannot be made, read or written; the message names the file."""
+class StoreError(RuntimeError):
+    """The folder of a run cannot be used as asked; the message names the file."""
 
 
 class RunStore:
@@ -53,167 +54,198 @@ class RunStore:
         path: The folder.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path):
         self.path = path
 
     @classmethod
     def create(cls, workdir: str | os.PathLike[str], config: Mapping[str, Any]) -> RunStore:
-        """Begin a run in a folder, which is made if it does not exist.
+        """Begin a run in a folder, which is made if need be.
 
-        Other files in the folder are left alone.
-
-        Args:
-            path: The folder.
-            config: What config.json is to hold.
+        The folder may hold other files; only those of a run are ever touched.
 
         Raises:
-            StoreError: The folder holds a run already, or cannot be written.
+            StoreError: If the folder holds a run already, or cannot be written to.
+            ValueError: If the config is not JSON.
         """
         store = cls(Path(workdir))
-        held = [name for name in (CONFIG, HISTORY) if (store.path / name).exists()]
-        if held:
-            raise StoreError(
-                f"{store.path} holds a run already ({held[0]}); choose another --workdir."
-            )
+        for name in (CONFIG, HISTORY):
+            if (store.path / name).exists():
+                raise StoreError(
+                    f"{store.path} holds a run already ({name}); choose another --workdir, or go "
+                    "on with it with --resume."
+                )
+        text = journal.dumps(config, indent=2)
         with _explained(store.path):
-            for folder in (store.path, store.path / MODELS, store.path / STAGING):
-                folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(config, indent=2, allow_nan=False) + "\n"
+            for folder in (MODELS, STAGING):
+                (store.path / folder).mkdir(parents=True, exist_ok=True)
         with _explained(store.path / CONFIG):
-            write_atomic(store.path / CONFIG, text.encode())
+            write_atomic(store.path / CONFIG, f"{text}\n".encode())
         return store
 
     @classmethod
     def open(cls, workdir: str | os.PathLike[str]) -> RunStore:
-        """Return the store of a folder that holds a run.
+        """Open the folder of a run.
 
         Raises:
-            StoreError: It holds none.
+            StoreError: If it holds no run.
         """
         path = Path(workdir)
-        if not (path / CONFIG).is_file():
-            what = "has no config.json" if path.is_dir() else "is not a folder"
-            raise StoreError(f"{path} {what}; give the folder of a run.")
+        if not cls.holds_run(path):
+            what = "holds no run" if path.is_dir() else "is not a folder"
+            raise StoreError(f"{path} {what}; expected the --workdir of a search, with {CONFIG}.")
         return cls(path)
 
-    # --- What is known -----------------------------------------------------------------------
+    @staticmethod
+    def holds_run(workdir: str | os.PathLike[str]) -> bool:
+        """Whether a folder holds a run that can be opened."""
+        return (Path(workdir) / CONFIG).is_file()
 
     def read_config(self) -> dict[str, Any]:
-        """Return the contents of config.json."""
-        path = self.path / CONFIG
-        try:
-            content = json.loads(path.read_bytes())
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{path} cannot be read: {error}.") from None
-        if not isinstance(content, dict):
-            raise StoreError(f"{path} holds no settings; the run cannot be used.")
-        return content
+        """Return the settings.
 
-    def append_history(self, record: Mapping[str, Any]) -> None:
-        """Add the line of an evaluated network."""
+        Raises:
+            StoreError: If the file is damaged.
+        """
+        path = self.path / CONFIG
+        with _explained(path):
+            data = path.read_bytes()
+        try:
+            config = json.loads(data)
+        except ValueError as error:
+            raise StoreError(f"{path} is not JSON ({error}); restore it.") from error
+        if not isinstance(config, dict):
+            raise StoreError(f"{path} is not a JSON object; restore it.")
+        return config
+
+    # The lists
+
+    def append_history(self, record: journal.Record) -> None:
+        """Add an evaluated child; on disk when this returns.
+
+        Raises:
+            StoreError: If it cannot be written; the list is then as it was.
+            ValueError: If the record is not JSON, for instance as it holds NaN.
+        """
         self._append(HISTORY, [record])
 
-    def append_proposals(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Add the lines of proposed children."""
+    def append_proposals(self, records: Iterable[journal.Record]) -> None:
+        """Add proposed children, all or none; on disk when this returns.
+
+        Raises:
+            StoreError: If they cannot be written; the list is then as it was.
+            ValueError: If a record is not JSON, for instance as it holds NaN.
+        """
         self._append(PROPOSALS, records)
 
     def read_history(self) -> list[dict[str, Any]]:
-        """Return the lines of history.jsonl, oldest first; none if there is no such file."""
+        """Return the evaluated children, in the order in which they were added.
+
+        Raises:
+            StoreError: If the file is damaged. A last line that was cut short is left out only.
+        """
         return self._read(HISTORY)
 
     def read_proposals(self) -> list[dict[str, Any]]:
-        """Return the lines of proposals.jsonl, oldest first; none if there is no such file."""
+        """Return the proposed children, in the order in which they were added.
+
+        Raises:
+            StoreError: If the file is damaged. A last line that was cut short is left out only.
+        """
         return self._read(PROPOSALS)
 
-    def _append(self, name: str, records: Iterable[Mapping[str, Any]]) -> None:
-        lines = "".join(json.dumps(record, allow_nan=False) + "\n" for record in records)
-        with _explained(self.path / name), open(self.path / name, "ab", buffering=0) as file:
-            content = lines.encode()
-            if file.write(content) != len(content):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.fsync(file.fileno())
+    def _append(self, name: str, records: Iterable[journal.Record]) -> None:
+        with _explained(self.path / name):
+            journal.append(self.path / name, records)
 
     def _read(self, name: str) -> list[dict[str, Any]]:
-        path = self.path / name
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise StoreError(f"{path} cannot be read: {error.strerror}.") from None
-        *lines, torn = content.split(b"\n")
-        if torn:
-            _LOG.warning("%s: dropped a last line that was not written to its end.", path)
-        return [_parse(path, number, line) for number, line in enumerate(lines, 1)]
+        with _explained(self.path / name):
+            try:
+                return journal.read(self.path / name)
+            except journal.JournalError as error:
+                raise StoreError(f"{error}; restore it, or delete that line.") from error
 
-    # --- Networks ----------------------------------------------------------------------------
+    # The networks
 
-    def model_path(self, name: str) -> Path:
-        """Return where the file of a network is, or would be."""
-        return self.path / MODELS / f"{_checked(name)}.h5"
+    def model_path(self, id_: str) -> Path:
+        """Return where a network of the population lies."""
+        return self.path / MODELS / f"{_checked(id_)}.h5"
 
-    def staging_path(self, name: str) -> Path:
-        """Return where a worker writes the file of a network, before it is adopted."""
-        return self.path / STAGING / f"{_checked(name)}.h5"
+    def staging_path(self, id_: str) -> Path:
+        """Return where to write a network that is to be adopted."""
+        return self.path / STAGING / f"{_checked(id_)}.h5"
 
-    def adopt_model(self, name: str) -> Path:
-        """Take a network's file from where a worker wrote it into the run; return its path."""
-        target = self.model_path(name)
+    def adopt_model(self, id_: str) -> Path:
+        """Move a network that was written to its staging path among the models.
+
+        Raises:
+            StoreError: If it is not there, or cannot be moved.
+        """
+        source, target = self.staging_path(id_), self.model_path(id_)
         with _explained(target):
-            os.replace(self.staging_path(name), target)
-            sync(target.parent)
+            try:
+                publish(source, target)
+            except FileNotFoundError as error:
+                raise StoreError(
+                    f"The network {id_} cannot be kept: {error.filename} is not there. Leave the "
+                    "folder alone while a search runs."
+                ) from error
         return target
 
-    def keep_models(self, names: Iterable[str]) -> None:
-        """Remove the files of all networks but these, and what workers left behind."""
-        kept = {f"{name}.h5" for name in names}
-        for folder, keep in ((MODELS, kept), (STAGING, set())):
-            with _explained(self.path / folder):
-                for path in (self.path / folder).iterdir():
-                    if path.name not in keep and path.is_file():
-                        path.unlink(missing_ok=True)
+    def keep_models(self, ids: Iterable[str]) -> None:
+        """Remove the networks that are not among those given."""
+        kept = {self.model_path(id_) for id_ in ids}
+        with _explained(self.path / MODELS):
+            for path in (self.path / MODELS).glob("*.h5"):
+                if path not in kept:
+                    path.unlink(missing_ok=True)
 
-    # --- The front ---------------------------------------------------------------------------
+    def clear_staging(self) -> None:
+        """Remove what workers left unfinished; only when none is running."""
+        folder = self.path / STAGING
+        with _explained(folder):
+            folder.mkdir(exist_ok=True)
+            for path in folder.iterdir():
+                path.unlink()
+
+    # The front
 
     def write_front(self, rows: Iterable[Mapping[str, Any]], objectives: Sequence[str]) -> None:
-        """Write front.csv: columns id, file, one for each objective, test_error."""
+        """Write the Pareto front.
+
+        Args:
+            rows: For each network, its `id`, each objective by its name, and `test_error`, which
+                may be None or left out. Anything else is left out.
+            objectives: The names of the objectives, in the order of the columns.
+
+        Raises:
+            StoreError: If it cannot be written; the front before stays.
+        """
         text = io.StringIO()
-        columns = ["id", "file", *objectives, "test_error"]
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["id", "file", *objectives, "test_error"])
+        for row in rows:
+            file = self.model_path(row["id"]).relative_to(self.path).as_posix()
+            values = [row[name] for name in objectives]
+            writer.writerow([row["id"], file, *values, row.get("test_error")])
         with _explained(self.path / FRONT):
             write_atomic(self.path / FRONT, text.getvalue().encode())
 
 
-def _checked(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+def _checked(id_: str) -> str:
+    """Check that an id can be the name of a file."""
+    if not isinstance(id_, str) or not _ID.fullmatch(id_):
         raise ValueError(
-            f"{name!r} cannot be the id of a network, which names its file; expected letters,"
-            " digits, '.', '_' and '-'."
+            f"The id {id_!r} cannot be the name of a file; expected up to 100 letters, digits, "
+            "dots, dashes and underscores, such as '12-7'."
         )
-    return name
-
-
-def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    try:
-        content = json.loads(line)
-    except ValueError:
-        content = None
-    if not isinstance(content, dict):
-        raise StoreError(
-            f"{path}, line {number}, is damaged: {line[:60]!r}; restore it or remove the line."
-        )
-    return content
+    return id_
 
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Say which file could not be written, and what to do."""
+    """Say what to do when a file cannot be used."""
     try:
         yield
     except OSError as error:
-        mend = _MENDS.get(error.errno or 0)
-        told = f"; {mend}" if mend else ""
-        what = error.strerror or type(error).__name__
-        raise StoreError(f"{path} cannot be written: {what.lower()}{told}.") from error
+        mend = _MENDS.get(error.errno, "see to it, or choose another --workdir")
+        raise StoreError(f"{path}: {error.strerror or error}; {mend}.") from error

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from lemonade_tf.architecture.graph import Graph, Node
-from lemonade_tf.architecture.groups import FRESH, Sources, channel_groups
+from lemonade_tf.architecture.groups import Sources, channel_groups, repeated
 from lemonade_tf.architecture.layers import (
     ELEMENTWISE_ACTIVATIONS,
     Activation,
@@ -183,6 +183,30 @@ def change_channels(graph: Graph, sources: Sources, fresh: Fresh) -> ChannelChan
     return ChannelChange(outputs, **{k: tuple(v) for k, v in changed.items()})
 
 
+def change_readers(graph: Graph, name: str, source: np.ndarray, fresh: Fresh) -> ChannelChange:
+    """Change what the readers of a node expect of it, in place, and nothing before them.
+
+    The node is left for the caller to make into one that puts out the new channels: until then, a
+    dense layer of their number stands in its place, on its first input, and begins a group of
+    channels of its own. No path from the node may meet a sum before it is absorbed.
+
+    Args:
+        graph: The graph to edit.
+        name: The node.
+        source: Where each of its new channels comes from.
+        fresh: As for `change_channels`.
+
+    Raises:
+        ValueError: A path from the node meets the output.
+    """
+    node = graph[name]
+    stand_in = Dense(graph.shapes()[name][-1], use_bias=False)
+    graph.set_layer(name, stand_in, weights={}, inputs=node.inputs[:1])
+    (group,) = channel_groups(graph).groups_of(name)
+    change = change_channels(graph, {group: source}, fresh)
+    return replace(change, producers=tuple(n for n in change.producers if n != name))
+
+
 def shared_out(kernel: np.ndarray, source: np.ndarray, axis: int) -> np.ndarray:
     """Return a reader's kernel for channels of which some are split, zeros for fresh ones.
 
@@ -228,10 +252,9 @@ def _read(layer: Layer, weights: dict[str, np.ndarray], source: np.ndarray) -> d
     if not weights:
         return weights
     if isinstance(layer, SeparableConv2D):
-        multiplier = layer.depth_multiplier
-        inner = np.arange(multiplier)
-        wide = np.where(source[:, None] < 0, FRESH, source[:, None] * multiplier + inner).ravel()
-        pointwise = shared_out(weights["pointwise_kernel"], wide, 2)
+        pointwise = shared_out(
+            weights["pointwise_kernel"], repeated(source, layer.depth_multiplier), 2
+        )
         # A fresh channel reads through a depthwise kernel that is not zero: it passes the centre
         # on. With zeros on both sides neither would ever move.
         depthwise = take(weights["depthwise_kernel"], source, 2)

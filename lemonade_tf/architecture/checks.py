@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from lemonade_tf.architecture.graph import Graph, GraphError
-from lemonade_tf.architecture.layers import Input, Layer
 
 
 def check(graph: Graph) -> None:
@@ -26,7 +25,9 @@ def check(graph: Graph) -> None:
         GraphError: An invariant is broken; the message says what and where.
     """
     for name, node in graph.items():
-        _check_node(graph, name, node.layer, node.inputs)
+        if not isinstance(name, str) or not name or "/" in name:
+            raise GraphError(f"{name!r} is no name for a node; expected text without '/'.")
+        graph.check_node(name, node.layer, node.inputs)
     _ = graph.input
     graph.order()
     needed = graph.ancestors(graph.output) | {graph.output}
@@ -40,24 +41,6 @@ def check(graph: Graph) -> None:
     if graph.weighted:
         for name in graph:
             _check_weights(graph, name)
-
-
-def _check_node(graph: Graph, name: str, layer: Layer, inputs: tuple[str, ...]) -> None:
-    if not isinstance(name, str) or not name or "/" in name:
-        raise GraphError(f"{name!r} is no name for a node; expected text without '/'.")
-    if not isinstance(layer, Layer):
-        raise GraphError(f"node {name!r}: {layer!r} is not a layer of lemonade_tf.")
-    missing = [source for source in inputs if source not in graph]
-    if missing:
-        raise GraphError(f"node {name!r} reads {', '.join(missing)}, which does not exist.")
-    count = layer.num_inputs
-    if (count is None and len(inputs) < 2) or (count is not None and len(inputs) != count):
-        raise GraphError(
-            f"node {name!r}: {type(layer).__name__} reads"
-            f" {'two or more' if count is None else count} inputs, not {len(inputs)}."
-        )
-    if isinstance(layer, Input) and name != graph.input:
-        raise GraphError(f"node {name!r} is a second Input.")
 
 
 def _check_weights(graph: Graph, name: str) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from lemonade_tf.architecture.layers import Input, Layer, Shape, ShapeError
+from lemonade_tf.architecture.layers import LAYERS, Input, Layer, Shape, ShapeError
 
 
 class GraphError(ValueError):
@@ -247,9 +247,7 @@ class Graph:
         """
         if name in self._nodes:
             raise GraphError(f"there is a node {name!r} already; choose another name.")
-        if not isinstance(layer, Layer):
-            raise GraphError(f"node {name!r}: {layer!r} is not a layer of lemonade_tf.")
-        self._check_inputs(name, layer, tuple(inputs))
+        self.check_node(name, layer, tuple(inputs))
         self._put(name, Node(layer, tuple(inputs), freeze(weights or {})))
         return name
 
@@ -276,6 +274,8 @@ class Graph:
         The output moves along.
         """
         self._require(new)
+        if new in self.consumers(old) and new not in but:
+            raise GraphError(f"node {new!r} reads {old!r}, and cannot read itself: put it in but.")
         for reader in self.consumers(old):
             if reader not in but:
                 node = self._nodes[reader]
@@ -295,13 +295,13 @@ class Graph:
         """Replace the layer of a node and, if given, its weights and its inputs."""
         node = self[name]
         inputs = node.inputs if inputs is None else tuple(inputs)
-        self._check_inputs(name, layer, inputs)
+        self.check_node(name, layer, inputs)
         self._put(name, Node(layer, inputs, node.weights if weights is None else freeze(weights)))
 
     def set_inputs(self, name: str, inputs: Sequence[str]) -> None:
         """Let a node read other nodes."""
         node = self[name]
-        self._check_inputs(name, node.layer, tuple(inputs))
+        self.check_node(name, node.layer, tuple(inputs))
         self._put(name, replace(node, inputs=tuple(inputs)))
 
     def set_weights(self, name: str, weights: Mapping[str, Any]) -> None:
@@ -328,6 +328,28 @@ class Graph:
         self._forget()
         return unused
 
+    def check_node(self, name: str, layer: Layer, inputs: tuple[str, ...]) -> None:
+        """Raise unless a node could be this layer and read these nodes.
+
+        Raises:
+            GraphError: It is no layer, a node does not exist or is the node itself, or their
+                number is not what the layer reads.
+        """
+        if type(layer) not in LAYERS:
+            raise GraphError(f"node {name!r}: {layer!r} is not a layer of lemonade_tf.")
+        for source in inputs:
+            if source not in self._nodes:
+                raise GraphError(
+                    f"node {name!r} reads {source}, which does not exist. {self._nearest(source)}"
+                )
+            if source == name:
+                raise GraphError(f"node {name!r} cannot read itself.")
+        count, kind = layer.num_inputs, type(layer).__name__
+        if count is None and len(inputs) < 2:
+            raise GraphError(f"node {name!r}: {kind} reads two or more inputs, not {len(inputs)}.")
+        if count is not None and len(inputs) != count:
+            raise GraphError(f"node {name!r}: {kind} reads {count} inputs, not {len(inputs)}.")
+
     # --- Helpers -------------------------------------------------------------------------------
 
     def _put(self, name: str, node: Node) -> None:
@@ -347,15 +369,6 @@ class Graph:
 
     def _nearest(self, name: str) -> str:
         near = difflib.get_close_matches(name, list(self._nodes), n=3, cutoff=0.3)
-        return f"Near to it: {', '.join(near)}." if near else "The graph is empty."
-
-    def _check_inputs(self, name: str, layer: Layer, inputs: tuple[str, ...]) -> None:
-        for source in inputs:
-            self._require(source)
-            if source == name:
-                raise GraphError(f"node {name!r} cannot read itself.")
-        count, kind = layer.num_inputs, type(layer).__name__
-        if count is None and len(inputs) < 2:
-            raise GraphError(f"node {name!r}: {kind} reads two or more inputs, not {len(inputs)}.")
-        if count is not None and len(inputs) != count:
-            raise GraphError(f"node {name!r}: {kind} reads {count} inputs, not {len(inputs)}.")
+        if near:
+            return f"Near to it: {', '.join(near)}."
+        return f"It has {len(self)} others." if len(self) else "The graph is empty."

@@ -101,11 +101,7 @@ class ChannelGroups:
         for run in runs:
             size = self.sizes[run.group]
             part = sources.get(run.group, np.arange(size))
-            if run.repeat > 1:
-                inner = np.arange(run.repeat)
-                part = np.where(
-                    part[:, None] < 0, FRESH, part[:, None] * run.repeat + inner
-                ).ravel()
+            part = repeated(part, run.repeat)
             parts.append(np.where(part < 0, FRESH, part + offset))
             offset += size * run.repeat
         return np.concatenate(parts)
@@ -170,6 +166,14 @@ class ChannelGroups:
         for run in runs:
             self.fixed.setdefault(run.group, why)
         return runs
+
+
+def repeated(source: np.ndarray, times: int) -> np.ndarray:
+    """Return the source of channels of which each occurs several times in a row."""
+    if times == 1:
+        return source
+    inner = np.arange(times)
+    return np.where(source[:, None] < 0, FRESH, source[:, None] * times + inner).ravel()
 
 
 # --- How channels flow through a layer ---------------------------------------------------------

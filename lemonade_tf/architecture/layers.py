@@ -109,6 +109,10 @@ class BatchNormalization(Layer):
     center: bool = True
     scale: bool = True
 
+    def __post_init__(self) -> None:
+        for name in ("momentum", "epsilon"):
+            object.__setattr__(self, name, float(getattr(self, name)))
+
     def output_shape(self, *inputs: Shape) -> Shape:
         return inputs[0]
 
@@ -127,6 +131,10 @@ class ReLU(Layer):
     """max(x, 0) or, with a max_value, min(max(x, 0), max_value)."""
 
     max_value: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_value is not None:
+            object.__setattr__(self, "max_value", float(self.max_value))
 
     def output_shape(self, *inputs: Shape) -> Shape:
         return inputs[0]
@@ -174,6 +182,7 @@ class Dropout(Layer):
     def __post_init__(self) -> None:
         if not 0 <= self.rate < 1:
             raise ValueError(f"rate is {self.rate!r}; expected a share in [0, 1).")
+        object.__setattr__(self, "rate", float(self.rate))
 
     def output_shape(self, *inputs: Shape) -> Shape:
         return inputs[0]

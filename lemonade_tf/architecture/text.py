@@ -127,9 +127,9 @@ def _changed_arguments(layer: Layer) -> Mapping[str, Any]:
     defaults = {f.name: f.default for f in type(layer).__dataclass_fields__.values()}
     short = {}
     for name, value in arguments(layer).items():
-        if value == defaults[name] or (name == "strides" and value == (1, 1)):
-            continue
-        if name == "strides" and value == arguments(layer).get("pool_size"):
+        if value == defaults[name] or (
+            name == "strides" and value == arguments(layer).get("pool_size")
+        ):
             continue
         pair = isinstance(value, tuple) and len(value) == 2 and value[0] == value[1]
         short[name] = value[0] if pair else value
@@ -176,13 +176,16 @@ def from_json(text: str, weights: Mapping[str, Mapping[str, np.ndarray]] | None 
             f"the architecture has format {version!r}; this version of lemonade_tf reads {FORMAT}."
         )
     nodes = {}
-    for entry in entries:
-        given: Mapping[str, Any] = {}
-        if weights is not None:
-            given = dict(weights.get(entry["name"], {}))
-            if "lambda" in entry:
-                given["lambda"] = np.float32(entry["lambda"])
-        nodes[entry["name"]] = Node(_layer_from(entry), tuple(entry["inputs"]), freeze(given))
+    try:
+        for entry in entries:
+            given: dict[str, Any] = {}
+            if weights is not None:
+                given = dict(weights.get(entry["name"], {}))
+                if "lambda" in entry:
+                    given["lambda"] = np.float32(entry["lambda"])
+            nodes[entry["name"]] = Node(_layer_from(entry), tuple(entry["inputs"]), freeze(given))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise GraphError(f"this is not an architecture written by lemonade_tf: {error!r}") from None
     graph = Graph.from_nodes(nodes, output)
     check(graph)
     return graph

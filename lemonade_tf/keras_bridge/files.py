@@ -68,7 +68,12 @@ def _content(file: h5py.File, path: Path) -> dict[str, Any]:
             " If it is a Keras model, from_keras(keras.models.load_model(path)) makes a graph of"
             " it."
         )
-    return json.loads(file[DATASET].asstr()[()])
+    try:
+        return json.loads(file[DATASET].asstr()[()])
+    except (ValueError, TypeError) as error:
+        raise FileError(
+            f"{fspath(path)}: its dataset {DATASET!r} cannot be understood: {error}."
+        ) from None
 
 
 def _layer_weights(group: h5py.Group) -> dict[str, np.ndarray]:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture.groups import FRESH
 
 
 class SiteError(ValueError):
@@ -70,17 +71,33 @@ class Change:
         for repair in self.repairs:
             if repair.node in later.graph:
                 moved = _moved(repair, later.sources.get(repair.node))
-                repairs[repair.node] = _united(moved, repairs.get(repair.node))
+                if moved.channels != ():
+                    repairs[repair.node] = _united(moved, repairs.get(repair.node))
         return Change(
             graph=later.graph,
             affected=in_order(later.graph, affected),
             repairs=tuple(repairs[n] for n in in_order(later.graph, repairs)),
+            sources=_composed(self.sources, later.sources, later.graph),
         )
 
 
 def in_order(graph: Graph, names: Container[str]) -> tuple[str, ...]:
     """Return those names in the order of the graph, inputs first."""
     return tuple(n for n in graph.order() if n in names)
+
+
+def _composed(
+    first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray], graph: Graph
+) -> dict[str, np.ndarray]:
+    """Return where channels come from after both changes, for the nodes that are left."""
+    composed = {}
+    for name in {*first, *second}:
+        if name in graph:
+            source = second.get(name, first.get(name))
+            if name in first and name in second:
+                source = np.where(source < 0, FRESH, first[name][source])
+            composed[name] = source
+    return composed
 
 
 def _moved(repair: MeasureStatistics, source: np.ndarray | None) -> MeasureStatistics:
@@ -96,7 +113,7 @@ def _united(first: MeasureStatistics, second: MeasureStatistics | None) -> Measu
     channels = None
     if first.channels is not None and second.channels is not None:
         channels = tuple(sorted({*first.channels, *second.channels}))
-    return replace(first, channels=channels, identity=first.identity)
+    return replace(first, channels=channels)
 
 
 class Operator(ABC):

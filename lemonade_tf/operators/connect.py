@@ -21,8 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.architecture.channels import absorbed, change_channels
-from lemonade_tf.architecture.groups import FRESH, channel_groups
+from lemonade_tf.architecture.channels import absorbed, change_readers
+from lemonade_tf.architecture.groups import FRESH
 from lemonade_tf.architecture.layers import (
     AveragePooling2D,
     Concatenate,
@@ -89,13 +89,10 @@ class AddSkip(Operator):
 def _concatenate(graph: Graph, target: str, skip: str, made: list[str]) -> Change:
     shapes = graph.shapes()
     width, extra = shapes[target][-1], shapes[skip][-1]
-    # While a convolution stands in its place, the merge begins a group of channels of its own,
-    # so growing it grows what reads the target, and nothing else.
-    merge = graph.add(graph.unique_name("skip_concat"), Conv2D(width, 1), [target])
+    merge = graph.add(graph.unique_name("skip_concat"), ReLU(), [target])
     graph.redirect(target, merge, but=[merge, *made])
-    (group,) = channel_groups(graph).groups_of(merge)
     source = np.append(np.arange(width), np.full(extra, FRESH))
-    change = change_channels(graph, {group: source}, lambda _, shape: np.ones(shape, np.float32))
+    change = change_readers(graph, merge, source, lambda _, shape: np.ones(shape, np.float32))
     graph.set_layer(merge, Concatenate(), inputs=[target, skip])
     affected = in_order(graph, {*made, merge, *changed_nodes(graph, change)})
     return Change(graph, affected, fresh_statistics(graph, change), change.sources)

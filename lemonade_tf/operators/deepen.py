@@ -116,8 +116,8 @@ def identity_normalization(
 
     Rounded to float32, sqrt(variance + epsilon) is off by up to 6e-8. So of the numbers near to it
     that one is taken for gamma whose gamma^2 - epsilon a float32 happens to hold best; the
-    variance moves by at most 1e-3 of itself, and gamma / sqrt(variance + epsilon) is 1 to some
-    1e-12.
+    variance + epsilon moves by less than 1e-3 of itself, and gamma / sqrt(variance + epsilon) is 1
+    to some 1e-12 (1e-10 at most).
 
     Args:
         mean: (channels,).

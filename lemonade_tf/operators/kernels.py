@@ -77,6 +77,7 @@ def compose(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def _shifted(size: int, by: int) -> tuple[slice, slice]:
     """Return where values land, and from where, when a row of them is moved; the rest falls off."""
+    by = max(-size, min(size, by))
     return slice(max(by, 0), size + min(by, 0)), slice(max(-by, 0), size - max(by, 0))
 
 

@@ -25,9 +25,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.architecture.channels import absorbed, change_channels, places
+from lemonade_tf.architecture.channels import absorbed, change_readers, places
 from lemonade_tf.architecture.cost import layer_parameters
-from lemonade_tf.architecture.groups import channel_groups
 from lemonade_tf.architecture.layers import (
     BatchNormalization,
     Concatenate,
@@ -165,7 +164,7 @@ def _removable_skip(graph: Graph, merge: str) -> bool:
 
 def _costs_parameters(graph: Graph, name: str, reader: str) -> bool:
     """Return whether something with parameters goes when `reader` no longer reads `name`."""
-    if graph.consumers(name) != (reader,) or name in graph.ancestors(graph[reader].inputs[0]):
+    if graph.consumers(name) != (reader,):
         return False
     if layer_parameters(graph[name].layer, *graph.input_shapes(name)):
         return True
@@ -173,15 +172,11 @@ def _costs_parameters(graph: Graph, name: str, reader: str) -> bool:
 
 
 def _remove_skip(graph: Graph, merge: str) -> Change:
-    main, skip = graph[merge].inputs
+    main = graph[merge].inputs[0]
     sources = {}
     if isinstance(graph[merge].layer, Concatenate):
-        shapes = graph.shapes()
-        width, total = shapes[main][-1], shapes[main][-1] + shapes[skip][-1]
-        # As when the skip was added: a convolution in its place begins a group of its own.
-        graph.set_layer(merge, Conv2D(total, 1), inputs=[main])
-        (group,) = channel_groups(graph).groups_of(merge)
-        change = change_channels(graph, {group: np.arange(width)}, lambda _, shape: np.zeros(shape))
+        width = np.arange(graph.shapes()[main][-1])
+        change = change_readers(graph, merge, width, lambda _, shape: np.zeros(shape))
         sources = change.sources
     graph.redirect(merge, main)
     graph.remove_unused()

@@ -13,11 +13,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from lemonade_tf.architecture.layers import Rescaling
+from lemonade_tf.training.cifar import CIFAR10, CIFAR100, Layout, read_cifar
 from lemonade_tf.training.npz import DatasetError, read_npz
 
 __all__ = ["DATASETS", "Dataset", "DatasetError", "load_dataset"]
@@ -73,8 +75,9 @@ def load_dataset(name: str | os.PathLike[str], data_dir: str | Path | None = Non
 
     Args:
         name: One of `DATASETS`, or the path of an `.npz` file (see `lemonade_tf.training.npz`).
-        data_dir: The folder that holds the data sets that have files. The path of an `.npz` file
-            does not depend on it.
+        data_dir: The folder that holds the data sets that have files (see
+            `lemonade_tf.training.cifar`), and that those which are fetched go to; by default
+            `data` in the current directory. The path of an `.npz` file does not depend on it.
 
     Raises:
         DatasetError: If there is no such data set, or it cannot be used.
@@ -121,23 +124,48 @@ def _digits(data_dir: Path | None) -> Dataset:
     )
 
 
+def _cifar(layout: Layout, data_dir: Path | None) -> Dataset:
+    """Load CIFAR-10 or CIFAR-100: 45,000 images, 5,000 for validation, 10,000 for test.
+
+    The number of classes is that of the data set, also where a smaller one has its layout.
+    """
+    (images, labels), (x_test, y_test) = read_cifar(layout, data_dir)
+    train, validation = _hold_out_tenth(labels, f"{layout.name}: the training set")
+    return Dataset(
+        name=layout.name,
+        x_train=images[train],
+        y_train=labels[train],
+        x_validation=images[validation],
+        y_validation=labels[validation],
+        x_test=x_test,
+        y_test=y_test,
+        num_classes=layout.num_classes,
+    )
+
+
 def _own(name: str, path: Path) -> Dataset:
     """Load an `.npz` file, and hold out a part for validation if it has none."""
     parts = read_npz(path)
     images, labels = parts["train"]
     num_classes = int(labels.max()) + 1
     if "validation" not in parts:
-        num_held_out = min(_MOST_VALIDATION_IMAGES, max(1, round(len(labels) / 10)))
-        if num_held_out > len(labels) - num_classes:
-            raise DatasetError(
-                f"{path}: y_train has {num_classes} classes in {len(labels)} images; expected "
-                "more than one image a class, as a part is held out for validation."
-            )
-        train, validation = _hold_out(labels, num_held_out)
+        train, validation = _hold_out_tenth(labels, f"{path}: y_train")
         parts["validation"] = images[validation], labels[validation]
         images, labels = images[train], labels[train]
     x_test, y_test = parts.get("test", (None, None))
     return Dataset(name, images, labels, *parts["validation"], x_test, y_test, num_classes)
+
+
+def _hold_out_tenth(labels: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Split training examples in two: (those that stay, those for validation), as indices."""
+    num_held_out = min(_MOST_VALIDATION_IMAGES, max(1, round(len(labels) / 10)))
+    num_classes = len(np.unique(labels))
+    if num_held_out > len(labels) - num_classes:
+        raise DatasetError(
+            f"{where} has {num_classes} classes in {len(labels)} images; expected "
+            "more than one image a class, as a part is held out for validation."
+        )
+    return _hold_out(labels, num_held_out)
 
 
 def _hold_out(labels: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarray]:
@@ -165,4 +193,8 @@ def _channel_means(images: np.ndarray, function: Callable[[np.ndarray], np.ndarr
 
 
 # A name to its loader, which is given the folder of the data sets (None: not given).
-DATASETS: dict[str, Callable[[Path | None], Dataset]] = {"digits": _digits}
+DATASETS: dict[str, Callable[[Path | None], Dataset]] = {
+    "digits": _digits,
+    "cifar10": partial(_cifar, CIFAR10),
+    "cifar100": partial(_cifar, CIFAR100),
+}

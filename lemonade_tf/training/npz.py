@@ -76,7 +76,7 @@ def _arrays(path: Path) -> Mapping[str, np.ndarray]:
             return {name: archive[name] for name in wanted if name in archive}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DatasetError(
-            f"{path} cannot be read as an .npz file of plain arrays ({_one_line(error)}); write it "
+            f"{path} cannot be read as an .npz file of plain arrays ({one_line(error)}); write it "
             "with numpy.savez(path, x_train=..., y_train=...), numbers only, no objects."
         ) from error
 
@@ -173,5 +173,6 @@ def _check_training(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
         )
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: object) -> str:
+    """Return what an exception says in one line, without a full stop."""
     return " ".join(str(error).split()).rstrip(".") or type(error).__name__

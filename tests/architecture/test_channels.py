@@ -81,6 +81,7 @@ def test_take():
 FLOATS = st.floats(-1e6, 1e6, width=32)
 
 
+@settings(deadline=None)
 @given(arrays(np.float32, (3, 4), elements=FLOATS), st.lists(st.integers(-1, 3), max_size=12))
 def test_shares_sum_to_the_whole_to_the_last_bit(kernel, extra):
     source = np.array([*range(4), *extra])

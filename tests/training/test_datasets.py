@@ -181,11 +181,11 @@ BAD_ARRAYS = {
     "vectors": ({"x_train": np.zeros((40, 7))}, r"x_train has the shape \(40, 7\)"),
     "empty": (
         {"x_train": _images(0), "y_train": _labels(0)},
-        r"x_train has the shape \(0, 6, 5, 3",
+        r"has the shape \(0, 6, 5, 3",
     ),
     "few": (
         {"x_train": _images(9), "y_train": _labels(9)},
-        r"x_train has 9 images; .* at least 10",
+        r"has 9 images; .* at least 10",
     ),
     "NaN": ({"x_train": _float_images(np.nan)}, r"x_train holds 1 values that are NaN"),
     "infinite": ({"x_train": _float_images(1e300)}, r"x_train holds 1 values that are NaN"),

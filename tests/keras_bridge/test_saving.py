@@ -1,0 +1,100 @@
+import logging
+import os
+import subprocess
+import sys
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from lemonade_tf.architecture import Graph, GraphError
+from lemonade_tf.architecture import layers as kinds
+from lemonade_tf.keras_bridge import graph_to_model, load_graph, load_model, save_model, to_keras
+from lemonade_tf.operators.initial import initial_weights
+
+
+def test_plain_keras_opens_the_file(graph, images, tmp_path):
+    path = tmp_path / "a.h5"
+    save_model(graph, path, {})
+    np.savez(tmp_path / "images.npz", images=images)
+    code = (
+        "import sys; sys.modules['lemonade_tf'] = None\n"
+        "import keras, numpy as np\n"
+        "model = keras.models.load_model('a.h5')\n"
+        "images = np.load('images.npz')['images']\n"
+        "np.savez('out.npz', out=model(images), parameters=model.count_params())\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
+    out = np.load(tmp_path / "out.npz")
+    np.testing.assert_array_equal(out["out"], to_keras(graph)(images))
+    assert out["parameters"] == to_keras(graph).count_params()
+
+
+@pytest.mark.parametrize("learnable", [False, True])
+def test_load_model(graph, images, tmp_path, learnable):
+    save_model(graph, tmp_path / "a.h5", {})
+    model = load_model(tmp_path / "a.h5", learnable=learnable)
+    np.testing.assert_array_equal(model(images), to_keras(graph)(images))
+    assert ("skip_sum_x" in {layer.name for layer in model.layers}) is not learnable
+
+
+def test_saving_is_silent(graph, tmp_path, caplog, recwarn):
+    with caplog.at_level(logging.DEBUG, logger="absl"):
+        save_model(graph, tmp_path / "a.h5", {})
+    assert not caplog.records
+    assert not recwarn.list
+    assert not [f for f in logging.getLogger("absl").filters if f.__module__.startswith("lemonade")]
+
+
+def test_a_file_is_replaced(graph, tmp_path):
+    save_model(graph, tmp_path / "a.h5", {"n": 1})
+    changed = graph.copy()
+    changed.set_weights("skip_sum", {"lambda": np.float32(-0.3)})
+    save_model(changed, tmp_path / "a.h5", {"n": 2})
+    assert load_graph(tmp_path / "a.h5")["skip_sum"].weights["lambda"] == np.float32(-0.3)
+    assert os.listdir(tmp_path) == ["a.h5"]
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(graph, tmp_path, monkeypatch):
+    save_model(graph, tmp_path / "a.h5", {"n": 1})
+    before = (tmp_path / "a.h5").read_bytes()
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_model(graph, tmp_path / "a.h5", {"n": 2})
+    assert os.listdir(tmp_path) == ["a.h5"]
+    assert (tmp_path / "a.h5").read_bytes() == before
+
+
+def test_a_graph_without_weights_is_refused(shapes, tmp_path):
+    with pytest.raises(GraphError, match="has no weights"):
+        save_model(shapes, tmp_path / "a.h5", {})
+
+
+def test_a_deep_network_and_a_long_record_fit(tmp_path):
+    graph = Graph()
+    at = graph.add("input", kinds.Input((4, 4, 1)))
+    for number in range(120):
+        at = graph.add(f"conv_{number}", kinds.Conv2D(2), [at])
+    graph.output = graph.add("flat", kinds.Flatten(), [at])
+    graph = initial_weights(graph, rng=np.random.default_rng(0))
+    save_model(graph, tmp_path / "a.h5", {"long": "x" * 200_000})
+    assert len(load_graph(tmp_path / "a.h5")) == len(graph)
+    assert len(keras.models.load_model(tmp_path / "a.h5", compile=False).layers) == len(graph)
+
+
+def test_there_is_no_optimizer_state(graph, tmp_path):
+    save_model(graph, tmp_path / "a.h5", {})
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert set(file) == {"lemonade_tf", "model_weights"}
+        assert "training_config" not in file.attrs
+
+
+def test_fused_needs_tensorflow(graph, monkeypatch):
+    monkeypatch.setattr(graph_to_model.keras.backend, "backend", lambda: "jax")
+    with pytest.raises(ValueError, match="needs the tensorflow backend; this is jax"):
+        to_keras(graph, fused=True)

@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+
+from lemonade_tf.architecture import GraphError, check
+from lemonade_tf.keras_bridge import read_weights, to_keras
+
+
+def test_weights_come_back_as_they_went_in(graph, assert_same):
+    assert_same(graph, read_weights(to_keras(graph, learnable=True), graph))
+
+
+def test_present_weights_are_read(graph, shapes):
+    model = to_keras(graph, learnable=True)
+    model.get_layer("skip_sum").weights[0].assign(0.75)
+    model.get_layer("norm").moving_mean.assign(np.full(4, 3.0))
+    read = read_weights(model, shapes)
+    check(read)
+    assert read["skip_sum"].weights["lambda"] == np.float32(0.75)
+    np.testing.assert_array_equal(read["norm"].weights["moving_mean"], np.full(4, 3))
+    assert not shapes.weighted
+    assert graph["skip_sum"].weights["lambda"] != np.float32(0.75)
+
+
+def test_what_was_read_is_not_changed_by_the_model(graph):
+    model = to_keras(graph, learnable=True)
+    read = read_weights(model, graph)
+    kernel = model.get_layer("conv").kernel
+    kernel.assign(kernel + 1)
+    np.testing.assert_array_equal(read["conv"].weights["kernel"], graph["conv"].weights["kernel"])
+
+
+def test_another_model_is_refused(graph):
+    with pytest.raises(GraphError, match="no layer 'logits'"):
+        other = graph.copy()
+        other.redirect("logits", "both")
+        other.remove("logits")
+        read_weights(to_keras(other, learnable=True), graph)

@@ -1,0 +1,115 @@
+"""Who may import whom: the left arm without Keras, the right arm without evolution."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "lemonade_tf"
+ANYTHING = None
+
+# Each package, and each module that lies directly in lemonade_tf, to those of ours that it may
+# import. What stands here need not exist; what exists has to stand here.
+MAY_IMPORT = {
+    "architecture": set(),
+    "operators": {"architecture"},
+    "search_spaces": {"architecture", "operators"},
+    "evolution": {"architecture"},
+    "keras_bridge": {"architecture"},
+    "training": {"architecture", "operators", "keras_bridge", "atomic"},
+    "objectives": {"architecture"},
+    "executors": set(),
+    "atomic": set(),
+    "journal": {"atomic"},
+    "store": {"atomic", "journal"},
+    "config": {"objectives"},
+    "quality": {"architecture", "evolution", "objectives"},
+    "report": {"store", "evolution", "architecture", "atomic", "objectives", "quality"},
+    "callbacks": {"config", "evolution"},
+    "progress": {"callbacks"},
+    "search": ANYTHING,
+    "cli": ANYTHING,
+    "__init__": set(),  # it imports what it is asked for, when it is asked for
+}
+MAY_IMPORT_KERAS = {"keras_bridge", "training"}
+WITHOUT_KERAS = ("architecture", "operators", "search_spaces", "evolution")
+
+MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
+
+
+def _package(module):
+    return module.parts[0].removesuffix(".py")
+
+
+def _imports(module):
+    """Yield the absolute name of everything that a module imports, at any depth of its code."""
+    inside = ("lemonade_tf", *module.parts[:-1])
+    for node in ast.walk(ast.parse((PACKAGE / module).read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = inside[: len(inside) - node.level + 1] if node.level else ()
+            origin = ".".join((*base, *filter(None, [node.module])))
+            yield from (f"{origin}.{alias.name}" for alias in node.names)
+
+
+def test_every_package_stands_in_the_table():
+    assert {_package(module) for module in MODULES} <= set(MAY_IMPORT)
+    for allowed in MAY_IMPORT.values():
+        assert (allowed or set()) <= set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_a_module_imports_what_its_package_may(module):
+    package = _package(module)
+    allowed = MAY_IMPORT[package]
+    for name in _imports(module):
+        root, *rest = name.split(".")
+        if root == "lemonade_tf" and allowed is not ANYTHING and rest[0] != "__version__":
+            assert rest[0] in allowed | {package}, f"{module} imports {name}"
+        if root == "keras":
+            assert package in MAY_IMPORT_KERAS, f"{module} imports {name}"
+        if root == "tensorflow":
+            assert module.stem.endswith("_tensorflow"), f"{module} imports {name}"
+
+
+def test_the_table_has_no_circle():
+    pending = {name: set(allowed or ()) for name, allowed in MAY_IMPORT.items()}
+    while pending:
+        free = {name for name, needs in pending.items() if not needs}
+        assert free, f"import each other: {sorted(pending)}"
+        pending = {name: needs - free for name, needs in pending.items() if name not in free}
+
+
+def test_the_walk_sees_every_kind_of_import(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path)
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "a.py").write_text(
+        "import keras.ops as o, json\nfrom ..atomic import b\nfrom . import c\n"
+        "def f():\n    from lemonade_tf import search\n    import tensorflow as tf\n"
+    )
+    assert sorted(_imports(Path("store/a.py"))) == [
+        "json",
+        "keras.ops",
+        "lemonade_tf.atomic.b",
+        "lemonade_tf.search",
+        "lemonade_tf.store.c",
+        "tensorflow",
+    ]
+
+
+def test_the_left_arm_loads_neither_keras_nor_tensorflow():
+    names = ", ".join(["lemonade_tf", *(f"lemonade_tf.{name}" for name in WITHOUT_KERAS)])
+    script = (
+        f"import sys, {names}; print(sorted({{'keras', 'tensorflow', 'jax'}} & set(sys.modules)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=PACKAGE.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,180 @@
+import os
+import pickle
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
+from lemonade_tf.architecture.text import same_architecture
+from lemonade_tf.keras_bridge import FileError, load_graph, load_record
+from lemonade_tf.operators import APPROXIMATE, SiteError, record, replay
+from lemonade_tf.training import child as child_module
+from lemonade_tf.training.child import ChildTask, train_child
+
+PHASES = ["load", "operators", "build", "repair", "distill", "train", "evaluate", "save", "total"]
+
+
+def task(parent_file, output, *operators, seed=5):
+    return ChildTask(
+        id="17",
+        operators=operators,
+        output=str(output),
+        weights_seed=np.random.SeedSequence(seed),
+        training_seed=np.random.SeedSequence(seed + 1),
+        parent_file=parent_file,
+        record={"parent": "3", "generation": 2},
+    )
+
+
+@pytest.fixture(scope="module")
+def pruning(parent_file):
+    prune = next(operator for operator in APPROXIMATE if operator.name == "prune_filters")
+    site = next(s for s in prune.candidates(load_graph(parent_file)) if s.node == "conv_2")
+    return record(prune, site)
+
+
+def test_a_child_by_an_exact_operator(parent_file, digits, settings, insertion, tmp_path):
+    given = task(parent_file, tmp_path / "17.h5", insertion)
+    result = train_child(given, digits, settings)
+    assert (result.id, result.failure) == ("17", None)
+    assert 0 <= result.error < 0.5
+    assert 0 <= result.test_error < 0.5
+    assert list(result.seconds) == PHASES
+    assert result.seconds["total"] >= sum(result.seconds[phase] for phase in PHASES[:-1])
+    assert (result.epochs, result.num_images) == (4, 4 * 320)
+    assert len(result.losses) == 4
+    assert result.distillation_losses == ()
+
+    graph = load_graph(given.output)
+    expected = replay(load_graph(parent_file), [insertion], rng=np.random.default_rng(0)).graph
+    assert same_architecture(graph, expected)
+    assert result.parameters == count_parameters(graph)
+    assert result.multiply_adds == count_multiply_adds(graph)
+
+
+def test_the_record_in_the_file(parent_file, digits, settings, insertion, tmp_path):
+    given = task(parent_file, tmp_path / "17.h5", insertion)
+    result = train_child(given, digits, settings)
+    assert load_record(given.output) == {
+        "id": "17",
+        "operators": [insertion],
+        "objectives": {
+            "error": result.error,
+            "parameters": result.parameters,
+            "multiply_adds": result.multiply_adds,
+        },
+        "test_error": result.test_error,
+        "parent": "3",
+        "generation": 2,
+    }
+
+
+def test_a_child_by_an_approximate_operator_is_distilled(
+    parent_file, digits, settings, pruning, insertion, tmp_path
+):
+    given = task(parent_file, tmp_path / "17.h5", pruning, insertion)
+    result = train_child(given, digits, settings)
+    assert result.failure is None
+    assert len(result.distillation_losses) == 2
+    assert result.num_images == (4 + 2) * 320
+
+
+def test_same_seeds_same_file(
+    parent_file, digits, settings, pruning, insertion, tmp_path, assert_equal_weights
+):
+    outputs = [tmp_path / "a.h5", tmp_path / "b.h5"]
+    results = [
+        train_child(task(parent_file, output, insertion, pruning), digits, settings)
+        for output in outputs
+    ]
+    assert_equal_weights(load_graph(outputs[0]), load_graph(outputs[1]))
+    first, second = (replace(result, seconds={}) for result in results)
+    assert first == second
+
+
+def test_the_error_is_that_of_the_file(parent_file, digits, settings, insertion, tmp_path):
+    """Plain Keras, which cannot import this package, finds the recorded error in the file."""
+    skip = {
+        "operator": "add_skip",
+        "site": {"source": "relu_1", "target": "relu_2", "kind": "convex_sum"},
+    }
+    given = task(parent_file, tmp_path / "17.h5", insertion, skip)
+    result = train_child(given, digits, settings)
+    assert result.failure is None
+    np.savez(tmp_path / "test.npz", x=digits.x_test, y=digits.y_test)
+    code = (
+        "import sys; sys.modules['lemonade_tf'] = None\n"
+        "import keras, numpy as np\n"
+        "model, test = keras.models.load_model('17.h5'), np.load('test.npz')\n"
+        "found = model.predict(test['x'], verbose=0).argmax(axis=1)\n"
+        "print((found != test['y']).mean())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    assert float(done.stdout) == result.test_error
+
+
+def test_without_test_images(parent_file, digits, settings, tmp_path):
+    data = replace(digits, x_test=None, y_test=None)
+    assert train_child(task(parent_file, tmp_path / "a.h5"), data, settings).test_error is None
+
+
+def test_divergence_is_a_result(parent_file, digits, settings, insertion, tmp_path):
+    wild = replace(settings, learning_rate=1e30)
+    result = train_child(task(parent_file, tmp_path / "a.h5", insertion), digits, wild)
+    assert result.failure.startswith("diverged: the loss became ")
+    assert "in epoch 1 of 4" in result.failure or "in epoch 2 of 4" in result.failure
+    assert result.error is result.test_error is None
+    assert result.parameters > 0
+    assert "total" in result.seconds
+    assert os.listdir(tmp_path) == []
+
+
+def test_out_of_memory_is_a_result(parent_file, digits, settings, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr(child_module, "fit", fail)
+    result = train_child(task(parent_file, tmp_path / "a.h5"), digits, settings)
+    assert result.failure == f"out of memory, with {result.parameters} parameters."
+
+
+def test_weights_that_are_not_finite_are_divergence(
+    parent_file, digits, settings, tmp_path, monkeypatch
+):
+    def spoil(model, *_, **__):
+        variance = model.get_layer("bn_1").moving_variance
+        variance.assign(np.full(variance.shape, np.inf))
+        return child_module.FitResult()
+
+    monkeypatch.setattr(child_module, "fit", spoil)
+    result = train_child(task(parent_file, tmp_path / "a.h5"), digits, settings)
+    assert result.failure == "diverged: after the last epoch moving_variance of bn_1 is not finite."
+    assert result.error is None
+
+
+def test_mistakes_are_raised(parent_file, digits, settings, insertion, tmp_path):
+    with pytest.raises(FileError, match="there is no file"):
+        train_child(task("none.h5", tmp_path / "a.h5"), digits, settings)
+    with pytest.raises(SiteError, match="does not apply"):
+        elsewhere = {**insertion, "site": {"node": "input", "kernel_size": 3}}
+        train_child(task(parent_file, tmp_path / "a.h5", elsewhere), digits, settings)
+
+
+def test_a_task_has_one_origin(parent_file):
+    with pytest.raises(ValueError, match="child '17' has parent_file None.*exactly one"):
+        task(None, "a.h5")
+
+
+def test_tasks_and_results_pickle(parent_file, insertion):
+    given = task(parent_file, "a.h5", insertion)
+    copy = pickle.loads(pickle.dumps(given))
+    assert replace(copy, weights_seed=0, training_seed=0) == replace(
+        given, weights_seed=0, training_seed=0
+    )
+    assert copy.weights_seed.entropy == given.weights_seed.entropy
