@@ -171,6 +171,9 @@ def _show(workdir: str, console: Console) -> None:
     run = read_run(workdir)
     page = write_report(run)
     header, rows = table_rows(run)
+    if not rows:
+        console.print(f"No network of {run.store.path} has been trained.", highlight=False)
+        return
     table = Table(title="Pareto front", title_justify="left", box=None, header_style="bold")
     for name in header:
         table.add_column(name, justify="left" if name in ("id", "made by") else "right")

@@ -224,9 +224,14 @@ class _Run:
             for i in individuals
             if i.id in evaluations and evaluations[i.id].failure is None
         ]
+        if not evaluations:
+            raise SearchError(
+                f"--max_hours, {self.config.max_hours:g}, passed before an initial network was"
+                " trained; allow for more."
+            )
         if not trained:
-            failures = "; ".join(str(e.failure) for e in evaluations.values()) or "out of time"
-            raise SearchError(f"no initial network could be trained: {failures}.")
+            failures = "; ".join(f"{e.id}: {e.failure}" for e in evaluations.values())
+            raise SearchError(f"no initial network could be trained. {failures}")
         self._end_generation(update_front([], trained, [o.name for o in self.objectives]))
         return trained
 

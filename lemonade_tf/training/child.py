@@ -24,6 +24,7 @@ from lemonade_tf.keras_bridge.saving import save_model
 from lemonade_tf.keras_bridge.weights import read_weights
 from lemonade_tf.operators import APPROXIMATE, replay
 from lemonade_tf.operators.initial import initial_weights
+from lemonade_tf.training.datasets import Dataset
 from lemonade_tf.training.distillation import distill
 from lemonade_tf.training.evaluate import error, predict
 from lemonade_tf.training.fit import FitResult, TrainingDiverged, fit
@@ -38,7 +39,7 @@ _APPROXIMATE_NAMES = frozenset(operator.name for operator in APPROXIMATE)
 
 def train_child(
     task: ChildTask,
-    dataset: Any,
+    dataset: Dataset,
     settings: TrainingSettings,
     *,
     images: Any = None,
@@ -50,7 +51,7 @@ def train_child(
 
     Args:
         task: The child.
-        dataset: A `datasets.Dataset`.
+        dataset: The images.
         settings: How to train.
         images: The training images on the device, if they are there already.
         preparation: What happens to a batch first.
@@ -80,7 +81,7 @@ class _Making:
     def __init__(
         self,
         task: ChildTask,
-        dataset: Any,
+        dataset: Dataset,
         settings: TrainingSettings,
         images: Any,
         preparation: Preparation,
@@ -147,9 +148,7 @@ class _Making:
         teacher = predict(
             forward, self.dataset.x_train, batch_size=self.settings.evaluation_batch_size
         )
-        return distill(
-            model, affected, self.images, teacher, settings=self.settings, rng=rng
-        )
+        return distill(model, affected, self.images, teacher, settings=self.settings, rng=rng)
 
     def _train(self, model: keras.Model, rng: np.random.Generator) -> FitResult:
         return fit(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
 from typing import BinaryIO
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 
 from lemonade_tf.atomic import replacing
 from lemonade_tf.training.npz import DatasetError, one_line
@@ -68,6 +68,8 @@ def _chunks(url: str, path: Path, timeout: float) -> Iterator[bytes]:
             if received < size:
                 raise HTTPException(f"the connection ended after {received:,} of {size:,} bytes")
     except (OSError, HTTPException) as error:
+        if isinstance(error, HTTPError):
+            error.close()  # it holds the connection
         reason = error.reason if type(error) is URLError else error
         raise DatasetError(
             f"{path.name} cannot be fetched ({one_line(reason)}); {_by_hand(url, path)}."

@@ -79,7 +79,7 @@ def fit(
         if not isfinite(losses[-1]):
             raise TrainingDiverged(
                 f"the loss became {losses[-1]} in epoch {epoch + 1} of {epochs}, at a learning"
-                f" rate of {settings.learning_rate}."
+                f" rate of {settings.learning_rate}; a smaller one may train."
             )
     return FitResult(
         losses=tuple(losses),

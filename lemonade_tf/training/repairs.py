@@ -78,9 +78,7 @@ def _normalise(layer: Any, inputs: Any, repair: MeasureStatistics | None) -> Any
     )
 
 
-def _repair(
-    layer: Any, mean: np.ndarray, variance: np.ndarray, repair: MeasureStatistics
-) -> None:
+def _repair(layer: Any, mean: np.ndarray, variance: np.ndarray, repair: MeasureStatistics) -> None:
     new = {"moving_mean": mean, "moving_variance": variance}
     if repair.identity:
         new |= {"gamma": np.sqrt(variance + np.float32(layer.epsilon)), "beta": mean}

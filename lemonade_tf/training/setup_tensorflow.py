@@ -8,8 +8,8 @@ import tensorflow as tf
 def set_up(threads: int | None = None) -> None:
     """Set the number of threads, and turn off what costs more than it gains here.
 
-    Rewriting graphs (grappler) takes a fifth of the time of a child's first step, and makes the
-    others no faster.
+    Rewriting graphs (grappler) is a good part of what a child's first step costs, and makes the
+    others hardly faster.
 
     Args:
         threads: How many threads an operation may use; None for one a core. Results depend on

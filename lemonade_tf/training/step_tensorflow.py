@@ -2,8 +2,8 @@
 
 An epoch is one call: a loop on the device, which gathers the images of each step by their
 indices, so Python takes no part in a step. No Keras optimizer: its distributed gradient sum
-registers every model it ever trained with TensorFlow, for the life of the process (3 to 5 MB a
-child). One kernel per variable updates it together with its momentum,
+registers every model it ever trained with TensorFlow, for the life of the process. One kernel a
+variable updates it together with its momentum,
 
     m <- momentum * m - learning_rate * g        w <- w + momentum * m - learning_rate * g
 

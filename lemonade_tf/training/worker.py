@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 import keras
 
-from lemonade_tf.training.child import ChildResult, ChildTask, train_child
-from lemonade_tf.training.datasets import load_dataset
+from lemonade_tf.training.child import train_child
+from lemonade_tf.training.datasets import Dataset, load_dataset
 from lemonade_tf.training.preparation import AS_THEY_ARE, Preparation
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.training.step import backend
+from lemonade_tf.training.task import ChildResult, ChildTask
 
 
 def setup_worker(
@@ -43,12 +44,13 @@ def setup_worker(
 class Worker:
     """Trains children on one data set, which stays on the device.
 
-    Calling it trains a child. Memory of children that are done is given back at once: what
-    Python and the backend loaded for good is set aside after the first child (`gc.freeze`), so
-    a collection takes milliseconds.
+    Calling it trains a child. What a child held is given back when it is done; what Python and the
+    backend loaded for good is set aside after the first child (`gc.freeze`), so that a collection
+    takes milliseconds. What still grows a little with every shape that is new is the CPU library's
+    cache of kernels.
     """
 
-    def __init__(self, data: object, settings: TrainingSettings, preparation: Preparation) -> None:
+    def __init__(self, data: Dataset, settings: TrainingSettings, preparation: Preparation) -> None:
         self._data, self._settings, self._preparation = data, settings, preparation
         self._images = backend().place(data.x_train)
         self._warm = False

@@ -48,7 +48,7 @@ def shapes() -> Graph:
 
 @pytest.fixture(scope="session")
 def graph(shapes: Graph) -> Graph:
-    """The same network with weights as after training: no statistic, offset or lambda is trivial."""
+    """The same network with weights as after training: none of them trivial."""
     rng = np.random.default_rng(0)
     weighted = initial_weights(shapes, rng=rng)
     for name in weighted:

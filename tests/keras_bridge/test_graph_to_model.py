@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from lemonade_tf.architecture import Graph, GraphError, Layer
+from lemonade_tf.architecture import Graph, GraphError, Layer, Node
 from lemonade_tf.architecture import layers as kinds
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.keras_bridge import ConvexSum, to_keras
@@ -104,8 +104,7 @@ def test_an_unknown_kind_is_refused():
         def output_shape(self, *inputs):
             return inputs[0]
 
-    graph = Graph()
-    graph.add("images", kinds.Input((8, 8, 3)))
-    graph.output = graph.add("odd", Mystery(), ["images"])
+    nodes = {"images": Node(kinds.Input((8, 8, 3))), "odd": Node(Mystery(), ("images",))}
+    graph = Graph.from_nodes(nodes, "odd")
     with pytest.raises(GraphError, match="node 'odd': Mystery has no counterpart"):
         to_keras(graph)

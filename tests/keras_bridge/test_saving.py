@@ -14,6 +14,7 @@ from lemonade_tf.keras_bridge import graph_to_model, load_graph, load_model, sav
 from lemonade_tf.operators.initial import initial_weights
 
 
+@pytest.mark.slow
 def test_plain_keras_opens_the_file(graph, images, tmp_path):
     path = tmp_path / "a.h5"
     save_model(graph, path, {})

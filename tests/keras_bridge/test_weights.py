@@ -30,8 +30,9 @@ def test_what_was_read_is_not_changed_by_the_model(graph):
 
 
 def test_another_model_is_refused(graph):
+    other = graph.copy()
+    other.redirect("logits", "both")
+    other.remove("logits")
+    model = to_keras(other, learnable=True)
     with pytest.raises(GraphError, match="no layer 'logits'"):
-        other = graph.copy()
-        other.redirect("logits", "both")
-        other.remove("logits")
-        read_weights(to_keras(other, learnable=True), graph)
+        read_weights(model, graph)

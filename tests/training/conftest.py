@@ -14,9 +14,10 @@ from lemonade_tf.architecture.text import to_json
 from lemonade_tf.operators import EXACT, record
 from lemonade_tf.operators.initial import initial_weights
 from lemonade_tf.search_spaces import NETWORKS
-from lemonade_tf.training.child import ChildTask, train_child
+from lemonade_tf.training.child import train_child
 from lemonade_tf.training.datasets import Dataset, load_dataset
 from lemonade_tf.training.settings import TrainingSettings
+from lemonade_tf.training.task import ChildTask
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,8 @@ from lemonade_tf.architecture.text import same_architecture
 from lemonade_tf.keras_bridge import FileError, load_graph, load_record
 from lemonade_tf.operators import APPROXIMATE, SiteError, record, replay
 from lemonade_tf.training import child as child_module
-from lemonade_tf.training.child import ChildTask, train_child
+from lemonade_tf.training.child import train_child
+from lemonade_tf.training.task import ChildTask
 
 PHASES = ["load", "operators", "build", "repair", "distill", "train", "evaluate", "save", "total"]
 
@@ -96,6 +97,7 @@ def test_same_seeds_same_file(
     assert first == second
 
 
+@pytest.mark.slow
 def test_the_error_is_that_of_the_file(parent_file, digits, settings, insertion, tmp_path):
     """Plain Keras, which cannot import this package, finds the recorded error in the file."""
     skip = {
@@ -161,13 +163,13 @@ def test_weights_that_are_not_finite_are_divergence(
 def test_mistakes_are_raised(parent_file, digits, settings, insertion, tmp_path):
     with pytest.raises(FileError, match="there is no file"):
         train_child(task("none.h5", tmp_path / "a.h5"), digits, settings)
+    elsewhere = {**insertion, "site": {"node": "input", "kernel_size": 3}}
     with pytest.raises(SiteError, match="does not apply"):
-        elsewhere = {**insertion, "site": {"node": "input", "kernel_size": 3}}
         train_child(task(parent_file, tmp_path / "a.h5", elsewhere), digits, settings)
 
 
 def test_a_task_has_one_origin(parent_file):
-    with pytest.raises(ValueError, match="child '17' has parent_file None.*exactly one"):
+    with pytest.raises(ValueError, match=r"child '17' has parent_file None.*exactly one"):
         task(None, "a.h5")
 
 

@@ -124,11 +124,8 @@ class TestSplit:
         dataset = load_dataset("cifar10", write_folder(tmp_path, cifar10_files()))
         assert dataset.input_shape == (32, 32, 3)
         assert dataset.num_classes == 10
-        assert [len(dataset.x_train), len(dataset.x_validation), len(dataset.x_test)] == [
-            90,
-            10,
-            20,
-        ]
+        parts = [dataset.x_train, dataset.x_validation, dataset.x_test]
+        assert [len(part) for part in parts] == [90, 10, 20]
         assert dataset.y_validation.dtype == np.int32
         assert sorted(dataset.y_validation) == list(range(10))
         images = np.concatenate([dataset.x_train, dataset.x_validation])
@@ -278,7 +275,7 @@ def test_the_archive_of_the_other_data_set(tmp_path):
         "cifar10",
         _write_archive(tmp_path, CIFAR10, cifar100_files()),
         r"cifar-10-python\.tar\.gz has no file cifar-10-batches-py/data_batch_1; it holds "
-        r"cifar-100-python/train, cifar-100-python/test\. Is it .* put cifar-10-python\.tar\.gz from",
+        r"cifar-100-python/train, cifar-100-python/test\. Is it .* put cifar-10-python\.tar",
     )
 
 
@@ -342,10 +339,16 @@ def test_whatever_is_damaged_is_said_in_a_line(tmp_path):
         if trial % 3 == 0:
             packed = path.read_bytes()
             path.write_bytes(_flipped(packed, int(rng.integers(len(packed)))))
-        try:
-            read_cifar(CIFAR100, tmp_path)
-        except DatasetError as error:
-            assert "\n" not in str(error)
+        assert "\n" not in _said(CIFAR100, tmp_path)
+
+
+def _said(layout, data_dir):
+    """Return the message with which reading fails; any other exception fails the test."""
+    try:
+        read_cifar(layout, data_dir)
+    except DatasetError as error:
+        return str(error)
+    return ""
 
 
 def test_no_backend_is_loaded(tmp_path):

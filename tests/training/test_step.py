@@ -183,6 +183,7 @@ def test_it_trains_as_keras_does(network, digits):
     for batch in indices:
         with tf.GradientTape() as tape:
             value = loss(labels[batch], theirs(images[batch], training=True))
-        optimizer.apply(tape.gradient(value, theirs.trainable_variables), theirs.trainable_variables)
+        weights = theirs.trainable_variables
+        optimizer.apply(tape.gradient(value, weights), weights)
     for found, expected in zip(ours.weights, theirs.weights, strict=True):
         np.testing.assert_allclose(found.value, expected.value, rtol=1e-4, atol=2e-5)

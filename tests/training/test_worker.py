@@ -8,10 +8,10 @@ import tensorflow as tf
 from tensorflow.python.framework import ops
 from tensorflow.python.framework.func_graph import FuncGraph
 
-from lemonade_tf.training.child import ChildTask
 from lemonade_tf.training.preparation import AS_THEY_ARE
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.training.setup_tensorflow import set_up
+from lemonade_tf.training.task import ChildTask
 from lemonade_tf.training.worker import Worker
 
 
@@ -28,6 +28,7 @@ def thaw():
     gc.unfreeze()
 
 
+@pytest.mark.slow
 def test_children_leave_nothing_behind(parent_file, digits, insertion, tmp_path, thaw):
     worker = Worker(digits, TrainingSettings(epochs=1, distillation_epochs=1), AS_THEY_ARE)
     prune = {"operator": "prune_filters", "site": {"node": "conv_2", "fraction": "1/2"}}
@@ -47,10 +48,11 @@ def test_children_leave_nothing_behind(parent_file, digits, insertion, tmp_path,
     assert counts[1:] == counts[:1] * 3
 
 
+@pytest.mark.slow
 def test_a_worker_in_a_process_of_its_own(parent_file, tmp_path):
     code = f"""
 import numpy as np
-from lemonade_tf.training.child import ChildTask
+from lemonade_tf.training.task import ChildTask
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.training.worker import setup_worker
 worker = setup_worker("digits", TrainingSettings(epochs=1), threads=1)
@@ -60,9 +62,7 @@ seed = np.random.SeedSequence(0)
 result = worker(ChildTask("1", (), {str(tmp_path / "a.h5")!r}, seed, seed, {parent_file!r}))
 print(result.failure, result.num_images)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     failure, num_images = done.stdout.split()
     assert failure == "None"
     assert int(num_images) > 1000

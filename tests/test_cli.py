@@ -1,0 +1,177 @@
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from runs import make_run
+
+from lemonade_tf import __version__
+from lemonade_tf.cli import main
+from lemonade_tf.config import SearchConfig
+
+
+def run(capsys, *arguments):
+    """Return (exit status, standard output, standard error) of the command, here."""
+    try:
+        status = main(list(map(str, arguments)))
+    except SystemExit as ended:
+        status = ended.code
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_version_and_help(capsys):
+    assert run(capsys, "--version") == (0, f"lemonade-tf {__version__}\n", "")
+    status, out, _ = run(capsys, "search", "--help")
+    assert status == 0
+    for name in SearchConfig.__dataclass_fields__:
+        assert f"--{name}" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "COMMAND"),
+        (["find"], "invalid choice: 'find'"),
+        (["search", "--epoch", "3"], "unrecognized arguments: --epoch 3"),
+        (["search", "--epochs", "three"], "--epochs: invalid int value: 'three'"),
+        (["search", "--epochs", "0"], "--epochs is 0; expected a whole number of at least 1"),
+        (["search", "--preset", "big"], "--preset: invalid choice: 'big'"),
+        (["search", "--space", "cubes"], "--space is 'cubes'; expected one of networks"),
+        (["search", "--objectives", "error,size"], "unknown objective 'size'; known are error"),
+        (["search", "--num_accepted", "500"], "--num_accepted is 500, more than --num_proposed"),
+        (["search", "--dataset", "mnist"], "no data set 'mnist'"),
+        (["report"], "RUN"),
+    ],
+)
+def test_wrong_use_is_one_line_and_status_2(capsys, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run(capsys, *arguments)
+    assert (status, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert words in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def bad_npz(path, **arrays):
+    good = {
+        "x_train": np.zeros((40, 8, 8, 1), np.uint8),
+        "y_train": np.arange(40) % 4,
+    }
+    np.savez(path, **{**good, **arrays})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"x_train": np.zeros((40, 64), np.uint8)}, "x_train"),
+        ({"y_train": np.zeros(39, int)}, "39"),
+        ({"x_train": np.full((40, 8, 8, 1), np.nan, np.float32)}, "x_train"),
+        ({"y_train": np.arange(40) - 1}, "y_train"),
+    ],
+)
+def test_bad_data_is_one_line_and_status_1(capsys, tmp_path, arrays, words):
+    path = bad_npz(tmp_path / "bad.npz", **arrays)
+    status, _, err = run(capsys, "search", "--dataset", path, "--workdir", tmp_path / "run")
+    assert status == 1
+    assert len(err.splitlines()) == 1
+    assert "bad.npz" in err
+    assert words in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_file_that_does_not_exist(capsys, tmp_path):
+    status, _, err = run(capsys, "search", "--dataset", tmp_path / "no.npz")
+    assert status == 1
+    assert err.startswith("lemonade-tf: ")
+    assert "no.npz" in err
+
+
+def test_a_folder_that_holds_a_run(capsys, tmp_path):
+    folder = make_run(tmp_path / "run")
+    before = (folder / "history.jsonl").read_bytes()
+    status, _, err = run(capsys, "search", "--workdir", folder)
+    assert status == 1
+    assert "choose another --workdir" in err
+    assert (folder / "history.jsonl").read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_made(capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    status, _, err = run(capsys, "search", "--workdir", tmp_path / "file" / "run")
+    assert status == 1
+    assert len(err.splitlines()) == 1
+    assert str(tmp_path / "file") in err
+
+
+def test_report_of_no_run(capsys, tmp_path):
+    status, _, err = run(capsys, "report", tmp_path)
+    assert status == 1
+    assert str(tmp_path) in err
+    assert len(err.splitlines()) == 1
+
+
+def test_report_prints_the_front_and_what_to_do_next(capsys, tmp_path):
+    folder = make_run(tmp_path / "run")
+    status, out, err = run(capsys, "report", folder)
+    assert (status, err) == (0, "")
+    assert "15.00 %" in out
+    assert "load_model" in out
+    assert str(folder) in out
+    assert (folder / "plots" / "pareto_front.png").exists()
+
+
+def command(*arguments, **options):
+    """Start the command as a user does."""
+    program = "from lemonade_tf.cli import main; raise SystemExit(main())"
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def wait_for_history(folder, process, seconds=60):
+    """Wait until a network is on record."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.poll() is None:
+        if (folder / "history.jsonl").exists() and (folder / "history.jsonl").stat().st_size:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"no network was trained in {seconds} s: {process.communicate()}")
+
+
+def test_ctrl_c_is_one_line_and_what_was_finished_stays_readable(capsys, tmp_path):
+    folder = tmp_path / "run"
+    process = command("search", "--preset", "digits", "--workdir", folder, start_new_session=True)
+    wait_for_history(folder, process)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the whole group
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert len(err.splitlines()) == 1
+    assert "Ctrl-C" in err
+    status, out, _ = run(capsys, "report", folder)
+    assert status == 0
+    assert "Pareto front" in out
+
+
+def test_a_full_disk_is_one_line_and_what_was_finished_stays_readable(capsys, tmp_path):
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    folder = tmp_path / "run"
+    process = command("search", "--preset", "quick", "--workdir", folder, preexec_fn=limit)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "Traceback" not in err
+    assert len(err.splitlines()) == 1
+    status, _, err = run(capsys, "report", folder)
+    assert (status, err) == (0, "")
