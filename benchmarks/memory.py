@@ -68,7 +68,9 @@ def main():
     parser.add_argument("--quick", action="store_true", help="30 children")
     number = 30 if parser.parse_args().quick else 150
     # Workers do not run the main script again; they import it as a module, under its own name.
-    setup = partial(importlib.import_module("memory").set_up, TrainingSettings(epochs=1, distillation_epochs=0))
+    setup = partial(
+        importlib.import_module("memory").set_up, TrainingSettings(epochs=1, distillation_epochs=0)
+    )
     worker, driver = [], []
     with (
         tempfile.TemporaryDirectory() as folder,

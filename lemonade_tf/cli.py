@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 1
     except _user_errors() as error:
-        return _fail(str(error))
+        return _fail(str(error), status=2 if type(error).__name__ == "UnknownDatasetError" else 1)
 
 
 def _fail(message: str, status: int = 1) -> int:
@@ -110,6 +110,14 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         if field.name == "objectives":
             kind = _names
         text = texts[field.name].replace("%", "%%")
+        if kind is bool:
+            parser.add_argument(
+                f"--{field.name}",
+                action=argparse.BooleanOptionalAction,
+                default=argparse.SUPPRESS,
+                help=f"{text} (paper: {'yes' if field.default else 'no'})",
+            )
+            continue
         parser.add_argument(
             f"--{field.name}",
             type=kind,

@@ -2,7 +2,9 @@
 
 The defaults are the paper's (sections 5.1 and A.4.4): 100 generations of 200 proposed and 40
 accepted children, 20 epochs each with batches of 64, SGD from a learning rate of 0.01 by cosine
-to 0, weight decay 5e-4, 5 epochs of distillation. That is 4,000 trained networks, 56 GPU-days in
+to 0, weight decay 5e-4, crops after padding by 4, flips, cutout (16x16, DeVries and Taylor's size
+for CIFAR-10; theirs for CIFAR-100 is 8) and mixup (alpha 1, Zhang et al.'s on CIFAR), 5 epochs of
+distillation. That is 4,000 trained networks, 56 GPU-days in
 the paper: not something to start on a laptop. A preset replaces some of them.
 """
 
@@ -10,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +32,10 @@ class SearchConfig:
 
     Args:
         space: The search space: "networks" (section 5.1, space I).
-        dataset: "digits", or the path of an .npz file with x_train, y_train (, x_test, y_test).
-        data_dir: The folder with the official archives of named data sets.
+        dataset: "digits", "cifar10", "cifar100", or the path of an .npz file with x_train, y_train
+            (, x_test, y_test).
+        data_dir: The folder with the files of CIFAR, which are fetched into it if they are not
+            there; by default data in the current one.
         workdir: The folder of the run; by default a new one under runs/.
         objectives: What is minimised, by name; `error` and at least one cheap objective.
         num_generations: How many generations to evolve.
@@ -39,8 +44,13 @@ class SearchConfig:
         epochs: Epochs of training, of the initial networks too.
         distillation_epochs: Epochs of distillation after approximate operators (A.1).
         batch_size: Images a training step.
-        learning_rate: Of the first step; a cosine takes it to 0.
+        learning_rate: Of the first step of training; a cosine takes it to 0.
+        distillation_learning_rate: The same for distillation.
         weight_decay: Its gradient is weight_decay * w, on kernels only.
+        pad: Augmentation: pixels of padding on each side before a random crop; 0 for none.
+        flip: Augmentation: whether to flip every other image left to right.
+        cutout: Augmentation: the side of the square that is cut out, in pixels; 0 for none.
+        mixup: Augmentation: the alpha of the weights with which images are mixed; 0 for none.
         sampling: "density", the paper's, or "uniform", its baseline (A.2).
         max_redraws: How often a child that was met before is drawn again.
         max_hours: Ends the search when so many hours have passed; None for no limit. What is being
@@ -67,7 +77,12 @@ class SearchConfig:
     distillation_epochs: int = 5
     batch_size: int = 64
     learning_rate: float = 0.01
+    distillation_learning_rate: float = 0.01
     weight_decay: float = 5e-4
+    pad: int = 4
+    flip: bool = True
+    cutout: int = 16
+    mixup: float = 1.0
     sampling: str = "density"
     max_redraws: int = 10
     max_hours: float | None = None
@@ -85,7 +100,14 @@ class SearchConfig:
         _one_of("sampling", self.sampling, SAMPLING)
         for name in ("num_proposed", "num_accepted", "epochs", "batch_size", "threads"):
             _at_least(name, getattr(self, name), 1)
-        for name in ("num_generations", "distillation_epochs", "max_redraws", "seed"):
+        for name in (
+            "num_generations",
+            "distillation_epochs",
+            "pad",
+            "cutout",
+            "max_redraws",
+            "seed",
+        ):
             _at_least(name, getattr(self, name), 0)
         if self.workers is not None:
             _at_least("workers", self.workers, 1)
@@ -94,10 +116,12 @@ class SearchConfig:
                 f"--num_accepted is {self.num_accepted}, more than --num_proposed,"
                 f" {self.num_proposed}; children are accepted from those proposed."
             )
-        if not self.learning_rate > 0:
-            raise ConfigError(f"--learning_rate is {self.learning_rate}; expected more than 0.")
-        if not self.weight_decay >= 0:
-            raise ConfigError(f"--weight_decay is {self.weight_decay}; expected 0 or more.")
+        for name in ("learning_rate", "distillation_learning_rate"):
+            if not 0 < getattr(self, name) < inf:
+                raise ConfigError(f"--{name} is {getattr(self, name)}; expected more than 0.")
+        for name in ("weight_decay", "mixup"):
+            if not 0 <= getattr(self, name) < inf:
+                raise ConfigError(f"--{name} is {getattr(self, name)}; expected 0 or more.")
         if self.max_hours is not None and not self.max_hours > 0:
             raise ConfigError(f"--max_hours is {self.max_hours}; expected more than 0.")
 
@@ -119,28 +143,29 @@ def _at_least(name: str, value: Any, least: int) -> None:
 
 # --- Presets ---------------------------------------------------------------------------------
 
+# Digits are 8x8 pixels, and a mirrored or a mixed digit is none.
+_DIGITS = {"dataset": "digits", "pad": 0, "flip": False, "cutout": 0, "mixup": 0.0}
+
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     # The paper's search, space I. 56 GPU-days of 2018.
     "paper": {},
     # scikit-learn's digits in about three minutes on two CPU cores.
     "digits": {
-        "dataset": "digits",
+        **_DIGITS,
         "num_generations": 10,
         "num_proposed": 100,
         "num_accepted": 12,
         "epochs": 10,
         "distillation_epochs": 3,
-        "learning_rate": 0.05,
     },
     # Whether it runs at all: some seconds.
     "quick": {
-        "dataset": "digits",
+        **_DIGITS,
         "num_generations": 2,
         "num_proposed": 12,
         "num_accepted": 3,
         "epochs": 2,
         "distillation_epochs": 1,
-        "learning_rate": 0.05,
     },
 }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -209,10 +210,16 @@ def table_rows(run: Run) -> tuple[list[str], list[list[str]]]:
                 *(f"{values[o.name]:,}" for o in run.objectives if o.cheap),
                 f"{100 * values['error']:.2f} %",
                 "" if test is None else f"{100 * test:.2f} %",
-                ", ".join(entry["operator"] for entry in line["operators"]) or "initial",
+                _made_by(line["operators"]),
             ]
         )
     return header, rows
+
+
+def _made_by(operators: Sequence[Mapping[str, Any]]) -> str:
+    counts = Counter(entry["operator"] for entry in operators)
+    times = (f"{count} x {name}" if count > 1 else name for name, count in counts.items())
+    return ", ".join(times) or "initial"
 
 
 _STYLE = """

@@ -11,7 +11,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any
 from lemonade_tf import __version__
 from lemonade_tf.architecture.text import canonical_hash, to_json
 from lemonade_tf.callbacks import Callback, SearchState
-from lemonade_tf.config import SearchConfig, default_workdir, make_config
+from lemonade_tf.config import ConfigError, SearchConfig, default_workdir, make_config
 from lemonade_tf.evolution import (
     CheapObjective,
     Evaluation,
@@ -38,6 +38,7 @@ from lemonade_tf.objectives import Objective, objectives_named
 from lemonade_tf.quality import front_hypervolume, reference_point
 from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.store import RunStore
+from lemonade_tf.training.augmentation import preparation_for
 from lemonade_tf.training.datasets import Dataset, load_dataset
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.training.task import PRELOAD, ChildTask, start_worker
@@ -94,9 +95,13 @@ def search(
     config = make_config(**settings) if config is None else config
     started = time.monotonic()
     dataset = load_dataset(config.dataset, config.data_dir)
+    try:
+        preparation_for(dataset, training_settings(config))
+    except ValueError as error:
+        raise ConfigError(f"the augmentation does not fit the images: {error}") from None
     run = _Run(config, dataset, callbacks, started)
     setup = partial(
-        start_worker, config.dataset, config.data_dir, _training_settings(config), config.threads
+        start_worker, config.dataset, config.data_dir, training_settings(config), config.threads
     )
     workers = config.workers or default_num_workers(config.threads)
     try:
@@ -113,14 +118,10 @@ def search(
     return SearchResult(run.store.path, run.rows(), run.state.hypervolume, complete)
 
 
-def _training_settings(config: SearchConfig) -> TrainingSettings:
-    return TrainingSettings(
-        epochs=config.epochs,
-        distillation_epochs=config.distillation_epochs,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-    )
+def training_settings(config: SearchConfig) -> TrainingSettings:
+    """Return the settings of a search that concern the training of each child."""
+    names = {field.name for field in fields(TrainingSettings)}
+    return TrainingSettings(**{k: v for k, v in vars(config).items() if k in names})
 
 
 class _Run:

@@ -107,7 +107,9 @@ def test_chains_keep_the_function_and_can_learn(request, trained, digits):
     print(f"float64 through NumPy: {worst64:.1e}")
     print(f"chains with a weight that had not moved after three steps: {len(late)}")
     for number, (applied, unmoved, rest) in late.items():
-        print(f"  chain {number}: {', '.join(applied)}: {unmoved}; after six steps: {rest or 'none'}")
+        print(
+            f"  chain {number}: {', '.join(applied)}: {unmoved}; after six steps: {rest or 'none'}"
+        )
     assert worst64 < 1e-10
     assert (worst32[1:] <= PER_OPERATOR * np.arange(1, MAX_LENGTH + 1)).all()
     assert not any(rest for _, _, rest in late.values())

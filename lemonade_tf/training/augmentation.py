@@ -55,7 +55,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lemonade_tf.training.preparation import Preparation
+from lemonade_tf.training.preparation import AS_THEY_ARE, Preparation
+from lemonade_tf.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     from lemonade_tf.training.datasets import Dataset
@@ -236,3 +237,13 @@ def _mix(values: Any, share: Any, partner: Any) -> Any:
 
     share = ops.reshape(share, (-1,) + (1,) * (len(values.shape) - 1))
     return share * values + (1 - share) * ops.take(values, partner, axis=0)
+
+
+def preparation_for(data: Dataset, settings: TrainingSettings) -> Preparation:
+    """Return what happens to a batch first: the augmentation that the settings ask for.
+
+    Raises:
+        ValueError: It does not fit the images.
+    """
+    parts = {name: getattr(settings, name) for name in ("pad", "flip", "cutout", "mixup")}
+    return Augmentation.for_dataset(data, **parts) if any(parts.values()) else AS_THEY_ARE

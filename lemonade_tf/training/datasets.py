@@ -22,11 +22,15 @@ from lemonade_tf.architecture.layers import Rescaling
 from lemonade_tf.training.cifar import CIFAR10, CIFAR100, Layout, read_cifar
 from lemonade_tf.training.npz import DatasetError, read_npz
 
-__all__ = ["DATASETS", "Dataset", "DatasetError", "load_dataset"]
+__all__ = ["DATASETS", "Dataset", "DatasetError", "UnknownDatasetError", "load_dataset"]
 
 _SPLIT_SEED = 1912  # of the data sets, not of a search: never to change
 _MOST_VALIDATION_IMAGES = 5000
 _CHUNK = 4096  # images whose statistics are taken at a time, as float64
+
+
+class UnknownDatasetError(DatasetError):
+    """A name that is no data set's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +92,7 @@ def load_dataset(name: str | os.PathLike[str], data_dir: str | Path | None = Non
     path = Path(name).expanduser()
     if path.suffix == ".npz" or path.is_file():
         return _own(name, path)
-    raise DatasetError(
+    raise UnknownDatasetError(
         f"There is no data set {name!r}; give one of {', '.join(sorted(DATASETS))}, or the path of "
         "an .npz file with x_train and y_train."
     )

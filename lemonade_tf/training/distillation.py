@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -49,7 +50,7 @@ def distill(
             images,
             backend().place(teacher),
             epochs=settings.distillation_epochs,
-            settings=settings,
+            settings=replace(settings, learning_rate=settings.distillation_learning_rate),
             rng=rng,
         )
 

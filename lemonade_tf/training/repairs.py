@@ -21,6 +21,7 @@ import numpy as np
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.layers import BatchNormalization
 from lemonade_tf.operators import MeasureStatistics
+from lemonade_tf.operators.deepen import identity_normalization
 
 _MOST_VALUES = 2**26  # of one layer's output at a time: 256 MB in float32
 
@@ -81,7 +82,7 @@ def _normalise(layer: Any, inputs: Any, repair: MeasureStatistics | None) -> Any
 def _repair(layer: Any, mean: np.ndarray, variance: np.ndarray, repair: MeasureStatistics) -> None:
     new = {"moving_mean": mean, "moving_variance": variance}
     if repair.identity:
-        new |= {"gamma": np.sqrt(variance + np.float32(layer.epsilon)), "beta": mean}
+        new = identity_normalization(mean, variance, layer.epsilon)
     channels = slice(None) if repair.channels is None else list(repair.channels)
     for name, measured in new.items():
         variable = getattr(layer, name)

@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import keras
 
+from lemonade_tf.training.augmentation import preparation_for
 from lemonade_tf.training.child import train_child
 from lemonade_tf.training.datasets import Dataset, load_dataset
-from lemonade_tf.training.preparation import AS_THEY_ARE, Preparation
+from lemonade_tf.training.preparation import Preparation
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.training.step import backend
 from lemonade_tf.training.task import ChildResult, ChildTask
@@ -21,7 +22,6 @@ def setup_worker(
     *,
     data_dir: str | None = None,
     threads: int | None = None,
-    preparation: Preparation = AS_THEY_ARE,
 ) -> Callable[[ChildTask], ChildResult]:
     """Set up this process for training children, and return the function that trains one.
 
@@ -31,14 +31,17 @@ def setup_worker(
         data_dir: The folder with the data sets, for `load_dataset`.
         threads: Threads an operation may use; a setting of the run, because results depend on it
             in the last digits.
-        preparation: What happens to a batch first.
+
+    Raises:
+        DatasetError: The data set cannot be read.
+        ValueError: The augmentation does not fit its images.
     """
     if keras.backend.backend() == "tensorflow":
         from lemonade_tf.training.setup_tensorflow import set_up
 
         set_up(threads)
     data = load_dataset(dataset, data_dir)
-    return Worker(data, settings, preparation)
+    return Worker(data, settings, preparation_for(data, settings))
 
 
 class Worker:

@@ -123,7 +123,10 @@ def test_weighted():
             lambda g: g.add("conv", L.ReLU(), ["sum"]),
             "there is a node 'conv' already; choose an",
         ),
-        (lambda g: g.add("new", L.ReLU(), ["cnov"]), "reads cnov, which does not exist. Near to it: conv"),
+        (
+            lambda g: g.add("new", L.ReLU(), ["cnov"]),
+            "reads cnov, which does not exist. Near to it: conv",
+        ),
         (lambda g: g.add("new", L.ReLU(), []), "node 'new': ReLU reads 1 inputs, not 0"),
         (lambda g: g.add("new", L.Add(), ["sum"]), "node 'new': Add reads two or more inputs, not"),
         (lambda g: g.add("new", "ReLU", ["sum"]), "node 'new': 'ReLU' is not a layer of lemonade"),
