@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lemonade_tf.config import SearchConfig
+from lemonade_tf.estimate import Estimate
 from lemonade_tf.evolution import Individual, Proposal
 
 
@@ -26,6 +27,7 @@ class SearchState:
         hypervolume: Of the front, against the reference point in config.json.
         seconds: Since the search began.
         seconds_left: A guess of what is left, from the networks so far; None before the first.
+        estimate: How long the whole search takes, told before it starts; None if it is small.
     """
 
     config: SearchConfig
@@ -38,6 +40,7 @@ class SearchState:
     hypervolume: float = 0.0
     seconds: float = 0.0
     seconds_left: float | None = None
+    estimate: Estimate | None = None
 
     @property
     def best_error(self) -> float | None:
@@ -51,6 +54,12 @@ class Callback:
 
     def on_search_begin(self, state: SearchState) -> None:
         """Called once the run folder exists and before any network is trained."""
+
+    def on_estimate(self, state: SearchState) -> None:
+        """Called before the first network is trained, when `state.estimate` is known.
+
+        A small search is over before it could be estimated, and this is not called.
+        """
 
     def on_generation_begin(self, state: SearchState, proposals: Sequence[Proposal]) -> None:
         """Called when the children of a generation are proposed, before they are trained."""

@@ -10,7 +10,7 @@ import argparse
 import dataclasses
 import sys
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from rich.console import Console
@@ -18,6 +18,7 @@ from rich.table import Table
 
 from lemonade_tf import __version__
 from lemonade_tf.config import PRESETS, ConfigError, SearchConfig, make_config
+from lemonade_tf.retrain_config import RetrainConfig
 
 _PROGRAM = "lemonade-tf"
 
@@ -52,11 +53,12 @@ def _fail(message: str, status: int = 1) -> int:
 def _user_errors() -> tuple[type[Exception], ...]:
     """Return the errors whose message is meant for the user; imported when one is caught."""
     from lemonade_tf.executors import WorkerSetupError
+    from lemonade_tf.retrained import RetrainError
     from lemonade_tf.search import SearchError
     from lemonade_tf.store import StoreError
     from lemonade_tf.training.datasets import DatasetError
 
-    return DatasetError, StoreError, SearchError, WorkerSetupError
+    return DatasetError, StoreError, SearchError, RetrainError, WorkerSetupError
 
 
 # --- Options ---------------------------------------------------------------------------------
@@ -97,7 +99,43 @@ def _parser() -> argparse.ArgumentParser:
     )
     report.add_argument("workdir", metavar="RUN", help="the folder of a run")
     report.set_defaults(run=_report)
+
+    _add_retrain(commands)
     return parser
+
+
+def _add_retrain(commands: Any) -> None:
+    """Add the command that trains a front from scratch."""
+    parser = commands.add_parser(
+        "retrain",
+        help="train the networks of a run's front from scratch, for their final test error",
+        description=(
+            "Train the networks of a run's front from scratch: new weights, training and"
+            " validation images together, the augmentation of the run, and the paper's settings"
+            " unless you change them; those are hours a network. When it was ended, the same"
+            " command goes on."
+        ),
+        allow_abbrev=False,
+    )
+    parser.add_argument("workdir", metavar="RUN", help="the folder of a run")
+    parser.add_argument(
+        "ids", metavar="ID", nargs="*", default=(), help="which networks; by default all"
+    )
+    for name, kind, what in (
+        ("epochs", int, "passes over the images"),
+        ("learning_rate", float, "of the first step; a cosine takes it to 0"),
+        ("seed", int, "of everything random"),
+        ("workers", int, "processes; by default one a GPU, or one a CPU core"),
+    ):
+        default = getattr(RetrainConfig, name)
+        parser.add_argument(
+            f"--{name}",
+            type=kind,
+            default=default,
+            metavar={int: "N", float: "X"}[kind],
+            help=what if default is None else f"{what} (default: {default})",
+        )
+    parser.set_defaults(run=_retrain)
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
@@ -170,6 +208,59 @@ def _search(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     _show(options.workdir, Console())
     return 0
+
+
+def _retrain(options: argparse.Namespace) -> int:
+    names = ("epochs", "learning_rate", "seed", "workers")
+    config = RetrainConfig(**{name: getattr(options, name) for name in names})
+    from lemonade_tf.retrain import retrain
+
+    console = Console()
+    result = retrain(
+        options.workdir,
+        options.ids,
+        config,
+        on_network_end=lambda record: _show_retrained(record, console),
+    )
+    if result.rows:
+        _show_all_retrained(result.rows, console)
+    console.print(f"Files  {result.folder}", highlight=False, soft_wrap=True, markup=False)
+    if result.failures:
+        failures = "; ".join(f"{id_}: {failure}" for id_, failure in result.failures.items())
+        return _fail(f"{len(result.failures)} of the networks failed: {failures}")
+    return 0
+
+
+def _show_retrained(record: Mapping[str, Any], console: Console) -> None:
+    """Print a line on a network that was just finished, or failed."""
+    from lemonade_tf.progress import duration
+
+    after = f"after {duration(record['seconds'])}"
+    error = _percent(record["test_error"])
+    text = f"failed: {record['failure']}" if record["failure"] else f"test error {error or '-'}"
+    for line in (f"{text}, {after}", record["remark"]):
+        if line is not None:
+            console.print(
+                f"network {record['id']}: {line}", highlight=False, soft_wrap=True, markup=False
+            )
+
+
+def _show_all_retrained(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """Print the test errors before and after."""
+    errors = {"search_test_error": "in the search", "test_error": "from scratch"}
+    table = Table(title="Test error", title_justify="left", box=None, header_style="bold")
+    columns = [name for name in rows[0] if name != "file"]
+    for name in columns:
+        header = errors.get(name, name.replace("_", "-"))
+        table.add_column(header, justify="left" if name == "id" else "right")
+    for row in rows:
+        numbers = [f"{row[name]:,}" for name in columns if name not in ("id", *errors)]
+        table.add_row(row["id"], *numbers, *(_percent(row[name]) for name in errors))
+    console.print(table)
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.2f} %"
 
 
 def _show(workdir: str, console: Console) -> None:

@@ -153,10 +153,10 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "digits": {
         **_DIGITS,
         "num_generations": 10,
-        "num_proposed": 100,
-        "num_accepted": 12,
-        "epochs": 10,
-        "distillation_epochs": 3,
+        "num_proposed": 80,
+        "num_accepted": 16,
+        "epochs": 4,
+        "distillation_epochs": 2,
     },
     # Whether it runs at all: some seconds.
     "quick": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import log10
 from typing import Any
 
 from rich.console import Console
@@ -11,6 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from lemonade_tf.callbacks import Callback, SearchState
+
+LONG_HOURS = 12.0  # an estimate from here on comes with a warning
 
 
 class ProgressDisplay(Callback):
@@ -31,6 +34,11 @@ class ProgressDisplay(Callback):
             self._live = Live(console=self.console, refresh_per_second=4, transient=True)
             self._live.start()
             self._live.update(display(state))
+
+    def on_estimate(self, state: SearchState) -> None:
+        """Say how long it will take, and what to do about it if that is long."""
+        for text in estimate_lines(state):
+            self.console.print(text, highlight=False, soft_wrap=True)
 
     def on_network_end(self, state: SearchState, record: Mapping[str, Any]) -> None:
         """Show the new state; say what failed."""
@@ -65,6 +73,33 @@ def _facts(state: SearchState) -> dict[str, str]:
         "time": duration(state.seconds),
         "left": "-" if left is None else f"about {duration(left)}",
     }
+
+
+def estimate_lines(state: SearchState) -> list[str]:
+    """Return the estimate as a line, and a warning if it is long and nothing ends it sooner."""
+    given, most = state.estimate, state.config.max_hours
+    hours = given.hours
+    time = duration(3600 * hours) if hours < 1 else f"{_rounded(hours)} hour{'s' * (hours >= 1.5)}"
+    workers = f"{given.num_workers} worker{'s' * (given.num_workers > 1)}"
+    first = (
+        f"Estimate: about {time} for {given.num_networks:,} networks on {workers}, if they stay"
+        " as large as the initial ones"
+    )
+    if most is not None and hours > most:
+        return [f"{first}; --max_hours ends the search after {most:g}."]
+    if hours < LONG_HOURS:
+        return [f"{first}."]
+    return [
+        f"{first}.",
+        "That is long: the paper's settings are meant for several GPUs. To have less: --max_hours,"
+        " --num_generations, --num_accepted, --epochs, --preset. It can be stopped at any time.",
+    ]
+
+
+def _rounded(hours: float) -> str:
+    """Return two figures of a number of 1 or more, thousands separated."""
+    digits = 1 - int(log10(hours))
+    return f"{round(hours, digits):,.0f}" if hours >= 10 else f"{hours:.1f}".removesuffix(".0")
 
 
 def line(state: SearchState) -> str:

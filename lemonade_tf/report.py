@@ -98,22 +98,24 @@ def write_report(run: Run) -> Path:
     names = []
     for objective in cheap:
         name = "pareto_front" if objective is cheap[0] else f"pareto_front_{objective.name}"
-        _write_figure(run.store.path / "plots" / f"{name}.png", front_figure(run, objective))
+        write_figure(run.store.path / "plots" / f"{name}.png", front_figure(run, objective))
         names.append(name)
-    _write_figure(run.store.path / "plots" / "hypervolume.png", hypervolume_figure(run))
+    write_figure(run.store.path / "plots" / "hypervolume.png", hypervolume_figure(run))
     path = run.store.path / "report.html"
     write_atomic(path, _page(run, [*names, "hypervolume"]).encode())
     return path
 
 
-def _write_figure(path: Path, figure: Any) -> None:
+def write_figure(path: Path, figure: Any) -> None:
+    """Write a figure as a PNG file."""
     path.parent.mkdir(exist_ok=True)
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=144)
     write_atomic(path, content.getvalue())
 
 
-def _new_figure() -> tuple[Any, Any]:
+def new_figure() -> tuple[Any, Any]:
+    """Return a figure and its axes, as all pictures here have them."""
     from matplotlib.figure import Figure  # half a second that a search need not wait for
 
     figure = Figure(figsize=(7.5, 5), layout="constrained")
@@ -128,7 +130,7 @@ def front_figure(run: Run, objective: Objective) -> Any:
     from matplotlib import colormaps
     from matplotlib.ticker import EngFormatter
 
-    figure, axes = _new_figure()
+    figure, axes = new_figure()
     last = max(run.num_generations, 1)
     color = colormaps["viridis_r"]
     points = [(line["objectives"], line["generation"]) for line in run.trained]
@@ -142,6 +144,8 @@ def front_figure(run: Run, objective: Objective) -> Any:
     )
     for generation in shown_generations(run.num_generations):
         front = [line["objectives"] for line in run.front(generation)]
+        if not front and run.trained:  # random networks have no initial ones
+            continue
         front.sort(key=lambda values: values[objective.name])
         axes.plot(
             [values[objective.name] for values in front],
@@ -164,7 +168,7 @@ def front_figure(run: Run, objective: Objective) -> Any:
 
 def hypervolume_figure(run: Run) -> Any:
     """Draw the hypervolume of the front against the number of networks trained."""
-    figure, axes = _new_figure()
+    figure, axes = new_figure()
     values = run.hypervolumes()
     num_initial = sum(line["generation"] == 0 for line in run.trained)
     axes.plot(np.arange(1, len(values) + 1), values, drawstyle="steps-post", color="#35608d")
@@ -210,16 +214,16 @@ def table_rows(run: Run) -> tuple[list[str], list[list[str]]]:
                 *(f"{values[o.name]:,}" for o in run.objectives if o.cheap),
                 f"{100 * values['error']:.2f} %",
                 "" if test is None else f"{100 * test:.2f} %",
-                _made_by(line["operators"]),
+                _made_by(line),
             ]
         )
     return header, rows
 
 
-def _made_by(operators: Sequence[Mapping[str, Any]]) -> str:
-    counts = Counter(entry["operator"] for entry in operators)
+def _made_by(line: Mapping[str, Any]) -> str:
+    counts = Counter(entry["operator"] for entry in line["operators"])
     times = (f"{count} x {name}" if count > 1 else name for name, count in counts.items())
-    return ", ".join(times) or "initial"
+    return ", ".join(times) or ("random" if line["generation"] else "initial")
 
 
 _STYLE = """

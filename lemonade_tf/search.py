@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from importlib.metadata import version
@@ -21,6 +21,7 @@ from lemonade_tf import __version__
 from lemonade_tf.architecture.text import canonical_hash, to_json
 from lemonade_tf.callbacks import Callback, SearchState
 from lemonade_tf.config import ConfigError, SearchConfig, default_workdir, make_config
+from lemonade_tf.estimate import FEWEST_NETWORKS, Workload, estimate, measure, share_distilled
 from lemonade_tf.evolution import (
     CheapObjective,
     Evaluation,
@@ -99,20 +100,30 @@ def search(
         preparation_for(dataset, training_settings(config))
     except ValueError as error:
         raise ConfigError(f"the augmentation does not fit the images: {error}") from None
-    run = _Run(config, dataset, callbacks, started)
+    run = SearchRun(config, dataset, callbacks, started)
+    return conduct(run, run.evolve)
+
+
+def conduct(run: SearchRun, train: Callable[[Executor], bool]) -> SearchResult:
+    """Start workers, have networks trained by them, and leave the run folder complete.
+
+    Args:
+        run: The run, whose folder was just made.
+        train: Trains the networks of the run; returns whether it came to its end.
+    """
+    config = run.config
     setup = partial(
         start_worker, config.dataset, config.data_dir, training_settings(config), config.threads
     )
-    workers = config.workers or default_num_workers(config.threads)
     try:
         with ProcessExecutor(
             setup,
-            num_workers=workers,
+            num_workers=run.num_workers,
             threads=config.threads,
             preload=PRELOAD,
             log_dir=run.store.path / "logs",
         ) as executor:
-            complete = run.evolve(executor)
+            complete = train(executor)
     finally:
         run.end()
     return SearchResult(run.store.path, run.rows(), run.state.hypervolume, complete)
@@ -124,8 +135,17 @@ def training_settings(config: SearchConfig) -> TrainingSettings:
     return TrainingSettings(**{k: v for k, v in vars(config).items() if k in names})
 
 
-class _Run:
-    """A search under way: its folder, its state, and the evaluation of children."""
+class SearchRun:
+    """A search under way: its folder, its state, and the evaluation of children.
+
+    Args:
+        config: The settings.
+        dataset: The images.
+        callbacks: Told of the progress.
+        started: When, as a value of `time.monotonic`.
+        **recorded: More for config.json, or instead of what it says otherwise; `reference` is the
+            reference point of another run, to compare with.
+    """
 
     def __init__(
         self,
@@ -133,6 +153,7 @@ class _Run:
         dataset: Dataset,
         callbacks: Sequence[Callback],
         started: float,
+        **recorded: Any,
     ) -> None:
         self.config, self.callbacks, self.started = config, callbacks, started
         self.space = _SPACES[config.space]
@@ -143,9 +164,22 @@ class _Run:
         self.initial = self.space.initial_graphs(
             dataset.input_shape, dataset.num_classes, rescaling=dataset.rescaling()
         )
-        self.reference = reference_point(self.objectives, self.initial, dataset.num_classes)
+        self.num_workers = config.workers or default_num_workers(config.threads)
+        configuration = {**self._configuration(dataset), **recorded}
+        self.reference: Mapping[str, float] = configuration["reference"]
         workdir = config.workdir or default_workdir(config.dataset)
-        self.store = RunStore.create(workdir, self._configuration(dataset))
+        self.store = RunStore.create(workdir, configuration)
+        self.workload = Workload(
+            num_initial=len(self.initial),
+            num_generations=config.num_generations,
+            num_accepted=config.num_accepted,
+            num_workers=self.num_workers,
+            share_distilled=share_distilled(self.space),
+            num_training_images=len(dataset.x_train),
+            num_evaluated_images=len(dataset.x_validation)
+            + (0 if dataset.x_test is None else len(dataset.x_test)),
+            settings=training_settings(config),
+        )
         self.state = SearchState(
             config,
             self.store.path,
@@ -172,19 +206,20 @@ class _Run:
                 "validation": len(dataset.x_validation),
                 "test": 0 if dataset.x_test is None else len(dataset.x_test),
             },
-            "reference": self.reference,
+            "reference": reference_point(self.objectives, self.initial, dataset.num_classes),
         }
 
     # --- Algorithm 1 -------------------------------------------------------------------------
 
     def evolve(self, executor: Executor) -> bool:
         """Run the search; return whether it ran to its end."""
-        self._tell("on_search_begin")
+        self.tell("on_search_begin")
+        self._estimate(executor)
         initial = self._train_initial(executor)
         generations = evolve(
             initial,
             propose=lambda parent, rng: self.space.propose(parent.graph, rng=rng),
-            evaluate=partial(self._evaluate, executor),
+            evaluate=partial(self.evaluate, executor),
             cheap=self.cheap,
             settings=EvolutionSettings(
                 num_generations=self.config.num_generations,
@@ -194,17 +229,27 @@ class _Run:
                 max_redraws=self.config.max_redraws,
             ),
             seed=self.config.seed,
-            on_proposed=self._proposed,
+            on_proposed=self.begin_generation,
         )
         complete = not self._out_of_time()
         for generation in generations if complete else ():
-            self._end_generation(generation.population)
+            self.end_generation(generation.population)
             complete = generation.complete
             if generation.number < self.config.num_generations and self._out_of_time():
                 complete = False
             if not complete:
                 break
         return complete
+
+    def _estimate(self, executor: Executor) -> None:
+        """Tell how long the search will take, unless that takes about as long itself."""
+        if self.state.num_expected < FEWEST_NETWORKS:
+            return
+        graphs = [to_json(graph) for graph in self.initial]
+        timings = measure(executor, graphs, num_workers=self.num_workers, deadline=self.deadline)
+        if timings:
+            self.state.estimate = estimate(timings, self.workload)
+            self.tell("on_estimate")
 
     def _train_initial(self, executor: Executor) -> list[Individual]:
         """Train the initial networks (generation 0) and return those that did not fail."""
@@ -219,7 +264,7 @@ class _Run:
             )
             for number, graph in enumerate(self.initial)
         ]
-        evaluations = {e.id: e for e in self._evaluate(executor, individuals)}
+        evaluations = {e.id: e for e in self.evaluate(executor, individuals)}
         trained = [
             _evaluated(i, evaluations[i.id])
             for i in individuals
@@ -233,15 +278,17 @@ class _Run:
         if not trained:
             failures = "; ".join(f"{e.id}: {e.failure}" for e in evaluations.values())
             raise SearchError(f"no initial network could be trained. {failures}")
-        self._end_generation(update_front([], trained, [o.name for o in self.objectives]))
+        self.end_generation(update_front([], trained, [o.name for o in self.objectives]))
         return trained
 
-    def _proposed(self, number: int, proposals: Sequence[Proposal]) -> None:
+    def begin_generation(self, number: int, proposals: Sequence[Proposal]) -> None:
+        """Put the proposals of a generation, which begins, on record."""
         self.state.generation = number
         self.store.append_proposals([_proposal_record(p) for p in proposals])
-        self._tell("on_generation_begin", proposals)
+        self.tell("on_generation_begin", proposals)
 
-    def _evaluate(self, executor: Executor, children: Sequence[Individual]) -> Iterator[Evaluation]:
+    def evaluate(self, executor: Executor, children: Sequence[Individual]) -> Iterator[Evaluation]:
+        """Train children, or networks from scratch, and put them on record as they are done."""
         by_id = {child.id: child for child in children}
         tasks = [self._task(child) for child in children]
         for outcome in executor.run(tasks, deadline=self.deadline):
@@ -296,7 +343,7 @@ class _Run:
             self.state.num_trained += 1
             self._update_front([*self.state.front.values(), _evaluated(individual, evaluation)])
         self._update_clock()
-        self._tell("on_network_end", record)
+        self.tell("on_network_end", record)
         return evaluation
 
     def _update_front(self, individuals: Iterable[Individual]) -> None:
@@ -310,9 +357,10 @@ class _Run:
             )
             self.store.write_front(self.rows(), names)
 
-    def _end_generation(self, population: Sequence[Individual]) -> None:
+    def end_generation(self, population: Iterable[Individual]) -> None:
+        """Keep the networks of the population only."""
         self.store.keep_models([individual.id for individual in population])
-        self._tell("on_generation_end")
+        self.tell("on_generation_end")
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of front.csv, from the smallest network on."""
@@ -332,7 +380,7 @@ class _Run:
         self._update_clock()
         self.store.keep_models(self.state.front)
         self.store.clear_staging()
-        self._tell("on_search_end")
+        self.tell("on_search_end")
 
     # --- Helpers -----------------------------------------------------------------------------
 
@@ -349,7 +397,8 @@ class _Run:
     def _out_of_time(self) -> bool:
         return self.deadline is not None and time.monotonic() >= self.deadline
 
-    def _tell(self, event: str, *arguments: Any) -> None:
+    def tell(self, event: str, *arguments: Any) -> None:
+        """Tell the callbacks of an event: the name of their method, and what comes after state."""
         for callback in self.callbacks:
             getattr(callback, event)(self.state, *arguments)
 

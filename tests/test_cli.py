@@ -45,6 +45,7 @@ def test_version_and_help(capsys):
         (["search", "--objectives", "error,size"], "unknown objective 'size'; known are error"),
         (["search", "--num_accepted", "500"], "--num_accepted is 500, more than --num_proposed"),
         (["search", "--dataset", "mnist"], "no data set 'mnist'"),
+        (["search", "--cutout", "16"], "cutout is 16; expected 0 (no hole) or an integer up to 8"),
         (["report"], "RUN"),
     ],
 )

@@ -15,6 +15,7 @@ def test_the_defaults_are_the_papers():
     assert (config.num_generations, config.num_proposed, config.num_accepted) == (100, 200, 40)
     assert (config.epochs, config.distillation_epochs, config.batch_size) == (20, 5, 64)
     assert (config.learning_rate, config.weight_decay) == (0.01, 5e-4)
+    assert (config.pad, config.flip, config.cutout, config.mixup) == (4, True, 16, 1.0)
     assert config.objectives == ("error", "parameters")
     assert make_config("paper") == config
 
@@ -41,7 +42,11 @@ def test_a_preset_is_chosen_by_the_data_set_and_overridden_by_settings():
         ({"num_accepted": 300}, r"--num_accepted is 300, more than --num_proposed, 200"),
         ({"learning_rate": 0.0}, r"--learning_rate is 0.0; expected more than 0"),
         ({"learning_rate": float("nan")}, r"--learning_rate is nan"),
+        ({"distillation_learning_rate": 0.0}, r"--distillation_learning_rate is 0.0"),
         ({"weight_decay": -1.0}, r"--weight_decay is -1.0"),
+        ({"mixup": -0.5}, r"--mixup is -0.5; expected 0 or more"),
+        ({"pad": -1}, r"--pad is -1"),
+        ({"cutout": 1.5}, r"--cutout is 1.5; expected a whole number"),
         ({"max_hours": 0.0}, r"--max_hours is 0.0"),
         ({"space": "cell"}, r"--space is 'cell'; expected one of networks"),
         ({"sampling": "best"}, r"--sampling is 'best'; expected one of density, uniform"),

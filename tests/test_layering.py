@@ -27,9 +27,15 @@ MAY_IMPORT = {
     "config": {"objectives"},
     "quality": {"architecture", "evolution", "objectives"},
     "report": {"store", "evolution", "architecture", "atomic", "objectives", "quality"},
-    "callbacks": {"config", "evolution"},
+    "estimate": {"executors", "search_spaces", "training"},
+    "callbacks": {"config", "estimate", "evolution"},
+    "retrain_config": {"config"},
+    "retrained": {"atomic", "journal"},
+    "retrain": {"config", "executors", "report", "retrain_config", "retrained", "training"},
     "progress": {"callbacks"},
+    "comparison": {"quality", "report"},
     "search": ANYTHING,
+    "random_search": ANYTHING,
     "cli": ANYTHING,
     "__init__": set(),  # it imports what it is asked for, when it is asked for
 }

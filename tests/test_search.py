@@ -25,6 +25,10 @@ TINY = {
     "epochs": 1,
     "distillation_epochs": 1,
     "learning_rate": 0.05,
+    "pad": 1,
+    "flip": False,
+    "cutout": 2,
+    "mixup": 0.1,
 }
 
 

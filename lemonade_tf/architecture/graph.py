@@ -13,7 +13,7 @@ accepted.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -65,7 +65,7 @@ class Graph:
         self._nodes: dict[str, Node] = {}
         self._output: str | None = None
         self._wiring: dict[str, Any] = {}  # what follows from names and inputs
-        self._cache: dict[str, Any] = {}  # what follows from the layers too
+        self._cache: dict[Hashable, Any] = {}  # what follows from the layers too
 
     @classmethod
     def from_nodes(cls, nodes: Mapping[str, Node], output: str) -> Graph:
@@ -198,7 +198,7 @@ class Graph:
         self._require(name)
         return self._wiring["ancestors"][name]
 
-    def remembered(self, key: str, compute: Any) -> Any:
+    def remembered(self, key: Hashable, compute: Callable[[Graph], Any]) -> Any:
         """Return compute(self), computed once between two edits.
 
         For facts that other modules derive from the structure and ask for often; setting weights

@@ -132,7 +132,7 @@ class Operator(ABC):
 
     def candidates(self, graph: Graph) -> tuple[Any, ...]:
         """Return the sites where the operator applies, in an order that the graph determines."""
-        return graph.remembered(f"candidates of {self.name}", lambda g: tuple(self._sites(g)))
+        return graph.remembered(("candidates", self), lambda g: tuple(self._sites(g)))
 
     def apply(self, graph: Graph, site: Any, *, rng: np.random.Generator) -> Change:
         """Return a child of a graph, which itself stays as it is.

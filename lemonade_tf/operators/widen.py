@@ -12,8 +12,14 @@ Alternatively, Net2WiderNet: the new filters are copies of old ones, and the rea
 shared out between the copies; in unequal shares, because equal ones would leave the copies equal
 for ever.
 
-The paper leaves the factor open; the authors' earlier search (Elsken et al., 2017) draws it from
-{2, 4}; so do we. If the filters are tied to those of other convolutions by sums, all grow.
+The paper leaves the factor open. The authors' earlier search (Elsken et al., 2017) draws it from
+{2, 4}, but that one trains a few networks and ends in hours. Here every generation starts from the
+largest of the last, and the density favours the extremes: with {2, 4}, a search on digits came to
+479 million parameters in its second generation, where the paper's stays between 10,000 and
+10,000,000 for a hundred. So the factors are those that undo the paper's pruning, which removes 1/4
+or 1/2 of the filters: {4/3, 2}. The others can be had by `WidenConvolution(factors=(2, 4))`.
+
+If the filters are tied to those of other convolutions by sums, all grow.
 """
 
 from __future__ import annotations
@@ -30,15 +36,15 @@ from lemonade_tf.architecture.layers import BatchNormalization, Conv2D, Separabl
 from lemonade_tf.operators.base import Change, MeasureStatistics, Operator, in_order
 from lemonade_tf.operators.initial import glorot_uniform
 
-FACTORS = (2, 4)
+FACTORS = (4 / 3, 2)
 
 
 @dataclass(frozen=True)
 class WidenSite:
-    """The convolution `node`, to `factor` times as many filters."""
+    """The convolution `node`, to `factor` times as many filters, rounded."""
 
     node: str
-    factor: int
+    factor: float
 
 
 def changeable_convolutions(graph: Graph) -> Iterator[str]:
@@ -57,16 +63,18 @@ class WidenConvolution(Operator):
     Args:
         split: Whether new filters are copies of old ones (Net2WiderNet) rather than random ones
             that are read with weight zero.
+        factors: By how much.
     """
 
     split: bool = False
+    factors: tuple[float, ...] = FACTORS
     name = "widen_convolution"
     exact = True
     site = WidenSite
 
     def _sites(self, graph: Graph) -> Iterator[WidenSite]:
         for name in changeable_convolutions(graph):
-            for factor in FACTORS:
+            for factor in self.factors:
                 yield WidenSite(name, factor)
 
     def _apply(self, graph: Graph, site: WidenSite, rng: np.random.Generator) -> Change:
@@ -74,7 +82,7 @@ class WidenConvolution(Operator):
         sources = {}
         for group in groups.groups_of(site.node):
             size = groups.sizes[group]
-            extra = (site.factor - 1) * size
+            extra = max(1, round(site.factor * size) - size)
             sources[group] = np.append(
                 np.arange(size),
                 np.arange(extra) % size if self.split else np.full(extra, FRESH),

@@ -102,7 +102,7 @@ class _Making:
         self.facts["parameters"] = count_parameters(graph)
         self.facts["multiply_adds"] = count_multiply_adds(graph)
         with self._phase("build"):
-            model = _training_model(graph, seed=int(rng.integers(2**31)))
+            model = training_model(graph, seed=int(rng.integers(2**31)))
         with self._phase("repair"):
             self._repair(change.repairs, graph, model, rng)
         with self._phase("distill"):
@@ -144,7 +144,7 @@ class _Making:
         approximate = any(r["operator"] in _APPROXIMATE_NAMES for r in self.task.operators)
         if not approximate or not self.settings.distillation_epochs:
             return FitResult()
-        forward = backend().forward(_training_model(parent))
+        forward = backend().forward(training_model(parent))
         teacher = predict(
             forward, self.dataset.x_train, batch_size=self.settings.evaluation_batch_size
         )
@@ -191,6 +191,7 @@ def _finite(graph: Graph) -> Graph:
     return graph
 
 
-def _training_model(graph: Graph, seed: int | None = None) -> keras.Model:
+def training_model(graph: Graph, seed: int | None = None) -> keras.Model:
+    """Return the model of a graph that is trained: logits, and its convex sums can learn."""
     fused = keras.backend.backend() == "tensorflow"
     return to_keras(graph, learnable=True, fused=fused, logits=True, seed=seed)

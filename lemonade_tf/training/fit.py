@@ -1,8 +1,13 @@
-"""Training: epochs over shuffled images, at a learning rate that falls along a cosine (A.4.4)."""
+"""Training: epochs over shuffled images, at a learning rate that falls along a cosine (A.4.4).
+
+A training may be left after any epoch and gone on with elsewhere: with the same number of threads
+it ends with the same weights, bit for bit.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -37,6 +42,21 @@ class FitResult:
     num_traces: int = 0
 
 
+@dataclass(frozen=True, eq=False)
+class TrainingState:
+    """A training between two epochs: all that the rest of it depends on.
+
+    Attributes:
+        losses: The mean loss of each epoch so far.
+        rng: The state of the generator that draws order and preparation, as NumPy gives it.
+        arrays: The state of the trainer: weights, momenta, and what else changes in a step.
+    """
+
+    losses: tuple[float, ...]
+    rng: Mapping[str, Any]
+    arrays: Mapping[str, np.ndarray]
+
+
 def fit(
     model: keras.Model,
     images: Any,
@@ -46,6 +66,8 @@ def fit(
     settings: TrainingSettings,
     rng: np.random.Generator,
     preparation: Preparation = AS_THEY_ARE,
+    resume: TrainingState | None = None,
+    on_epoch: Callable[[Callable[[], TrainingState]], None] | None = None,
 ) -> FitResult:
     """Train the weights of a model that are trainable now.
 
@@ -60,9 +82,18 @@ def fit(
         settings: The rest.
         rng: Draws the order of the images, and the random numbers of the preparation.
         preparation: What happens to a batch first.
+        resume: Goes on from a state of the same training, instead of from the weights of the model
+            and the generator as they are.
+        on_epoch: Called after each epoch with a function that returns the state, which takes a
+            copy of all weights.
+
+    Returns:
+        What training did, the epochs before `resume` included; but the seconds are those of this
+        call.
 
     Raises:
         TrainingDiverged: A loss is not finite.
+        ValueError: The state to resume is not one of this model.
     """
     start = time.perf_counter()
     count = len(images)
@@ -71,7 +102,15 @@ def fit(
     rates = cosine(settings.learning_rate, epochs * num_steps).reshape(epochs, num_steps)
     trainer = compile_trainer(model, settings, preparation)
     losses: list[float] = []
-    for epoch in range(epochs):
+    if resume is not None:
+        losses.extend(resume.losses)
+        trainer.restore(resume.arrays)
+        rng.bit_generator.state = dict(resume.rng)
+
+    def state() -> TrainingState:
+        return TrainingState(tuple(losses), rng.bit_generator.state, trainer.state())
+
+    for epoch in range(len(losses), epochs):
         order = rng.permutation(count)[: num_steps * batch_size].astype(np.int32)
         draws = preparation.draw(num_steps, batch_size, rng=rng)
         indices = order.reshape(num_steps, batch_size)
@@ -81,6 +120,8 @@ def fit(
                 f"the loss became {losses[-1]} in epoch {epoch + 1} of {epochs}, at a learning"
                 f" rate of {settings.learning_rate}; a smaller one may train."
             )
+        if on_epoch is not None:
+            on_epoch(state)
     return FitResult(
         losses=tuple(losses),
         num_images=epochs * num_steps * batch_size,

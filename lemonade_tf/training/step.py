@@ -74,6 +74,18 @@ class Trainer(ABC):
             The mean loss of the steps; not finite if one of them was not.
         """
 
+    @abstractmethod
+    def state(self) -> dict[str, np.ndarray]:
+        """Return copies of what steps change: weights, momenta, the generators of dropout."""
+
+    @abstractmethod
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go back to what `state` returned, for this model or another one of the same graph.
+
+        Raises:
+            ValueError: It is the state of another model.
+        """
+
 
 class Forward(ABC):
     """A model in inference, compiled once for batches of any size.

@@ -77,6 +77,30 @@ class TensorFlowTrainer(Trainer):
             )
         return float(self._epoch(*given)) / len(indices)
 
+    def state(self) -> dict[str, np.ndarray]:
+        """Return copies of what steps change."""
+        return {name: variable.numpy().copy() for name, variable in self._changing().items()}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go back to what `state` returned."""
+        changing = self._changing()
+        expected = {name: tuple(variable.shape) for name, variable in changing.items()}
+        given = {name: array.shape for name, array in state.items()}
+        for name in {**expected, **given}:
+            if given.get(name) != expected.get(name):
+                raise ValueError(
+                    f"{name} has the shape {given.get(name)} in the state, and"
+                    f" {expected.get(name)} in the model; expected a state of this model."
+                )
+        for name, variable in changing.items():
+            variable.assign(state[name])
+
+    def _changing(self) -> dict[str, tf.Variable]:
+        # By number: Keras numbers the generators of dropout through all models of a process.
+        variables = [variable.value for variable in self._model.variables]
+        named = {f"variable_{i}": variable for i, variable in enumerate(variables)}
+        return named | {f"momentum_{i}": variable for i, variable in enumerate(self._momenta)}
+
     def _trace_epoch(
         self,
         images: tf.Tensor,

@@ -1,4 +1,4 @@
-"""A child to train and what became of it, as plain values; needs no Keras.
+"""What a worker is asked and what it answers, as plain values; needs no Keras.
 
 The driver of a search makes tasks and reads results; `child` and `worker`, which do the work, are
 imported only in the processes where it is done.
@@ -81,9 +81,36 @@ class ChildResult:
     multiply_adds: int | None = None
 
 
+@dataclass(frozen=True)
+class TimingTask:
+    """A network to be timed; see `timing`.
+
+    Attributes:
+        architecture: JSON of `architecture.text`.
+    """
+
+    architecture: str
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What a network takes, in seconds.
+
+    Attributes:
+        fixed: Once, whatever the number of images: build the model, compile its training and its
+            evaluation, write its file and read it.
+        step: A training step of a batch.
+        image: The evaluation of an image.
+    """
+
+    fixed: float
+    step: float
+    image: float
+
+
 def start_worker(
     dataset: str, data_dir: str | None, settings: TrainingSettings, threads: int
-) -> Callable[[ChildTask], ChildResult]:
+) -> Callable[[ChildTask | TimingTask], ChildResult | Timing]:
     """Set up this process for training children; see `worker.setup_worker`."""
     from lemonade_tf.training.worker import setup_worker
 

@@ -13,7 +13,8 @@ from lemonade_tf.training.datasets import Dataset, load_dataset
 from lemonade_tf.training.preparation import Preparation
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.training.step import backend
-from lemonade_tf.training.task import ChildResult, ChildTask
+from lemonade_tf.training.task import ChildResult, ChildTask, Timing, TimingTask
+from lemonade_tf.training.timing import time_network
 
 
 def setup_worker(
@@ -22,7 +23,7 @@ def setup_worker(
     *,
     data_dir: str | None = None,
     threads: int | None = None,
-) -> Callable[[ChildTask], ChildResult]:
+) -> Callable[[ChildTask | TimingTask], ChildResult | Timing]:
     """Set up this process for training children, and return the function that trains one.
 
     Args:
@@ -58,16 +59,16 @@ class Worker:
         self._images = backend().place(data.x_train)
         self._warm = False
 
-    def __call__(self, task: ChildTask) -> ChildResult:
-        """Train a child; see `train_child`."""
+    def __call__(self, task: ChildTask | TimingTask) -> ChildResult | Timing:
+        """Train a child, or time a network; see `train_child` and `time_network`."""
+        given = (task, self._data, self._settings)
+        prepared = {"images": self._images, "preparation": self._preparation}
         try:
-            return train_child(
-                task,
-                self._data,
-                self._settings,
-                images=self._images,
-                preparation=self._preparation,
-            )
+            if not isinstance(task, TimingTask):
+                return train_child(*given, **prepared)
+            if not self._warm:
+                time_network(*given, **prepared)  # with what a process loads once: not a network's
+            return time_network(*given, **prepared)
         finally:
             gc.collect()
             if not self._warm:

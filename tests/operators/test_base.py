@@ -129,9 +129,9 @@ def test_no_records_make_no_change():
 
 
 def test_a_record_is_plain():
-    assert record(OPERATORS["widen_convolution"], WidenSite("conv_1", 4)) == {
+    assert record(OPERATORS["widen_convolution"], WidenSite("conv_1", 2)) == {
         "operator": "widen_convolution",
-        "site": {"node": "conv_1", "factor": 4},
+        "site": {"node": "conv_1", "factor": 2},
     }
 
 

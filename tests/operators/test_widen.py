@@ -8,9 +8,10 @@ from reference import forward, relative_difference
 from lemonade_tf.architecture import check
 from lemonade_tf.architecture import layers as L
 from lemonade_tf.operators import MeasureStatistics, WidenConvolution
+from lemonade_tf.operators.prune import num_removed
 from lemonade_tf.operators.widen import WidenSite, changeable_convolutions
 
-WIDEN, SPLIT = WidenConvolution(), WidenConvolution(split=True)
+WIDEN, SPLIT = WidenConvolution(), WidenConvolution(split=True, factors=(2, 4))
 
 
 def _widen(graph, node, factor=2, operator=WIDEN):
@@ -19,7 +20,7 @@ def _widen(graph, node, factor=2, operator=WIDEN):
 
 def test_sites():
     assert WIDEN.candidates(small()) == tuple(
-        WidenSite(f"conv_{number}", factor) for number in (1, 2, 3) for factor in (2, 4)
+        WidenSite(f"conv_{number}", factor) for number in (1, 2, 3) for factor in (4 / 3, 2)
     )
     assert set(changeable_convolutions(tied())) == {
         *("trunk_conv", "left_conv", "right_conv", "deep_conv", "small_conv"),
@@ -28,12 +29,26 @@ def test_sites():
     assert set(changeable_convolutions(every_layer())) == {"strided"}
 
 
-@pytest.mark.parametrize("factor", [2, 4])
+def test_other_factors():
+    graph = small()
+    assert {s.factor for s in SPLIT.candidates(graph)} == {2, 4}
+    assert {s.factor for s in WIDEN.candidates(graph)} == {4 / 3, 2}  # nor is one taken for other
+
+
+def test_pruning_is_undone():
+    graph = small(widths=(12, 16, 8))
+    for name, factor in (("conv_1", 2), ("conv_2", 4 / 3)):
+        wider = _widen(graph, name, factor).graph[name].layer.filters
+        fraction = "1/2" if factor == 2 else "1/4"
+        assert wider - num_removed(wider, fraction) == graph[name].layer.filters
+
+
+@pytest.mark.parametrize("factor", [4 / 3, 2])
 def test_new_filters_are_random_and_their_readers_zero(factor):
     graph = small()
     change = _widen(graph, "conv_1", factor)
     child = change.graph
-    assert child["conv_1"].layer == L.Conv2D(6 * factor, 3)
+    assert child["conv_1"].layer == L.Conv2D(round(6 * factor), 3)
     kernel, old = child["conv_1"].weights["kernel"], graph["conv_1"].weights["kernel"]
     np.testing.assert_array_equal(kernel[..., :6], old)
     assert (kernel[..., 6:] != 0).all()
@@ -45,7 +60,7 @@ def test_new_filters_are_random_and_their_readers_zero(factor):
     assert (reader["pointwise_kernel"][:, :, 6:] == 0).all()
     assert (reader["depthwise_kernel"][1, 1, 6:] == 1).all()  # one side only is zero
     assert change.affected == ("conv_1", "bn_1", "conv_2")
-    assert change.repairs == (MeasureStatistics("bn_1", tuple(range(6, 6 * factor))),)
+    assert change.repairs == (MeasureStatistics("bn_1", tuple(range(6, round(6 * factor)))),)
 
 
 def test_what_reads_behind_pooling_gets_zeros():

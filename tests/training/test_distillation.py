@@ -78,3 +78,21 @@ def test_layers_are_trainable_again_afterwards(network):
         assert [v.path for v in model.trainable_variables] == ["conv_1/kernel"]
     assert not model.get_layer("conv_3").trainable
     assert len(model.trainable_variables) == len(training_model(network).trainable_variables) - 1
+
+
+def test_the_learning_rate_is_that_of_distillation(pruned, digits):
+    parent, change = pruned
+    teacher = predict(backend().forward(training_model(parent)), digits.x_train)
+
+    def distilled(**rates):
+        model = training_model(change.graph)
+        settings = TrainingSettings(distillation_epochs=1, batch_size=32, **rates)
+        rng, images = np.random.default_rng(0), backend().place(digits.x_train)
+        distill(model, change.affected, images, teacher, settings=settings, rng=rng)
+        return read_weights(model, change.graph)["conv_2"].weights["kernel"]
+
+    slow = distilled(distillation_learning_rate=0.001)
+    np.testing.assert_array_equal(
+        slow, distilled(distillation_learning_rate=0.001, learning_rate=0.5)
+    )
+    assert not np.array_equal(slow, distilled(distillation_learning_rate=0.01))

@@ -1,0 +1,236 @@
+"""What the benchmarks of training share: networks, processes that take turns, tables.
+
+Both sides of a comparison run in processes of their own, with their own settings of threads, and
+only one of them works at a time: A, B, B, A, ... So what else the machine does meanwhile meets
+both alike, and it is the ratio within a pair that counts.
+"""
+
+import gc
+import multiprocessing
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+IMAGE = (32, 32, 3)
+CLASSES = 10
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Network:
+    """Blocks of a convolution, batch norm and ReLU, two max poolings between, and a classifier."""
+
+    filters: tuple[int, ...]
+    separable: bool = False
+
+    def __str__(self):
+        if len(self.filters) > 3:
+            return f"{len(self.filters)} blocks, {self.filters[0]} to {self.filters[-1]}"
+        return f"{'separable ' if self.separable else ''}{list(self.filters)}"
+
+    @property
+    def pooled(self):
+        """The numbers of the blocks that a pooling follows: a third and two thirds through."""
+        return (len(self.filters) // 3, 2 * len(self.filters) // 3)
+
+    def graph(self):
+        """Return the graph, with new weights."""
+        from lemonade_tf.architecture import Graph, layers
+        from lemonade_tf.operators.initial import NORMALIZATION, initial_weights
+
+        convolution = layers.SeparableConv2D if self.separable else layers.Conv2D
+        graph = Graph()
+        at = graph.add("input", layers.Input(IMAGE))
+        at = graph.add("rescaling", layers.Rescaling(1 / 127.5, -1.0), [at])
+        for number, width in enumerate(self.filters, 1):
+            at = graph.add(f"conv_{number}", convolution(width, 3), [at])
+            at = graph.add(f"bn_{number}", NORMALIZATION, [at])
+            at = graph.add(f"relu_{number}", layers.ReLU(), [at])
+            if number in self.pooled:
+                at = graph.add(f"pool_{number}", layers.MaxPooling2D(2), [at])
+        at = graph.add("global_pool", layers.GlobalAveragePooling2D(), [at])
+        at = graph.add("logits", layers.Dense(CLASSES), [at])
+        graph.output = graph.add("softmax", layers.Activation("softmax"), [at])
+        return initial_weights(graph, rng=np.random.default_rng(0))
+
+
+def chain(num_blocks, widths=(16, 32, 64)):
+    """Return a network of many blocks: a third of each width."""
+    return Network(tuple(widths[3 * i // num_blocks] for i in range(num_blocks)))
+
+
+INITIAL = (
+    Network((14, 26, 46)),
+    Network((24, 46, 92)),
+    Network((34, 66, 130)),
+    Network((68, 132, 264)),
+    Network((40, 72, 128), separable=True),
+    Network((72, 136, 256), separable=True),
+    Network((96, 192, 384), separable=True),
+)
+NETWORKS = (*INITIAL, chain(30))
+
+
+def random_images(number):
+    """Return random uint8 images, and their int32 classes."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (number, *IMAGE), dtype=np.uint8)
+    return images, rng.integers(0, CLASSES, number, dtype=np.int32)
+
+
+# --- Ours ------------------------------------------------------------------------------------
+
+
+def train_ours(job, turns, threads):
+    """Train a network with `training.fit`, all augmentation on; a turn is an epoch."""
+    from lemonade_tf.keras_bridge import to_keras
+    from lemonade_tf.training.augmentation import Augmentation
+    from lemonade_tf.training.fit import fit
+    from lemonade_tf.training.settings import TrainingSettings
+    from lemonade_tf.training.setup_tensorflow import set_up
+    from lemonade_tf.training.step import backend
+
+    class InTurns(Augmentation):
+        """Drawing the random numbers is the first that an epoch does."""
+
+        def draw(self, *args, **kwargs):
+            turns.next()
+            return super().draw(*args, **kwargs)
+
+    set_up(threads)
+    network, num_steps, num_turns = job
+    images, labels = (backend().place(array) for array in random_images(num_steps * BATCH))
+    fit(
+        to_keras(network.graph(), learnable=True, fused=True, logits=True, seed=0),
+        images,
+        labels,
+        epochs=num_turns,
+        settings=TrainingSettings(batch_size=BATCH),
+        rng=np.random.default_rng(0),
+        preparation=InTurns(IMAGE, CLASSES, (127.5, 127.5, 127.5)),
+    )
+    turns.end()
+
+
+# --- Taking turns ------------------------------------------------------------------------------
+
+
+class Side:
+    """A process that works on jobs, a turn at a time, when it is told to.
+
+    Args:
+        work: Called as work(job, turns, *args) for each job; a function of a module.
+        *args: The same for all jobs.
+    """
+
+    def __init__(self, work, *args):
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, work, args), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._pipe.close()
+        self._process.join(10)
+        self._process.kill()
+
+    def start(self, job):
+        """Hand over a job, whose turns follow."""
+        self._pipe.send(job)
+
+    def turn(self):
+        """Have a turn taken, and return what it took."""
+        self._pipe.send("go")
+        try:
+            return self._pipe.recv()
+        except EOFError:
+            raise SystemExit("a process of the benchmark failed; see above.") from None
+
+
+class Turns:
+    """The turns of a job, in the process that works on it."""
+
+    def __init__(self, pipe):
+        self._pipe, self._started = pipe, None
+
+    def next(self):
+        """End the turn before, if there is one, and begin the next when told to."""
+        self.end()
+        self._pipe.recv()
+        self._started = time.perf_counter()
+
+    def end(self, result=None):
+        """End the turn: report a result, by default the seconds since it began."""
+        if self._started is not None:
+            seconds = time.perf_counter() - self._started
+            self._pipe.send(seconds if result is None else result)
+            self._started = None
+
+
+def _serve(pipe, work, args):
+    try:
+        while True:
+            work(pipe.recv(), Turns(pipe), *args)
+            gc.collect()
+    except EOFError:
+        pass
+
+
+def pairs(ours, theirs, job, rounds):
+    """Return what turns took, (rounds, 2): ours and theirs; the first turn of each is left out."""
+    for side in (ours, theirs):
+        side.start(job)
+    for side in (ours, theirs):
+        side.turn()  # compiles
+    taken = np.empty((rounds, 2))
+    for number in range(rounds):
+        both = [(0, ours), (1, theirs)]
+        for column, side in both if number % 2 == 0 else both[::-1]:
+            taken[number, column] = side.turn()
+    return taken
+
+
+# --- Speeds --------------------------------------------------------------------------------------
+
+
+def compare_speed(train_theirs, name, *, quick):
+    """Print images a second of ours and of theirs, and the ratio; return the median ratio.
+
+    Args:
+        train_theirs: As `train_ours`.
+        name: What to call it.
+        quick: Fewer networks, fewer and shorter turns, one setting of threads.
+    """
+    ratios = []
+    for threads in (None,) if quick else (1, None):
+        print(f"{threads or 'all'} threads".replace("1 threads", "1 thread"))
+        print(f"  {'network':30} {'ours':>8} {name:>12}   ratio (of the rounds)   images a second")
+        with Side(train_ours, threads) as ours, Side(train_theirs, threads) as theirs:
+            for network in (INITIAL[0], INITIAL[4]) if quick else NETWORKS:
+                ratios.append(_compare(network, ours, theirs, quick))
+    return float(np.median(ratios))
+
+
+def _compare(network, ours, theirs, quick):
+    num_steps, rounds = (4, 3) if quick else (_steps_of_a_second(network), 7)
+    taken = pairs(ours, theirs, (network, num_steps, rounds + 1), rounds)
+    of_rounds = taken[:, 1] / taken[:, 0]
+    speeds = num_steps * BATCH / np.median(taken, axis=0)
+    print(
+        f"  {network!s:30} {speeds[0]:8,.0f} {speeds[1]:12,.0f}   {np.median(of_rounds):.2f}"
+        f" ({of_rounds.min():.2f} to {of_rounds.max():.2f})",
+        flush=True,
+    )
+    return np.median(of_rounds)
+
+
+def _steps_of_a_second(network):
+    """Return how many steps take about a second on a core or two, roughly."""
+    from lemonade_tf.architecture.cost import count_multiply_adds
+
+    return int(np.clip(3e10 / (3 * BATCH * count_multiply_adds(network.graph())), 8, 48))

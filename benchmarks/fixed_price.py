@@ -1,0 +1,147 @@
+"""What a child costs whatever the length of its training, against plain Keras: seconds.
+
+    python benchmarks/fixed_price.py [--quick]
+
+The fixed price is everything beyond steady steps: building the model, tracing, compiling, the
+first step, the first evaluation. Both sides build a network, train it for three epochs of two
+batches and evaluate it twice; the price is the seconds of it all, less those of three epochs and
+two evaluations as the last were. Ours builds with `to_keras` and trains with `training.fit`, as a
+worker does; plain Keras is a functional model, `compile`, `model.fit` and `model.evaluate`.
+Networks of 3, 10 and 30 blocks, each pair of another width, so none is in a cache; both processes
+have trained such a network before. Prints the ratio of each number of blocks, the median over
+pairs. Targets: 0.35 for 3 blocks, 0.25 for 10, 0.2 for 30. The last line is the largest ratio over
+its target; at most 1.0 says that all three are met.
+"""
+
+import argparse
+import time
+
+import numpy as np
+from common import BATCH, CLASSES, IMAGE, Side, chain, random_images
+
+TARGETS = {3: 0.35, 10: 0.25, 30: 0.2}
+NUM_EPOCHS, IMAGES = 3, 2 * BATCH
+
+
+def price_of_ours(network, turns):
+    """Make a child as a worker does; the turn's result is its fixed price in seconds."""
+    from lemonade_tf.keras_bridge import to_keras
+    from lemonade_tf.training.evaluate import error
+    from lemonade_tf.training.fit import fit
+    from lemonade_tf.training.preparation import AsTheyAre
+    from lemonade_tf.training.settings import TrainingSettings
+    from lemonade_tf.training.setup_tensorflow import set_up
+    from lemonade_tf.training.step import backend
+
+    class Timed(AsTheyAre):
+        """Drawing is the first that an epoch does."""
+
+        def draw(self, *args, **kwargs):
+            clock.append(time.perf_counter())
+            return super().draw(*args, **kwargs)
+
+    set_up()
+    graph = network.graph()
+    images, labels = random_images(IMAGES)
+    turns.next()
+    started, clock = time.perf_counter(), []
+    model = to_keras(graph, learnable=True, fused=True, logits=True, seed=0)
+    settings = TrainingSettings(batch_size=BATCH)
+    rng = np.random.default_rng(0)
+    fit(
+        model,
+        backend().place(images),
+        backend().place(labels),
+        epochs=NUM_EPOCHS,
+        settings=settings,
+        rng=rng,
+        preparation=Timed(),
+    )
+    trained, forward = time.perf_counter(), backend().forward(model)
+    error(forward, images, labels)
+    evaluated = time.perf_counter()
+    error(forward, images, labels)
+    turns.end(_beyond_steady(started, trained - clock[-1], evaluated))
+
+
+def price_of_keras(network, turns):
+    """Make a child with `compile`, `fit` and `evaluate`."""
+    import keras
+
+    class Clock(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            clock.append(time.perf_counter())
+
+    keras.backend.clear_session()
+    images, labels = random_images(IMAGES)
+    turns.next()
+    started, clock = time.perf_counter(), []
+    model = plain_model(network)
+    model.compile(
+        keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    model.fit(images, labels, BATCH, NUM_EPOCHS, verbose=0, callbacks=[Clock()])
+    trained = time.perf_counter()
+    model.evaluate(images, labels, verbose=0)
+    evaluated = time.perf_counter()
+    model.evaluate(images, labels, verbose=0)
+    turns.end(_beyond_steady(started, trained - clock[-1], evaluated))
+
+
+def _beyond_steady(started, epoch, evaluated):
+    """Return the seconds since `started` less those of epochs and evaluations like the last."""
+    now = time.perf_counter()
+    return now - started - NUM_EPOCHS * epoch - 2 * (now - evaluated)
+
+
+def plain_model(network):
+    """Return a network as one writes it in Keras."""
+    from keras import Input, Model, layers
+
+    inputs = Input(IMAGE)
+    x = layers.Rescaling(1 / 127.5, -1.0)(inputs)
+    for number, width in enumerate(network.filters, 1):
+        x = layers.Conv2D(width, 3, padding="same")(x)
+        x = layers.BatchNormalization(momentum=0.9)(x)
+        x = layers.ReLU()(x)
+        if number in network.pooled:
+            x = layers.MaxPooling2D(2)(x)
+    return Model(inputs, layers.Dense(CLASSES)(layers.GlobalAveragePooling2D()(x)))
+
+
+def compare(num_blocks, number, sides):
+    """Return the fixed prices of one network: ours and plain Keras's, in seconds."""
+    network = chain(num_blocks, (12 + number, 24 + number, 48 + number))
+    prices = []
+    for side in sides if number % 2 else sides[::-1]:
+        side.start(network)
+        prices.append(side.turn())
+    return prices if number % 2 else prices[::-1]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="3 and 10 blocks, one pair each")
+    quick = parser.parse_args().quick
+    pairs = {3: 1, 10: 1} if quick else {3: 9, 10: 7, 30: 5}
+    over = {}
+    with Side(price_of_ours) as ours, Side(price_of_keras) as plain:
+        compare(3, 0, (ours, plain))  # warm
+        print("blocks   ours   Keras   ratio (of the pairs)     target")
+        for num_blocks, number in pairs.items():
+            prices = [compare(num_blocks, n, (ours, plain)) for n in range(1, number + 1)]
+            seconds = np.median(prices, axis=0)
+            ratios = np.divide(*np.transpose(prices))
+            over[num_blocks] = np.median(ratios) / TARGETS[num_blocks]
+            print(
+                f"{num_blocks:6} {seconds[0]:6.2f} s {seconds[1]:5.2f} s   {np.median(ratios):.2f}"
+                f" ({ratios.min():.2f} to {ratios.max():.2f})   {TARGETS[num_blocks]}",
+                flush=True,
+            )
+    print(f"ratio: {max(over.values()):.2f}")
+
+
+if __name__ == "__main__":
+    main()

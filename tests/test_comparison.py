@@ -1,0 +1,83 @@
+import pytest
+from runs import CONFIG, HISTORY, line, make_run
+
+from lemonade_tf.comparison import (
+    ComparisonError,
+    common_reference,
+    compare,
+    comparison_figure,
+    comparison_table,
+)
+from lemonade_tf.report import read_run, write_figure
+
+
+@pytest.fixture
+def run(tmp_path):
+    return read_run(make_run(tmp_path / "first"))
+
+
+@pytest.fixture
+def other(tmp_path):
+    history = (
+        line("1-0", 0.5, 2_000, parent=None, operators=()),
+        line("1-1", None, 7, failure="x"),
+    )
+    return read_run(make_run(tmp_path / "second", history))
+
+
+def test_runs_side_by_side(run, other):
+    first, second = compare([run, other])
+    assert first.name.endswith("first")
+    assert (first.num_networks, first.front_size) == (len(HISTORY) - 1, 3)
+    assert (first.best_error, first.test_error) == (0.1, 0.11)
+    assert first.hypervolume == pytest.approx(run.hypervolumes()[-1], rel=1e-12)
+    assert (second.num_networks, second.front_size, second.best_error) == (1, 1, 0.5)
+    assert second.hypervolume == pytest.approx(other.hypervolumes()[-1], rel=1e-12)
+
+
+def test_all_hypervolumes_refer_to_the_farthest_reference_point(run, tmp_path):
+    config = {**CONFIG, "reference": {"error": 0.8, "parameters": 5_000_000}}
+    far = read_run(make_run(tmp_path / "far", config=config))
+    assert common_reference([run, far]) == {"error": 0.9, "parameters": 5_000_000}
+    first, second = compare([run, far])
+    assert first.hypervolume == second.hypervolume > run.hypervolumes()[-1]
+
+
+def test_a_run_without_networks(run, tmp_path):
+    empty = read_run(make_run(tmp_path / "empty", history=()))
+    _, entry = compare([run, empty])
+    assert (entry.num_networks, entry.front_size, entry.hypervolume) == (0, 0, 0.0)
+    assert comparison_table([entry]).splitlines()[1].split()[1:] == ["0", "0", "-", "-", "0.0000"]
+
+
+def test_the_table_lines_up(run, other):
+    header, *rows = comparison_table(compare([run, other])).splitlines()
+    assert [len(row) for row in rows] == [len(header)] * 2
+    assert rows[0].split()[1:] == ["6", "3", "10.00", "%", "11.00", "%", "2.0770"]
+
+
+def test_the_picture_has_a_front_a_run(run, other, tmp_path):
+    figure = comparison_figure([run, other])
+    write_figure(tmp_path / "comparison.png", figure)
+    assert (tmp_path / "comparison.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    (axes,) = figure.axes
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == [str(run.store.path), str(other.store.path)]
+
+
+def test_runs_on_different_data_cannot_be_compared(run, tmp_path):
+    other = read_run(make_run(tmp_path / "o", config={**CONFIG, "dataset": "data/flowers.npz"}))
+    with pytest.raises(ComparisonError, match=r"has the data set digits, .*o flowers\.npz; only"):
+        compare([run, other])
+
+
+def test_runs_with_different_objectives_cannot_be_compared(run, tmp_path):
+    config = {**CONFIG, "objectives": ["error", "multiply_adds"]}
+    other = read_run(make_run(tmp_path / "o", config=config))
+    with pytest.raises(ComparisonError, match=r"the objectives error, parameters, .*multiply_adds"):
+        comparison_figure([run, other])
+
+
+def test_no_runs_at_all():
+    with pytest.raises(ComparisonError, match="no runs"):
+        compare([])

@@ -1,0 +1,184 @@
+import numpy as np
+import pytest
+
+from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture import layers as kinds
+from lemonade_tf.keras_bridge import read_weights, to_keras
+from lemonade_tf.operators.initial import initial_weights
+from lemonade_tf.training import checkpoints as checkpoints_module
+from lemonade_tf.training.augmentation import Augmentation
+from lemonade_tf.training.checkpoints import CheckpointError, Checkpoints
+from lemonade_tf.training.fit import TrainingState, fit
+from lemonade_tf.training.settings import TrainingSettings
+from lemonade_tf.training.step import backend
+
+EPOCHS = 5
+
+
+@pytest.fixture(scope="module")
+def restless(digits):
+    """A network of all that changes in training: kernels, statistics, lambda, dropout."""
+    graph = Graph()
+    graph.add("input", kinds.Input((8, 8, 1)))
+    graph.add("scaled", digits.rescaling(), ["input"])
+    graph.add("conv", kinds.Conv2D(4, 3), ["scaled"])
+    graph.add("bn", kinds.BatchNormalization(), ["conv"])
+    graph.add("again", kinds.Conv2D(4, 3), ["bn"])
+    graph.add("sum", kinds.ConvexSum(), ["bn", "again"])
+    graph.add("drop", kinds.Dropout(0.3), ["sum"])
+    graph.add("flat", kinds.Flatten(), ["drop"])
+    graph.add("drop_more", kinds.Dropout(0.3), ["flat"])
+    graph.output = graph.add("dense", kinds.Dense(10), ["drop_more"])
+    return initial_weights(graph, rng=np.random.default_rng(0))
+
+
+@pytest.fixture
+def train(restless, digits):
+    """A function that trains the network in a model of its own: (result, graph)."""
+    place = backend().place
+    images, labels = place(digits.x_train), place(digits.y_train)
+
+    def run(**resuming):
+        model = to_keras(restless, learnable=True, fused=True, logits=True, seed=7)
+        result = fit(
+            model,
+            images,
+            labels,
+            epochs=EPOCHS,
+            settings=TrainingSettings(learning_rate=0.05),
+            rng=np.random.default_rng(3),
+            preparation=Augmentation.for_dataset(digits, pad=1, flip=True, cutout=2, mixup=1.0),
+            **resuming,
+        )
+        return result, read_weights(model, restless)
+
+    return run
+
+
+def test_a_training_goes_on_from_any_epoch_bit_for_bit(train, tmp_path, assert_equal_weights):
+    paths = []
+
+    def keep(state):
+        paths.append(tmp_path / f"{len(paths) + 1}.checkpoint")
+        Checkpoints(paths[-1], training="this", interval=0).keep(state)
+
+    whole, expected = train(on_epoch=keep)
+    assert len(paths) == EPOCHS
+    for number, path in enumerate(paths, start=1):
+        state = Checkpoints(path, training="this", interval=0).read()
+        assert state.losses == whole.losses[:number]
+        result, found = train(resume=state)
+        assert (result.losses, result.num_images) == (whole.losses, whole.num_images)
+        assert_equal_weights(found, expected)
+
+
+@pytest.mark.slow
+def test_everything_in_a_state_matters(train):
+    """Each part of the state, were it lost, would change the result."""
+    states = []
+    _, expected = train(on_epoch=lambda state: states.append(state()))
+    state = states[1]
+    lost = {"rng": TrainingState(state.losses, states[0].rng, state.arrays)}
+    for name, array in state.arrays.items():
+        other = array + np.array(1 if array.dtype.kind == "i" else 0.01, array.dtype)
+        lost[name] = TrainingState(state.losses, state.rng, {**state.arrays, name: other})
+    for name, other in lost.items():
+        _, found = train(resume=other)
+        assert any(
+            (value != expected[node].weights[key]).any()
+            for node in expected
+            for key, value in found[node].weights.items()
+        ), name
+
+
+def test_the_state_of_another_model_is_refused(train):
+    states = []
+    train(on_epoch=lambda state: states.append(state()))
+    arrays = dict(states[0].arrays)
+    shape = arrays.pop("momentum_0").shape
+    state = TrainingState(states[0].losses, states[0].rng, arrays)
+    with pytest.raises(ValueError, match=r"momentum_0 has the shape None in the state, and") as e:
+        train(resume=state)
+    assert str(shape) in str(e.value)
+
+
+@pytest.fixture
+def state():
+    arrays = {"a": np.float32([[0.1, -0.0]]), "file": np.int64([2**62]), "b/c": np.float32(3)}
+    rng = np.random.default_rng(1).bit_generator.state
+    return TrainingState((0.1 + 0.2, 1e-9), rng, arrays)
+
+
+@pytest.fixture
+def path(state, tmp_path):
+    path = tmp_path / "1-0.checkpoint"
+    Checkpoints(path, training="this", interval=0).keep(lambda: state)
+    return path
+
+
+def test_what_is_read_is_what_was_written(path, state):
+    found = Checkpoints(path, training="this", interval=0).read()
+    assert (found.losses, found.rng) == (state.losses, state.rng)
+    assert list(found.arrays) == list(state.arrays)
+    for name, array in state.arrays.items():
+        np.testing.assert_array_equal(found.arrays[name], array, strict=True)
+        assert found.arrays[name].tobytes() == array.tobytes()
+
+
+def test_nothing_there(tmp_path):
+    assert Checkpoints(tmp_path / "none", training="this", interval=0).read() is None
+
+
+def test_damage_anywhere_is_found(path):
+    content = path.read_bytes()
+    for place in range(0, len(content), 37):
+        path.write_bytes(content[:place])  # cut short
+        with pytest.raises(CheckpointError, match=r"1-0\.checkpoint is (no checkpoint|damaged)"):
+            Checkpoints(path, training="this", interval=0).read()
+        changed = bytearray(content)
+        changed[place] ^= 1
+        path.write_bytes(changed)
+        with pytest.raises(CheckpointError, match=r"1-0\.checkpoint is (no checkpoint|damaged)"):
+            Checkpoints(path, training="this", interval=0).read()
+
+
+def test_the_checkpoint_of_another_training(path):
+    with pytest.raises(CheckpointError, match="is the checkpoint of another training"):
+        Checkpoints(path, training="that", interval=0).read()
+
+
+def test_a_checkpoint_is_written_when_it_is_time(tmp_path, state, monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(checkpoints_module.time, "monotonic", lambda: now)
+    checkpoints = Checkpoints(tmp_path / "a", training="this", interval=60)
+    written = []
+    for now in (110.0, 159.0, 161.0, 200.0, 220.0, 221.0):
+        if checkpoints.keep(lambda: state) is not None:
+            written.append(now)
+    assert written == [161.0, 221.0]
+
+
+def test_seconds_count_what_came_before_the_checkpoint(tmp_path, state, monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(checkpoints_module.time, "monotonic", lambda: now)
+    first = Checkpoints(tmp_path / "a", training="this", interval=0)
+    now = 130.0
+    first.keep(lambda: state)
+    now = 1000.0  # after an interruption
+    second = Checkpoints(tmp_path / "a", training="this", interval=0)
+    second.read()
+    now = 1005.0
+    assert second.seconds == 35.0
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(path, state, monkeypatch):
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("lemonade_tf.atomic.os.replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        Checkpoints(path, training="this", interval=0).keep(lambda: state)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
