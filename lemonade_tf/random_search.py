@@ -37,7 +37,8 @@ from lemonade_tf.evolution import Individual, Proposal, Purpose, child_seed
 from lemonade_tf.executors import Executor
 from lemonade_tf.objectives import PARAMETERS, Objective
 from lemonade_tf.report import Run
-from lemonade_tf.search import SearchError, SearchResult, SearchRun, conduct
+from lemonade_tf.search import SearchResult, conduct
+from lemonade_tf.search_run import SearchError, SearchRun
 from lemonade_tf.search_spaces.networks import NetworkSpace
 from lemonade_tf.training.datasets import load_dataset
 

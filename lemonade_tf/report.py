@@ -175,15 +175,15 @@ def hypervolume_figure(run: Run) -> Any:
     if len(values) > num_initial > 0:
         axes.axvline(num_initial, color="grey", linewidth=0.8, linestyle=":")
         axes.annotate(
-            "initial networks ",
+            " initial networks end here",
             (num_initial, 0.02),
             xycoords=("data", "axes fraction"),
-            rotation=90,
-            ha="right",
             color="grey",
             fontsize=8,
         )
-    reference = ", ".join(f"{name} {value:g}" for name, value in run.config["reference"].items())
+    reference = ", ".join(
+        f"{name} {value:,.10g}" for name, value in run.config["reference"].items()
+    )
     axes.set_xlabel("networks trained")
     axes.set_ylabel("hypervolume of the front")
     axes.set_title(f"Reference point: {reference}", loc="left", fontsize=9)

@@ -15,7 +15,7 @@ from lemonade_tf.estimate import (
 )
 from lemonade_tf.executors import InProcessExecutor
 from lemonade_tf.progress import estimate_lines
-from lemonade_tf.search import SearchError, SearchRun
+from lemonade_tf.search_run import SearchError, SearchRun
 from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.search_spaces.networks import NetworkSpace
 from lemonade_tf.training.datasets import load_dataset

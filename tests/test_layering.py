@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "retrain": {"config", "executors", "report", "retrain_config", "retrained", "training"},
     "progress": {"callbacks"},
     "comparison": {"quality", "report"},
+    "search_run": ANYTHING,
     "search": ANYTHING,
     "random_search": ANYTHING,
     "cli": ANYTHING,

@@ -92,7 +92,7 @@ def test_the_front_is_drawn_in_percent_on_a_log_axis(run):
 
 def test_the_hypervolume_names_its_reference_point(run):
     (axes,) = hypervolume_figure(run).axes
-    assert axes.get_title(loc="left") == "Reference point: error 0.9, parameters 500000"
+    assert axes.get_title(loc="left") == "Reference point: error 0.9, parameters 500,000"
 
 
 def test_a_run_without_networks_still_has_a_report(tmp_path):

@@ -101,8 +101,11 @@ def test_all_networks_and_proposals_are_on_record(finished):
     assert len(accepted) == 2 * TINY["num_accepted"]
     new = [line for line in proposals if line["outcome"] != "duplicate"]
     assert len(new) == 2 * TINY["num_proposed"]
-    for line in run.history:
+    epochs = {None: 0}
+    for line in sorted(run.history, key=lambda entry: entry["generation"]):
         assert line["seconds"]["total"] > 0
+        epochs[line["id"]] = epochs[line["parent"]] + TINY["epochs"]
+        assert line["lineage_epochs"] == epochs[line["id"]]
 
 
 def test_every_network_can_be_rebuilt_from_its_initial_network_and_its_operators(finished, images):
@@ -164,7 +167,7 @@ def test_a_folder_that_holds_a_run_is_refused(finished, images):
     workdir = str(finished[0].workdir)
     before = (finished[0].workdir / "history.jsonl").read_bytes()
     with pytest.raises(StoreError, match="holds a run"):
-        search(make_config("paper", dataset=str(images), workdir=workdir))
+        search(make_config("paper", **{**TINY, "dataset": str(images), "workdir": workdir}))
     assert (finished[0].workdir / "history.jsonl").read_bytes() == before
 
 
@@ -192,9 +195,8 @@ def test_out_of_time_ends_the_search_cleanly(images, tmp_path):
 
 
 def test_too_little_time_for_a_single_network_is_said(images, tmp_path):
-    config = make_config(
-        "paper", dataset=str(images), workdir=str(tmp_path / "run"), max_hours=1e-7
-    )
+    settings = {**TINY, "dataset": str(images), "workdir": str(tmp_path / "run")}
+    config = make_config("paper", **settings, max_hours=1e-7)
     with pytest.raises(
         SearchError, match=r"--max_hours, 1e-07, passed before an initial network was"
     ):
