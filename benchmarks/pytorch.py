@@ -80,7 +80,7 @@ def augment(images, targets):
     import torch
     from torch.nn import functional
 
-    count, channels, height, width = images.shape
+    count, _, height, width = images.shape
     rows, columns = torch.arange(height), torch.arange(width)
     # Crop and flip: one gather from the padded images.
     offset = torch.randint(0, 2 * PAD + 1, (2, count, 1))
