@@ -50,5 +50,5 @@ def test_a_torn_last_line_is_left_out_and_overwritten(path, caplog):
 
 def test_a_damaged_line_is_named(path):
     path.write_bytes(b'{"a": 1}\n{"a": \n{"a": 3}\n')
-    with pytest.raises(journal.JournalError, match="line 2|:2"):
+    with pytest.raises(journal.JournalError, match=r"line 2|:2"):
         journal.read(path)
