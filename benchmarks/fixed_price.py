@@ -103,7 +103,7 @@ def plain_model(network):
     inputs = Input(IMAGE)
     x = layers.Rescaling(1 / 127.5, -1.0)(inputs)
     for number, width in enumerate(network.filters, 1):
-        x = layers.Conv2D(width, 3, padding="same")(x)
+        x = layers.Conv2D(width, 3, padding="same", use_bias=False)(x)
         x = layers.BatchNormalization(momentum=0.9)(x)
         x = layers.ReLU()(x)
         if number in network.pooled:

@@ -63,9 +63,9 @@ def module(network):
     for number, width in enumerate(network.filters, 1):
         if network.separable:
             parts.append(nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False))
-            parts.append(nn.Conv2d(channels, width, 1))
+            parts.append(nn.Conv2d(channels, width, 1, bias=False))
         else:
-            parts.append(nn.Conv2d(channels, width, 3, padding=1))
+            parts.append(nn.Conv2d(channels, width, 3, padding=1, bias=False))
         parts += [nn.BatchNorm2d(width, eps=1e-3), nn.ReLU(inplace=True)]
         if number in network.pooled:
             parts.append(nn.MaxPool2d(2))

@@ -153,7 +153,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
                 f"--{field.name}",
                 action=argparse.BooleanOptionalAction,
                 default=argparse.SUPPRESS,
-                help=f"{text} (paper: {'yes' if field.default else 'no'})",
+                help=f"{text} (preset paper: {'yes' if field.default else 'no'})",
             )
             continue
         parser.add_argument(
@@ -161,7 +161,9 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
             type=kind,
             default=argparse.SUPPRESS,
             metavar={int: "N", float: "X"}.get(kind, "TEXT"),
-            help=f"{text} (paper: {_shown(field.default)})" if kind in (int, float) else text,
+            help=f"{text} (preset paper: {_shown(field.default)})"
+            if kind in (int, float)
+            else text,
         )
 
 
