@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from math import log10
 from typing import Any
@@ -26,14 +27,20 @@ class ProgressDisplay(Callback):
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console()
         self._live: Live | None = None
+        self._told = 0.0  # when the state was last told, by time.monotonic
 
     def on_search_begin(self, state: SearchState) -> None:
         """Say where the run is, and start the display."""
         self.console.print(f"Run folder: {state.workdir}", highlight=False, soft_wrap=True)
         if self.console.is_terminal:
-            self._live = Live(console=self.console, refresh_per_second=4, transient=True)
+            self._told = time.monotonic()
+            self._live = Live(
+                console=self.console,
+                get_renderable=lambda: display(state, time.monotonic() - self._told),
+                refresh_per_second=4,
+                transient=True,
+            )
             self._live.start()
-            self._live.update(display(state))
 
     def on_estimate(self, state: SearchState) -> None:
         """Say how long it will take, and what to do about it if that is long."""
@@ -41,11 +48,10 @@ class ProgressDisplay(Callback):
             self.console.print(text, highlight=False, soft_wrap=True)
 
     def on_network_end(self, state: SearchState, record: Mapping[str, Any]) -> None:
-        """Show the new state; say what failed."""
+        """Say what failed. The live display reads the new state by itself."""
+        self._told = time.monotonic()
         if record["failure"] is not None:
             self.console.print(f"network {record['id']} failed: {record['failure']}")
-        if self._live is not None:
-            self._live.update(display(state))
 
     def on_generation_end(self, state: SearchState) -> None:
         """Write a line where there is no live display."""
@@ -60,9 +66,9 @@ class ProgressDisplay(Callback):
             self.console.print(line(state), highlight=False, soft_wrap=True)
 
 
-def _facts(state: SearchState) -> dict[str, str]:
+def _facts(state: SearchState, since: float = 0.0) -> dict[str, str]:
     error = state.best_error
-    left = state.seconds_left
+    left = None if state.seconds_left is None else max(0.0, state.seconds_left - since)
     return {
         "generation": f"{state.generation}/{state.config.num_generations}",
         "trained": f"{state.num_trained}/{state.num_expected}"
@@ -70,7 +76,7 @@ def _facts(state: SearchState) -> dict[str, str]:
         "front": str(len(state.front)),
         "best error": "-" if error is None else f"{100 * error:.2f} %",
         "hypervolume": f"{state.hypervolume:.4f}",
-        "time": duration(state.seconds),
+        "time": duration(state.seconds + since),
         "left": "-" if left is None else f"about {duration(left)}",
     }
 
@@ -79,10 +85,12 @@ def estimate_lines(state: SearchState) -> list[str]:
     """Return the estimate as a line, and a warning if it is long and nothing ends it sooner."""
     given, most = state.estimate, state.config.max_hours
     hours = given.hours
-    time = duration(3600 * hours) if hours < 1 else f"{_rounded(hours)} hour{'s' * (hours >= 1.5)}"
+    length = (
+        duration(3600 * hours) if hours < 1 else f"{_rounded(hours)} hour{'s' * (hours >= 1.5)}"
+    )
     workers = f"{given.num_workers} worker{'s' * (given.num_workers > 1)}"
     first = (
-        f"Estimate: about {time} for {given.num_networks:,} networks on {workers}, if they stay"
+        f"Estimate: about {length} for {given.num_networks:,} networks on {workers}, if they stay"
         " as large as the initial ones"
     )
     if most is not None and hours > most:
@@ -107,9 +115,9 @@ def line(state: SearchState) -> str:
     return "  ".join(f"{name} {value}" for name, value in _facts(state).items())
 
 
-def display(state: SearchState) -> Table:
-    """Return the state as a small table with a bar."""
-    facts = _facts(state)
+def display(state: SearchState, since: float = 0.0) -> Table:
+    """Return the state, told some seconds ago, as a small table with a bar."""
+    facts = _facts(state, since)
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, expand=False)
     for name in facts:
         table.add_column(name, style="bold", header_style="dim")

@@ -82,6 +82,13 @@ def test_the_display_has_a_column_a_fact(state):
         assert fact in text
 
 
+def test_the_display_goes_on_between_two_networks(state):
+    out = console(terminal=False)
+    out.print(display(state, since=10.0))
+    assert "1:15 min" in out.file.getvalue()
+    assert "about 3:10 min" in out.file.getvalue()
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0, "0 s"), (59.4, "59 s"), (60, "1:00 min"), (185, "3:05 min"), (7500, "2:05 h")],
