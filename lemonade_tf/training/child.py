@@ -27,7 +27,7 @@ from lemonade_tf.operators.initial import initial_weights
 from lemonade_tf.training.datasets import Dataset
 from lemonade_tf.training.distillation import distill
 from lemonade_tf.training.evaluate import error, predict
-from lemonade_tf.training.fit import FitResult, TrainingDiverged, fit
+from lemonade_tf.training.fit import FitResult, TrainingDiverged, finite, fit
 from lemonade_tf.training.preparation import AS_THEY_ARE, Preparation
 from lemonade_tf.training.repairs import measure_statistics, num_images_to_measure
 from lemonade_tf.training.settings import TrainingSettings
@@ -115,7 +115,7 @@ class _Making:
         with self._phase("evaluate"):
             self._evaluate(model)
         with self._phase("save"):
-            self._save(_finite(read_weights(model, graph)))
+            self._save(finite(read_weights(model, graph)))
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
@@ -180,15 +180,6 @@ class _Making:
             **self.task.record,
         }
         save_model(graph, self.task.output, record)
-
-
-def _finite(graph: Graph) -> Graph:
-    """Return the graph, whose weights are finite."""
-    for name, node in graph.items():
-        for key, value in node.weights.items():
-            if not np.isfinite(value).all():
-                raise TrainingDiverged(f"after the last epoch {key} of {name} is not finite.")
-    return graph
 
 
 def training_model(graph: Graph, seed: int | None = None) -> keras.Model:

@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from lemonade_tf.architecture import Graph
 from lemonade_tf.training.preparation import AS_THEY_ARE, Preparation
 from lemonade_tf.training.schedule import cosine
 from lemonade_tf.training.settings import TrainingSettings
@@ -128,3 +129,16 @@ def fit(
         seconds=time.perf_counter() - start,
         num_traces=trainer.num_traces,
     )
+
+
+def finite(graph: Graph) -> Graph:
+    """Return a trained graph.
+
+    Raises:
+        TrainingDiverged: It has weights that are not finite.
+    """
+    for name, node in graph.items():
+        for key, value in node.weights.items():
+            if not np.isfinite(value).all():
+                raise TrainingDiverged(f"after the last epoch {key} of {name} is not finite.")
+    return graph

@@ -28,7 +28,7 @@ from lemonade_tf.training.checkpoints import CheckpointError, Checkpoints
 from lemonade_tf.training.child import training_model
 from lemonade_tf.training.datasets import Dataset, load_dataset
 from lemonade_tf.training.evaluate import error
-from lemonade_tf.training.fit import TrainingDiverged, TrainingState, fit
+from lemonade_tf.training.fit import TrainingDiverged, TrainingState, finite, fit
 from lemonade_tf.training.retraining_task import RetrainResult, RetrainTask
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.training.step import backend
@@ -142,7 +142,7 @@ class Retrainer:
             resumed_at=0 if state is None else len(state.losses),
             seconds=checkpoints.seconds,
         )
-        save_model(_finite(read_weights(model, graph)), task.output, _record(task, result))
+        save_model(finite(read_weights(model, graph)), task.output, _record(task, result))
         return result
 
     def _test_error(self, model: keras.Model) -> float | None:
@@ -169,15 +169,6 @@ def _state_to_resume(checkpoints: Checkpoints) -> tuple[TrainingState | None, st
         return checkpoints.read(), None
     except CheckpointError as broken:
         return None, f"trained from the beginning, as {broken}"
-
-
-def _finite(graph: Graph) -> Graph:
-    """Return the graph, whose weights are finite."""
-    for name, node in graph.items():
-        for key, value in node.weights.items():
-            if not np.isfinite(value).all():
-                raise TrainingDiverged(f"after the last epoch {key} of {name} is not finite.")
-    return graph
 
 
 def _record(task: RetrainTask, result: RetrainResult) -> dict[str, Any]:
