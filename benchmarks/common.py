@@ -208,7 +208,7 @@ def compare_speed(train_theirs, name, *, quick):
     """
     ratios = []
     for threads in (None,) if quick else (1, None):
-        print(f"{threads or 'all'} threads".replace("1 threads", "1 thread"))
+        print("one thread" if threads else "all threads")
         print(f"  {'network':30} {'ours':>8} {name:>12}   ratio (of the rounds)   images a second")
         with Side(train_ours, threads) as ours, Side(train_theirs, threads) as theirs:
             for network in (INITIAL[0], INITIAL[4]) if quick else NETWORKS:
@@ -217,7 +217,7 @@ def compare_speed(train_theirs, name, *, quick):
 
 
 def _compare(network, ours, theirs, quick):
-    num_steps, rounds = (4, 3) if quick else (_steps_of_a_second(network), 7)
+    num_steps, rounds = (4, 3) if quick else (_steps_of_a_turn(network), 7)
     taken = pairs(ours, theirs, (network, num_steps, rounds + 1), rounds)
     of_rounds = taken[:, 1] / taken[:, 0]
     speeds = num_steps * BATCH / np.median(taken, axis=0)
@@ -229,8 +229,8 @@ def _compare(network, ours, theirs, quick):
     return np.median(of_rounds)
 
 
-def _steps_of_a_second(network):
-    """Return how many steps take about a second on a core or two, roughly."""
+def _steps_of_a_turn(network):
+    """Return how many steps take about half a second on a core or two."""
     from lemonade_tf.architecture.cost import count_multiply_adds
 
-    return int(np.clip(3e10 / (3 * BATCH * count_multiply_adds(network.graph())), 8, 48))
+    return int(np.clip(1.5e10 / (3 * BATCH * count_multiply_adds(network.graph())), 4, 32))
