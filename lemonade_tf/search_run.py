@@ -9,9 +9,10 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
 from functools import partial
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from lemonade_tf import __version__
@@ -51,6 +52,15 @@ def training_settings(config: SearchConfig) -> TrainingSettings:
     """Return the settings of a search that concern the training of each child."""
     names = {field.name for field in fields(TrainingSettings)}
     return TrainingSettings(**{k: v for k, v in vars(config).items() if k in names})
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of Python and of those packages that are installed under these names."""
+    found = {"python": platform.python_version()}
+    for name in packages:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 class SearchRun:
@@ -109,14 +119,10 @@ class SearchRun:
         self.deadline = None if hours is None else started + 3600 * hours
 
     def _configuration(self, dataset: Dataset) -> dict[str, Any]:
-        packages = ("keras", "tensorflow", "numpy", "scikit-learn")
         return {
             **self.config.as_json(),
             "lemonade_tf": __version__,
-            "versions": {
-                "python": platform.python_version(),
-                **{name: version(name) for name in packages},
-            },
+            "versions": versions(("keras", "tensorflow", "numpy", "scikit-learn")),
             "backend": "tensorflow",
             "num_classes": dataset.num_classes,
             "input_shape": list(dataset.input_shape),

@@ -178,7 +178,7 @@ def test_a_data_set_that_does_not_exist_leaves_no_folder(tmp_path):
 
 
 def test_out_of_time_ends_the_search_cleanly(images, tmp_path):
-    seconds = 15.0
+    seconds = 20.0
     started = time.monotonic()
 
     class Dawdle(Callback):
