@@ -112,7 +112,10 @@ def test_chains_keep_the_function_and_can_learn(request, trained, digits):
         )
     assert worst64 < 1e-10
     assert (worst32[1:] <= PER_OPERATOR * np.arange(1, MAX_LENGTH + 1)).all()
-    assert not any(rest for _, _, rest in late.values())
+    # Deep in skips that are closed yet, steps are too small to be seen in a scale or an offset,
+    # which are not small themselves; in a kernel's zeros they are.
+    hidden = [weight for _, unmoved, _ in late.values() for weight in unmoved]
+    assert all(weight.endswith((".gamma", ".beta")) for weight in hidden)
     assert len(late) <= 0.05 * num_chains
 
 
