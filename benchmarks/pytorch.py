@@ -7,8 +7,10 @@ Ours is `training.fit`. The other is the same in eager PyTorch, as one would wri
 a CPU: images lie in memory as uint8, crop, flip, Cutout and mixup act on whole batches of tensors,
 channels last, one kernel for all of SGD. Seven initial networks of search space I and one of 30
 blocks, batches of 64 images of 32x32x3, on one thread and on all; the first epoch, with
-compiling, is not counted. The last line is the median over networks and threads of ours over
-PyTorch's images a second. Target: at least 1.0. Without PyTorch nothing is compared: "skipped".
+compiling, is not counted. The last line is the median over networks of ours over PyTorch's images a
+second, of the setting of threads where it is lower. Target: at least 1.0. On all threads PyTorch
+waits for its slowest thread in a busy loop, many times a step: where other programs keep the cores
+busy it comes out up to 25 times slower, which says nothing. Without PyTorch nothing is compared.
 """
 
 import argparse
