@@ -7,13 +7,16 @@ Ours is `training.fit`. The other is the same in eager PyTorch, as one would wri
 a CPU: images lie in memory as uint8, crop, flip, Cutout and mixup act on whole batches of tensors,
 channels last, one kernel for all of SGD. Seven initial networks of search space I and one of 30
 blocks, batches of 64 images of 32x32x3, on one thread and on all; the first epoch, with
-compiling, is not counted. The last line is the median over networks of ours over PyTorch's images a
-second, of the setting of threads where it is lower. Target: at least 1.0. On all threads PyTorch
-waits for its slowest thread in a busy loop, many times a step: where other programs keep the cores
-busy it comes out up to 25 times slower, which says nothing. Without PyTorch nothing is compared.
+compiling, is not counted.
+
+The last line is the median over networks of ours over PyTorch's images a second, of the setting of
+threads where it is lower. Target: at least 1.0. PyTorch's threads wait passively (OMP_WAIT_POLICY):
+in a busy loop, the default, they come out up to 25 times slower where other programs keep the
+cores busy. Without PyTorch nothing is compared, and the last line begins with "skipped".
 """
 
 import argparse
+import os
 from importlib.util import find_spec
 
 from common import BATCH, CLASSES, IMAGE, compare_speed, random_images
@@ -110,6 +113,7 @@ def main():
     if find_spec("torch") is None:
         print("skipped: PyTorch is not installed; the CPU build is enough, see the docstring.")
         return
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     ratio = compare_speed(train_torch, "PyTorch", quick=quick)
     print(f"ratio: {ratio:.2f}")
 
