@@ -7,6 +7,7 @@ prints the figures that the README quotes.
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from graphs import random_chain
 from reference import logits
 
@@ -87,7 +88,7 @@ def test_chains_keep_the_function_and_can_learn(request, trained, digits):
     images = digits.x_validation[:16]
     before32 = [keras_logits(graph, images) for graph in trained]
     before64 = [logits(graph, images[:4]) for graph in trained]
-    worst32, worst64, late = np.zeros(MAX_LENGTH + 1), 0.0, {}
+    worst32, worst64, late, dead = np.zeros(MAX_LENGTH + 1), 0.0, {}, []
     for number in range(num_chains):
         rng = np.random.default_rng(number)
         start, length = number % 4, 1 + number // 4 % MAX_LENGTH
@@ -101,6 +102,7 @@ def test_chains_keep_the_function_and_can_learn(request, trained, digits):
         unmoved = still(graph, digits, steps=3)
         if unmoved:
             late[number] = (applied, unmoved, still(graph, digits, steps=6))
+            dead += [(number, weight) for weight in without_gradient(graph, unmoved, digits)]
     print(f"\n{num_chains} chains of 1 to {MAX_LENGTH} exact operators on trained networks")
     print("largest relative change of the logits, float32 through Keras, by length:")
     print("  " + "  ".join(f"{n}: {worst32[n]:.1e}" for n in range(1, MAX_LENGTH + 1)))
@@ -112,10 +114,7 @@ def test_chains_keep_the_function_and_can_learn(request, trained, digits):
         )
     assert worst64 < 1e-10
     assert (worst32[1:] <= PER_OPERATOR * np.arange(1, MAX_LENGTH + 1)).all()
-    # Deep in skips that are closed yet, steps are too small to be seen in a scale or an offset,
-    # which are not small themselves; in a kernel's zeros they are.
-    hidden = [weight for _, unmoved, _ in late.values() for weight in unmoved]
-    assert all(weight.endswith((".gamma", ".beta")) for weight in hidden)
+    assert not dead
     assert len(late) <= 0.05 * num_chains
 
 
@@ -123,3 +122,24 @@ def still(graph, digits, *, steps):
     """Return the weights that have not moved after some steps."""
     _, moved = train(graph, digits, epochs=1, images=64 * steps)
     return [f"{name}.{key}" for (name, key), has in moved.items() if not has]
+
+
+def without_gradient(graph, weights, digits):
+    """Return those of the weights that have no gradient after three steps, so that never move.
+
+    Deep in a skip whose lambda is still small there is one, but a step may be less than half a
+    unit in the last place of a scale or an offset.
+    """
+    after, _ = train(graph, digits, epochs=1, images=192)
+    model = to_keras(after, learnable=True, logits=True)
+    variables = {
+        f"{layer.name}.{v.name}": v.value for layer in model.layers for v in layer.trainable_weights
+    }
+    found = [variables[weight] for weight in weights]
+    with tf.GradientTape() as tape:
+        outputs = model(digits.x_train[:64].astype(np.float32), training=True)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(digits.y_train[:64], outputs)
+        loss = tf.reduce_mean(losses)
+    gradients = tape.gradient(loss, found)
+    pairs = zip(weights, gradients, strict=True)
+    return [name for name, g in pairs if g is None or not np.asarray(g).any()]

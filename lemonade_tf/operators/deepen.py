@@ -12,9 +12,8 @@ pooling, concatenation and the like, but not after a convex sum, whose lambda ma
 (The paper says that scale and offset start as the batch variance and mean; it is the standard
 deviation that makes equation 5 hold.)
 
-The paper leaves the kernel size open. The authors' earlier search with the same morphism (Elsken
-et al., 2017, "Simple and efficient architecture search") draws it from {3, 5}, and takes as many
-filters as the closest convolution before has; so do we. A kernel that reaches over the whole
+The paper leaves the kernel size open: it is drawn from {3, 5}. The block has as many filters as the
+channels that it reads, which the identity needs. A kernel that reaches over the whole
 image from every place on it (5x5 on 2x2) has weights that nothing ever reaches, and is left out.
 """
 

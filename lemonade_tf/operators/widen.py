@@ -12,12 +12,11 @@ Alternatively, Net2WiderNet: the new filters are copies of old ones, and the rea
 shared out between the copies; in unequal shares, because equal ones would leave the copies equal
 for ever.
 
-The paper leaves the factor open. The authors' earlier search (Elsken et al., 2017) draws it from
-{2, 4}, but that one trains a few networks and ends in hours. Here every generation starts from the
-largest of the last, and the density favours the extremes: with {2, 4}, a search on digits came to
-479 million parameters in its second generation, where the paper's stays between 10,000 and
-10,000,000 for a hundred. So the factors are those that undo the paper's pruning, which removes 1/4
-or 1/2 of the filters: {4/3, 2}. The others can be had by `WidenConvolution(factors=(2, 4))`.
+The paper leaves the factor open. Every generation starts from the largest networks of the last,
+and the density favours the extremes: with {2, 4}, a search on digits came to 479 million parameters
+in its second generation, where the paper's stays between 10,000 and 10,000,000 for a hundred. So
+the factors are those that undo the paper's pruning, which removes 1/4 or 1/2 of the filters:
+{4/3, 2}. Others can be had, as in `WidenConvolution(factors=(2, 4))`.
 
 If the filters are tied to those of other convolutions by sums, all grow.
 """
