@@ -29,6 +29,7 @@ setup(
         "rich>=13",
         "scikit-learn>=1.4",
         "scipy>=1.11",
+        "tensorboardX>=2.6.2",
         "tensorflow>=2.18",
     ],
     extras_require={

@@ -22,6 +22,7 @@ class SearchState:
         generation: The number of the present generation; 0 while the initial networks train.
         num_trained: Networks trained and evaluated, the initial ones included.
         num_failed: Networks whose training failed.
+        num_recalled: How many of both were on record already, as the search was resumed.
         num_expected: Networks that a whole search trains, if every generation is full.
         front: The non-dominated networks so far, by id.
         hypervolume: Of the front, against the reference point in config.json.
@@ -36,6 +37,7 @@ class SearchState:
     generation: int = 0
     num_trained: int = 0
     num_failed: int = 0
+    num_recalled: int = 0
     front: Mapping[str, Individual] = field(default_factory=dict)
     hypervolume: float = 0.0
     seconds: float = 0.0
@@ -51,6 +53,9 @@ class SearchState:
 
 class Callback:
     """Override what you want to be told; the methods do nothing. Raising ends the search."""
+
+    def on_stop_requested(self, state: SearchState) -> None:
+        """Called when Ctrl-C was pressed once: what runs is finished, then the search ends."""
 
     def on_search_begin(self, state: SearchState) -> None:
         """Called once the run folder exists and before any network is trained."""

@@ -38,7 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         return _fail(str(error), status=2)
     except KeyboardInterrupt:
-        return _fail("stopped by Ctrl-C; what was finished is in the run folder.")
+        return _fail(
+            "stopped by Ctrl-C; what was finished is in the run folder. A search goes on with"
+            " --resume."
+        )
     except BrokenPipeError:
         return 1
     except _user_errors() as error:
@@ -89,8 +92,31 @@ def _parser() -> argparse.ArgumentParser:
         help="named settings, which the other options override;"
         " by default 'digits' for the data set digits and 'paper' for others",
     )
+    search.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the search in --workdir, whatever ended it; a folder without one begins"
+        " it. Settings that are not given are those of that search",
+    )
     _add_settings(search)
     search.set_defaults(run=_search)
+
+    status = commands.add_parser(
+        "status",
+        help="say how far a search has come, while it runs or later",
+        allow_abbrev=False,
+    )
+    status.add_argument("workdir", metavar="RUN", help="the folder of a run")
+    status.set_defaults(run=_status)
+
+    pin = commands.add_parser(
+        "pin",
+        help="keep the files of networks, whatever becomes of the front",
+        allow_abbrev=False,
+    )
+    pin.add_argument("workdir", metavar="RUN", help="the folder of a run")
+    pin.add_argument("ids", metavar="ID", nargs="+", help="which networks")
+    pin.set_defaults(run=_pin)
 
     report = commands.add_parser(
         "report",
@@ -195,15 +221,35 @@ def _argument_texts() -> dict[str, str]:
 
 def _search(options: argparse.Namespace) -> int:
     given = {k: v for k, v in vars(options).items() if k != "run"}
-    config = make_config(given.pop("preset"), **given)
+    if not given["resume"]:  # before what takes a while to import
+        make_config(**{k: v for k, v in given.items() if k != "resume"})
     from lemonade_tf.progress import ProgressDisplay
     from lemonade_tf.search import search
 
     console = Console()
-    result = search(config, callbacks=[ProgressDisplay(console)])
-    if not result.complete:
+    result = search(callbacks=[ProgressDisplay(console)], **given)
+    if not (result.complete or result.stopped):
         console.print("Ended at --max_hours; what was found by then is whole.", highlight=False)
     _show(str(result.workdir), console)
+    if result.stopped:
+        return _fail(
+            f"stopped by Ctrl-C; go on with lemonade-tf search --workdir {result.workdir} --resume"
+        )
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    from lemonade_tf.status import read_status, status_lines
+
+    for line in status_lines(read_status(options.workdir), options.workdir):
+        print(line)
+    return 0
+
+
+def _pin(options: argparse.Namespace) -> int:
+    from lemonade_tf.store import RunStore
+
+    RunStore.open(options.workdir).pin(options.ids)
     return 0
 
 

@@ -20,6 +20,17 @@ from lemonade_tf.objectives import objectives_named
 
 SPACES = ("networks",)
 SAMPLING = ("density", "uniform")
+# What may be given anew when a search is resumed: nothing that a result depends on.
+MAY_CHANGE = (
+    "data_dir",
+    "workdir",
+    "num_generations",
+    "max_hours",
+    "max_child_hours",
+    "keep_all",
+    "tensorboard",
+    "workers",
+)
 
 
 class ConfigError(ValueError):
@@ -53,8 +64,15 @@ class SearchConfig:
         mixup: Augmentation: the alpha of the weights with which images are mixed; 0 for none.
         sampling: "density", the paper's, or "uniform", its baseline (A.2).
         max_redraws: How often a child that was met before is drawn again.
-        max_hours: Ends the search when so many hours have passed; None for no limit. What is being
-            trained then is finished first.
+        max_hours: Ends the search when so many hours have passed, counted anew when it is resumed;
+            None for no limit. What is being trained then is finished first.
+        max_child_hours: A child that takes longer is a failure, and its worker is replaced, so that
+            one that hangs does not hold up the search; None for no limit.
+        initial_run: The folder of a run whose front is what this search begins with, instead of
+            the space's initial networks; on the same data or on other.
+        keep_all: Whether to keep the file of every network that was trained, rather than those of
+            the front.
+        tensorboard: Whether to write summaries for TensorBoard into the run folder.
         seed: Of everything random.
         workers: Processes that train children; by default one a GPU, or one a CPU core.
         threads: CPU threads of each worker. A setting of the run: another number of threads sums
@@ -86,6 +104,10 @@ class SearchConfig:
     sampling: str = "density"
     max_redraws: int = 10
     max_hours: float | None = None
+    max_child_hours: float | None = 12.0
+    initial_run: str | None = None
+    keep_all: bool = False
+    tensorboard: bool = False
     seed: int = 0
     workers: int | None = None
     threads: int = 1
@@ -122,8 +144,10 @@ class SearchConfig:
         for name in ("weight_decay", "mixup"):
             if not 0 <= getattr(self, name) < inf:
                 raise ConfigError(f"--{name} is {getattr(self, name)}; expected 0 or more.")
-        if self.max_hours is not None and not self.max_hours > 0:
-            raise ConfigError(f"--max_hours is {self.max_hours}; expected more than 0.")
+        for name in ("max_hours", "max_child_hours"):
+            hours = getattr(self, name)
+            if hours is not None and not hours > 0:
+                raise ConfigError(f"--{name} is {hours}; expected more than 0.")
 
     def as_json(self) -> dict[str, Any]:
         """Return the settings as plain values."""
@@ -190,6 +214,34 @@ def make_config(preset: str | None = None, **settings: Any) -> SearchConfig:
     if preset not in PRESETS:
         raise ConfigError(f"--preset is {preset!r}; expected one of {', '.join(PRESETS)}.")
     return replace(SearchConfig(), **{**PRESETS[preset], **settings})
+
+
+def resumed_config(before: Mapping[str, Any], given: Mapping[str, Any]) -> SearchConfig:
+    """Return the settings to go on with a search.
+
+    Args:
+        before: Its settings so far, as in its config.json.
+        given: Settings that were given again; those not given stay.
+
+    Raises:
+        ConfigError: A setting is given that would change the search's results; the message lists
+            all of them.
+    """
+    known = [field.name for field in fields(SearchConfig)]
+    settings = {name: before[name] for name in known if name in before}
+    given = SearchConfig(**{**settings, **given})
+    changed = [
+        f"--{name} was {settings[name]}, now {value}"
+        for name, value in given.as_json().items()
+        if name in settings and name not in MAY_CHANGE and value != settings[name]
+    ]
+    if changed:
+        raise ConfigError(
+            f"the search cannot be gone on with under other settings: {'; '.join(changed)}. Leave"
+            " them out, or choose another --workdir for a new search. Only"
+            f" {', '.join(f'--{name}' for name in MAY_CHANGE)} may change."
+        )
+    return given
 
 
 def default_workdir(dataset: str, root: str | Path = "runs") -> Path:

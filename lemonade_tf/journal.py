@@ -2,6 +2,9 @@
 
 A line is what ends with a newline. What comes after the last one is the trace of a write that was
 cut short; it is left out, and the next record takes its place.
+
+Each line ends with a checksum, `"crc32": "1c291ca3"`, of what comes before it and of a key that
+all lines of a file share: a line that was changed, or that belongs to another file, is found out.
 """
 
 from __future__ import annotations
@@ -9,6 +12,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,18 +25,27 @@ _logger = logging.getLogger(__name__)
 Record = Mapping[str, Any]
 
 
+CHECKSUM = "crc32"
+_SEALED = re.compile(rb'(.+), "crc32": "([0-9a-f]{8})"\}', re.DOTALL)
+
+
 class JournalError(ValueError):
     """A line that is no record."""
 
 
-def append(path: Path, records: Iterable[Record]) -> None:
+def append(path: Path, records: Iterable[Record], key: str = "") -> None:
     """Append records, all or none, and bring them to disk.
+
+    Args:
+        path: The file.
+        records: Not empty, and without the name "crc32".
+        key: What the checksums are to depend on too.
 
     Raises:
         ValueError: If a record is not JSON, for instance as it holds NaN.
         OSError: If the file cannot be written; it is then as it was before.
     """
-    data = b"".join(f"{dumps(record)}\n".encode() for record in records)
+    data = b"".join(_seal(dumps(record), key).encode() + b"\n" for record in records)
     if not data:
         return
     with path.open("ab+", buffering=0) as file:
@@ -45,11 +59,16 @@ def append(path: Path, records: Iterable[Record]) -> None:
             raise
 
 
-def read(path: Path) -> list[dict[str, Any]]:
+def read(path: Path, key: str | None = "") -> list[dict[str, Any]]:
     """Read all records; of a file that is not there, none. A torn last line is logged.
 
+    Args:
+        path: The file.
+        key: As it was given to `append`. None for a file that was made by other means, whose lines
+            need no checksum.
+
     Raises:
-        JournalError: If any other line is no record.
+        JournalError: If any other line is no record, or not as it was written.
         OSError: If the file cannot be read.
     """
     try:
@@ -64,7 +83,29 @@ def read(path: Path) -> list[dict[str, Any]]:
             len(lines) + 1,
             len(torn),
         )
-    return [_record(path, number, line) for number, line in enumerate(lines, start=1)]
+    return [_record(path, number, line, key) for number, line in enumerate(lines, start=1)]
+
+
+def checksum(data: bytes, key: str = "") -> str:
+    """Return the checksum of some bytes and a key, as eight hexadecimal digits."""
+    return f"{zlib.crc32(data, zlib.crc32(key.encode())):08x}"
+
+
+def _seal(text: str, key: str) -> str:
+    """Return the JSON text of an object with its checksum as the last member."""
+    return f'{text[:-1]}, "{CHECKSUM}": "{checksum(text[:-1].encode(), key)}"}}'
+
+
+def _unseal(line: bytes, key: str | None) -> bytes:
+    """Return the JSON text that was sealed."""
+    match = _SEALED.fullmatch(line)
+    if match is None:
+        if key is None:
+            return line
+        raise ValueError("there is no checksum at its end")
+    if key is not None and match[2].decode() != checksum(match[1], key):
+        raise ValueError("its checksum does not fit; it was changed, or belongs to another run")
+    return match[1] + b"}"
 
 
 def dumps(record: Record, **options: Any) -> str:
@@ -90,11 +131,11 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"a {type(value).__name__}")
 
 
-def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:
+def _record(path: Path, number: int, line: bytes, key: str | None) -> dict[str, Any]:
     try:
-        record = json.loads(line)
+        record = json.loads(_unseal(line, key))
     except ValueError as error:  # UnicodeDecodeError is one
-        raise JournalError(f"{path}, line {number}, is not JSON ({error})") from error
+        raise JournalError(f"{path}, line {number}, is damaged ({error})") from error
     if not isinstance(record, dict):
         raise JournalError(f"{path}, line {number}, is {line[:40]!r}, not a JSON object")
     return record

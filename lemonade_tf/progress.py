@@ -32,6 +32,11 @@ class ProgressDisplay(Callback):
     def on_search_begin(self, state: SearchState) -> None:
         """Say where the run is, and start the display."""
         self.console.print(f"Run folder: {state.workdir}", highlight=False, soft_wrap=True)
+        if state.num_recalled:
+            self.console.print(
+                f"Resumed: {state.num_recalled} of {state.num_expected} networks are on record.",
+                highlight=False,
+            )
         if self.console.is_terminal:
             self._told = time.monotonic()
             self._live = Live(
@@ -46,6 +51,12 @@ class ProgressDisplay(Callback):
         """Say how long it will take, and what to do about it if that is long."""
         for text in estimate_lines(state):
             self.console.print(text, highlight=False, soft_wrap=True)
+
+    def on_stop_requested(self, state: SearchState) -> None:
+        """Say what Ctrl-C did, and what another one does."""
+        self.console.print(
+            "Stopping when what runs is finished; Ctrl-C once more stops now.", highlight=False
+        )
 
     def on_network_end(self, state: SearchState, record: Mapping[str, Any]) -> None:
         """Say what failed. The live display reads the new state by itself."""

@@ -39,6 +39,7 @@ from lemonade_tf.objectives import PARAMETERS, Objective
 from lemonade_tf.report import Run
 from lemonade_tf.search import SearchResult, conduct
 from lemonade_tf.search_run import SearchError, SearchRun
+from lemonade_tf.search_setup import begin
 from lemonade_tf.search_spaces.networks import NetworkSpace
 from lemonade_tf.training.datasets import load_dataset
 
@@ -93,16 +94,18 @@ def random_search(
     size = size_of(run)
     sizes = [line["objectives"][size.name] for line in run.trained]
     bounds = (min(sizes), max(sizes))
-    recorded = {"random_search": {"of": str(run.store.path), "size": size.name, "range": bounds}}
+    recorded = {
+        "random_search": {"of": str(run.store.path), "size": size.name, "range": bounds},
+        "num_initial": 0,
+    }
     reference = run.config["reference"]
-    new = SearchRun(config, dataset, callbacks, started, reference=reference, **recorded)
-    new.state.num_expected = config.num_accepted
+    setup = begin(config, dataset, reference=reference, **recorded)
 
-    def train(executor: Executor) -> bool:
+    def train(new: SearchRun, executor: Executor) -> bool:
+        new.state.num_expected = config.num_accepted
         new.tell("on_search_begin")
-        shapes = [graph.copy(weights=False) for graph in new.initial]
         walks = random_networks(
-            new.space, shapes, config.num_accepted, size=size, bounds=bounds, seed=seed
+            new.space, new.initial, config.num_accepted, size=size, bounds=bounds, seed=seed
         )
         cheap = {number: _cheap(new, walk.graph) for number, walk in enumerate(walks)}
         new.begin_generation(1, [_proposal(n, walk, cheap[n]) for n, walk in enumerate(walks)])
@@ -111,10 +114,10 @@ def random_search(
         ]
         for _ in new.evaluate(executor, individuals):
             pass
-        new.end_generation(new.state.front.values())
+        new.end_generation()
         return True
 
-    return conduct(new, train)
+    return conduct(setup, dataset, callbacks, started, train)
 
 
 def size_of(run: Run) -> Objective:
@@ -219,6 +222,7 @@ def _config(run: Run, workdir: str, seed: int, workers: int | None) -> SearchCon
         seed=seed,
         workers=workers,
         max_hours=None,
+        initial_run=None,
         num_generations=1,
         num_proposed=count,
         num_accepted=count,

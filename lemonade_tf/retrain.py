@@ -10,7 +10,6 @@ never loads Keras.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -144,7 +143,7 @@ def _settings(run: Run, config: RetrainConfig) -> tuple[TrainingSettings, dict[s
     except ValueError as error:
         raise RetrainError(f"the augmentation of {run.store.path} does not fit: {error}") from error
     plain = {name: value for name, value in given.items() if name != "workers"}
-    return training, {**plain, "dataset": run.config["dataset"], "images": _digest(data)}
+    return training, {**plain, "dataset": run.config["dataset"], "images": data.digest()[:16]}
 
 
 def _data(run: Run) -> Dataset:
@@ -165,16 +164,6 @@ def _data(run: Run) -> Dataset:
             f" {before[0]} in {before[1]}. Restore the data set of {run.store.path}."
         )
     return data
-
-
-def _digest(data: Dataset) -> str:
-    digest = hashlib.sha256()
-    for part in ("x_train", "y_train", "x_validation", "y_validation", "x_test", "y_test"):
-        array = getattr(data, part)
-        if array is not None:
-            digest.update(f"{part} {array.dtype} {array.shape}".encode())
-            digest.update(np.ascontiguousarray(array))
-    return digest.hexdigest()[:16]
 
 
 # --- The training ----------------------------------------------------------------------------

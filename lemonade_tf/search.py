@@ -15,12 +15,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from lemonade_tf import search_setup
 from lemonade_tf.callbacks import Callback, SearchState
-from lemonade_tf.config import ConfigError, SearchConfig, make_config
+from lemonade_tf.config import PRESETS, ConfigError, SearchConfig, make_config, resumed_config
 from lemonade_tf.executors import Executor, ProcessExecutor
+from lemonade_tf.interrupt import Interruption
 from lemonade_tf.search_run import SearchError, SearchRun, training_settings
+from lemonade_tf.search_setup import Setup
+from lemonade_tf.store import RunStore
 from lemonade_tf.training.augmentation import preparation_for
-from lemonade_tf.training.datasets import load_dataset
+from lemonade_tf.training.datasets import Dataset, load_dataset
 from lemonade_tf.training.task import PRELOAD, start_worker
 
 __all__ = ["Callback", "SearchConfig", "SearchError", "SearchResult", "SearchState", "search"]
@@ -35,23 +39,33 @@ class SearchResult:
         front: The Pareto front, from the fewest parameters on: mappings with the columns of
             front.csv.
         hypervolume: Of the front, against the reference point in config.json.
-        complete: Whether all generations ran; False if `max_hours` ended the search.
+        complete: Whether all generations ran; False if `max_hours` or Ctrl-C ended the search.
+        stopped: Whether Ctrl-C ended it.
     """
 
     workdir: Path
     front: Sequence[Mapping[str, Any]]
     hypervolume: float
     complete: bool
+    stopped: bool = False
 
 
 def search(
-    config: SearchConfig | None = None, *, callbacks: Sequence[Callback] = (), **settings: Any
+    config: SearchConfig | None = None,
+    *,
+    callbacks: Sequence[Callback] = (),
+    resume: bool = False,
+    **settings: Any,
 ) -> SearchResult:
     """Search for a Pareto front of networks; what `lemonade-tf search` does.
+
+    Ctrl-C once ends the search when what runs is finished, twice at once.
 
     Args:
         config: The settings; by default `make_config(**settings)`.
         callbacks: Told of the progress.
+        resume: Go on with the search in `workdir`, whatever ended it; a folder without one begins
+            it. Settings that are not given are then those of that search.
         **settings: Arguments of `make_config`, if no config is given: `preset` and those of
             `SearchConfig`.
 
@@ -59,44 +73,98 @@ def search(
         Where the run is and what its front is. The networks are files in the run folder.
 
     Raises:
-        ConfigError: A setting makes no sense.
+        ConfigError: A setting makes no sense, or may not change when a search is resumed.
         DatasetError: The data set cannot be read.
-        StoreError: The run folder holds a run, or cannot be written.
-        SearchError: No initial network could be trained.
+        StoreError: The run folder holds a run, is damaged, or cannot be written.
+        SearchError: No initial network could be trained, or all networks fail.
     """
     if config is not None and settings:
         raise TypeError("give search() a config or settings, not both.")
-    config = make_config(**settings) if config is None else config
     started = time.monotonic()
+    workdir = settings.get("workdir") if config is None else config.workdir
+    if resume and workdir is None:
+        raise ConfigError("--resume needs --workdir, the folder of the run to go on with.")
+    if resume and RunStore.holds_run(workdir):
+        store = RunStore.open(workdir)
+        given = _expanded(settings) if config is None else config.as_json()
+        config = resumed_config(store.read_config(), given)
+        dataset = _load(config)
+        return _run(search_setup.resume(config, store, dataset), dataset, callbacks, started)
+    config = make_config(**settings) if config is None else config
+    dataset = _load(config)
+    return _run(search_setup.begin(config, dataset), dataset, callbacks, started)
+
+
+def _expanded(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with those of the preset that is named among them, if one is."""
+    given = dict(settings)
+    preset = given.pop("preset", None)
+    if preset is not None:
+        make_config(preset)  # raises if there is none
+        given = {**PRESETS[preset], **given}
+    return given
+
+
+def _load(config: SearchConfig) -> Dataset:
     dataset = load_dataset(config.dataset, config.data_dir)
     try:
         preparation_for(dataset, training_settings(config))
     except ValueError as error:
         raise ConfigError(f"the augmentation does not fit the images: {error}") from None
-    run = SearchRun(config, dataset, callbacks, started)
-    return conduct(run, run.evolve)
+    return dataset
 
 
-def conduct(run: SearchRun, train: Callable[[Executor], bool]) -> SearchResult:
+def _run(
+    setup: Setup, dataset: Dataset, callbacks: Sequence[Callback], started: float
+) -> SearchResult:
+    if setup.config.tensorboard:
+        from lemonade_tf.tensorboard import TensorBoard
+
+        callbacks = [TensorBoard(), *callbacks]
+    return conduct(setup, dataset, callbacks, started, SearchRun.evolve)
+
+
+def conduct(
+    setup: Setup,
+    dataset: Dataset,
+    callbacks: Sequence[Callback],
+    started: float,
+    train: Callable[[SearchRun, Executor], bool],
+) -> SearchResult:
     """Start workers, have networks trained by them, and leave the run folder complete.
 
     Args:
-        run: The run, whose folder was just made.
+        setup: What the search begins with, or goes on from.
+        dataset: The images.
+        callbacks: Told of the progress.
+        started: When, as a value of `time.monotonic`.
         train: Trains the networks of the run; returns whether it came to its end.
     """
-    config = run.config
-    setup = partial(
+    config, store = setup.config, setup.store
+    interruption = Interruption(lambda: run.tell("on_stop_requested"))
+    try:
+        run = SearchRun(setup, dataset, callbacks, started, lambda: interruption.requested)
+    except BaseException:
+        store.release()
+        raise
+    worker = partial(
         start_worker, config.dataset, config.data_dir, training_settings(config), config.threads
     )
+    hours = config.max_child_hours
     try:
-        with ProcessExecutor(
-            setup,
-            num_workers=run.num_workers,
-            threads=config.threads,
-            preload=PRELOAD,
-            log_dir=run.store.path / "logs",
-        ) as executor:
-            complete = train(executor)
+        with (
+            interruption,
+            ProcessExecutor(
+                worker,
+                num_workers=run.num_workers,
+                threads=config.threads,
+                task_timeout=None if hours is None else 3600 * hours,
+                preload=PRELOAD,
+                log_dir=store.path / "logs",
+            ) as executor,
+        ):
+            complete = train(run, executor)
     finally:
         run.end()
-    return SearchResult(run.store.path, run.rows(), run.state.hypervolume, complete)
+    stopped = interruption.requested and not complete
+    return SearchResult(store.path, run.rows(), run.state.hypervolume, complete, stopped)

@@ -2,23 +2,28 @@
 
 Here the parts meet: `evolution` decides which children to train, an executor hands them to worker
 processes, `store` keeps what comes back.
+
+A child that fails is recorded and dropped. One whose process died is tried once more first, as
+that may have been an accident; one that raised an exception or took too long is not, as it would
+do so again. What would fail every child ends the search: the same failure three times in a row, or
+a disk that is full.
 """
 
 from __future__ import annotations
 
-import platform
+import json
+import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from typing import Any
 
-from lemonade_tf import __version__
 from lemonade_tf.architecture.text import canonical_hash, to_json
 from lemonade_tf.callbacks import Callback, SearchState
-from lemonade_tf.config import SearchConfig, default_workdir
+from lemonade_tf.config import SearchConfig
 from lemonade_tf.estimate import FEWEST_NETWORKS, Workload, estimate, measure, share_distilled
 from lemonade_tf.evolution import (
     CheapObjective,
@@ -33,15 +38,17 @@ from lemonade_tf.evolution import (
 )
 from lemonade_tf.executors import Executor, Outcome
 from lemonade_tf.executors.devices import default_num_workers
+from lemonade_tf.journal import dumps
 from lemonade_tf.objectives import Objective, objectives_named
-from lemonade_tf.quality import front_hypervolume, reference_point
-from lemonade_tf.search_spaces import NETWORKS
-from lemonade_tf.store import RunStore
+from lemonade_tf.quality import front_hypervolume
+from lemonade_tf.resume import individuals
+from lemonade_tf.search_setup import Setup
+from lemonade_tf.store import HISTORY, PROPOSALS, StoreError, disk_error
 from lemonade_tf.training.datasets import Dataset
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.training.task import ChildTask
 
-_SPACES = {space.name: space for space in (NETWORKS,)}
+MOST_EQUAL_FAILURES = 3
 
 
 class SearchError(RuntimeError):
@@ -54,49 +61,36 @@ def training_settings(config: SearchConfig) -> TrainingSettings:
     return TrainingSettings(**{k: v for k, v in vars(config).items() if k in names})
 
 
-def versions(packages: Iterable[str]) -> dict[str, str]:
-    """Return the versions of Python and of those packages that are installed under these names."""
-    found = {"python": platform.python_version()}
-    for name in packages:
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
-
-
 class SearchRun:
     """A search under way: its folder, its state, and the evaluation of children.
 
     Args:
-        config: The settings.
+        setup: What it begins with, or goes on from.
         dataset: The images.
         callbacks: Told of the progress.
         started: When, as a value of `time.monotonic`.
-        **recorded: More for config.json, or instead of what it says otherwise; `reference` is the
-            reference point of another run, to compare with.
+        stop_requested: Asked before a child is handed to a worker, and after each generation.
     """
 
     def __init__(
         self,
-        config: SearchConfig,
+        setup: Setup,
         dataset: Dataset,
         callbacks: Sequence[Callback],
         started: float,
-        **recorded: Any,
+        stop_requested: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.config, self.callbacks, self.started = config, callbacks, started
-        self.space = _SPACES[config.space]
+        config = setup.config
+        self.config, self.store, self.space = config, setup.store, setup.space
+        self.initial, self.origins, self.past = setup.initial, setup.origins, setup.past
+        self.reference = setup.reference
+        self.callbacks, self.started, self.stop_requested = callbacks, started, stop_requested
         self.objectives: tuple[Objective, ...] = objectives_named(config.objectives)
         self.cheap = [
             CheapObjective(o.name, o.compute, o.scale) for o in self.objectives if o.cheap
         ]
-        self.initial = self.space.initial_graphs(
-            dataset.input_shape, dataset.num_classes, rescaling=dataset.rescaling()
-        )
+        self.expensive = [o.name for o in self.objectives if not o.cheap]
         self.num_workers = config.workers or default_num_workers(config.threads)
-        configuration = {**self._configuration(dataset), **recorded}
-        self.reference: Mapping[str, float] = configuration["reference"]
-        workdir = config.workdir or default_workdir(config.dataset)
-        self.store = RunStore.create(workdir, configuration)
         self.workload = Workload(
             num_initial=len(self.initial),
             num_generations=config.num_generations,
@@ -115,32 +109,53 @@ class SearchRun:
         )
         self.test_errors: dict[str, float | None] = {}
         self.lineage_epochs: dict[str, int] = {}  # of training, from the initial network on
+        self._past_individuals: dict[str, Individual] = {}
+        self._unchecked: set[str] = set()  # networks whose file is from before a resumption
+        self._needed: Counter[str] = Counter()  # parents of children that are not trained yet
+        self._equal_failures: list[tuple[str, str]] = []  # (kind, id), in a row
         hours = config.max_hours
         self.deadline = None if hours is None else started + 3600 * hours
+        self._recall_past()
 
-    def _configuration(self, dataset: Dataset) -> dict[str, Any]:
-        return {
-            **self.config.as_json(),
-            "lemonade_tf": __version__,
-            "versions": versions(("keras", "tensorflow", "numpy", "scikit-learn")),
-            "backend": "tensorflow",
-            "num_classes": dataset.num_classes,
-            "input_shape": list(dataset.input_shape),
-            "num_images": {
-                "training": len(dataset.x_train),
-                "validation": len(dataset.x_validation),
-                "test": 0 if dataset.x_test is None else len(dataset.x_test),
-            },
-            "reference": reference_point(self.objectives, self.initial, dataset.num_classes),
-        }
+    def _recall_past(self) -> None:
+        """Bring the state to what is on record, and check the files of the front."""
+        self._past_individuals = individuals(self.past, self.initial, self.cheap, self.store)
+        self._unchecked = {i for i, line in self.past.lines.items() if line["failure"] is None}
+        for id_, line in self.past.lines.items():
+            self._count(line)
+            if line["failure"] is None:
+                self.test_errors[id_] = line["test_error"]
+        trained = [i for i in self._past_individuals.values() if i.evaluated]
+        front = update_front([], sorted(trained, key=lambda i: i.age_key), self._names())
+        self.state.front = {i.id: i for i in front}
+        self.state.num_recalled = len(self.past.lines)
+        generations = (line["generation"] for line in self.past.lines.values())
+        self.state.generation = max(generations, default=0)
+        self._measure_front()
+        for id_ in self.state.front:
+            self._check_file(id_)
+        self._needed = Counter(
+            line["parent"]
+            for line in self.past.proposals.get(self._start, ())
+            if line["outcome"] == "accepted" and line["id"] not in self.past.lines
+        )
+
+    def _check_file(self, id_: str) -> None:
+        """Check a file that was written before the search was resumed, once."""
+        if id_ in self._unchecked:
+            self.store.check_model(id_, self.past.lines[id_]["file"])
+            self._unchecked.discard(id_)
 
     # --- Algorithm 1 -------------------------------------------------------------------------
 
     def evolve(self, executor: Executor) -> bool:
         """Run the search; return whether it ran to its end."""
+        if self.past.lines:  # it may have been killed before it wrote what follows from them
+            self.store.write_front(self.rows(), self._names())
         self.tell("on_search_begin")
         self._estimate(executor)
         initial = self._train_initial(executor)
+        met = [i for i in self._past_individuals.values() if 0 < i.generation < self._start]
         generations = evolve(
             initial,
             propose=lambda parent, rng: self.space.propose(parent.graph, rng=rng),
@@ -155,20 +170,26 @@ class SearchRun:
             ),
             seed=self.config.seed,
             on_proposed=self.begin_generation,
+            met=met,
+            start_generation=self._start,
         )
-        complete = not self._out_of_time()
+        complete = not self._has_to_stop() or self._start > self.config.num_generations
         for generation in generations if complete else ():
-            self.end_generation(generation.population)
+            self.end_generation()
             complete = generation.complete
-            if generation.number < self.config.num_generations and self._out_of_time():
+            if generation.number < self.config.num_generations and self._has_to_stop():
                 complete = False
             if not complete:
                 break
         return complete
 
+    @property
+    def _start(self) -> int:
+        return self.past.start_generation
+
     def _estimate(self, executor: Executor) -> None:
         """Tell how long the search will take, unless that takes about as long itself."""
-        if self.state.num_expected < FEWEST_NETWORKS:
+        if self.state.num_expected < FEWEST_NETWORKS or self.past.lines:
             return
         graphs = [to_json(graph) for graph in self.initial]
         timings = measure(executor, graphs, num_workers=self.num_workers, deadline=self.deadline)
@@ -184,7 +205,7 @@ class SearchRun:
                 generation=0,
                 parent=None,
                 operators=(),
-                graph=graph.copy(weights=False),
+                graph=graph,
                 cheap={c.name: c.measure(graph) for c in self.cheap},
             )
             for number, graph in enumerate(self.initial)
@@ -196,6 +217,8 @@ class SearchRun:
             if i.id in evaluations and evaluations[i.id].failure is None
         ]
         if not evaluations:
+            if self.stop_requested():
+                raise SearchError("stopped before an initial network was trained.")
             raise SearchError(
                 f"--max_hours, {self.config.max_hours:g}, passed before an initial network was"
                 " trained; allow for more."
@@ -203,32 +226,71 @@ class SearchRun:
         if not trained:
             failures = "; ".join(f"{e.id}: {e.failure}" for e in evaluations.values())
             raise SearchError(f"no initial network could be trained. {failures}")
-        self.end_generation(update_front([], trained, [o.name for o in self.objectives]))
+        if self._start == 1:
+            self.end_generation()
         return trained
 
     def begin_generation(self, number: int, proposals: Sequence[Proposal]) -> None:
         """Put the proposals of a generation, which begins, on record."""
         self.state.generation = number
-        self.store.append_proposals([_proposal_record(p) for p in proposals])
+        records = [_proposal_record(p) for p in proposals]
+        before = list(self.past.proposals.get(number, ()))
+        if before != [json.loads(dumps(r)) for r in records[: len(before)]]:
+            raise StoreError(
+                f"{self.store.path / PROPOSALS} has other children for generation {number} than"
+                " this version of lemonade_tf, or of NumPy, proposes; go on with the versions in"
+                " config.json."
+            )
+        if not before:
+            self.store.append_proposals(records)
+        elif len(before) < len(records):  # the search was killed while it wrote them
+            earlier = (self.past.proposals[g] for g in sorted(self.past.proposals) if g < number)
+            self.store.replace_proposals([*chain(*earlier), *records])
         self.tell("on_generation_begin", proposals)
 
     def evaluate(self, executor: Executor, children: Sequence[Individual]) -> Iterator[Evaluation]:
-        """Train children, or networks from scratch, and put them on record as they are done."""
+        """Train children, or networks from scratch, and put them on record as they are done.
+
+        Those that are on record, as the search was resumed, are not trained again.
+        """
         by_id = {child.id: child for child in children}
+        known = [child for child in children if child.id in self.past.lines]
+        new = [child for child in children if child.id not in self.past.lines]
+        if new:
+            self._needed = Counter(child.parent for child in new if child.parent is not None)
+        for child in known:
+            yield self._recall(child)
+        again: list[Outcome] = []
+        for outcome in self._train(executor, new):
+            if outcome.cause == "died":
+                again.append(outcome)
+            else:
+                yield self._record(by_id[outcome.task.id], outcome)
+        first = {outcome.task.id: outcome.failure for outcome in again}
+        for outcome in self._train(executor, [by_id[id_] for id_ in first]):
+            yield self._record(by_id[outcome.task.id], outcome, first[outcome.task.id])
+
+    def _train(self, executor: Executor, children: Sequence[Individual]) -> Iterator[Outcome]:
         tasks = [self._task(child) for child in children]
-        for outcome in executor.run(tasks, deadline=self.deadline):
-            yield self._record(by_id[outcome.task.id], outcome)
+        return executor.run(Unless(self.stop_requested, tasks), deadline=self.deadline)
 
     def _task(self, individual: Individual) -> ChildTask:
         generation, attempt = map(int, individual.id.split("-"))
         seed = partial(child_seed, self.config.seed, generation, attempt)
-        is_initial = individual.parent is None
+        parent, architecture = individual.parent, None
+        if parent is not None:
+            self._check_file(parent)
+            parent_file = str(self.store.model_path(parent))
+        else:
+            parent_file, architecture = None, to_json(individual.graph)
+            if self.origins and generation == 0:
+                parent_file = self.origins[attempt].file
         return ChildTask(
             id=individual.id,
             operators=individual.operators,
             output=str(self.store.staging_path(individual.id)),
-            parent_file=None if is_initial else str(self.store.model_path(individual.parent)),
-            architecture=to_json(individual.graph) if is_initial else None,
+            parent_file=parent_file,
+            architecture=architecture,
             weights_seed=seed(Purpose.WEIGHTS),
             training_seed=seed(Purpose.TRAINING),
             record={
@@ -242,16 +304,31 @@ class SearchRun:
 
     # --- What comes back ---------------------------------------------------------------------
 
-    def _record(self, individual: Individual, outcome: Outcome) -> Evaluation:
+    def _recall(self, individual: Individual) -> Evaluation:
+        """Return the evaluation that is on record."""
+        line = self.past.lines[individual.id]
+        if canonical_hash(individual.graph) != line["architecture"]:
+            raise StoreError(
+                f"{self.store.path / HISTORY}: the network {individual.id} is another one than"
+                " this version of lemonade_tf, or of NumPy, proposes; go on with the versions in"
+                " config.json."
+            )
+        if line["failure"] is not None:
+            return Evaluation(individual.id, failure=line["failure"])
+        return Evaluation(individual.id, {n: line["objectives"][n] for n in self.expensive})
+
+    def _record(
+        self, individual: Individual, outcome: Outcome, first_failure: str | None = None
+    ) -> Evaluation:
         """Put a trained or failed network on record."""
-        evaluation = _evaluation(individual.id, outcome).checked(["error"])
+        full = disk_error(self.store.path / "staging", outcome.errno)
+        if full is not None:
+            raise full
+        evaluation = _evaluation(individual.id, outcome).checked(self.expensive)
         failed = evaluation.failure is not None
-        if not failed:
-            self.store.adopt_model(individual.id)
-            self.test_errors[individual.id] = evaluation.details["test_error"]
+        file = None if failed else self.store.adopt_model(individual.id)
         objectives = {**evaluation.expensive, **individual.cheap}
-        before = self.lineage_epochs.get(individual.parent or "", 0)
-        self.lineage_epochs[individual.id] = before + evaluation.details.get("epochs", 0)
+        epochs = evaluation.details.get("epochs", 0)
         record = {
             "id": individual.id,
             "generation": individual.generation,
@@ -260,34 +337,72 @@ class SearchRun:
             "architecture": canonical_hash(individual.graph),
             "objectives": {o.name: objectives.get(o.name) for o in self.objectives},
             **evaluation.details,
-            "lineage_epochs": self.lineage_epochs[individual.id],
+            "lineage_epochs": self.lineage_epochs.get(individual.parent or "", 0) + epochs,
             "seconds": dict(evaluation.seconds),
+            "time": time.time(),
+            "file": file,
             "failure": evaluation.failure,
+            "first_failure": first_failure,
+            "log": outcome.log,
         }
         self.store.append_history(record)
-        if failed:
-            self.state.num_failed += 1
-        else:
-            self.state.num_trained += 1
+        self._count(record)
+        if not failed:
+            self.test_errors[individual.id] = evaluation.details["test_error"]
             self._update_front([*self.state.front.values(), _evaluated(individual, evaluation)])
+        if individual.parent is not None:
+            self._needed[individual.parent] -= 1
+        self._discard()
         self._update_clock()
         self.tell("on_network_end", record)
+        self._stop_if_all_fail(individual.id, outcome)
         return evaluation
 
+    def _count(self, line: Mapping[str, Any]) -> None:
+        self.lineage_epochs[line["id"]] = line["lineage_epochs"]
+        if line["failure"] is None:
+            self.state.num_trained += 1
+        else:
+            self.state.num_failed += 1
+
+    def _stop_if_all_fail(self, id_: str, outcome: Outcome) -> None:
+        """Raise if networks fail in one way, one after the other, which is no accident."""
+        if outcome.cause is None:  # trained, or dropped for a reason of its own, such as divergence
+            self._equal_failures.clear()
+            return
+        kind = re.sub(r"\d+", "#", outcome.failure)
+        if any(kind != other for other, _ in self._equal_failures):
+            self._equal_failures.clear()
+        self._equal_failures.append((kind, id_))
+        if len(self._equal_failures) == MOST_EQUAL_FAILURES:
+            ids = ", ".join(id_ for _, id_ in self._equal_failures)
+            raise SearchError(
+                f"networks {ids} failed one after the other, in the same way: {outcome.failure}."
+                f" See {self.store.path / 'logs'}; mend the cause, then go on with --resume."
+            )
+
+    def _names(self) -> list[str]:
+        return [o.name for o in self.objectives]
+
     def _update_front(self, individuals: Iterable[Individual]) -> None:
-        names = [o.name for o in self.objectives]
         oldest_first = sorted(individuals, key=lambda i: i.age_key)
-        front = update_front([], oldest_first, names)  # whatever the order of completion
+        front = update_front([], oldest_first, self._names())  # whatever the order of completion
         if {i.id for i in front} != set(self.state.front):
             self.state.front = {i.id: i for i in front}
-            self.state.hypervolume = front_hypervolume(
-                self.objectives, [i.objectives for i in front], self.reference
-            )
-            self.store.write_front(self.rows(), names)
+            self._measure_front()
+            self.store.write_front(self.rows(), self._names())
 
-    def end_generation(self, population: Iterable[Individual]) -> None:
-        """Keep the networks of the population only."""
-        self.store.keep_models([individual.id for individual in population])
+    def _measure_front(self) -> None:
+        points = [individual.objectives for individual in self.state.front.values()]
+        self.state.hypervolume = front_hypervolume(self.objectives, points, self.reference)
+
+    def _discard(self) -> None:
+        """Remove the networks that nothing needs: not the front, no child that is yet to come."""
+        if not self.config.keep_all:
+            self.store.keep_models({*self.state.front, *(+self._needed)})
+
+    def end_generation(self) -> None:
+        """Tell that the population was updated; it is the front."""
         self.tell("on_generation_end")
 
     def rows(self) -> list[dict[str, Any]]:
@@ -305,30 +420,51 @@ class SearchRun:
 
     def end(self) -> None:
         """Leave the folder complete, however the search ended."""
-        self._update_clock()
-        self.store.keep_models(self.state.front)
-        self.store.clear_staging()
-        self.tell("on_search_end")
+        try:
+            self._update_clock()
+            self._discard()
+            self.store.clear_staging()
+        finally:
+            self.tell("on_search_end")
+            self.store.release()
 
     # --- Helpers -----------------------------------------------------------------------------
 
     def _update_clock(self) -> None:
         state = self.state
         state.seconds = time.monotonic() - self.started
-        done = state.num_trained + state.num_failed
-        if done:
-            left = (state.num_expected - done) * state.seconds / done
+        total = state.num_trained + state.num_failed
+        if total > state.num_recalled:
+            pace = state.seconds / (total - state.num_recalled)
+            left = max(0, state.num_expected - total) * pace
             if self.deadline is not None:
                 left = min(left, max(0.0, self.deadline - time.monotonic()))
             state.seconds_left = left
 
-    def _out_of_time(self) -> bool:
-        return self.deadline is not None and time.monotonic() >= self.deadline
+    def _has_to_stop(self) -> bool:
+        out_of_time = self.deadline is not None and time.monotonic() >= self.deadline
+        return out_of_time or self.stop_requested()
 
     def tell(self, event: str, *arguments: Any) -> None:
         """Tell the callbacks of an event: the name of their method, and what comes after state."""
         for callback in self.callbacks:
             getattr(callback, event)(self.state, *arguments)
+
+
+class Unless:
+    """Tasks that come to an end when a condition holds."""
+
+    def __init__(self, condition: Callable[[], bool], tasks: Sequence[ChildTask]) -> None:
+        self._condition, self._tasks = condition, tasks
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def __iter__(self) -> Iterator[ChildTask]:
+        for task in self._tasks:
+            if self._condition():
+                return
+            yield task
 
 
 def _evaluated(individual: Individual, evaluation: Evaluation) -> Individual:

@@ -1,36 +1,49 @@
 """The folder of a run: what a search writes, and what reports and resuming read.
 
     config.json        all settings; written first, so a folder without it holds no run
+    initial.jsonl      the networks of another run that the search began with, if it did
     history.jsonl      a line per evaluated child
     proposals.jsonl    a line per proposed child
-    models/ID.h5       the networks of the population
+    models/ID.h5       the networks of the population, and those that are pinned
     front.csv          the current Pareto front, a row a network
-    staging/ID.h5      networks that a worker is writing
+    pinned.txt         ids of networks whose file is to be kept, a line each
+    staging/           networks that a worker is writing
 
 Files appear whole or not at all, and the two lists only grow; a search that is killed leaves what
-it had finished. One search at a time writes to a folder.
+it had finished. One search at a time writes to a folder: it holds a lock on it, which the system
+takes from it when it ends, in whatever way.
+
+The settings and every line carry checksums, the lines one that depends on the run (`run` in
+config.json), and a line of the history has that of the network's file: what was damaged, or comes
+from elsewhere, is found out. A folder whose config.json has no `run` was made by other means; it
+can be read, without such checks, but not gone on with.
 """
 
 from __future__ import annotations
 
 import csv
 import errno
+import fcntl
+import hashlib
 import io
 import json
 import os
 import re
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from lemonade_tf import journal
-from lemonade_tf.atomic import publish, write_atomic
+from lemonade_tf.atomic import publish, replacing, write_atomic
 
 CONFIG, HISTORY, PROPOSALS, FRONT = "config.json", "history.jsonl", "proposals.jsonl", "front.csv"
-MODELS, STAGING = "models", "staging"
+INITIAL, MODELS, STAGING, PINNED = "initial.jsonl", "models", "staging", "pinned.txt"
+IDENTITY = "run"  # of config.json: tells a run from all others
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_OF_A_SEARCH = re.compile(r"[0-9]+-[0-9]+")  # the ids that a search gives
 _MENDS = {
     errno.ENOSPC: "free some space there, or choose another --workdir",
     errno.EDQUOT: "your quota is used up: delete something, or choose another --workdir",
@@ -41,6 +54,7 @@ _MENDS = {
     errno.ENOTDIR: "choose a --workdir that is a folder",
     errno.EEXIST: "choose a --workdir that is a folder",
 }
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 class StoreError(RuntimeError):
@@ -56,10 +70,12 @@ class RunStore:
 
     def __init__(self, path: Path):
         self.path = path
+        self._key: str | None = None
+        self._lock: int | None = None
 
     @classmethod
     def create(cls, workdir: str | os.PathLike[str], config: Mapping[str, Any]) -> RunStore:
-        """Begin a run in a folder, which is made if need be.
+        """Begin a run in a folder, which is made if need be, and lock it.
 
         The folder may hold other files; only those of a run are ever touched.
 
@@ -74,12 +90,12 @@ class RunStore:
                     f"{store.path} holds a run already ({name}); choose another --workdir, or go "
                     "on with it with --resume."
                 )
-        text = journal.dumps(config, indent=2)
+        journal.dumps(config)  # before anything is made
         with _explained(store.path):
             for folder in (MODELS, STAGING):
                 (store.path / folder).mkdir(parents=True, exist_ok=True)
-        with _explained(store.path / CONFIG):
-            write_atomic(store.path / CONFIG, f"{text}\n".encode())
+        store.lock()
+        store.write_config({**config, IDENTITY: uuid.uuid4().hex})
         return store
 
     @classmethod
@@ -87,24 +103,67 @@ class RunStore:
         """Open the folder of a run.
 
         Raises:
-            StoreError: If it holds no run.
+            StoreError: If it holds no run, or config.json is damaged.
         """
         path = Path(workdir)
         if not cls.holds_run(path):
             what = "holds no run" if path.is_dir() else "is not a folder"
             raise StoreError(f"{path} {what}; expected the --workdir of a search, with {CONFIG}.")
-        return cls(path)
+        store = cls(path)
+        store._key = store.read_config().get(IDENTITY)
+        return store
 
     @staticmethod
     def holds_run(workdir: str | os.PathLike[str]) -> bool:
         """Whether a folder holds a run that can be opened."""
         return (Path(workdir) / CONFIG).is_file()
 
+    @property
+    def sealed(self) -> bool:
+        """Whether the files carry checksums, as those that a search wrote do."""
+        return self._key is not None
+
+    # One search at a time
+
+    def lock(self) -> None:
+        """Keep every other process from writing to the folder, until `release` or the end.
+
+        Raises:
+            StoreError: If another process does so.
+        """
+        with _explained(self.path):
+            descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise StoreError(
+                f"another search is writing to {self.path}; wait for its end, or end it."
+            ) from None
+        self._lock = descriptor
+
+    def release(self) -> None:
+        """Give up the lock, if there is one."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def is_locked(self) -> bool:
+        """Whether a search is writing to the folder now."""
+        try:
+            self.lock()
+        except StoreError:
+            return True
+        self.release()
+        return False
+
+    # The settings
+
     def read_config(self) -> dict[str, Any]:
         """Return the settings.
 
         Raises:
-            StoreError: If the file is damaged.
+            StoreError: If the file is damaged, or was changed by hand.
         """
         path = self.path / CONFIG
         with _explained(path):
@@ -115,9 +174,44 @@ class RunStore:
             raise StoreError(f"{path} is not JSON ({error}); restore it.") from error
         if not isinstance(config, dict):
             raise StoreError(f"{path} is not a JSON object; restore it.")
+        given = config.pop(journal.CHECKSUM, None)
+        if (IDENTITY in config or given is not None) and given != _checksum(config):
+            raise StoreError(
+                f"{path} is not as it was written: its checksum does not fit; restore it. (To"
+                " change a setting of a run, give it as an option with --resume.)"
+            )
         return config
 
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Replace the settings, among which the run's identity has to be.
+
+        Raises:
+            StoreError: If they cannot be written; those before stay.
+            ValueError: If they are not JSON.
+        """
+        plain = json.loads(journal.dumps(config))
+        self._key = plain[IDENTITY]
+        text = journal.dumps({**plain, journal.CHECKSUM: _checksum(plain)}, indent=2)
+        with _explained(self.path / CONFIG):
+            write_atomic(self.path / CONFIG, f"{text}\n".encode())
+
     # The lists
+
+    def write_initial(self, records: Iterable[journal.Record]) -> None:
+        """Write what the search begins with, if it does not begin with its space's networks.
+
+        Raises:
+            StoreError: If it cannot be written; there is no list then.
+        """
+        self._replace(INITIAL, records)
+
+    def read_initial(self) -> list[dict[str, Any]]:
+        """Return what the search begins with; nothing if with its space's networks.
+
+        Raises:
+            StoreError: If the file is damaged.
+        """
+        return self._read(INITIAL)
 
     def append_history(self, record: journal.Record) -> None:
         """Add an evaluated child; on disk when this returns.
@@ -153,16 +247,30 @@ class RunStore:
         """
         return self._read(PROPOSALS)
 
+    def replace_proposals(self, records: Iterable[journal.Record]) -> None:
+        """Write the list of proposed children anew.
+
+        Raises:
+            StoreError: If it cannot be written; the list before stays.
+        """
+        self._replace(PROPOSALS, records)
+
+    def _replace(self, name: str, records: Iterable[journal.Record]) -> None:
+        path = self.path / name
+        with _explained(path), replacing(path) as unfinished:
+            unfinished.touch()
+            journal.append(unfinished, records, self._key or "")
+
     def _append(self, name: str, records: Iterable[journal.Record]) -> None:
         with _explained(self.path / name):
-            journal.append(self.path / name, records)
+            journal.append(self.path / name, records, self._key or "")
 
     def _read(self, name: str) -> list[dict[str, Any]]:
         with _explained(self.path / name):
             try:
-                return journal.read(self.path / name)
+                return journal.read(self.path / name, self._key)
             except journal.JournalError as error:
-                raise StoreError(f"{error}; restore it, or delete that line.") from error
+                raise StoreError(f"{error}; restore the file.") from error
 
     # The networks
 
@@ -171,11 +279,18 @@ class RunStore:
         return self.path / MODELS / f"{_checked(id_)}.h5"
 
     def staging_path(self, id_: str) -> Path:
-        """Return where to write a network that is to be adopted."""
-        return self.path / STAGING / f"{_checked(id_)}.h5"
+        """Return where to write a network that is to be adopted.
 
-    def adopt_model(self, id_: str) -> Path:
+        No other process has the same place for it, as a worker of a search that was just killed
+        may still be writing.
+        """
+        return self.path / STAGING / f"{_checked(id_)}.{os.getpid()}.h5"
+
+    def adopt_model(self, id_: str) -> dict[str, Any]:
         """Move a network that was written to its staging path among the models.
+
+        Returns:
+            Its `bytes` and its `sha256`, to be kept on record, for `check_model`.
 
         Raises:
             StoreError: If it is not there, or cannot be moved.
@@ -183,21 +298,74 @@ class RunStore:
         source, target = self.staging_path(id_), self.model_path(id_)
         with _explained(target):
             try:
+                described = describe_file(source)
                 publish(source, target)
             except FileNotFoundError as error:
                 raise StoreError(
                     f"The network {id_} cannot be kept: {error.filename} is not there. Leave the "
                     "folder alone while a search runs."
                 ) from error
-        return target
+        return described
+
+    def check_model(self, id_: str, described: Mapping[str, Any]) -> None:
+        """Check that the file of a network is as it was adopted.
+
+        Raises:
+            StoreError: If it is not there, or another one.
+        """
+        path = self.model_path(id_)
+        with _explained(path):
+            try:
+                found = describe_file(path)
+            except FileNotFoundError:
+                raise StoreError(f"{path} is not there; the search needs it: restore it.") from None
+        if found != dict(described):
+            raise StoreError(
+                f"{path} is not the file that the search wrote: {found['bytes']:,} bytes, expected"
+                f" {described['bytes']:,}, with the checksum in {HISTORY}; restore it."
+            )
 
     def keep_models(self, ids: Iterable[str]) -> None:
-        """Remove the networks that are not among those given."""
-        kept = {self.model_path(id_) for id_ in ids}
+        """Remove the networks that are neither among those given nor pinned."""
+        kept = {self.model_path(id_) for id_ in {*ids, *self.read_pinned()}}
         with _explained(self.path / MODELS):
-            for path in (self.path / MODELS).glob("*.h5"):
-                if path not in kept:
+            for path in (self.path / MODELS).glob("*-*.h5"):
+                if path not in kept and _OF_A_SEARCH.fullmatch(path.stem) and path.is_file():
                     path.unlink(missing_ok=True)
+
+    def num_bytes(self) -> int:
+        """Return how many bytes the files of the networks have."""
+        with _explained(self.path / MODELS):
+            return sum(path.stat().st_size for path in (self.path / MODELS).glob("*.h5"))
+
+    def read_pinned(self) -> set[str]:
+        """Return the ids of the networks whose file is to be kept."""
+        path = self.path / PINNED
+        with _explained(path):
+            try:
+                return {i for i in path.read_text().split() if _ID.fullmatch(i)}
+            except FileNotFoundError:
+                return set()
+            except UnicodeDecodeError:
+                raise StoreError(f"{path} is no text; expected ids, a line each.") from None
+
+    def pin(self, ids: Iterable[str]) -> None:
+        """Have the files of networks kept, whatever becomes of the front.
+
+        Raises:
+            StoreError: If one of them has no file; nothing is pinned then.
+        """
+        ids = list(ids)
+        for id_ in ids:
+            if not _ID.fullmatch(id_) or not self.model_path(id_).is_file():
+                present = sorted(path.stem for path in (self.path / MODELS).glob("*.h5"))
+                raise StoreError(
+                    f"{self.path} has no file of a network {id_}; it has"
+                    f" {', '.join(present) or 'none'}."
+                )
+        lines = "".join(f"{id_}\n" for id_ in sorted({*self.read_pinned(), *ids}))
+        with _explained(self.path / PINNED):
+            write_atomic(self.path / PINNED, lines.encode())
 
     def clear_staging(self) -> None:
         """Remove what workers left unfinished; only when none is running."""
@@ -205,7 +373,8 @@ class RunStore:
         with _explained(folder):
             folder.mkdir(exist_ok=True)
             for path in folder.iterdir():
-                path.unlink()
+                if path.is_file():
+                    path.unlink(missing_ok=True)
 
     # The front
 
@@ -241,11 +410,36 @@ def _checked(id_: str) -> str:
     return id_
 
 
+def _checksum(config: Mapping[str, Any]) -> str:
+    return journal.checksum(journal.dumps(config, sort_keys=True).encode())
+
+
+def describe_file(path: Path) -> dict[str, Any]:
+    """Return the `bytes` and the `sha256` of a file."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"bytes": path.stat().st_size, "sha256": digest}
+
+
+def disk_error(path: Path, number: int | None) -> StoreError | None:
+    """Return the error that a disk that cannot be written to is; None if `number` is another's.
+
+    Args:
+        path: What was to be written.
+        number: The errno.
+    """
+    return _described(path, number, os.strerror(number)) if number in _OF_THE_DISK else None
+
+
+def _described(path: Path, number: int | None, words: str) -> StoreError:
+    mend = _MENDS.get(number, "see to it, or choose another --workdir")
+    return StoreError(f"{path}: {words}; {mend}.")
+
+
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
     """Say what to do when a file cannot be used."""
     try:
         yield
     except OSError as error:
-        mend = _MENDS.get(error.errno, "see to it, or choose another --workdir")
-        raise StoreError(f"{path}: {error.strerror or error}; {mend}.") from error
+        raise _described(path, error.errno, error.strerror or str(error)) from error

@@ -2,6 +2,8 @@
 
 import json
 
+from lemonade_tf.store import RunStore
+
 OBJECTIVES = ("error", "parameters")
 
 
@@ -45,3 +47,13 @@ def make_run(folder, history=HISTORY, config=CONFIG):
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "history.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in history))
     return folder
+
+
+def change_config(folder, **changes):
+    """Change the settings of a run, made by hand or not."""
+    store = RunStore.open(folder)
+    config = {**store.read_config(), **changes}
+    if store.sealed:
+        store.write_config(config)
+    else:
+        (folder / "config.json").write_text(json.dumps(config))

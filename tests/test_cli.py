@@ -176,3 +176,45 @@ def test_a_full_disk_is_one_line_and_what_was_finished_stays_readable(capsys, tm
     assert len(err.splitlines()) == 1
     status, _, err = run(capsys, "report", folder)
     assert (status, err) == (0, "")
+
+
+def test_ctrl_c_once_ends_cleanly_and_resume_goes_on(capsys, tmp_path):
+    folder = tmp_path / "run"
+    process = command("search", "--preset", "quick", "--workdir", folder, start_new_session=True)
+    wait_for_history(folder, process)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert err == (
+        "lemonade-tf: stopped by Ctrl-C; go on with lemonade-tf search"
+        f" --workdir {folder} --resume\n"
+    )
+    assert "Stopping when what runs is finished" in out
+    before = (folder / "history.jsonl").read_bytes()
+    status, out, err = run(capsys, "status", folder)
+    assert (status, err) == (0, "")
+    assert "not running; go on with" in out
+    status, out, err = run(capsys, "search", "--resume", "--workdir", folder, "--seed", "1")
+    assert (status, out) == (2, "")
+    assert "--seed was 0, now 1" in err
+    ended = command("search", "--resume", "--workdir", folder, "--num_generations", "0")
+    out, err = ended.communicate(timeout=120)
+    assert (ended.returncode, err) == (0, "")
+    assert "Resumed: " in out
+    assert (folder / "history.jsonl").read_bytes().startswith(before)
+
+
+def test_pinning(capsys, tmp_path):
+    folder = make_run(tmp_path / "run")
+    (folder / "models" / "1-0.h5").touch()
+    assert run(capsys, "pin", folder, "1-0") == (0, "", "")
+    assert (folder / "pinned.txt").read_text() == "1-0\n"
+    status, out, err = run(capsys, "pin", folder, "2-0")
+    assert (status, out) == (1, "")
+    assert "has no file of a network 2-0; it has 1-0" in err
+
+
+def test_resume_without_a_folder(capsys):
+    status, out, err = run(capsys, "search", "--resume")
+    assert (status, out) == (2, "")
+    assert "--resume needs --workdir" in err

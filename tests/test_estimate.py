@@ -16,6 +16,7 @@ from lemonade_tf.estimate import (
 from lemonade_tf.executors import InProcessExecutor
 from lemonade_tf.progress import estimate_lines
 from lemonade_tf.search_run import SearchError, SearchRun
+from lemonade_tf.search_setup import begin
 from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.search_spaces.networks import NetworkSpace
 from lemonade_tf.training.datasets import load_dataset
@@ -141,11 +142,12 @@ def test_a_search_is_estimated_unless_it_is_small(tmp_path, num_accepted):
     settings |= {"num_accepted": num_accepted, "workdir": str(tmp_path / "run")}
     recorder = Recorder()
     config = make_config("quick", **settings)
-    run = SearchRun(config, load_dataset("digits"), [recorder], time.monotonic())
+    data = load_dataset("digits")
+    run = SearchRun(begin(config, data), data, [recorder], time.monotonic())
     with pytest.raises(SearchError, match="not trained here"):
         run.evolve(InProcessExecutor(lambda: answer))
     expected = [] if 4 + num_accepted < FEWEST_NETWORKS else [4 + num_accepted]
-    assert recorder.events == ["begin", *expected, "0-0", "0-1", "0-2", "0-3"]
+    assert recorder.events == ["begin", *expected, "0-0", "0-1", "0-2"]
 
 
 def lines(tmp_path, hours, num_workers=2, **settings):

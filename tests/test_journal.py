@@ -1,8 +1,9 @@
-import json
 import logging
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lemonade_tf import journal
 
@@ -45,10 +46,44 @@ def test_a_torn_last_line_is_left_out_and_overwritten(path, caplog):
         assert journal.read(path) == [{"a": 1}]
     assert "line 2 was cut short" in caplog.text
     journal.append(path, [{"a": 3}])
-    assert [json.loads(line) for line in path.read_text().splitlines()] == [{"a": 1}, {"a": 3}]
+    assert journal.read(path) == [{"a": 1}, {"a": 3}]
+    assert len(path.read_text().splitlines()) == 2
 
 
 def test_a_damaged_line_is_named(path):
-    path.write_bytes(b'{"a": 1}\n{"a": \n{"a": 3}\n')
-    with pytest.raises(journal.JournalError, match=r"line 2|:2"):
+    journal.append(path, [{"a": 1}, {"a": 2}, {"a": 3}])
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + b'{"a": \n' + lines[2])
+    with pytest.raises(journal.JournalError, match=r"line 2, is damaged"):
+        journal.read(path)
+
+
+@settings(max_examples=200, deadline=None)
+@given(position=st.integers(0, 10**6), bit=st.integers(0, 7), data=st.data())
+def test_no_flipped_bit_goes_unnoticed(tmp_path_factory, position, bit, data):
+    path = tmp_path_factory.mktemp("journal") / "list.jsonl"
+    records = [{"error": 0.0337, "id": f"1-{n}"} for n in range(3)]
+    journal.append(path, records, "key")
+    content = bytearray(path.read_bytes())
+    content[position % len(content)] ^= 1 << bit
+    path.write_bytes(content)
+    try:
+        found = journal.read(path, "key")
+    except journal.JournalError:
+        return
+    assert found == records[: len(found)]  # the last newline was hit: a torn line
+    assert len(found) == 2
+
+
+def test_lines_of_another_file_are_found_out(path):
+    journal.append(path, [{"a": 1}], "one")
+    assert journal.read(path, "one") == [{"a": 1}]
+    with pytest.raises(journal.JournalError, match=r"line 1, .* belongs to another run"):
+        journal.read(path, "other")
+
+
+def test_a_file_made_by_other_means_needs_no_checksums(path):
+    path.write_text('{"a": 1}\n{"a": 2, "crc32": "00000000"}\n')
+    assert journal.read(path, None) == [{"a": 1}, {"a": 2}]
+    with pytest.raises(journal.JournalError, match="no checksum"):
         journal.read(path)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from runs import line, make_run
+from runs import change_config, line, make_run
 
 from lemonade_tf import load_graph
 from lemonade_tf import retrain as retrain_module
@@ -250,7 +250,7 @@ def test_other_images_are_refused(run, executor, tmp_path):
     arrays = dict(np.load(config["dataset"]))
     path = tmp_path / "mine.npz"
     np.savez(path, **arrays)
-    (run / "config.json").write_text(json.dumps({**config, "dataset": str(path)}))
+    change_config(run, dataset=str(path))
     retrain(run, ["1-0"], SHORT)
     arrays["x_test"][0, 0, 0] += 1
     np.savez(path, **arrays)
@@ -321,11 +321,6 @@ def without_model(run):
     (run / "models" / "1-0.h5").unlink()
 
 
-def change_config(run, **changes):
-    config = json.loads((run / "config.json").read_text())
-    (run / "config.json").write_text(json.dumps({**config, **changes}))
-
-
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
@@ -340,7 +335,7 @@ def change_config(run, **changes):
         (lambda run: change_config(run, pad=8), "does not fit: pad is 8"),
         (lambda run: (run / "config.json").unlink(), "holds no run"),
         (lambda run: (run / "retrained").write_text(""), "retrained: File exists; see to it"),
-        (lambda run: (run / "retrained.jsonl").write_text("?\n"), "line 1, is not JSON"),
+        (lambda run: (run / "retrained.jsonl").write_text("?\n"), "line 1, is damaged"),
     ],
 )
 def test_a_run_that_cannot_be_used_is_one_line_and_status_1(capsys, run, spoil, words):

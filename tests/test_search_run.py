@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from lemonade_tf.config import make_config
-from lemonade_tf.search_run import SearchRun, training_settings, versions
+from lemonade_tf.search_run import SearchRun, training_settings
+from lemonade_tf.search_setup import begin, versions
 from lemonade_tf.training.datasets import load_dataset
 
 
@@ -22,7 +23,8 @@ def test_training_settings_are_those_of_the_search():
 
 def test_a_run_begins_with_a_folder_and_the_initial_networks(tmp_path):
     config = make_config("quick", workdir=str(tmp_path / "run"))
-    run = SearchRun(config, load_dataset("digits"), (), started=0.0)
+    data = load_dataset("digits")
+    run = SearchRun(begin(config, data), data, (), started=0.0)
     recorded = run.store.read_config()
     assert recorded["reference"]["error"] == pytest.approx(0.9)
     assert recorded["reference"]["parameters"] == 10 * 399_534

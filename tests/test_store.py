@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import hashlib
 import json
 import os
 import resource
@@ -23,6 +24,13 @@ def store(tmp_path):
     return RunStore.create(tmp_path / "run", CONFIG)
 
 
+def _settings(store):
+    """The settings without the run's identity, which no two runs share."""
+    config = store.read_config()
+    assert len(config.pop("run")) == 32
+    return config
+
+
 def _files(folder):
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 
@@ -30,7 +38,7 @@ def _files(folder):
 class TestCreate:
     def test_folders_are_made(self, tmp_path):
         store = RunStore.create(tmp_path / "a/b", CONFIG)
-        assert store.read_config() == CONFIG
+        assert _settings(store) == CONFIG
         assert store.read_history() == store.read_proposals() == []
         assert _files(tmp_path) == ["a/b/config.json"]
 
@@ -70,7 +78,7 @@ class TestOpen:
     def test_what_was_created(self, store):
         store.append_history({"id": "0-1"})
         opened = RunStore.open(str(store.path))
-        assert opened.read_config() == CONFIG
+        assert _settings(opened) == CONFIG
         assert opened.read_history() == [{"id": "0-1"}]
         assert RunStore.holds_run(store.path)
 
@@ -147,9 +155,97 @@ class TestLists:
     @pytest.mark.parametrize("line", [b"{", b"", b"7", b"\xff"])
     def test_any_other_broken_line_is_an_error(self, store, line):
         path = store.path / "history.jsonl"
-        path.write_bytes(b'{"id": "0-1"}\n' + line + b'\n{"id": "0-3"}\n')
-        with pytest.raises(StoreError, match=r"history\.jsonl, line 2, is .*; restore it, or del"):
+        for id_ in ("0-1", "0-2", "0-3"):
+            store.append_history({"id": id_})
+        lines = path.read_bytes().splitlines()
+        path.write_bytes(b"\n".join([lines[0], line, lines[2], b""]))
+        with pytest.raises(StoreError, match=r"history\.jsonl, line 2, is damaged.*; restore the"):
             store.read_history()
+
+    def test_lines_of_another_run_are_refused(self, store, tmp_path):
+        other = RunStore.create(tmp_path / "other", CONFIG)
+        for each in (store, other):
+            each.append_history({"id": "0-1"})
+        (store.path / "history.jsonl").write_bytes((other.path / "history.jsonl").read_bytes())
+        with pytest.raises(StoreError, match=r"line 1, .* belongs to another run"):
+            store.read_history()
+
+    def test_replacing_the_proposals(self, store):
+        store.append_proposals([{"id": "1-0"}, {"id": "1-1"}])
+        store.replace_proposals([{"id": "1-2"}])
+        assert store.read_proposals() == [{"id": "1-2"}]
+        assert _files(store.path) == ["config.json", "proposals.jsonl"]
+
+    def test_what_a_search_begins_with(self, store):
+        assert store.read_initial() == []
+        store.write_initial([{"id": "0-0"}])
+        assert store.read_initial() == [{"id": "0-0"}]
+
+
+class TestConfig:
+    def test_it_is_replaced_and_the_lists_stay_readable(self, store):
+        store.append_history({"id": "0-1"})
+        store.write_config({**store.read_config(), "num_generations": 7})
+        opened = RunStore.open(store.path)
+        assert opened.read_config()["num_generations"] == 7
+        assert opened.read_history() == [{"id": "0-1"}]
+
+    @pytest.mark.parametrize("change", [{"seed": 4}, {"run": "0" * 32}, {"more": 1}])
+    def test_a_change_by_hand_is_found_out(self, store, change):
+        path = store.path / "config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+        with pytest.raises(StoreError, match=r"config\.json is not as it was written: .*--resume"):
+            RunStore.open(store.path)
+
+    @pytest.mark.parametrize("name", ["run", "crc32"])
+    def test_neither_the_identity_nor_the_checksum_can_be_left_out(self, store, name):
+        path = store.path / "config.json"
+        config = json.loads(path.read_text())
+        del config[name]
+        path.write_text(json.dumps(config))
+        with pytest.raises(StoreError, match="not as it was written"):
+            RunStore.open(store.path)
+
+    def test_a_run_that_was_made_by_hand_is_not_sealed(self, store, tmp_path):
+        assert RunStore.open(store.path).sealed
+        (tmp_path / "config.json").write_text('{"seed": 3}')
+        (tmp_path / "history.jsonl").write_text('{"id": "0-1"}\n')
+        by_hand = RunStore.open(tmp_path)
+        assert not by_hand.sealed
+        assert by_hand.read_history() == [{"id": "0-1"}]
+
+
+class TestLock:
+    def test_one_search_at_a_time(self, store):
+        other = RunStore.open(store.path)
+        with pytest.raises(StoreError, match=r"another search is writing to .*run; wait for its"):
+            other.lock()
+        assert other.is_locked()
+        store.release()
+        assert not other.is_locked()
+        other.lock()
+        assert store.is_locked()
+
+    def test_the_end_of_a_process_ends_its_lock(self, store):
+        store.release()
+        script = f"""
+from lemonade_tf.store import RunStore
+RunStore.open({str(store.path)!r}).lock()
+print("locked", flush=True)
+input()
+"""
+        process = subprocess.Popen(
+            [sys.executable, "-c", script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        with process:
+            assert process.stdout.readline() == b"locked\n"
+            assert store.is_locked()
+            process.kill()
+            process.wait()
+            assert not store.is_locked()
 
 
 class TestModels:
@@ -158,21 +254,49 @@ class TestModels:
         return store.adopt_model(id_)
 
     def test_adopting(self, store):
-        assert self._stage(store, "12-7") == store.path / "models/12-7.h5"
+        described = self._stage(store, "12-7")
+        assert described == {"bytes": 7, "sha256": hashlib.sha256(b"weights").hexdigest()}
+        store.check_model("12-7", described)
+        assert store.num_bytes() == 7
         self._stage(store, "12-7", b"newer")
+        with pytest.raises(StoreError, match=r"12-7\.h5 is not the file .*: 5 bytes, expected 7"):
+            store.check_model("12-7", described)
         assert store.model_path("12-7").read_bytes() == b"newer"
         assert _files(store.path) == ["config.json", "models/12-7.h5"]
 
     def test_adopting_what_is_not_there(self, store):
-        with pytest.raises(StoreError, match=r"network 12-7 cannot .*staging/12-7\.h5 is not ther"):
+        with pytest.raises(StoreError, match=r"network 12-7 cannot .*staging/12-7\..*h5 is not th"):
             store.adopt_model("12-7")
 
     def test_keeping(self, store):
         for id_ in ("0-1", "1-2", "1-3"):
             self._stage(store, id_)
-        (store.path / "models/README").touch()
+        for name in ("README", "mine.h5"):
+            (store.path / "models" / name).touch()
         store.keep_models(["1-2", "9-9"])
-        assert _files(store.path / "models") == ["1-2.h5", "README"]
+        assert _files(store.path / "models") == ["1-2.h5", "README", "mine.h5"]
+
+    def test_pinned_ones_stay(self, store):
+        for id_ in ("0-1", "1-2", "1-3", "1-4"):
+            self._stage(store, id_)
+        store.pin(["1-3"])
+        store.pin(["0-1", "1-3"])
+        assert store.read_pinned() == {"0-1", "1-3"}
+        store.keep_models(["1-2"])
+        assert _files(store.path / "models") == ["0-1.h5", "1-2.h5", "1-3.h5"]
+
+    @pytest.mark.parametrize("id_", ["9-9", "../config"])
+    def test_pinning_what_is_not_there(self, store, id_):
+        self._stage(store, "0-1")
+        with pytest.raises(StoreError, match=rf"no file of a network {id_}; it has 0-1\."):
+            store.pin(["0-1", id_])
+        assert store.read_pinned() == set()
+
+    def test_a_network_that_is_gone(self, store):
+        described = self._stage(store, "0-1")
+        store.model_path("0-1").unlink()
+        with pytest.raises(StoreError, match=r"0-1\.h5 is not there; the search needs it: rest"):
+            store.check_model("0-1", described)
 
     def test_clearing_the_staging(self, store):
         store.staging_path("0-1").touch()
@@ -275,4 +399,5 @@ except StoreError as error:
         assert "proposals.jsonl: File too large; raise the limit" in done.stdout
         assert done.stderr == ""
         lines = (store.path / "proposals.jsonl").read_text()
-        assert [json.loads(line) for line in lines.splitlines()] == [{"id": "0-1"}]
+        assert len(lines.splitlines()) == 1
+        assert store.read_proposals() == [{"id": "0-1"}]

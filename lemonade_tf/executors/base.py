@@ -11,10 +11,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 Task = Any
 Setup = Callable[[], Callable[[Task], Any]]
+
+# Why a task failed: it raised an exception; its process died; it took longer than it may.
+Cause = Literal["raised", "died", "overdue"]
 
 _LONGEST_LINE = 500
 
@@ -42,6 +45,8 @@ class Outcome:
         worker: The number of the worker, from 0.
         seconds: From handing out the task to getting the result.
         log: On failure, the traceback, or the last lines that a dead worker wrote; may be empty.
+        cause: Why it failed; None on success.
+        errno: Of an OSError that it raised; else None.
     """
 
     task: Task
@@ -50,6 +55,8 @@ class Outcome:
     worker: int
     seconds: float
     log: str = ""
+    cause: Cause | None = None
+    errno: int | None = None
 
 
 class Executor(ABC):
@@ -129,6 +136,11 @@ def describe_error(error: BaseException) -> str:
     words = " ".join(str(error).split())
     line = f"{type(error).__name__}: {words}" if words else type(error).__name__
     return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + "…"
+
+
+def errno_of(error: BaseException) -> int | None:
+    """Return the error number of the operating system that an exception carries, if it does."""
+    return error.errno if isinstance(error, OSError) else None
 
 
 def describe_setup_error(error: Exception) -> str:

@@ -20,6 +20,7 @@ from lemonade_tf.executors.base import (
     WorkerSetupError,
     describe_error,
     describe_setup_error,
+    errno_of,
 )
 
 
@@ -53,9 +54,10 @@ class InProcessExecutor(Executor):
 
     def _outcome(self, task: Task) -> Outcome:
         started = time.monotonic()
-        result, failure, log = None, None, ""
         try:
             result = self._function(task)
         except Exception as error:
-            failure, log = describe_error(error), traceback.format_exc()
-        return Outcome(task, result, failure, 0, time.monotonic() - started, log)
+            seconds, log = time.monotonic() - started, traceback.format_exc()
+            failure, number = describe_error(error), errno_of(error)
+            return Outcome(task, None, failure, 0, seconds, log, "raised", number)
+        return Outcome(task, result, None, 0, time.monotonic() - started)

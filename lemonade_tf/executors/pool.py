@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Literal
 
-from lemonade_tf.executors.base import WorkerSetupError, describe_error
+from lemonade_tf.executors.base import Cause, WorkerSetupError, describe_error
 from lemonade_tf.executors.devices import visible_gpus
 from lemonade_tf.executors.environment import server_environment, worker_environment
 from lemonade_tf.executors.launch import Server, ServerEnded
@@ -40,12 +40,14 @@ class Worker:
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a message that a worker was given: a result, or a failure and its log."""
+    """What became of a message that a worker was given: a result, or a failure; see `Outcome`."""
 
     worker: Worker
     result: Any = None
     failure: str | None = None
     log: str = ""
+    cause: Cause | None = None
+    errno: int | None = None
 
 
 class WorkerPool:
@@ -190,7 +192,8 @@ class WorkerPool:
         worker.num_answers += 1
         if kind == "done":
             return [Answer(worker, result=values[0])]
-        return [Answer(worker, failure=values[0], log=values[1])]
+        failure, log, number = values
+        return [Answer(worker, failure=failure, log=log, cause="raised", errno=number)]
 
     def _hear_server(self) -> list[Answer]:
         """Take the server's message: that a worker died, or that it cannot start any."""
@@ -214,8 +217,11 @@ class WorkerPool:
         log = worker.log.tail()
         worker.log.close()
         if worker.owes_answer:
-            reason = f"was stopped {worker.stopped_because}" if worker.stopped_because else how
-            answers.append(Answer(worker, failure=f"worker {worker.slot} {reason}", log=log))
+            reason, cause = how, "died"
+            if worker.stopped_because:
+                reason, cause = f"was stopped {worker.stopped_because}", "overdue"
+            failure = f"worker {worker.slot} {reason}"
+            answers.append(Answer(worker, failure=failure, log=log, cause=cause))
         if not worker.was_ready:
             self._count_death_in_setup(f"a worker {how}", log)
         return answers
@@ -227,7 +233,8 @@ class WorkerPool:
         self.close()
         if not any(worker.was_ready for worker in workers):
             self._count_death_in_setup(failure, log)
-        return [Answer(w, failure=failure, log=log) for w in workers if w.owes_answer]
+        owing = [worker for worker in workers if worker.owes_answer]
+        return [Answer(worker, failure=failure, log=log, cause="died") for worker in owing]
 
     def _count_death_in_setup(self, how: str, log: str) -> None:
         """Give up when workers die before they are ready, time and again."""
@@ -246,4 +253,4 @@ def _loads(message: bytes) -> tuple:
     try:
         return pickle.loads(message)
     except Exception as error:
-        return "failed", f"the result cannot be unpickled: {describe_error(error)}", ""
+        return "failed", f"the result cannot be unpickled: {describe_error(error)}", "", None

@@ -120,7 +120,16 @@ class ProcessExecutor(Executor):
         if worker.state == "idle" and worker.num_answers >= self._max_tasks_per_worker:
             self._pool.retire(worker)
         seconds = time.monotonic() - start
-        return Outcome(task, answer.result, answer.failure, worker.slot, seconds, answer.log)
+        return Outcome(
+            task,
+            answer.result,
+            answer.failure,
+            worker.slot,
+            seconds,
+            answer.log,
+            answer.cause,
+            answer.errno,
+        )
 
     def _stop_overdue(self, running: _Running) -> None:
         """Stop the workers whose task takes too long."""

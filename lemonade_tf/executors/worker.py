@@ -2,7 +2,7 @@
 
 driver to worker    the pickled setup, then pickled tasks
 worker to driver    ("ready",) or ("setup_failed", message, log),
-                    then for each task ("done", result) or ("failed", message, log)
+                    then for each task ("done", result) or ("failed", message, log, errno)
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
-from lemonade_tf.executors.base import Task, describe_error, describe_setup_error
+from lemonade_tf.executors.base import Task, describe_error, describe_setup_error, errno_of
 
 _PR_SET_PDEATHSIG = 1
 
@@ -76,7 +76,8 @@ def _answer(function: Callable[[Task], Any], task: bytes) -> bytes:
     try:
         return pickle.dumps(("done", function(pickle.loads(task))), pickle.HIGHEST_PROTOCOL)
     except Exception as error:
-        return pickle.dumps(("failed", describe_error(error), traceback.format_exc()))
+        failure = describe_error(error), traceback.format_exc(), errno_of(error)
+        return pickle.dumps(("failed", *failure))
 
 
 def _die_with(server: int) -> None:

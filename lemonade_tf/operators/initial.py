@@ -63,6 +63,20 @@ def initial_weights(graph: Graph, *, rng: np.random.Generator) -> Graph:
     return weighted
 
 
+def inherited_weights(graph: Graph, donor: Graph, *, rng: np.random.Generator) -> Graph:
+    """Return the graph with the weights of another one where names and shapes agree, else new ones.
+
+    The weights of a node are inherited all together or not at all.
+    """
+    weighted = initial_weights(graph, rng=rng)
+    for name in graph.order():
+        shapes = dict(graph.weight_shapes(name))
+        weights = donor[name].weights if name in donor else {}
+        if weights and {key: value.shape for key, value in weights.items()} == shapes:
+            weighted.set_weights(name, weights)
+    return weighted
+
+
 def output_statistics(graph: Graph, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Guess mean and variance of each channel of a node's output.
 

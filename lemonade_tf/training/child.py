@@ -23,7 +23,7 @@ from lemonade_tf.keras_bridge.graph_to_model import to_keras
 from lemonade_tf.keras_bridge.saving import save_model
 from lemonade_tf.keras_bridge.weights import read_weights
 from lemonade_tf.operators import APPROXIMATE, replay
-from lemonade_tf.operators.initial import initial_weights
+from lemonade_tf.operators.initial import inherited_weights, initial_weights
 from lemonade_tf.training.datasets import Dataset
 from lemonade_tf.training.distillation import distill
 from lemonade_tf.training.evaluate import error, predict
@@ -126,9 +126,12 @@ class _Making:
             self.seconds[name] = time.perf_counter() - start
 
     def _parent(self, rng: np.random.Generator) -> Graph:
-        if self.task.parent_file is not None:
+        if self.task.architecture is None:
             return load_graph(self.task.parent_file)
-        return initial_weights(from_json(self.task.architecture), rng=rng)
+        graph = from_json(self.task.architecture)
+        if self.task.parent_file is None:
+            return initial_weights(graph, rng=rng)
+        return inherited_weights(graph, load_graph(self.task.parent_file), rng=rng)
 
     def _repair(
         self, repairs: Any, graph: Graph, model: keras.Model, rng: np.random.Generator

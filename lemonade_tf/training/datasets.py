@@ -10,6 +10,7 @@ training images, at most 5,000, is held out for validation where a data set has 
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,6 +62,22 @@ class Dataset:
     def input_shape(self) -> tuple[int, int, int]:
         """(height, width, channels) of an image."""
         return self.x_train.shape[1:]
+
+    def digest(self) -> str:
+        """Return the SHA-256 of all images and classes, to tell whether data is the same."""
+        digest = hashlib.sha256()
+        for array in (
+            self.x_train,
+            self.y_train,
+            self.x_validation,
+            self.y_validation,
+            self.x_test,
+            self.y_test,
+        ):
+            if array is not None:
+                digest.update(f"{array.dtype}{array.shape}".encode())
+                digest.update(np.ascontiguousarray(array))
+        return digest.hexdigest()
 
     def rescaling(self) -> Rescaling:
         """Return the layer that brings every channel of the training images to mean 0, deviation 1.

@@ -29,7 +29,8 @@ class ChildTask:
         weights_seed: Seeds new weights.
         training_seed: Seeds the order of images, and dropout.
         parent_file: The parent's file. None for an initial network, which comes as
-        architecture: JSON of `architecture.text`; its weights are drawn.
+        architecture: JSON of `architecture.text`; its weights are drawn, or inherited from
+            `parent_file` where they fit, if both are given.
         record: Plain values to keep in the file: the lineage.
     """
 
@@ -43,10 +44,9 @@ class ChildTask:
     record: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if (self.parent_file is None) == (self.architecture is None):
+        if self.parent_file is None and self.architecture is None:
             raise ValueError(
-                f"child {self.id!r} has parent_file {self.parent_file!r} and an architecture of"
-                f" {len(self.architecture or '')} characters; expected exactly one of them."
+                f"child {self.id!r} has neither a parent_file nor an architecture; expected one."
             )
 
 

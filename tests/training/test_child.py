@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
-from lemonade_tf.architecture.text import same_architecture
+from lemonade_tf.architecture.text import same_architecture, to_json
 from lemonade_tf.keras_bridge import FileError, load_graph, load_record
 from lemonade_tf.operators import APPROXIMATE, SiteError, record, replay
 from lemonade_tf.training import child as child_module
@@ -168,9 +168,25 @@ def test_mistakes_are_raised(parent_file, digits, settings, insertion, tmp_path)
         train_child(task(parent_file, tmp_path / "a.h5", elsewhere), digits, settings)
 
 
-def test_a_task_has_one_origin(parent_file):
-    with pytest.raises(ValueError, match=r"child '17' has parent_file None.*exactly one"):
+def test_a_task_has_an_origin():
+    with pytest.raises(ValueError, match=r"child '17' has neither a parent_file nor an arch"):
         task(None, "a.h5")
+
+
+def test_a_network_of_another_run_is_begun_with_its_weights(
+    parent_file, tmp_path, digits, settings
+):
+    before = load_graph(parent_file)
+    given = replace(
+        task(parent_file, tmp_path / "a.h5"),
+        architecture=to_json(before.copy(weights=False)),
+    )
+    still = replace(settings, epochs=1, learning_rate=1e-12)
+    assert train_child(given, digits, still).failure is None
+    after = load_graph(tmp_path / "a.h5")
+    for name in ("conv_1", "conv_2", "conv_3", "logits"):
+        kernels = [graph[name].weights["kernel"] for graph in (before, after)]
+        np.testing.assert_allclose(*kernels, atol=1e-6)
 
 
 def test_tasks_and_results_pickle(parent_file, insertion):

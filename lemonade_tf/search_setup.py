@@ -1,0 +1,187 @@
+"""What a search begins with, or goes on from: its folder, its settings, its initial networks."""
+
+from __future__ import annotations
+
+import logging
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from lemonade_tf import __version__
+from lemonade_tf.architecture import Graph
+from lemonade_tf.config import ConfigError, SearchConfig, default_workdir
+from lemonade_tf.objectives import objectives_named
+from lemonade_tf.quality import reference_point
+from lemonade_tf.resume import Past, read_past
+from lemonade_tf.search_spaces import NETWORKS, NetworkSpace
+from lemonade_tf.store import IDENTITY, RunStore, StoreError
+from lemonade_tf.training.datasets import Dataset
+from lemonade_tf.warm_start import Origin, origins
+
+_SPACES = {space.name: space for space in (NETWORKS,)}
+_VERSIONED = ("keras", "tensorflow", "numpy", "scikit-learn")
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a search begins with, or goes on from.
+
+    Attributes:
+        config: The settings.
+        store: The folder, locked.
+        space: The search space.
+        initial: The initial networks; only their shapes are used.
+        origins: Where the initial networks come from, if they are those of a former run's front.
+        reference: The reference point of the hypervolume.
+        past: What the search has done so far.
+    """
+
+    config: SearchConfig
+    store: RunStore
+    space: NetworkSpace
+    initial: Sequence[Graph]
+    origins: Sequence[Origin]
+    reference: Mapping[str, float]
+    past: Past
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of Python and of those packages that are installed under these names."""
+    found = {"python": platform.python_version()}
+    for name in packages:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+def begin(config: SearchConfig, dataset: Dataset, **recorded: Any) -> Setup:
+    """Begin a search in a new folder.
+
+    Args:
+        config: The settings.
+        dataset: The images.
+        **recorded: More for config.json, or instead of what it says otherwise; `reference` is the
+            reference point of another run, to compare with.
+
+    Raises:
+        ConfigError: The search cannot begin with `initial_run`.
+        StoreError: The folder holds a run, or cannot be written.
+    """
+    space = _SPACES[config.space]
+    found = _origins(config, dataset)
+    initial = _initial(space, dataset, found)
+    reference = reference_point(objectives_named(config.objectives), initial, dataset.num_classes)
+    configuration = {
+        **config.as_json(),
+        "lemonade_tf": __version__,
+        "versions": versions(_VERSIONED),
+        "backend": "tensorflow",
+        **_description(dataset),
+        "num_initial": len(initial),
+        "reference": reference,
+        **recorded,
+    }
+    workdir = config.workdir or default_workdir(config.dataset)
+    store = RunStore.create(workdir, configuration)
+    if found:
+        store.write_initial([origin.as_json() for origin in found])
+    return Setup(config, store, space, initial, found, configuration["reference"], Past())
+
+
+def resume(config: SearchConfig, store: RunStore, dataset: Dataset) -> Setup:
+    """Go on with a search, from whatever is in its folder.
+
+    Args:
+        config: Its settings; see `resumed_config`.
+        store: Its folder.
+        dataset: The images.
+
+    Raises:
+        ConfigError: It is no search that can be gone on with.
+        StoreError: Another process writes to the folder, a file is damaged, or the data set is
+            not the one that the search began with.
+    """
+    before = store.read_config()
+    if "random_search" in before or not store.sealed:
+        raise ConfigError(
+            f"--resume: {store.path} was not made by a search; choose another --workdir."
+        )
+    for name, value in _description(dataset).items():
+        if before.get(name) != value:
+            raise StoreError(
+                f"the data set {config.dataset} is not what the search in {store.path} began with"
+                f" ({name} was {before.get(name)}, now {value}); restore it."
+            )
+    store.lock()
+    try:
+        space = _SPACES[config.space]
+        found = [Origin.from_json(values) for values in store.read_initial()]
+        if config.initial_run is not None and not found:  # it was killed before it noted them
+            found = _origins(config, dataset)
+            store.write_initial([origin.as_json() for origin in found])
+        initial = _initial(space, dataset, found)
+        past = read_past(store, len(initial))
+        if config.num_generations < past.start_generation - 1:
+            raise ConfigError(
+                f"--num_generations is {config.num_generations}; the search in {store.path} has"
+                f" finished {past.start_generation - 1} already."
+            )
+        _warn_of_other_versions(before.get("versions", {}))
+        store.write_config({**before, **config.as_json(), IDENTITY: before[IDENTITY]})
+    except BaseException:
+        store.release()
+        raise
+    return Setup(config, store, space, initial, found, before["reference"], past)
+
+
+def _origins(config: SearchConfig, dataset: Dataset) -> tuple[Origin, ...]:
+    if config.initial_run is None:
+        return ()
+    return origins(
+        config.initial_run,
+        config.space,
+        dataset.input_shape,
+        dataset.num_classes,
+        dataset.rescaling(),
+    )
+
+
+def _initial(space: NetworkSpace, dataset: Dataset, found: Sequence[Origin]) -> tuple[Graph, ...]:
+    if found:
+        return tuple(origin.graph for origin in found)
+    graphs = space.initial_graphs(
+        dataset.input_shape, dataset.num_classes, rescaling=dataset.rescaling()
+    )
+    return tuple(graph.copy(weights=False) for graph in graphs)
+
+
+def _description(dataset: Dataset) -> dict[str, Any]:
+    """Return what config.json says of the images."""
+    return {
+        "num_classes": dataset.num_classes,
+        "input_shape": list(dataset.input_shape),
+        "num_images": {
+            "training": len(dataset.x_train),
+            "validation": len(dataset.x_validation),
+            "test": 0 if dataset.x_test is None else len(dataset.x_test),
+        },
+        "images_sha256": dataset.digest(),
+    }
+
+
+def _warn_of_other_versions(before: Mapping[str, str]) -> None:
+    now = versions(_VERSIONED)
+    differing = [
+        f"{name} was {before[name]}, now {now.get(name)}"
+        for name in before
+        if before[name] != now.get(name)
+    ]
+    if differing:
+        _logger.warning(
+            "%s: the search goes on, but may come to other results than it would have.",
+            "; ".join(differing),
+        )

@@ -1,0 +1,116 @@
+"""How far a search has come, from its folder alone; from another terminal, or another machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lemonade_tf.progress import duration
+from lemonade_tf.quality import front_hypervolume
+from lemonade_tf.report import read_run
+from lemonade_tf.store import CONFIG, StoreError
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a search has come.
+
+    Attributes:
+        is_running: Whether a process is at it now.
+        generation: The last generation of which a network is on record.
+        num_generations: How many there are to be.
+        num_trained: Networks trained and evaluated, the initial ones included.
+        failures: The id and the failure of each network that failed.
+        num_expected: Networks that the whole search trains, if every generation is full.
+        front_size: Networks on the front.
+        best_error: The least validation error, a fraction; None before the first network.
+        hypervolume: Of the front, against the reference point in config.json.
+        seconds_by_phase: Of all networks together, in their workers.
+        seconds_since_last: Since the last network was put on record; None before the first.
+        num_bytes: Of the networks' files.
+    """
+
+    is_running: bool
+    generation: int
+    num_generations: int
+    num_trained: int
+    failures: Mapping[str, str]
+    num_expected: int
+    front_size: int
+    best_error: float | None
+    hypervolume: float
+    seconds_by_phase: Mapping[str, float]
+    seconds_since_last: float | None
+    num_bytes: int
+
+
+def read_status(workdir: str | Path) -> Status:
+    """Return how far the search in a folder has come.
+
+    Raises:
+        StoreError: The folder holds no run, or one that is damaged.
+    """
+    run = read_run(workdir)
+    history, config = run.history, run.config
+    lacking = [name for name in ("num_generations", "num_accepted") if name not in config]
+    if lacking:
+        raise StoreError(f"{run.store.path / CONFIG} lacks {', '.join(lacking)}; restore it.")
+    front = [line["objectives"] for line in run.front()]
+    times = [line["time"] for line in history if "time" in line]
+    return Status(
+        is_running=run.store.is_locked(),
+        generation=max((line["generation"] for line in history), default=0),
+        num_generations=config["num_generations"],
+        num_trained=len(run.trained),
+        failures={line["id"]: line["failure"] for line in history if line["failure"] is not None},
+        num_expected=config.get("num_initial", 0)
+        + config["num_generations"] * config["num_accepted"],
+        front_size=len(front),
+        best_error=min((values["error"] for values in front), default=None),
+        hypervolume=front_hypervolume(run.objectives, front, config["reference"]),
+        seconds_by_phase=seconds_by_phase(history),
+        seconds_since_last=max(0.0, time.time() - max(times)) if times else None,
+        num_bytes=run.store.num_bytes(),
+    )
+
+
+def seconds_by_phase(history: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the seconds of each phase of training, over all lines of a history."""
+    totals: dict[str, float] = {}
+    for line in history:
+        for phase, seconds in line["seconds"].items():
+            if phase != "total":
+                totals[phase] = totals.get(phase, 0.0) + seconds
+    return totals
+
+
+def status_lines(status: Status, workdir: str | Path) -> list[str]:
+    """Return the status as lines of text."""
+    done = status.num_trained + len(status.failures)
+    if status.is_running:
+        state = "running"
+    elif done >= status.num_expected:
+        state = "finished"
+    else:
+        state = f"not running; go on with lemonade-tf search --workdir {workdir} --resume"
+    error = "-" if status.best_error is None else f"{100 * status.best_error:.2f} %"
+    last = status.seconds_since_last
+    phases = ", ".join(
+        f"{phase} {duration(seconds)}"
+        for phase, seconds in sorted(status.seconds_by_phase.items(), key=lambda item: -item[1])
+        if seconds >= 1
+    )
+    lines = [
+        f"{workdir}: {state}",
+        f"generation   {status.generation} of {status.num_generations}",
+        f"networks     {status.num_trained} trained, {len(status.failures)} failed,"
+        f" of {status.num_expected}" + ("" if last is None else f"; the last {duration(last)} ago"),
+        f"front        {status.front_size} networks, best error {error},"
+        f" hypervolume {status.hypervolume:.4f}",
+        f"time         {phases or '-'} (in the workers)",
+        f"files        {status.num_bytes / 1e6:.1f} MB of networks",
+    ]
+    return lines + [f"failed       {id_}: {text}" for id_, text in status.failures.items()]

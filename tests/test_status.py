@@ -1,0 +1,60 @@
+import pytest
+from runs import CONFIG, line, make_run
+from toy_training import cut, toy_search
+
+from lemonade_tf.status import read_status, status_lines
+from lemonade_tf.store import RunStore, StoreError
+
+SIZES = {"num_initial": 3, "num_generations": 2, "num_accepted": 2}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return make_run(tmp_path / "run", config={**CONFIG, **SIZES})
+
+
+def test_what_the_folder_says(folder):
+    (folder / "models" / "0-2.h5").write_bytes(b"0" * 2_000_000)
+    status = read_status(folder)
+    assert (status.generation, status.num_generations) == (2, 2)
+    assert (status.num_trained, status.num_expected) == (6, 7)
+    assert status.failures == {"1-3": "diverged: the loss became nan in epoch 1 of 5."}
+    assert (status.front_size, status.best_error) == (3, 0.10)
+    assert status.hypervolume > 0
+    assert status.num_bytes == 2_000_000
+    assert not status.is_running
+    assert status.seconds_since_last is None  # a run by hand, without times
+
+
+def test_seconds_are_added_up_by_phase(tmp_path):
+    seconds = ({"train": 2.0, "total": 3.0}, {"train": 40.0, "distill": 61.0, "total": 110.0})
+    history = [line(f"0-{n}", 0.1, 10, seconds=s) for n, s in enumerate(seconds)]
+    status = read_status(make_run(tmp_path / "run", history, {**CONFIG, **SIZES}))
+    assert status.seconds_by_phase == {"train": 42.0, "distill": 61.0}
+    assert "distill 1:01 min, train 42 s (in the workers)" in "\n".join(status_lines(status, "RUN"))
+
+
+def test_a_search_before_its_first_network(tmp_path):
+    status = read_status(make_run(tmp_path / "run", (), {**CONFIG, **SIZES}))
+    assert (status.num_trained, status.front_size, status.best_error) == (0, 0, None)
+    assert status_lines(status, "RUN")[0].endswith("lemonade-tf search --workdir RUN --resume")
+
+
+def test_whether_it_runs(tmp_path):
+    workdir = cut(tmp_path / "run", 5)
+    assert not read_status(workdir).is_running
+    holder = RunStore.open(workdir)
+    holder.lock()
+    status = read_status(workdir)
+    assert status.is_running
+    assert status_lines(status, workdir)[0] == f"{workdir}: running"
+    holder.release()
+    toy_search(workdir, in_process=True, resume=True)
+    status = read_status(workdir)
+    assert status_lines(status, workdir)[0] == f"{workdir}: finished"
+    assert 0 <= status.seconds_since_last < 600
+
+
+def test_a_config_that_lacks_what_is_needed(tmp_path):
+    with pytest.raises(StoreError, match=r"config\.json lacks num_generations, num_accepted"):
+        read_status(make_run(tmp_path / "run"))

@@ -1,0 +1,144 @@
+"""A stand-in for the training of children: milliseconds each, and still different for each.
+
+`search` in a process of its own, with this in place of the training:
+
+    python tests/toy_training.py WORKDIR '{"num_generations": 3}' [FAULT]
+
+prints how it ended, or an error that is the user's.
+"""
+
+import hashlib
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+
+from lemonade_tf import search as module
+from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
+from lemonade_tf.architecture.text import from_json, to_json
+from lemonade_tf.callbacks import Callback
+from lemonade_tf.executors import InProcessExecutor
+from lemonade_tf.operators import replay
+from lemonade_tf.report import read_run
+from lemonade_tf.training.task import ChildResult, Timing, TimingTask
+
+SETTINGS = {
+    "dataset": "digits",
+    "preset": "quick",
+    "num_generations": 3,
+    "num_proposed": 10,
+    "num_accepted": 4,
+    "workers": 2,
+}
+
+
+def start_worker(dataset, data_dir, settings, threads):
+    """As the real one, and as the environment says what is to go wrong."""
+    return Toy(os.environ.get("TOY_FAULT", ""), float(os.environ.get("TOY_SECONDS", 0.03)))
+
+
+class Toy:
+    """Trains a child: its file is its architecture, its error follows from that."""
+
+    def __init__(self, fault="", seconds=0.03):
+        self.fault, self.seconds = fault, seconds
+
+    def __call__(self, task):
+        if isinstance(task, TimingTask):
+            return Timing(0.01, 0.001, 0.0001)
+        time.sleep(self.seconds)
+        parent = from_json(task.architecture or Path(task.parent_file).read_text())
+        graph = replay(parent, task.operators, rng=np.random.default_rng(0)).graph
+        text = to_json(graph.copy(weights=False))
+        self._go_wrong(task)
+        seed = hashlib.sha256((text + str(task.training_seed.entropy)).encode()).digest()
+        share = int.from_bytes(seed[:4], "big") / 2**32
+        parameters = count_parameters(graph)
+        Path(task.output).write_text(text)
+        return ChildResult(
+            task.id,
+            error=round((1 + share) / np.log(parameters), 4),
+            test_error=round(share, 4),
+            seconds={"train": self.seconds, "total": self.seconds},
+            losses=(share,),
+            epochs=1,
+            num_images=100,
+            parameters=parameters,
+            multiply_adds=count_multiply_adds(graph),
+        )
+
+    def _go_wrong(self, task):
+        kind, _, ids = self.fault.partition(":")
+        if not kind or (ids and task.id not in ids.split(",")):
+            return
+        if kind == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if kind == "die_once" and not Path(f"{task.output}.was_here").exists():
+            Path(f"{task.output}.was_here").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if kind == "hang":
+            time.sleep(600)
+        if kind == "raise":
+            raise ValueError(f"no luck with {task.id}")
+        if kind == "full":
+            raise OSError(28, "No space left on device")
+
+
+def toy_search(workdir, *, in_process=False, **settings):
+    """Run a search with toy training; see `lemonade_tf.search.search`."""
+    here = {"start_worker": start_worker, "PRELOAD": (__name__,)}
+    if in_process:
+        here["ProcessExecutor"] = lambda setup, **_: InProcessExecutor(setup)
+    with patch.multiple(module, **here):
+        return module.search(workdir=str(workdir), **{**SETTINGS, **settings})
+
+
+class Break(Callback):
+    """Ends a search after so many networks."""
+
+    def __init__(self, after):
+        self.left = after
+
+    def on_network_end(self, state, record):
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+
+def cut(workdir, after, **settings):
+    """Leave a search that was ended after so many networks."""
+    with pytest.raises(KeyboardInterrupt):
+        toy_search(workdir, in_process=True, callbacks=[Break(after)], **settings)
+    return workdir
+
+
+def results(workdir):
+    """Return what a search found: all of its history but times, by id; and its front."""
+    run = read_run(workdir)
+    left_out = ("seconds", "time", "log", "first_failure")
+    history = {
+        line["id"]: {k: v for k, v in line.items() if k not in left_out} for line in run.history
+    }
+    proposals = run.store.read_proposals()
+    files = sorted(path.name for path in (run.store.path / "models").iterdir())
+    front = (run.store.path / "front.csv").read_text()
+    return {"history": history, "proposals": proposals, "front": front, "files": files}
+
+
+if __name__ == "__main__":
+    import toy_training  # by this name, under which workers find it
+
+    from lemonade_tf.cli import _user_errors
+
+    os.environ["TOY_FAULT"] = sys.argv[3] if len(sys.argv) > 3 else ""
+    try:
+        result = toy_training.toy_search(sys.argv[1], **json.loads(sys.argv[2]))
+    except _user_errors() as error:
+        raise SystemExit(f"toy: {error}") from None
+    print("stopped" if result.stopped else "complete" if result.complete else "incomplete")
