@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from lemonade_tf.atomic import write_atomic
-from lemonade_tf.evolution import pareto_front
+from lemonade_tf.evolution import hypervolume, pareto_front
 from lemonade_tf.objectives import Objective, objectives_named
-from lemonade_tf.quality import coordinates, front_hypervolume
+from lemonade_tf.quality import coordinates
 from lemonade_tf.store import RunStore
 
 MAX_FRONTS = 5
@@ -65,12 +65,14 @@ class Run:
 
     def hypervolumes(self) -> np.ndarray:
         """Return the hypervolume of the front after each trained network, (networks,)."""
-        front: list[Mapping[str, Any]] = []
-        values = []
+        reference = np.array(coordinates(self.objectives, self.config["reference"]))
+        front, value, values = np.empty((0, len(reference))), 0.0, []
         for line in self.trained:
-            front = self._front_of([*front, line])
-            points = [entry["objectives"] for entry in front]
-            values.append(front_hypervolume(self.objectives, points, self.config["reference"]))
+            point = np.array(coordinates(self.objectives, line["objectives"]))
+            if not (front <= point).all(axis=1).any():
+                front = np.vstack([front[~(point <= front).all(axis=1)], point])
+                value = hypervolume(front, reference)
+            values.append(value)
         return np.array(values)
 
     def _front_of(self, lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

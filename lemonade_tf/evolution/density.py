@@ -33,6 +33,7 @@ from lemonade_tf.architecture import Graph
 
 # A spread this small a part of the values is rounding: numpy.std([0.1] * 3) is 1e-17, not 0.
 RELATIVE_ROUNDING = 1e-12
+_MOST_DISTANCES = 2**22  # computed at a time: 32 MB
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class CheapObjective:
 def log_density(population_values: ArrayLike, values: ArrayLike) -> np.ndarray:
     """Estimate the population's density at some values.
 
-    Takes time and memory in proportion to n m.
+    Takes time in proportion to n m; memory is bounded.
 
     Args:
         population_values: (n, d), the population's coordinates, as `CheapObjective.transform`
@@ -110,16 +111,22 @@ def log_density(population_values: ArrayLike, values: ArrayLike) -> np.ndarray:
         )
     width = _spread(population_values) * num_individuals ** (-1 / (num_dimensions + 4))
     centre = population_values.mean(axis=0)
-    exponents = cdist(
-        (values - centre) / width, (population_values - centre) / width, "sqeuclidean"
-    )
+    points, centres = (values - centre) / width, (population_values - centre) / width
+    num_rows = max(1, _MOST_DISTANCES // num_individuals)
+    starts = range(0, len(points), num_rows)
+    log_sums = [_log_sum(points[start : start + num_rows], centres) for start in starts]
+    log_volume = np.log(width).sum() + num_dimensions * math.log(2 * math.pi) / 2
+    return np.concatenate([[], *log_sums]) - math.log(num_individuals) - log_volume
+
+
+def _log_sum(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Return the logarithm of the sum of standard kernels, without their volume, at each point."""
+    exponents = cdist(points, centres, "sqeuclidean")
     exponents *= -0.5
     # The largest term is taken out of the sum, which then lies in [1, n]: no underflow.
     largest = exponents.max(axis=1, keepdims=True)
     exponents -= largest
-    log_sum = np.log(np.exp(exponents, out=exponents).sum(axis=1)) + largest[:, 0]
-    log_volume = np.log(width).sum() + num_dimensions * math.log(2 * math.pi) / 2
-    return log_sum - math.log(num_individuals) - log_volume
+    return np.log(np.exp(exponents, out=exponents).sum(axis=1)) + largest[:, 0]
 
 
 def _spread(values: np.ndarray) -> np.ndarray:

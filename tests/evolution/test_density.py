@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.neighbors import KernelDensity
 
-from lemonade_tf.evolution import CheapObjective, log_density
+from lemonade_tf.evolution import CheapObjective, density, log_density
 
 
 def _formula(population, values):
@@ -146,3 +146,12 @@ def test_a_cheap_objective_is_finite(scale, value):
 def test_an_unknown_scale_is_refused():
     with pytest.raises(ValueError, match="latency has the scale 'log10'; expected"):
         CheapObjective("latency", len, scale="log10")
+
+
+def test_many_points_are_taken_in_parts(monkeypatch):
+    rng = np.random.default_rng(0)
+    population, values = rng.normal(size=(30, 3)), rng.normal(size=(100, 3))
+    whole = log_density(population, values)
+    monkeypatch.setattr(density, "_MOST_DISTANCES", 100)
+    np.testing.assert_array_equal(log_density(population, values), whole)
+    assert log_density(population, np.zeros((0, 3))).shape == (0,)
