@@ -1,0 +1,140 @@
+"""`kill -9` at random moments of a search with real training, each followed by --resume.
+
+    python benchmarks/kill_and_resume.py [--moments 50] [--quick]
+
+Runs one small search to its end, and then the same one over and over, killing the process at a
+random moment (in half of the cases its worker processes first) and resuming it. Compared are the
+history, the front and the weights of the networks on it. Also checked: every network that was
+reported before the kill is still the same line of the history, and no file is half written.
+
+The last line is the share of the moments after which all was equal; the target is 1.
+"""
+
+import argparse
+import csv
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from lemonade_tf import load_graph
+from lemonade_tf.report import read_run
+
+SETTINGS = {
+    "preset": "quick",
+    "num_generations": 2,
+    "num_proposed": 8,
+    "num_accepted": 3,
+    "epochs": 1,
+    "distillation_epochs": 1,
+    "workers": 1,
+}
+LEFT_OUT = ("seconds", "time", "log", "first_failure", "file")
+
+
+def images(path):
+    """Write a small data set with something to learn: bright or dark quadrants."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, 260)
+    pixels = rng.integers(0, 90, (260, 8, 8, 1))
+    for image, label in zip(pixels, labels, strict=True):
+        image[4 * (label // 2) :, 4 * (label % 2) :][:4, :4] += 120
+    x = pixels.astype(np.uint8)
+    np.savez(path, x_train=x[:200], y_train=labels[:200], x_test=x[200:], y_test=labels[200:])
+
+
+def command(data, workdir):
+    options = {**SETTINGS, "dataset": data, "workdir": workdir}
+    listed = [f"--{name}={value}" for name, value in options.items()]
+    program = "from lemonade_tf.cli import main; raise SystemExit(main())"
+    return [sys.executable, "-c", program, "search", "--resume", *listed]
+
+
+def results(workdir):
+    """Return all that a search found: history, front, weights."""
+    run = read_run(workdir)
+    history = {
+        line["id"]: {k: v for k, v in line.items() if k not in LEFT_OUT} for line in run.history
+    }
+    weights = {}
+    with (workdir / "front.csv").open() as file:
+        front = list(csv.DictReader(file))
+    for row in front:
+        for name, node in load_graph(workdir / row["file"]).items():
+            for key, value in node.weights.items():
+                weights[row["id"], name, key] = value.tobytes()
+    return history, front, weights
+
+
+def descendants(pid):
+    """Return the ids of the processes that a process started, and those that they did."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    found = [pid]
+    for process in found:
+        found += [child for child, parent in parents.items() if parent == process]
+    return found[1:]
+
+
+def kill_and_resume(data, workdir, moment, workers_too):
+    """Kill a search some seconds after its start and resume it; return what was on record."""
+    process = subprocess.Popen(command(data, workdir), stdout=subprocess.DEVNULL)
+    with process:
+        time.sleep(moment)
+        victims = descendants(process.pid) if workers_too else []
+        for pid in [*victims, process.pid]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    history = workdir / "history.jsonl"
+    content = history.read_bytes() if history.exists() else b""
+    reported = content[: content.rfind(b"\n") + 1]
+    for path in workdir.glob("models/*.h5"):
+        load_graph(path)  # whole
+    subprocess.run(command(data, workdir), stdout=subprocess.DEVNULL, check=True)
+    if not history.read_bytes().startswith(reported):
+        raise SystemExit(f"{history}: a reported network is missing")
+    return reported.count(b"\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--moments", type=int, default=50)
+    parser.add_argument("--quick", action="store_true", help="two moments")
+    options = parser.parse_args()
+    num_moments = 2 if options.quick else options.moments
+    rng = random.Random(0)
+    equal = 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        data = folder / "images.npz"
+        images(data)
+        start = time.monotonic()
+        subprocess.run(command(data, folder / "whole"), stdout=subprocess.DEVNULL, check=True)
+        seconds = time.monotonic() - start
+        whole = results(folder / "whole")
+        print(f"the whole search: {len(whole[0])} networks, {seconds:.0f} s", flush=True)
+        on_record = []
+        for number in range(num_moments):
+            workdir = folder / f"run-{number}"
+            moment = rng.uniform(0.1, 1.1) * seconds
+            on_record.append(kill_and_resume(data, workdir, moment, number % 2 == 1))
+            equal += results(workdir) == whole
+            shutil.rmtree(workdir)
+        print(f"networks on record when killed: {json.dumps(on_record)}")
+    print("target: 1")
+    print(f"ratio: {equal / num_moments:.2f}")
+
+
+if __name__ == "__main__":
+    main()
