@@ -5,6 +5,7 @@
     proposals.jsonl    a line per proposed child
     models/ID.h5       the networks of the population
     front.csv          the current Pareto front, a row a network
+    plots/             pictures
     staging/ID.h5      networks that a worker is writing
 
 Files appear whole or not at all, and the two lists only grow; a search that is killed leaves what
@@ -28,7 +29,7 @@ from lemonade_tf import journal
 from lemonade_tf.atomic import publish, write_atomic
 
 CONFIG, HISTORY, PROPOSALS, FRONT = "config.json", "history.jsonl", "proposals.jsonl", "front.csv"
-MODELS, STAGING = "models", "staging"
+MODELS, STAGING, PLOTS = "models", "staging", "plots"
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _MENDS = {
@@ -169,6 +170,30 @@ class RunStore:
     def model_path(self, id_: str) -> Path:
         """Return where a network of the population lies."""
         return self.path / MODELS / f"{_checked(id_)}.h5"
+
+    def find_model(self, id_: str) -> Path:
+        """Return the file of a network that is among the models.
+
+        Raises:
+            StoreError: If there is none of that id.
+        """
+        folder = self.path / MODELS
+        found = {path.stem: path for path in folder.glob("*.h5") if _ID.fullmatch(path.stem)}
+        if id_ not in found:
+            known = ", ".join(sorted(found, key=lambda name: (len(name), name))) or "none"
+            raise StoreError(f"there is no network {id_!r} in {folder}; known are {known}.")
+        return found[id_]
+
+    def plot_path(self, name: str) -> Path:
+        """Return where a picture lies, in a folder that is made if need be.
+
+        Raises:
+            StoreError: If it cannot be made.
+        """
+        folder = self.path / PLOTS
+        with _explained(folder):
+            folder.mkdir(exist_ok=True)
+        return folder / name
 
     def staging_path(self, id_: str) -> Path:
         """Return where to write a network that is to be adopted."""
