@@ -119,7 +119,7 @@ def picture(graph: Graph, *, title: str | None = None) -> Any:
     axes.set_axis_off()
     axes.set(xlim=(left, left + width), ylim=(height - above, -above))
     if title:
-        axes.text(left + MARGIN, -above / 2, title, size=TITLE_SIZE, va="center")
+        axes.text(left + MARGIN, -above / 2, title, size=TITLE_SIZE, va="center", parse_math=False)
     _draw_arrows(axes, placement)
     for box, center, size in zip(diagram.boxes, placement.centers, sizes, strict=True):
         _draw_box(axes, box, center, size)
@@ -164,7 +164,16 @@ def _draw_box(axes: Any, box: Box, center: Point, size: tuple[float, float]) -> 
     lines = _lines(box)
     shifts = (0.0,) if len(lines) == 1 else (-0.2 * height, 0.23 * height)
     for (text, text_size, color), shift in zip(lines, shifts, strict=True):
-        axes.text(x, y + shift, text, size=text_size, color=color, ha="center", va="center")
+        axes.text(
+            x,
+            y + shift,
+            text,
+            size=text_size,
+            color=color,
+            ha="center",
+            va="center",
+            parse_math=False,
+        )
 
 
 def _draw_arrows(axes: Any, placement: Placement) -> None:

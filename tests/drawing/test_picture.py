@@ -24,12 +24,14 @@ ROOT = Path(__file__).parent.parent.parent
 def test_boxes_arrows_and_words_are_those_of_the_diagram():
     graph = every_layer()
     diagram = diagram_of(graph)
-    (axes,) = picture(graph, title="all layers").axes
+    title = "all layers, $1 or $2"
+    (axes,) = picture(graph, title=title).axes
     boxes = [patch for patch in axes.patches if isinstance(patch, FancyBboxPatch)]
     arrows = [patch for patch in axes.patches if isinstance(patch, FancyArrowPatch)]
     assert (len(boxes), len(arrows)) == (len(diagram.boxes), len(diagram.arrows))
     expected = {text for box in diagram.boxes for text in (box.title, box.detail) if text}
-    assert {text.get_text() for text in axes.texts} == {*expected, "all layers"}
+    assert {text.get_text() for text in axes.texts} == {*expected, title}
+    assert not any(text.get_parse_math() for text in axes.texts)
 
 
 def test_words_stay_inside_their_boxes_and_all_inside_the_picture():
@@ -88,6 +90,7 @@ def test_a_png_an_svg_and_a_pdf(tmp_path):
     assert len(list(tmp_path.iterdir())) == 3  # nothing unfinished is left
 
 
+@pytest.mark.slow
 def test_the_same_graph_gives_the_same_file_in_another_process(tmp_path):
     script = (
         "import sys; from graphs import every_layer; from lemonade_tf.drawing import draw\n"
@@ -133,6 +136,7 @@ def test_an_input_alone(tmp_path):
     assert imread(tmp_path / "a.png").shape[1] > DPI
 
 
+@pytest.mark.slow
 def test_a_very_deep_network_is_a_picture_that_programs_open(tmp_path):
     graph = Graph()
     at = graph.add("input", L.Input((4, 4, 2)))
