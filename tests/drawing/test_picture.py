@@ -1,5 +1,6 @@
 """Pictures as files: whole, valid, the same each time; and what stands in them."""
 
+import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -101,7 +102,8 @@ def test_the_same_graph_gives_the_same_file_in_another_process(tmp_path):
     names = [str(tmp_path / f"there.{suffix}") for suffix in FORMATS]
     paths = [str(ROOT / "tests"), str(ROOT)]
     code = f"import sys; sys.path[:0] = {paths}\n{script}"
-    subprocess.run([sys.executable, "-c", code, *names], check=True)
+    environment = {**os.environ, "PYTHONHASHSEED": "7"}
+    subprocess.run([sys.executable, "-c", code, *names], check=True, env=environment)
     for suffix in FORMATS:
         here, there = tmp_path / f"here.{suffix}", tmp_path / f"there.{suffix}"
         assert here.read_bytes() == there.read_bytes(), suffix
