@@ -21,6 +21,7 @@ setup(
     packages=find_packages(include=["lemonade_tf", "lemonade_tf.*"]),
     python_requires=">=3.11",
     install_requires=[
+        "grandalf>=0.8,<0.9",
         "h5py>=3.10",
         "keras>=3.12",
         "matplotlib>=3.8",

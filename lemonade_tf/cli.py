@@ -11,6 +11,7 @@ import dataclasses
 import sys
 import typing
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from rich.console import Console
@@ -55,13 +56,23 @@ def _fail(message: str, status: int = 1) -> int:
 
 def _user_errors() -> tuple[type[Exception], ...]:
     """Return the errors whose message is meant for the user; imported when one is caught."""
+    from lemonade_tf.drawing import DrawingError
     from lemonade_tf.executors import WorkerSetupError
+    from lemonade_tf.keras_bridge import FileError
     from lemonade_tf.retrained import RetrainError
     from lemonade_tf.search import SearchError
     from lemonade_tf.store import StoreError
     from lemonade_tf.training.datasets import DatasetError
 
-    return DatasetError, StoreError, SearchError, RetrainError, WorkerSetupError
+    return (
+        DatasetError,
+        DrawingError,
+        FileError,
+        StoreError,
+        SearchError,
+        RetrainError,
+        WorkerSetupError,
+    )
 
 
 # --- Options ---------------------------------------------------------------------------------
@@ -126,8 +137,33 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("workdir", metavar="RUN", help="the folder of a run")
     report.set_defaults(run=_report)
 
+    draw = commands.add_parser(
+        "draw",
+        help="draw a network of a run: its layers as boxes, what they read as arrows",
+        allow_abbrev=False,
+    )
+    draw.add_argument("workdir", metavar="RUN", help="the folder of a run")
+    draw.add_argument("id", metavar="ID", help="which network, of those in RUN/models")
+    draw.add_argument(
+        "--output",
+        type=_picture_path,
+        metavar="FILE",
+        help="a file that ends in .png, .svg or .pdf (default: RUN/plots/ID.png and .svg)",
+    )
+    draw.set_defaults(run=_draw)
+
     _add_retrain(commands)
     return parser
+
+
+def _picture_path(text: str) -> Path:
+    from lemonade_tf.drawing import DrawingError, picture_format
+
+    try:
+        picture_format(text)
+    except DrawingError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return Path(text)
 
 
 def _add_retrain(commands: Any) -> None:
@@ -255,6 +291,25 @@ def _pin(options: argparse.Namespace) -> int:
 
 def _report(options: argparse.Namespace) -> int:
     _show(options.workdir, Console())
+    return 0
+
+
+def _draw(options: argparse.Namespace) -> int:
+    from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
+    from lemonade_tf.drawing import draw
+    from lemonade_tf.keras_bridge import load_graph
+    from lemonade_tf.store import RunStore
+
+    store = RunStore.open(options.workdir)
+    graph = load_graph(store.find_model(options.id))
+    cost = f"{count_parameters(graph):,} parameters, {count_multiply_adds(graph):,} multiply-adds"
+    if options.output is None:
+        paths = [store.plot_path(f"{options.id}.{form}") for form in ("png", "svg")]
+    else:
+        paths = [options.output]
+    for path in paths:
+        draw(graph, path, title=f"Network {options.id}: {cost}")
+        print(path)
     return 0
 
 

@@ -7,6 +7,7 @@
     models/ID.h5       the networks of the population, and those that are pinned
     front.csv          the current Pareto front, a row a network
     pinned.txt         ids of networks whose file is to be kept, a line each
+    plots/             pictures
     staging/           networks that a worker is writing
 
 Files appear whole or not at all, and the two lists only grow; a search that is killed leaves what
@@ -40,6 +41,7 @@ from lemonade_tf.atomic import publish, replacing, write_atomic
 
 CONFIG, HISTORY, PROPOSALS, FRONT = "config.json", "history.jsonl", "proposals.jsonl", "front.csv"
 INITIAL, MODELS, STAGING, PINNED = "initial.jsonl", "models", "staging", "pinned.txt"
+PLOTS = "plots"
 IDENTITY = "run"  # of config.json: tells a run from all others
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -278,6 +280,30 @@ class RunStore:
         """Return where a network of the population lies."""
         return self.path / MODELS / f"{_checked(id_)}.h5"
 
+    def find_model(self, id_: str) -> Path:
+        """Return the file of a network that is among the models.
+
+        Raises:
+            StoreError: If there is none of that id.
+        """
+        folder = self.path / MODELS
+        found = {path.stem: path for path in folder.glob("*.h5") if _ID.fullmatch(path.stem)}
+        if id_ not in found:
+            known = ", ".join(sorted(found, key=lambda name: (len(name), name))) or "none"
+            raise StoreError(f"there is no network {id_!r} in {folder}; known are {known}.")
+        return found[id_]
+
+    def plot_path(self, name: str) -> Path:
+        """Return where a picture lies, in a folder that is made if need be.
+
+        Raises:
+            StoreError: If it cannot be made.
+        """
+        folder = self.path / PLOTS
+        with _explained(folder):
+            folder.mkdir(exist_ok=True)
+        return folder / name
+
     def staging_path(self, id_: str) -> Path:
         """Return where to write a network that is to be adopted.
 
@@ -357,12 +383,7 @@ class RunStore:
         """
         ids = list(ids)
         for id_ in ids:
-            if not _ID.fullmatch(id_) or not self.model_path(id_).is_file():
-                present = sorted(path.stem for path in (self.path / MODELS).glob("*.h5"))
-                raise StoreError(
-                    f"{self.path} has no file of a network {id_}; it has"
-                    f" {', '.join(present) or 'none'}."
-                )
+            self.find_model(id_)
         lines = "".join(f"{id_}\n" for id_ in sorted({*self.read_pinned(), *ids}))
         with _explained(self.path / PINNED):
             write_atomic(self.path / PINNED, lines.encode())

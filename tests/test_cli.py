@@ -7,11 +7,13 @@ import time
 
 import numpy as np
 import pytest
+from graphs import small
 from runs import make_run
 
 from lemonade_tf import __version__
 from lemonade_tf.cli import main
 from lemonade_tf.config import SearchConfig
+from lemonade_tf.keras_bridge import save_model
 
 
 def run(capsys, *arguments):
@@ -47,6 +49,8 @@ def test_version_and_help(capsys):
         (["search", "--dataset", "mnist"], "no data set 'mnist'"),
         (["search", "--cutout", "16"], "cutout is 16; expected 0 (no hole) or an integer up to 8"),
         (["report"], "RUN"),
+        (["draw", "run"], "ID"),
+        (["draw", "run", "0-0", "--output", "a.jpg"], "'a.jpg' must end in .png, .svg or .pdf"),
     ],
 )
 def test_wrong_use_is_one_line_and_status_2(capsys, tmp_path, monkeypatch, arguments, words):
@@ -125,6 +129,59 @@ def test_report_prints_the_front_and_what_to_do_next(capsys, tmp_path):
     assert "load_model" in out
     assert str(folder) in out
     assert (folder / "plots" / "pareto_front.png").exists()
+
+
+def run_with_a_network(tmp_path):
+    """Return a run folder with the file of one network, as `save_model` writes them."""
+    folder = make_run(tmp_path / "run")
+    save_model(small(), folder / "models" / "0-0.h5", {"id": "0-0"})
+    return folder
+
+
+def test_draw_writes_a_png_and_an_svg_and_says_where(capsys, tmp_path):
+    folder = run_with_a_network(tmp_path)
+    status, out, err = run(capsys, "draw", folder, "0-0")
+    assert (status, err) == (0, "")
+    paths = [folder / "plots" / f"0-0.{suffix}" for suffix in ("png", "svg")]
+    assert out.splitlines() == list(map(str, paths))
+    assert paths[0].read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in paths[1].read_text()
+    assert sorted((folder / "plots").iterdir()) == paths
+
+
+def test_draw_into_one_file(capsys, tmp_path):
+    folder, path = run_with_a_network(tmp_path), tmp_path / "a.pdf"
+    assert run(capsys, "draw", folder, "0-0", "--output", path) == (0, f"{path}\n", "")
+    assert path.read_bytes().startswith(b"%PDF")
+    assert not (folder / "plots").exists()
+
+
+def test_draw_what_cannot_be_drawn_is_one_line(capsys, tmp_path):
+    folder = run_with_a_network(tmp_path)
+    (folder / "models" / "0-1.h5").write_text("half")
+    for arguments, words in (
+        ([folder, "9-9"], "no network '9-9' in"),
+        ([folder, "../../x"], "known are 0-0, 0-1."),
+        ([folder, "0-1"], "cannot be read as an HDF5 file"),
+        ([tmp_path, "0-0"], "holds no run"),
+        ([folder, "0-0", "--output", tmp_path / "no" / "a.svg"], "cannot be written: No such file"),
+    ):
+        status, out, err = run(capsys, "draw", *arguments)
+        assert (status, out) == (1, "")
+        assert len(err.splitlines()) == 1
+        assert words in err
+
+
+def test_draw_loads_neither_keras_nor_tensorflow(tmp_path):
+    folder = run_with_a_network(tmp_path)
+    program = (
+        "import sys; from lemonade_tf.cli import main; main(sys.argv[1:]);"
+        " sys.exit(str(sorted({'keras', 'tensorflow', 'jax', 'matplotlib.pyplot'}"
+        " & set(sys.modules))))"
+    )
+    arguments = [sys.executable, "-c", program, "draw", str(folder), "0-0"]
+    result = subprocess.run(arguments, capture_output=True, text=True)
+    assert result.stderr == "[]\n"
 
 
 def command(*arguments, **options):
@@ -211,7 +268,7 @@ def test_pinning(capsys, tmp_path):
     assert (folder / "pinned.txt").read_text() == "1-0\n"
     status, out, err = run(capsys, "pin", folder, "2-0")
     assert (status, out) == (1, "")
-    assert "has no file of a network 2-0; it has 1-0" in err
+    assert "there is no network '2-0' in" in err
 
 
 def test_resume_without_a_folder(capsys):

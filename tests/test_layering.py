@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "objectives": {"architecture"},
     "executors": set(),
     "atomic": set(),
+    "drawing": {"architecture", "atomic"},
     "journal": {"atomic"},
     "store": {"atomic", "journal"},
     "config": {"objectives"},
@@ -47,7 +48,7 @@ MAY_IMPORT = {
     "__init__": set(),  # it imports what it is asked for, when it is asked for
 }
 MAY_IMPORT_KERAS = {"keras_bridge", "training"}
-WITHOUT_KERAS = ("architecture", "operators", "search_spaces", "evolution")
+WITHOUT_KERAS = ("architecture", "operators", "search_spaces", "evolution", "drawing")
 
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 

@@ -268,6 +268,19 @@ class TestModels:
         with pytest.raises(StoreError, match=r"network 12-7 cannot .*staging/12-7\..*h5 is not th"):
             store.adopt_model("12-7")
 
+    def test_finding(self, store):
+        for id_ in ("10-2", "9-1", "9-12"):
+            self._stage(store, id_)
+        (store.path / "models/.9-1.4711.unfinished.h5").touch()
+        assert store.find_model("9-12") == store.path / "models/9-12.h5"
+        for unknown in ("9-2", "../models/9-1", ".9-1.4711.unfinished", ""):
+            with pytest.raises(StoreError, match=r"models; known are 9-1, 10-2, 9-12\.$"):
+                store.find_model(unknown)
+
+    def test_finding_among_none(self, store):
+        with pytest.raises(StoreError, match=r"no network '0-0' in .*; known are none"):
+            store.find_model("0-0")
+
     def test_keeping(self, store):
         for id_ in ("0-1", "1-2", "1-3"):
             self._stage(store, id_)
@@ -288,7 +301,7 @@ class TestModels:
     @pytest.mark.parametrize("id_", ["9-9", "../config"])
     def test_pinning_what_is_not_there(self, store, id_):
         self._stage(store, "0-1")
-        with pytest.raises(StoreError, match=rf"no file of a network {id_}; it has 0-1\."):
+        with pytest.raises(StoreError, match=rf"no network '{id_}' .*; known are 0-1\."):
             store.pin(["0-1", id_])
         assert store.read_pinned() == set()
 
@@ -401,3 +414,12 @@ except StoreError as error:
         lines = (store.path / "proposals.jsonl").read_text()
         assert len(lines.splitlines()) == 1
         assert store.read_proposals() == [{"id": "0-1"}]
+
+
+def test_a_folder_for_pictures_is_made_when_one_is_asked_for(store):
+    assert store.plot_path("a.png") == store.plot_path("a.png") == store.path / "plots" / "a.png"
+    assert (store.path / "plots").is_dir()
+    (store.path / "plots").rmdir()
+    (store.path / "plots").touch()
+    with pytest.raises(StoreError, match=r"plots: File exists; choose a --workdir"):
+        store.plot_path("a.png")

@@ -1,0 +1,5 @@
+"""Pictures of architectures: layers as boxes, what they read as arrows."""
+
+from lemonade_tf.drawing.picture import DrawingError, draw, picture, picture_format
+
+__all__ = ["DrawingError", "draw", "picture", "picture_format"]

@@ -1,0 +1,208 @@
+"""A graph as a picture: PNG, SVG or PDF.
+
+Boxes and arrows as in Figures 9 to 14 of the paper, from the input at the top to the output at
+the bottom; the colour tells the kind of layer. All sizes are in points, 1/72 of an inch.
+"""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lemonade_tf.architecture.graph import Graph
+from lemonade_tf.architecture.layers import (
+    Add,
+    Concatenate,
+    Conv2D,
+    ConvexSum,
+    Dense,
+    DepthwiseConv2D,
+    GlobalAveragePooling2D,
+    Input,
+    Layer,
+    Pooling2D,
+    SeparableConv2D,
+)
+from lemonade_tf.atomic import write_atomic
+from lemonade_tf.drawing.boxes import Box, diagram_of
+from lemonade_tf.drawing.placement import Placement, Point, place
+
+# What makes the same picture the same file: no date in it.
+_METADATA = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+
+MARGIN = 14.0
+BOX_HEIGHTS = {1: 19.0, 2: 29.0}  # by the number of lines of text
+BOX_PADDING = 9.0
+MIN_BOX_WIDTH = 84.0
+CORNER = 6.0
+TITLE_SIZE = 11.0
+TEXT_SIZE = 9.0
+DETAIL_SIZE = 7.0
+DPI = 144
+MAX_PIXELS = 30_000  # a side of a PNG; few programs open larger ones
+
+# (layers, fill, border), the first that fits
+COLORS: tuple[tuple[tuple[type[Layer], ...], str, str], ...] = (
+    ((Conv2D,), "#dbe9f8", "#3f77b4"),
+    ((SeparableConv2D, DepthwiseConv2D), "#d8f0ea", "#2f8f7b"),
+    ((Pooling2D, GlobalAveragePooling2D), "#fdebd0", "#c98a2b"),
+    ((Concatenate,), "#ebe1f5", "#8358b0"),
+    ((Add, ConvexSum), "#fadfe6", "#bd4a6d"),
+    ((Dense,), "#f3f2c9", "#94912a"),
+    ((Input,), "#ffffff", "#555555"),
+    ((Layer,), "#efefef", "#808080"),
+)
+
+
+class DrawingError(ValueError):
+    """A picture cannot be written as asked."""
+
+
+def draw(graph: Graph, path: str | Path, *, title: str | None = None) -> None:
+    """Write a picture of a graph to a file, which appears whole or not at all.
+
+    The same graph and the same title give the same file.
+
+    Args:
+        graph: The network, or a part of one, with or without weights.
+        path: The file; its suffix, .png, .svg or .pdf, chooses the format.
+        title: A line above the picture.
+
+    Raises:
+        DrawingError: The suffix is none of these, or the file cannot be written.
+    """
+    from matplotlib import rc_context
+
+    form = picture_format(path)
+    figure = picture(graph, title=title)
+    dpi = min(DPI, MAX_PIXELS / max(figure.get_size_inches()))
+    content = io.BytesIO()
+    with rc_context({"svg.hashsalt": "lemonade_tf"}):
+        figure.savefig(content, format=form, dpi=dpi, metadata=_METADATA[form])
+    try:
+        write_atomic(path, content.getvalue())
+    except OSError as error:
+        reason = error.strerror or error
+        raise DrawingError(f"{path} cannot be written: {reason}; choose another file.") from error
+
+
+def picture_format(path: str | Path) -> str:
+    """Return the format that the suffix of a file chooses: "png", "svg" or "pdf".
+
+    Raises:
+        DrawingError: The suffix is none of these.
+    """
+    form = Path(path).suffix.removeprefix(".").lower()
+    if form not in _METADATA:
+        raise DrawingError(f"the picture {str(path)!r} must end in .png, .svg or .pdf.")
+    return form
+
+
+def picture(graph: Graph, *, title: str | None = None) -> Any:
+    """Return a picture of a graph as a figure of Matplotlib."""
+    from matplotlib.figure import Figure
+
+    diagram = diagram_of(graph)
+    sizes = [box_size(box) for box in diagram.boxes]
+    placement = place(diagram, sizes)
+    above = MARGIN + (2 * TITLE_SIZE if title else 0)
+    title_width = _text_width(title, TITLE_SIZE) if title else 0.0
+    width = max(placement.width, title_width) + 2 * MARGIN
+    height = placement.height + above + MARGIN
+    left = -(width - placement.width) / 2
+    figure = Figure(figsize=(width / 72, height / 72), facecolor="white")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.set(xlim=(left, left + width), ylim=(height - above, -above))
+    if title:
+        axes.text(left + MARGIN, -above / 2, title, size=TITLE_SIZE, va="center", parse_math=False)
+    _draw_arrows(axes, placement)
+    for box, center, size in zip(diagram.boxes, placement.centers, sizes, strict=True):
+        _draw_box(axes, box, center, size)
+    return figure
+
+
+def box_size(box: Box) -> tuple[float, float]:
+    """Return the width and the height that a box must have for its text."""
+    widths = [_text_width(text, size) for text, size, _ in _lines(box)]
+    return max(MIN_BOX_WIDTH, max(widths) + 2 * BOX_PADDING), BOX_HEIGHTS[len(widths)]
+
+
+def _lines(box: Box) -> list[tuple[str, float, str]]:
+    """Return the lines of text in a box, each with its size and its colour."""
+    lines = [(box.title, TEXT_SIZE, "#111111")]
+    return [*lines, (box.detail, DETAIL_SIZE, "#444444")] if box.detail else lines
+
+
+@lru_cache(maxsize=1024)
+def _text_width(text: str, size: float) -> float:
+    from matplotlib.textpath import TextPath
+
+    return float(TextPath((0, 0), text, size=size).get_extents().width)
+
+
+def _draw_box(axes: Any, box: Box, center: Point, size: tuple[float, float]) -> None:
+    from matplotlib.patches import FancyBboxPatch
+
+    (x, y), (width, height) = center, size
+    fill, border = next(colors for kinds, *colors in COLORS if isinstance(box.layer, kinds))
+    axes.add_patch(
+        FancyBboxPatch(
+            (x - width / 2, y - height / 2),
+            width,
+            height,
+            boxstyle="round,pad=0,rounding_size=4",
+            facecolor=fill,
+            edgecolor=border,
+            linewidth=1,
+        )
+    )
+    lines = _lines(box)
+    shifts = (0.0,) if len(lines) == 1 else (-0.2 * height, 0.23 * height)
+    for (text, text_size, color), shift in zip(lines, shifts, strict=True):
+        axes.text(
+            x,
+            y + shift,
+            text,
+            size=text_size,
+            color=color,
+            ha="center",
+            va="center",
+            parse_math=False,
+        )
+
+
+def _draw_arrows(axes: Any, placement: Placement) -> None:
+    from matplotlib.patches import FancyArrowPatch
+
+    for route in placement.routes:
+        axes.add_patch(
+            FancyArrowPatch(
+                path=_rounded(route),
+                arrowstyle="-|>,head_length=0.45,head_width=0.22",
+                mutation_scale=11,
+                color="#555555",
+                linewidth=0.9,
+                joinstyle="miter",
+            )
+        )
+
+
+def _rounded(route: tuple[Point, ...]) -> Any:
+    """Return a line through corners, which are rounded, as a path of Matplotlib."""
+    from matplotlib.path import Path as Line
+
+    corners = np.array(route)
+    points, codes = [corners[0]], [Line.MOVETO]
+    for before, corner, after in zip(corners, corners[1:], corners[2:], strict=False):
+        sides = np.array([before - corner, after - corner])
+        lengths = np.hypot(*sides.T)
+        reach = min(CORNER, lengths.min() / 3)  # what is left at the end holds the arrow's head
+        enter, leave = corner + sides * (reach / lengths)[:, np.newaxis]
+        points += [enter, corner, leave]
+        codes += [Line.LINETO, Line.CURVE3, Line.CURVE3]
+    return Line([*points, corners[-1]], [*codes, Line.LINETO])

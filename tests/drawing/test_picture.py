@@ -1,0 +1,149 @@
+"""Pictures as files: whole, valid, the same each time; and what stands in them."""
+
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+import pytest
+from graphs import every_layer, small
+from matplotlib.image import imread
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture import layers as L
+from lemonade_tf.drawing import DrawingError, draw, picture
+from lemonade_tf.drawing.boxes import diagram_of
+from lemonade_tf.drawing.picture import DPI, MAX_PIXELS
+
+FORMATS = ("png", "svg", "pdf")
+ROOT = Path(__file__).parent.parent.parent
+
+
+def test_boxes_arrows_and_words_are_those_of_the_diagram():
+    graph = every_layer()
+    diagram = diagram_of(graph)
+    title = "all layers, $1 or $2"
+    (axes,) = picture(graph, title=title).axes
+    boxes = [patch for patch in axes.patches if isinstance(patch, FancyBboxPatch)]
+    arrows = [patch for patch in axes.patches if isinstance(patch, FancyArrowPatch)]
+    assert (len(boxes), len(arrows)) == (len(diagram.boxes), len(diagram.arrows))
+    expected = {text for box in diagram.boxes for text in (box.title, box.detail) if text}
+    assert {text.get_text() for text in axes.texts} == {*expected, title}
+    assert not any(text.get_parse_math() for text in axes.texts)
+
+
+def test_words_stay_inside_their_boxes_and_all_inside_the_picture():
+    figure = picture(every_layer(), title="a title that is wider than the picture " * 3)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    boxes = [p.get_window_extent() for p in axes.patches if isinstance(p, FancyBboxPatch)]
+    title, *words = (text.get_window_extent() for text in axes.texts)
+    for word in words:
+        assert any(
+            box.x0 < word.x0 and word.x1 < box.x1 and box.y0 < word.y0 and word.y1 < box.y1
+            for box in boxes
+        )
+    whole = figure.bbox
+    for extent in (title, *boxes):
+        assert whole.x0 < extent.x0 < extent.x1 < whole.x1
+        assert whole.y0 < extent.y0 < extent.y1 < whole.y1
+
+
+def test_arrows_point_down_to_what_reads():
+    (axes,) = picture(small()).axes
+    below, above = axes.get_ylim()
+    assert below > above  # y grows downwards
+    centers = [
+        patch.get_y() + patch.get_height() / 2
+        for patch in axes.patches
+        if isinstance(patch, FancyBboxPatch)
+    ]
+    assert centers == sorted(centers)
+
+
+def test_layers_of_different_kinds_have_different_colours():
+    (axes,) = picture(every_layer()).axes
+    boxes = [patch for patch in axes.patches if isinstance(patch, FancyBboxPatch)]
+    colors = {
+        type(box.layer): patch.get_facecolor()
+        for box, patch in zip(diagram_of(every_layer()).boxes, boxes, strict=True)
+    }
+    kinds = (L.Conv2D, L.SeparableConv2D, L.MaxPooling2D, L.Concatenate, L.ConvexSum, L.Dense)
+    assert len({colors[kind] for kind in kinds}) == len(kinds)
+    assert colors[L.MaxPooling2D] == colors[L.AveragePooling2D]
+
+
+def test_a_png_an_svg_and_a_pdf(tmp_path):
+    graph = small()
+    for name in ("a.png", "a.SVG", "a.pdf"):
+        draw(graph, tmp_path / name, title="a < b & c")
+    width, height = picture(graph, title="a < b & c").get_size_inches()
+    pixels = imread(tmp_path / "a.png")
+    assert pixels.shape[:2] == pytest.approx((height * DPI, width * DPI), abs=1)
+    assert np.ptp(pixels[..., :3]) > 0.5
+    root = ElementTree.parse(tmp_path / "a.SVG").getroot()
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert root.get("width") == f"{width * 72:.6f}pt".replace(".000000", "")
+    assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
+    assert len(list(tmp_path.iterdir())) == 3  # nothing unfinished is left
+
+
+@pytest.mark.slow
+def test_the_same_graph_gives_the_same_file_in_another_process(tmp_path):
+    script = (
+        "import sys; from graphs import every_layer; from lemonade_tf.drawing import draw\n"
+        "for name in sys.argv[1:]: draw(every_layer(), name, title='t')"
+    )
+    for suffix in FORMATS:
+        draw(every_layer(), tmp_path / f"here.{suffix}", title="t")
+    names = [str(tmp_path / f"there.{suffix}") for suffix in FORMATS]
+    paths = [str(ROOT / "tests"), str(ROOT)]
+    code = f"import sys; sys.path[:0] = {paths}\n{script}"
+    environment = {**os.environ, "PYTHONHASHSEED": "7"}
+    subprocess.run([sys.executable, "-c", code, *names], check=True, env=environment)
+    for suffix in FORMATS:
+        here, there = tmp_path / f"here.{suffix}", tmp_path / f"there.{suffix}"
+        assert here.read_bytes() == there.read_bytes(), suffix
+
+
+def test_a_picture_is_replaced_as_a_whole(tmp_path, monkeypatch):
+    path = tmp_path / "a.svg"
+    draw(small(), path)
+    before = path.read_bytes()
+
+    def fails(source, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", fails)
+    with pytest.raises(DrawingError, match="cannot be written: No space left on device; choose"):
+        draw(every_layer(), path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a", "png"])
+def test_an_unknown_suffix(tmp_path, name):
+    with pytest.raises(DrawingError, match=r"must end in \.png, \.svg or \.pdf"):
+        draw(small(), tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_input_alone(tmp_path):
+    graph = Graph()
+    graph.output = graph.add("input", L.Input((4, 4, 2)))
+    draw(graph, tmp_path / "a.png")
+    assert imread(tmp_path / "a.png").shape[1] > DPI
+
+
+@pytest.mark.slow
+def test_a_very_deep_network_is_a_picture_that_programs_open(tmp_path):
+    graph = Graph()
+    at = graph.add("input", L.Input((4, 4, 2)))
+    for number in range(300):
+        at = graph.add(f"conv_{number}", L.Conv2D(2), [at])
+    graph.output = at
+    draw(graph, tmp_path / "a.png")
+    assert imread(tmp_path / "a.png").shape[0] == pytest.approx(MAX_PIXELS, abs=1)
