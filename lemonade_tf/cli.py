@@ -86,8 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument(
         "--preset",
         choices=list(PRESETS),
-        help="named settings, which the other options override;"
-        " by default 'digits' for the data set digits and 'paper' for others",
+        help="named settings, which the other options override; by default 'digits' for the data"
+        " set digits, or 'digits_cells' with --space cells, and 'paper' for others",
     )
     _add_settings(search)
     search.set_defaults(run=_search)
@@ -147,6 +147,8 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         kind: Any = kinds[0] if kinds else hints[field.name]
         if field.name == "objectives":
             kind = _names
+        if field.name == "filters":
+            kind = _numbers
         text = texts[field.name].replace("%", "%%")
         if kind is bool:
             parser.add_argument(
@@ -169,6 +171,10 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split(","))
 
 
 def _shown(default: Any) -> str:

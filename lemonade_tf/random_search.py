@@ -39,7 +39,7 @@ from lemonade_tf.objectives import PARAMETERS, Objective
 from lemonade_tf.report import Run
 from lemonade_tf.search import SearchResult, conduct
 from lemonade_tf.search_run import SearchError, SearchRun
-from lemonade_tf.search_spaces.networks import NetworkSpace
+from lemonade_tf.search_spaces import SearchSpace
 from lemonade_tf.training.datasets import load_dataset
 
 NEAR = 1.1  # a size is near another if neither is more than this many times the other
@@ -124,7 +124,7 @@ def size_of(run: Run) -> Objective:
 
 
 def random_networks(
-    space: NetworkSpace,
+    space: SearchSpace,
     initial: Sequence[Graph],
     count: int,
     *,
@@ -167,7 +167,7 @@ def random_networks(
 
 
 def random_walk(
-    space: NetworkSpace,
+    space: SearchSpace,
     initial: Sequence[Graph],
     *,
     size: Objective,

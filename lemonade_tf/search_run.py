@@ -35,17 +35,22 @@ from lemonade_tf.executors import Executor, Outcome
 from lemonade_tf.executors.devices import default_num_workers
 from lemonade_tf.objectives import Objective, objectives_named
 from lemonade_tf.quality import front_hypervolume, reference_point
-from lemonade_tf.search_spaces import NETWORKS
+from lemonade_tf.search_spaces import CELLS, NETWORKS, SearchSpace
 from lemonade_tf.store import RunStore
 from lemonade_tf.training.datasets import Dataset
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.training.task import ChildTask
 
-_SPACES = {space.name: space for space in (NETWORKS,)}
-
 
 class SearchError(RuntimeError):
     """A search cannot go on; the message says why."""
+
+
+def space_of(config: SearchConfig) -> SearchSpace:
+    """Return the search space of a search."""
+    if config.space == CELLS.name:
+        return replace(CELLS, filters=config.filters, cells_per_block=config.cells_per_block)
+    return NETWORKS
 
 
 def training_settings(config: SearchConfig) -> TrainingSettings:
@@ -84,7 +89,7 @@ class SearchRun:
         **recorded: Any,
     ) -> None:
         self.config, self.callbacks, self.started = config, callbacks, started
-        self.space = _SPACES[config.space]
+        self.space = space_of(config)
         self.objectives: tuple[Objective, ...] = objectives_named(config.objectives)
         self.cheap = [
             CheapObjective(o.name, o.compute, o.scale) for o in self.objectives if o.cheap

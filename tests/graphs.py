@@ -1,12 +1,14 @@
 """Graphs for tests: a trained-looking state, random children, and one graph with every layer."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from lemonade_tf.architecture import Graph, Node
 from lemonade_tf.architecture import layers as L
 from lemonade_tf.operators import APPROXIMATE, EXACT
 from lemonade_tf.operators.initial import initial_weights
-from lemonade_tf.search_spaces import NETWORKS
+from lemonade_tf.search_spaces import NETWORKS, CellSpace
 
 OPERATORS = {operator.name: operator for operator in (*EXACT, *APPROXIMATE)}
 
@@ -175,6 +177,19 @@ def grown(seed=0, length=6):
         site = next(s for s in skip.candidates(graph) if s.kind == kind and s.target == "relu_3")
         graph = as_if_trained(skip.apply(graph, site, rng=rng).graph, rng)
     for *_, change in random_chain(graph, EXACT, length - 2, rng):
+        graph = as_if_trained(change.graph, rng)
+    return graph
+
+
+SMALL_CELLS = CellSpace(filters=(16, 32))
+
+
+def cells(seed=0, length=5, shape=(8, 8, 1), cells_per_block=2, operators=None):
+    """Return a network of cells after some operators, by default exact ones."""
+    rng = np.random.default_rng(seed)
+    space = replace(SMALL_CELLS, cells_per_block=cells_per_block)
+    graph = as_if_trained(space.initial_graphs(shape, 4, rng=rng)[seed % 4], rng)
+    for *_, change in random_chain(graph, operators or space.exact, length, rng):
         graph = as_if_trained(change.graph, rng)
     return graph
 
