@@ -7,20 +7,18 @@ prints the figures that the README quotes.
 
 import numpy as np
 import pytest
-from graphs import as_if_trained, images
+from graphs import SMALL_CELLS, as_if_trained, images
 from reference import relative_difference
 
 from lemonade_tf.architecture import check
 from lemonade_tf.architecture.cells import cell_of, num_cells
 from lemonade_tf.architecture.cost import count_parameters
-from lemonade_tf.architecture.text import canonical_hash, to_json
+from lemonade_tf.architecture.text import canonical_hash
 from lemonade_tf.operators import record, replay
-from lemonade_tf.search_spaces import CellSpace
 
-SPACE = CellSpace(filters=(16, 32))
 MAX_LENGTH = 10
 MAX_PARAMETERS = 150_000
-TOLERANCE = 1e-10  # of logits in float64, relative to the largest, over a whole chain
+TOLERANCE = 1e-10  # of logits in float64, relative to the largest, by one operator
 
 
 def structures(graph):
@@ -51,55 +49,58 @@ def alike(graph):
 
 
 def chain(seed, operators):
-    """Return a trained-looking initial network, its descendant, and the operators' records."""
+    """Yield the operator, the site, the parent and the child of each link; all look trained."""
     rng = np.random.default_rng(seed)
     shape = ((8, 8, 1), (9, 8, 2), (4, 4, 3))[seed % 3]
-    parent = SPACE.initial_graphs(shape, 4, rng=rng)[seed % 4]
-    parent = graph = as_if_trained(parent, rng)
-    records = []
+    graph = as_if_trained(SMALL_CELLS.initial_graphs(shape, 4, rng=rng)[seed % 4], rng)
     for _ in range(1 + seed // 4 % MAX_LENGTH):
         choices = [op for op in operators if op.candidates(graph)]
         operator = choices[int(rng.integers(len(choices)))]
         sites = operator.candidates(graph)
         site = sites[int(rng.integers(len(sites)))]
-        change = operator.apply(graph, site, rng=rng)
-        if count_parameters(change.graph) > MAX_PARAMETERS:
-            continue
-        assert alike(change.graph), (operator.name, site)
-        assert operator.exact or count_parameters(change.graph) < count_parameters(graph)
-        records.append(record(operator, site))
-        graph = change.graph
-    return parent, graph, records
+        child = operator.apply(graph, site, rng=rng).graph
+        if count_parameters(child) <= MAX_PARAMETERS:
+            yield operator, site, graph, child
+            graph = as_if_trained(child, rng)
 
 
 def largest_change(seeds):
-    worst = 0.0
+    """Return the largest relative change of the logits by an operator, and how many were tried."""
+    worst, tried = 0.0, 0
     for seed in seeds:
-        parent, graph, _ = chain(seed, SPACE.exact)
-        check(graph)
-        worst = max(worst, relative_difference(parent, graph, images(parent, 1, seed)))
-    return worst
+        for operator, site, parent, child in chain(seed, SMALL_CELLS.exact):
+            check(child)
+            assert alike(child), (operator.name, site)
+            x = images(parent, 1, seed)
+            worst, tried = max(worst, relative_difference(parent, child, x)), tried + 1
+    return worst, tried
 
 
 def test_chains_of_exact_operators_keep_the_function():
-    assert largest_change(range(16)) < TOLERANCE
+    worst, tried = largest_change(range(0, 300, 20))
+    assert tried > 30
+    assert worst < TOLERANCE
 
 
 @pytest.mark.slow
 def test_300_chains_of_exact_operators_keep_the_function():
-    worst = largest_change(range(300))
-    print(f"\n300 chains of up to {MAX_LENGTH} exact operators on networks of cells: {worst:.1e}")
+    worst, tried = largest_change(range(300))
+    print(f"\n300 chains, {tried} exact operators in all cells; largest change: {worst:.1e}")
     assert worst < TOLERANCE
 
 
 @pytest.mark.parametrize("seed", range(24))
-def test_a_chain_of_all_operators_keeps_the_cells_alike_and_can_be_replayed(seed):
-    parent, graph, records = chain(seed, (*SPACE.exact, *SPACE.approximate))
-    check(graph)
-    shapes = replay(parent.copy(weights=False), records, rng=None).graph
-    assert to_json(shapes.copy(weights=False)) == to_json(graph.copy(weights=False)) or (
-        canonical_hash(shapes) == canonical_hash(graph)
-    )
-    again = replay(parent, records, rng=np.random.default_rng(0))
-    assert canonical_hash(again.graph) == canonical_hash(graph)
-    assert dict(again.graph.copy(weights=False).items()) == dict(shapes.items())
+def test_chains_of_all_operators_keep_the_cells_alike_and_can_be_replayed(seed):
+    records, parents = [], []
+    for operator, site, parent, child in chain(
+        seed, (*SMALL_CELLS.exact, *SMALL_CELLS.approximate)
+    ):
+        check(child)
+        assert alike(child), (operator.name, site)
+        assert operator.exact or count_parameters(child) < count_parameters(parent)
+        parents.append(parent)
+        records.append(record(operator, site))
+    shapes = replay(parents[0].copy(weights=False), records, rng=None)
+    weighted = replay(parents[0], records, rng=np.random.default_rng(0))
+    assert canonical_hash(weighted.graph) == canonical_hash(shapes.graph) == canonical_hash(child)
+    assert weighted.affected == shapes.affected
