@@ -148,7 +148,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         if field.name == "objectives":
             kind = _names
         if field.name == "filters":
-            kind = _numbers
+            kind = whole_numbers
         text = texts[field.name].replace("%", "%%")
         if kind is bool:
             parser.add_argument(
@@ -173,7 +173,8 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _numbers(text: str) -> tuple[int, ...]:
+def whole_numbers(text: str) -> tuple[int, ...]:
+    """Return numbers separated by commas; argparse tells of a wrong one by this name."""
     return tuple(int(number) for number in text.split(","))
 
 

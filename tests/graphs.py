@@ -1,7 +1,5 @@
 """Graphs for tests: a trained-looking state, random children, and one graph with every layer."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from lemonade_tf.architecture import Graph, Node
@@ -184,12 +182,12 @@ def grown(seed=0, length=6):
 SMALL_CELLS = CellSpace(filters=(16, 32))
 
 
-def cells(seed=0, length=5, shape=(8, 8, 1), cells_per_block=2, operators=None):
-    """Return a network of cells after some operators, by default exact ones."""
+def cells(seed=0, length=5, shape=(8, 8, 1), num_classes=4):
+    """Return a network of cells after some exact operators."""
     rng = np.random.default_rng(seed)
-    space = replace(SMALL_CELLS, cells_per_block=cells_per_block)
-    graph = as_if_trained(space.initial_graphs(shape, 4, rng=rng)[seed % 4], rng)
-    for *_, change in random_chain(graph, operators or space.exact, length, rng):
+    graph = SMALL_CELLS.initial_graphs(shape, num_classes, rng=rng)[seed % 4]
+    graph = as_if_trained(graph, rng)
+    for *_, change in random_chain(graph, SMALL_CELLS.exact, length, rng):
         graph = as_if_trained(change.graph, rng)
     return graph
 

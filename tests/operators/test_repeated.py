@@ -165,7 +165,7 @@ def test_no_block_is_inserted_where_a_sum_ends():
 
 
 def test_filters_are_rounded_in_the_first_block_and_then_doubled():
-    graph = cells(3, length=0, cells_per_block=2)
+    graph = convolution()
     wider = Repeated(WidenConvolution(factors=(4 / 3,)))
     graph = grow(graph, (wider, WidenSite("conv_1", 4 / 3)))  # 8 * 4 / 3 = 10.67
     assert filters(graph, "conv_1") == [11, 11, 22, 22, 22, 44, 44, 44]

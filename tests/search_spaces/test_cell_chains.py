@@ -17,7 +17,7 @@ from lemonade_tf.architecture.text import canonical_hash
 from lemonade_tf.operators import record, replay
 
 MAX_LENGTH = 10
-MAX_PARAMETERS = 150_000
+MAX_PARAMETERS = 200_000
 TOLERANCE = 1e-10  # of logits in float64, relative to the largest, by one operator
 
 
@@ -53,7 +53,10 @@ def chain(seed, operators):
     rng = np.random.default_rng(seed)
     shape = ((8, 8, 1), (9, 8, 2), (4, 4, 3))[seed % 3]
     graph = as_if_trained(SMALL_CELLS.initial_graphs(shape, 4, rng=rng)[seed % 4], rng)
-    for _ in range(1 + seed // 4 % MAX_LENGTH):
+    length, links = 1 + seed // 4 % MAX_LENGTH, 0
+    for _ in range(3 * length):  # at some point, all that is left may be too large
+        if links == length:
+            return
         choices = [op for op in operators if op.candidates(graph)]
         operator = choices[int(rng.integers(len(choices)))]
         sites = operator.candidates(graph)
@@ -61,7 +64,7 @@ def chain(seed, operators):
         child = operator.apply(graph, site, rng=rng).graph
         if count_parameters(child) <= MAX_PARAMETERS:
             yield operator, site, graph, child
-            graph = as_if_trained(child, rng)
+            graph, links = as_if_trained(child, rng), links + 1
 
 
 def largest_change(seeds):

@@ -168,7 +168,7 @@ def test_the_smallest_possible_cell_has_the_least_filters():
 def test_a_child_is_made_by_one_operator():
     """Section 5.1: "We only choose a single operator to generate children"."""
     graph, rng = cells(3, length=3).copy(weights=False), np.random.default_rng(0)
-    proposals = [SMALL_CELLS.propose(graph, rng=rng) for _ in range(600)]
+    proposals = [SMALL_CELLS.propose(graph, rng=rng) for _ in range(200)]
     assert {len(records) for _, records in proposals} == {1}
     names = Counter(records[0]["operator"] for _, records in proposals)
     assert set(names) == {op.name for op in (*EXACT_IN_CELLS, *APPROXIMATE_IN_CELLS)}

@@ -106,18 +106,18 @@ def found(seed):
     """Return a cell that a walk through the space comes to from an initial one, in its network."""
     rng = np.random.default_rng(seed)
     graph = CELLS.initial_graphs((32, 32, 3), 10)[0].copy(weights=False)
-    for _ in range(6):
+    while len(cell_of(graph)[0].nodes) < 9:
         child, _ = CELLS.propose(graph, rng=rng)
-        graph = child if count_parameters(child) < 120_000 else graph
+        graph = child if count_parameters(child) < 250_000 else graph
     return graph
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, 5])
 def test_all_sixteen_augmentations_have_the_parameters_that_keras_counts(seed):
     graph = found(seed)
     cell, _, _ = cell_of(graph)
-    assert len(cell.nodes) > 3
+    assert any(isinstance(node.layer, L.ConvexSum | L.Concatenate) for node in cell.nodes.values())
     counts = {}
     for n in N:
         for filters in F:
