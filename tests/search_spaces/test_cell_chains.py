@@ -17,7 +17,7 @@ from lemonade_tf.architecture.text import canonical_hash
 from lemonade_tf.operators import record, replay
 
 MAX_LENGTH = 10
-MAX_PARAMETERS = 200_000
+MAX_PARAMETERS = 100_000
 TOLERANCE = 1e-10  # of logits in float64, relative to the largest, by one operator
 
 
