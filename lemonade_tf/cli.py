@@ -11,6 +11,7 @@ import dataclasses
 import sys
 import typing
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -100,8 +101,8 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument(
         "--preset",
         choices=list(PRESETS),
-        help="named settings, which the other options override;"
-        " by default 'digits' for the data set digits and 'paper' for others",
+        help="named settings, which the other options override; by default 'digits' for the data"
+        " set digits, or 'digits_cells' with --space cells, and 'paper' for others",
     )
     search.add_argument(
         "--resume",
@@ -149,6 +150,11 @@ def _parser() -> argparse.ArgumentParser:
         type=_picture_path,
         metavar="FILE",
         help="a file that ends in .png, .svg or .pdf (default: RUN/plots/ID.png and .svg)",
+    )
+    draw.add_argument(
+        "--network",
+        action="store_true",
+        help="of a network of cells, draw the whole rather than its cell",
     )
     draw.set_defaults(run=_draw)
 
@@ -209,6 +215,8 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         kind: Any = kinds[0] if kinds else hints[field.name]
         if field.name == "objectives":
             kind = _names
+        if field.name == "filters":
+            kind = whole_numbers
         text = texts[field.name].replace("%", "%%")
         if kind is bool:
             parser.add_argument(
@@ -231,6 +239,11 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def whole_numbers(text: str) -> tuple[int, ...]:
+    """Return numbers separated by commas; argparse tells of a wrong one by this name."""
+    return tuple(int(number) for number in text.split(","))
 
 
 def _shown(default: Any) -> str:
@@ -295,6 +308,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _draw(options: argparse.Namespace) -> int:
+    from lemonade_tf.architecture.cells import CellError, cell_of
     from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
     from lemonade_tf.drawing import draw
     from lemonade_tf.keras_bridge import load_graph
@@ -303,12 +317,19 @@ def _draw(options: argparse.Namespace) -> int:
     store = RunStore.open(options.workdir)
     graph = load_graph(store.find_model(options.id))
     cost = f"{count_parameters(graph):,} parameters, {count_multiply_adds(graph):,} multiply-adds"
+    name, title, of_cell = options.id, f"Network {options.id}: {cost}", False
+    with suppress(CellError):
+        cell, cells_per_block, filters = cell_of(graph)
+        of_cell = not options.network
+    if of_cell:  # its shapes are those of the first of the blocks, and say little
+        graph, name = cell.graph, f"{options.id}-cell"
+        title = f"Cell of network {options.id} (n = {cells_per_block}, F = {filters})"
     if options.output is None:
-        paths = [store.plot_path(f"{options.id}.{form}") for form in ("png", "svg")]
+        paths = [store.plot_path(f"{name}.{form}") for form in ("png", "svg")]
     else:
         paths = [options.output]
     for path in paths:
-        draw(graph, path, title=f"Network {options.id}: {cost}")
+        draw(graph, path, title=title, shapes=not of_cell)
         print(path)
     return 0
 

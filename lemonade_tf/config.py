@@ -18,7 +18,7 @@ from typing import Any
 
 from lemonade_tf.objectives import objectives_named
 
-SPACES = ("networks",)
+SPACES = ("networks", "cells")
 SAMPLING = ("density", "uniform")
 # What may be given anew when a search is resumed: nothing that a result depends on.
 MAY_CHANGE = (
@@ -42,7 +42,10 @@ class SearchConfig:
     """The settings of a search.
 
     Args:
-        space: The search space: "networks" (section 5.1, space I).
+        space: The search space: "networks" or "cells" (section 5.1, spaces I and II).
+        filters: Of space "cells": F, the filters in the last of three blocks, of the initial
+            networks; multiples of 4, at least 16.
+        cells_per_block: Of space "cells": n, the cells in each block; one more comes between two.
         dataset: "digits", "cifar10", "cifar100", or the path of an .npz file with x_train, y_train
             (, x_test, y_test).
         data_dir: The folder with the files of CIFAR, which are fetched into it if they are not
@@ -84,6 +87,8 @@ class SearchConfig:
     """
 
     space: str = "networks"
+    filters: tuple[int, ...] = (128, 256)
+    cells_per_block: int = 2
     dataset: str = "digits"
     data_dir: str | None = None
     workdir: str | None = None
@@ -114,14 +119,27 @@ class SearchConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "objectives", tuple(self.objectives))
+        object.__setattr__(self, "filters", tuple(self.filters))
         try:
             objectives_named(self.objectives)
         except ValueError as error:
             raise ConfigError(f"--objectives: {error}") from None
         _one_of("space", self.space, SPACES)
         _one_of("sampling", self.sampling, SAMPLING)
-        for name in ("num_proposed", "num_accepted", "epochs", "batch_size", "threads"):
+        for name in (
+            "cells_per_block",
+            "num_proposed",
+            "num_accepted",
+            "epochs",
+            "batch_size",
+            "threads",
+        ):
             _at_least(name, getattr(self, name), 1)
+        if not self.filters or any(f % 4 or f < 16 for f in self.filters):
+            raise ConfigError(
+                f"--filters is {self.filters}; expected numbers of filters in the last of three"
+                " blocks, multiples of 4 and at least 16."
+            )
         for name in (
             "num_generations",
             "distillation_epochs",
@@ -152,7 +170,7 @@ class SearchConfig:
     def as_json(self) -> dict[str, Any]:
         """Return the settings as plain values."""
         plain = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {**plain, "objectives": list(self.objectives)}
+        return {**plain, "objectives": list(self.objectives), "filters": list(self.filters)}
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
@@ -168,10 +186,17 @@ def _at_least(name: str, value: Any, least: int) -> None:
 # --- Presets ---------------------------------------------------------------------------------
 
 # Digits are 8x8 pixels, and a mirrored or a mixed digit is none.
-_DIGITS = {"dataset": "digits", "pad": 0, "flip": False, "cutout": 0, "mixup": 0.0}
+_DIGITS = {
+    "dataset": "digits",
+    "filters": (32, 64),
+    "pad": 0,
+    "flip": False,
+    "cutout": 0,
+    "mixup": 0.0,
+}
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    # The paper's search, space I. 56 GPU-days of 2018.
+    # The paper's search, in either space. 56 GPU-days of 2018.
     "paper": {},
     # scikit-learn's digits in about three minutes on two CPU cores.
     "digits": {
@@ -179,6 +204,16 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "num_generations": 10,
         "num_proposed": 80,
         "num_accepted": 16,
+        "epochs": 4,
+        "distillation_epochs": 2,
+    },
+    # Cells on the same digits, some 100 networks.
+    "digits_cells": {
+        **_DIGITS,
+        "space": "cells",
+        "num_generations": 8,
+        "num_proposed": 60,
+        "num_accepted": 12,
         "epochs": 4,
         "distillation_epochs": 2,
     },
@@ -194,23 +229,27 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def preset_for(dataset: str) -> str:
-    """Return the preset that is used for a data set when none is named."""
-    return "digits" if dataset == "digits" else "paper"
+def preset_for(dataset: str, space: str = "networks") -> str:
+    """Return the preset that is used for a data set and a space when none is named."""
+    if dataset != "digits":
+        return "paper"
+    return "digits_cells" if space == "cells" else "digits"
 
 
 def make_config(preset: str | None = None, **settings: Any) -> SearchConfig:
     """Return a preset's settings with some of them replaced.
 
     Args:
-        preset: A name in `PRESETS`; by default `preset_for` the data set.
+        preset: A name in `PRESETS`; by default `preset_for` the data set and the space.
         **settings: Arguments of `SearchConfig`.
 
     Raises:
         ConfigError: There is no such preset, or a value is out of range.
     """
     if preset is None:
-        preset = preset_for(settings.get("dataset", SearchConfig.dataset))
+        preset = preset_for(
+            settings.get("dataset", SearchConfig.dataset), settings.get("space", SearchConfig.space)
+        )
     if preset not in PRESETS:
         raise ConfigError(f"--preset is {preset!r}; expected one of {', '.join(PRESETS)}.")
     return replace(SearchConfig(), **{**PRESETS[preset], **settings})

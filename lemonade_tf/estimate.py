@@ -23,7 +23,7 @@ from math import ceil
 from statistics import fmean
 
 from lemonade_tf.executors import Executor
-from lemonade_tf.search_spaces.networks import NetworkSpace
+from lemonade_tf.search_spaces import SearchSpace
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.training.task import Timing, TimingTask
 
@@ -74,7 +74,7 @@ class Estimate:
     num_workers: int
 
 
-def share_distilled(space: NetworkSpace) -> float:
+def share_distilled(space: SearchSpace) -> float:
     """Return the share of children with at least one approximate operator.
 
     A child has k operators, k uniform on 1 to n, each drawn uniformly; so it is the mean of

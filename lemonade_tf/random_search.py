@@ -40,7 +40,7 @@ from lemonade_tf.report import Run
 from lemonade_tf.search import SearchResult, conduct
 from lemonade_tf.search_run import SearchError, SearchRun
 from lemonade_tf.search_setup import begin
-from lemonade_tf.search_spaces.networks import NetworkSpace
+from lemonade_tf.search_spaces import SearchSpace
 from lemonade_tf.training.datasets import load_dataset
 
 NEAR = 1.1  # a size is near another if neither is more than this many times the other
@@ -127,7 +127,7 @@ def size_of(run: Run) -> Objective:
 
 
 def random_networks(
-    space: NetworkSpace,
+    space: SearchSpace,
     initial: Sequence[Graph],
     count: int,
     *,
@@ -170,7 +170,7 @@ def random_networks(
 
 
 def random_walk(
-    space: NetworkSpace,
+    space: SearchSpace,
     initial: Sequence[Graph],
     *,
     size: Objective,

@@ -25,6 +25,7 @@ from lemonade_tf.quality import coordinates
 from lemonade_tf.store import RunStore
 
 MAX_FRONTS = 5
+IN_CELLS = "_in_cells"  # ends the names of the operators of space II
 
 
 @dataclass(frozen=True)
@@ -204,15 +205,25 @@ def shown_generations(last: int) -> list[int]:
 
 
 def table_rows(run: Run) -> tuple[list[str], list[list[str]]]:
-    """Return the front as a header and rows of text: percents for errors, thousands separated."""
-    header = ["id", *(o.name.replace("_", "-") for o in run.objectives if o.cheap)]
+    """Return the front as a header and rows of text: percents for errors, thousands separated.
+
+    The cells of space II have numbers as in the paper: Cell 0 is that of the largest network.
+    """
+    front = run.front()
+    of_cells = run.config.get("space") == "cells"
+    header = [
+        "id",
+        *(["cell"] if of_cells else ()),
+        *(o.name.replace("_", "-") for o in run.objectives if o.cheap),
+    ]
     header += ["validation error", "test error", "made by"]
     rows = []
-    for line in run.front():
+    for number, line in zip(reversed(range(len(front))), front, strict=True):
         values, test = line["objectives"], line["test_error"]
         rows.append(
             [
                 line["id"],
+                *([f"Cell {number}"] if of_cells else ()),
                 *(f"{values[o.name]:,}" for o in run.objectives if o.cheap),
                 f"{100 * values['error']:.2f} %",
                 "" if test is None else f"{100 * test:.2f} %",
@@ -223,7 +234,8 @@ def table_rows(run: Run) -> tuple[list[str], list[list[str]]]:
 
 
 def _made_by(line: Mapping[str, Any]) -> str:
-    counts = Counter(entry["operator"] for entry in line["operators"])
+    names = (entry["operator"].removesuffix(IN_CELLS) for entry in line["operators"])
+    counts = Counter(names)
     times = (f"{count} x {name}" if count > 1 else name for name, count in counts.items())
     return ", ".join(times) or ("random" if line["generation"] else "initial")
 

@@ -6,7 +6,7 @@ import logging
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -16,12 +16,11 @@ from lemonade_tf.config import ConfigError, SearchConfig, default_workdir
 from lemonade_tf.objectives import objectives_named
 from lemonade_tf.quality import reference_point
 from lemonade_tf.resume import Past, read_past
-from lemonade_tf.search_spaces import NETWORKS, NetworkSpace
+from lemonade_tf.search_spaces import CELLS, NETWORKS, SearchSpace
 from lemonade_tf.store import IDENTITY, RunStore, StoreError
 from lemonade_tf.training.datasets import Dataset
 from lemonade_tf.warm_start import Origin, origins
 
-_SPACES = {space.name: space for space in (NETWORKS,)}
 _VERSIONED = ("keras", "tensorflow", "numpy", "scikit-learn")
 _logger = logging.getLogger(__name__)
 
@@ -42,11 +41,18 @@ class Setup:
 
     config: SearchConfig
     store: RunStore
-    space: NetworkSpace
+    space: SearchSpace
     initial: Sequence[Graph]
     origins: Sequence[Origin]
     reference: Mapping[str, float]
     past: Past
+
+
+def space_of(config: SearchConfig) -> SearchSpace:
+    """Return the search space of a search."""
+    if config.space == CELLS.name:
+        return replace(CELLS, filters=config.filters, cells_per_block=config.cells_per_block)
+    return NETWORKS
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
@@ -71,7 +77,7 @@ def begin(config: SearchConfig, dataset: Dataset, **recorded: Any) -> Setup:
         ConfigError: The search cannot begin with `initial_run`.
         StoreError: The folder holds a run, or cannot be written.
     """
-    space = _SPACES[config.space]
+    space = space_of(config)
     found = _origins(config, dataset)
     initial = _initial(space, dataset, found)
     reference = reference_point(objectives_named(config.objectives), initial, dataset.num_classes)
@@ -118,7 +124,7 @@ def resume(config: SearchConfig, store: RunStore, dataset: Dataset) -> Setup:
             )
     store.lock()
     try:
-        space = _SPACES[config.space]
+        space = space_of(config)
         found = [Origin.from_json(values) for values in store.read_initial()]
         if config.initial_run is not None and not found:  # it was killed before it noted them
             found = _origins(config, dataset)
@@ -150,7 +156,7 @@ def _origins(config: SearchConfig, dataset: Dataset) -> tuple[Origin, ...]:
     )
 
 
-def _initial(space: NetworkSpace, dataset: Dataset, found: Sequence[Origin]) -> tuple[Graph, ...]:
+def _initial(space: SearchSpace, dataset: Dataset, found: Sequence[Origin]) -> tuple[Graph, ...]:
     if found:
         return tuple(origin.graph for origin in found)
     graphs = space.initial_graphs(

@@ -15,11 +15,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lemonade_tf.architecture import Graph, GraphError, check
+from lemonade_tf.architecture.cells import CellError, cell_of
 from lemonade_tf.architecture.layers import Dense, Input, Rescaling
 from lemonade_tf.architecture.text import from_json, to_json
 from lemonade_tf.config import ConfigError
 from lemonade_tf.keras_bridge import FileError, load_graph
 from lemonade_tf.report import read_run
+from lemonade_tf.search_spaces import CELLS, augment
 from lemonade_tf.store import describe_file
 
 
@@ -82,12 +84,13 @@ def origins(
             f"--initial_run: {initial_run} is a run in the space {run.config.get('space')!r}, this"
             f" one is in {space!r}; give --space {run.config.get('space')}."
         )
+    adapt = adapted_cells if space == CELLS.name else adapted
     found = []
     for line in run.front():
         path = run.store.model_path(line["id"])
         try:
-            graph = adapted(load_graph(path), tuple(input_shape), num_classes, rescaling)
-        except (FileError, GraphError) as error:
+            graph = adapt(load_graph(path), tuple(input_shape), num_classes, rescaling)
+        except (FileError, GraphError, CellError) as error:
             raise ConfigError(
                 f"--initial_run: the network {line['id']} of {initial_run} cannot be begun with:"
                 f" {error}"
@@ -96,6 +99,26 @@ def origins(
     if not found:
         raise ConfigError(f"--initial_run: {initial_run} has no trained network.")
     return tuple(found)
+
+
+def adapted_cells(
+    graph: Graph, input_shape: tuple[int, ...], num_classes: int, rescaling: Rescaling
+) -> Graph:
+    """Return the shapes of a network of cells for other images and classes.
+
+    Raises:
+        CellError: It is not made of cells.
+    """
+    _, cells_per_block, filters = cell_of(graph)
+    new = augment(
+        graph,
+        cells_per_block=cells_per_block,
+        filters=filters,
+        input_shape=input_shape,
+        num_classes=num_classes,
+        rescaling=rescaling,
+    )
+    return new.copy(weights=False)
 
 
 def adapted(

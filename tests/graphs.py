@@ -6,7 +6,7 @@ from lemonade_tf.architecture import Graph, Node
 from lemonade_tf.architecture import layers as L
 from lemonade_tf.operators import APPROXIMATE, EXACT
 from lemonade_tf.operators.initial import initial_weights
-from lemonade_tf.search_spaces import NETWORKS
+from lemonade_tf.search_spaces import NETWORKS, CellSpace
 
 OPERATORS = {operator.name: operator for operator in (*EXACT, *APPROXIMATE)}
 
@@ -175,6 +175,19 @@ def grown(seed=0, length=6):
         site = next(s for s in skip.candidates(graph) if s.kind == kind and s.target == "relu_3")
         graph = as_if_trained(skip.apply(graph, site, rng=rng).graph, rng)
     for *_, change in random_chain(graph, EXACT, length - 2, rng):
+        graph = as_if_trained(change.graph, rng)
+    return graph
+
+
+SMALL_CELLS = CellSpace(filters=(16, 32))
+
+
+def cells(seed=0, length=5, shape=(8, 8, 1), num_classes=4):
+    """Return a network of cells after some exact operators."""
+    rng = np.random.default_rng(seed)
+    graph = SMALL_CELLS.initial_graphs(shape, num_classes, rng=rng)[seed % 4]
+    graph = as_if_trained(graph, rng)
+    for *_, change in random_chain(graph, SMALL_CELLS.exact, length, rng):
         graph = as_if_trained(change.graph, rng)
     return graph
 

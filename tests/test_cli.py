@@ -44,6 +44,8 @@ def test_version_and_help(capsys):
         (["search", "--epochs", "0"], "--epochs is 0; expected a whole number of at least 1"),
         (["search", "--preset", "big"], "--preset: invalid choice: 'big'"),
         (["search", "--space", "cubes"], "--space is 'cubes'; expected one of networks"),
+        (["search", "--filters", "16,x"], "--filters: invalid whole_numbers value: '16,x'"),
+        (["search", "--filters", "16,30"], "--filters is (16, 30); expected numbers of filters"),
         (["search", "--objectives", "error,size"], "unknown objective 'size'; known are error"),
         (["search", "--num_accepted", "500"], "--num_accepted is 500, more than --num_proposed"),
         (["search", "--dataset", "mnist"], "no data set 'mnist'"),

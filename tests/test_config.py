@@ -27,7 +27,10 @@ def test_every_preset_is_a_valid_configuration(preset):
 
 def test_a_preset_is_chosen_by_the_data_set_and_overridden_by_settings():
     assert preset_for("digits") == "digits"
-    assert preset_for("images.npz") == "paper"
+    assert preset_for("images.npz") == preset_for("images.npz", "cells") == "paper"
+    assert preset_for("digits", "cells") == "digits_cells"
+    assert make_config(space="cells") == make_config("digits_cells")
+    assert make_config(dataset="images.npz", space="cells").filters == (128, 256)
     assert make_config() == make_config("digits")
     assert make_config(dataset="images.npz").num_generations == 100
     assert make_config("digits", epochs=7).epochs == 7
@@ -48,7 +51,11 @@ def test_a_preset_is_chosen_by_the_data_set_and_overridden_by_settings():
         ({"pad": -1}, r"--pad is -1"),
         ({"cutout": 1.5}, r"--cutout is 1.5; expected a whole number"),
         ({"max_hours": 0.0}, r"--max_hours is 0.0"),
-        ({"space": "cell"}, r"--space is 'cell'; expected one of networks"),
+        ({"space": "cell"}, r"--space is 'cell'; expected one of networks, cells"),
+        ({"filters": (16, 30)}, r"--filters is \(16, 30\); expected numbers of filters .* of 4"),
+        ({"filters": (12,)}, r"--filters is \(12,\); .* at least 16"),
+        ({"filters": ()}, r"--filters is \(\)"),
+        ({"cells_per_block": 0}, r"--cells_per_block is 0; expected a whole number of at least 1"),
         ({"sampling": "best"}, r"--sampling is 'best'; expected one of density, uniform"),
         ({"objectives": ("error", "size")}, r"--objectives: unknown objective 'size'; known are"),
         ({"objectives": ("error",)}, r"--objectives: .* at least one cheap objective"),
@@ -69,6 +76,8 @@ def test_an_unknown_preset_is_refused():
 def test_settings_become_plain_values():
     plain = SearchConfig().as_json()
     assert plain["objectives"] == ["error", "parameters"]
+    assert plain["filters"] == [128, 256]
+    assert SearchConfig(**plain) == SearchConfig()
     assert set(plain) == set(SearchConfig.__dataclass_fields__)
 
 

@@ -17,7 +17,7 @@ from lemonade_tf.executors import InProcessExecutor
 from lemonade_tf.progress import estimate_lines
 from lemonade_tf.search_run import SearchError, SearchRun
 from lemonade_tf.search_setup import begin
-from lemonade_tf.search_spaces import NETWORKS
+from lemonade_tf.search_spaces import CELLS, NETWORKS
 from lemonade_tf.search_spaces.networks import NetworkSpace
 from lemonade_tf.training.datasets import load_dataset
 from lemonade_tf.training.settings import TrainingSettings
@@ -73,6 +73,7 @@ def test_fewer_images_than_a_batch_holds_are_one_batch():
 def test_the_share_of_children_that_are_distilled():
     assert share_distilled(NETWORKS) == pytest.approx((1 / 2 + 3 / 4 + 7 / 8) / 3)
     assert share_distilled(NetworkSpace(approximate=())) == 0
+    assert share_distilled(CELLS) == 1 / 2
 
 
 def test_the_share_is_above_that_of_initial_networks_to_which_fewer_operators_apply():

@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "comparison": {"quality", "report"},
     "interrupt": set(),
     "resume": {"architecture", "evolution", "operators", "store"},
-    "warm_start": {"architecture", "config", "keras_bridge", "report", "store"},
+    "warm_start": {"architecture", "config", "keras_bridge", "report", "search_spaces", "store"},
     "status": {"progress", "quality", "report", "store"},
     "tensorboard": {"callbacks", "report"},
     "search_setup": ANYTHING,

@@ -10,7 +10,7 @@ PACKAGES = {
     "lemonade_tf.architecture.cost": {"count_parameters", "count_multiply_adds"},
     "lemonade_tf.drawing": {"draw"},
     "lemonade_tf.operators": {"EXACT", "APPROXIMATE"},
-    "lemonade_tf.search_spaces": {"NETWORKS"},
+    "lemonade_tf.search_spaces": {"NETWORKS", "CELLS", "augment"},
     "lemonade_tf.evolution": {"evolve", "pareto_front", "hypervolume"},
 }
 

@@ -3,6 +3,7 @@ import pytest
 from runs import CONFIG, HISTORY, line, make_run
 
 from lemonade_tf.objectives import PARAMETERS
+from lemonade_tf.operators import APPROXIMATE_IN_CELLS, EXACT_IN_CELLS
 from lemonade_tf.report import (
     front_figure,
     hypervolume_figure,
@@ -107,6 +108,24 @@ def test_a_run_without_networks_still_has_a_report(tmp_path):
 )
 def test_few_fronts_are_drawn_the_first_and_the_last_among_them(last, shown):
     assert shown_generations(last) == shown
+
+
+def test_the_cells_of_a_run_are_numbered_from_the_largest(tmp_path):
+    """Section 5.1: "Cell 0 denotes the largest cell, while Cell 21 denotes the smallest"."""
+    names = [operator.name for operator in (*EXACT_IN_CELLS, *APPROXIMATE_IN_CELLS)][:3]
+    history = (*HISTORY[:3], line("1-0", 0.15, 4_000, operators=names))
+    run = read_run(make_run(tmp_path / "run", history, {**CONFIG, "space": "cells"}))
+    header, rows = table_rows(run)
+    assert header[:3] == ["id", "cell", "parameters"]
+    assert [row[:3] for row in rows] == [
+        ["0-0", "Cell 2", "1,000"],
+        ["1-0", "Cell 1", "4,000"],
+        ["0-2", "Cell 0", "50,000"],
+    ]
+    assert rows[1][-1] == "insert_convolution, widen_convolution, add_skip"
+    text = write_report(run).read_text()
+    assert "<th>cell</th>" in text
+    assert "<td>Cell 0</td>" in text
 
 
 def test_the_table(run):

@@ -8,13 +8,14 @@ import pytest
 
 from lemonade_tf import load_graph
 from lemonade_tf.architecture import check
+from lemonade_tf.architecture.cells import cell_of
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.text import canonical_hash
 from lemonade_tf.config import make_config
 from lemonade_tf.operators import replay
 from lemonade_tf.report import read_run
 from lemonade_tf.search import Callback, SearchError, SearchResult, search
-from lemonade_tf.search_spaces import NETWORKS
+from lemonade_tf.search_spaces import NETWORKS, augment
 from lemonade_tf.store import StoreError
 from lemonade_tf.training.datasets import DatasetError, load_dataset
 
@@ -161,6 +162,32 @@ def test_the_same_seed_gives_the_same_search_whatever_the_number_of_workers(
 
     assert results(again.workdir) == results(finished[0].workdir)
     assert [row["id"] for row in again.front] == [row["id"] for row in finished[0].front]
+
+
+@pytest.mark.slow
+def test_a_search_of_cells(images, tmp_path):
+    """The same seed gives the same history; files are read back as (cell, n, F)."""
+    settings = {**TINY, "space": "cells", "filters": (16, 32), "num_generations": 1}
+    settings["dataset"] = str(images)
+    first, second = (
+        search(make_config("paper", **settings, workdir=str(tmp_path / f"{n}"), workers=n))
+        for n in (1, 2)
+    )
+    lines, again = (
+        sorted(read_run(result.workdir).history, key=lambda line: line["id"])
+        for result in (first, second)
+    )
+    assert len(lines) == 4 + TINY["num_accepted"]
+    for line, other in zip(lines, again, strict=True):
+        for key in ("id", "parent", "operators", "objectives", "test_error", "losses", "failure"):
+            assert line[key] == other[key]
+        assert line["failure"] is None
+    for row in first.front:
+        graph = load_graph(first.workdir / row["file"])
+        cell, cells_per_block, filters = cell_of(graph)
+        assert (cells_per_block, filters in (16, 32)) == (2, True)
+        large = augment(graph, cells_per_block=4, filters=64, input_shape=(16, 16, 3))
+        assert cell_of(large) == (cell.scaled(64), 4, 64)
 
 
 def test_a_folder_that_holds_a_run_is_refused(finished, images):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -66,6 +67,7 @@ class Graph:
         self._output: str | None = None
         self._wiring: dict[str, Any] = {}  # what follows from names and inputs
         self._cache: dict[Hashable, Any] = {}  # what follows from the layers too
+        self._prefix = ""  # of the names that unique_name makes
 
     @classmethod
     def from_nodes(cls, nodes: Mapping[str, Node], output: str) -> Graph:
@@ -227,10 +229,20 @@ class Graph:
 
     def unique_name(self, stem: str) -> str:
         """Return stem_1, stem_2, ...: the first that no node has."""
+        stem = self._prefix + stem
         number = 1
         while f"{stem}_{number}" in self._nodes:
             number += 1
         return f"{stem}_{number}"
+
+    @contextmanager
+    def naming(self, prefix: str) -> Iterator[None]:
+        """Let the names that `unique_name` makes begin with a prefix for a while."""
+        before, self._prefix = self._prefix, prefix
+        try:
+            yield
+        finally:
+            self._prefix = before
 
     def add(
         self,

@@ -69,8 +69,13 @@ class Diagram:
     arrows: tuple[tuple[int, int], ...]
 
 
-def diagram_of(graph: Graph) -> Diagram:
-    """Return what a picture of a graph shows."""
+def diagram_of(graph: Graph, *, shapes: bool = True) -> Diagram:
+    """Return what a picture of a graph shows.
+
+    Args:
+        graph: The graph.
+        shapes: Whether boxes tell the shape of what comes out of them.
+    """
     chains: list[list[str]] = []
     holder: dict[str, int] = {}  # name of a node -> position of its box
     for name in graph.order():
@@ -81,7 +86,8 @@ def diagram_of(graph: Graph) -> Diagram:
             holder[name] = len(chains)
             chains.append([name])
     arrows = [(holder[i], at) for at, chain in enumerate(chains) for i in graph[chain[0]].inputs]
-    return Diagram(tuple(_box(graph, tuple(chain)) for chain in chains), tuple(arrows))
+    boxes = tuple(_box(graph, tuple(chain), shapes) for chain in chains)
+    return Diagram(boxes, tuple(arrows))
 
 
 def _follows(graph: Graph, name: str) -> bool:
@@ -103,13 +109,13 @@ def _begins(graph: Graph, name: str) -> bool:
     )
 
 
-def _box(graph: Graph, nodes: tuple[str, ...]) -> Box:
+def _box(graph: Graph, nodes: tuple[str, ...], shapes: bool) -> Box:
     first = graph[nodes[0]]
     title = _title(first.layer)
     if "lambda" in first.weights:
         title += f", λ = {float(first.weights['lambda']):.2g}"
     detail = ", ".join(_title(graph[name].layer) for name in nodes[1:])
-    if not isinstance(first.layer, TELLING):
+    if shapes and not isinstance(first.layer, TELLING):
         detail += f" → {_by(graph.shapes()[nodes[-1]])}"
     return Box(nodes, title, detail.strip(), first.layer)
 

@@ -62,7 +62,7 @@ class DrawingError(ValueError):
     """A picture cannot be written as asked."""
 
 
-def draw(graph: Graph, path: str | Path, *, title: str | None = None) -> None:
+def draw(graph: Graph, path: str | Path, *, title: str | None = None, shapes: bool = True) -> None:
     """Write a picture of a graph to a file, which appears whole or not at all.
 
     The same graph and the same title give the same file.
@@ -71,6 +71,7 @@ def draw(graph: Graph, path: str | Path, *, title: str | None = None) -> None:
         graph: The network, or a part of one, with or without weights.
         path: The file; its suffix, .png, .svg or .pdf, chooses the format.
         title: A line above the picture.
+        shapes: Whether boxes tell the shape of what comes out of them.
 
     Raises:
         DrawingError: The suffix is none of these, or the file cannot be written.
@@ -78,7 +79,7 @@ def draw(graph: Graph, path: str | Path, *, title: str | None = None) -> None:
     from matplotlib import rc_context
 
     form = picture_format(path)
-    figure = picture(graph, title=title)
+    figure = picture(graph, title=title, shapes=shapes)
     dpi = min(DPI, MAX_PIXELS / max(figure.get_size_inches()))
     content = io.BytesIO()
     with rc_context({"svg.hashsalt": "lemonade_tf"}):
@@ -102,11 +103,11 @@ def picture_format(path: str | Path) -> str:
     return form
 
 
-def picture(graph: Graph, *, title: str | None = None) -> Any:
-    """Return a picture of a graph as a figure of Matplotlib."""
+def picture(graph: Graph, *, title: str | None = None, shapes: bool = True) -> Any:
+    """Return a picture of a graph as a figure of Matplotlib; the arguments are those of `draw`."""
     from matplotlib.figure import Figure
 
-    diagram = diagram_of(graph)
+    diagram = diagram_of(graph, shapes=shapes)
     sizes = [box_size(box) for box in diagram.boxes]
     placement = place(diagram, sizes)
     above = MARGIN + (2 * TITLE_SIZE if title else 0)

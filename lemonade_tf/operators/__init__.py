@@ -1,5 +1,7 @@
 """The paper's six operators (section 3): three exact, three approximate.
 
+Each also in all cells of a network at once, for search space II (see `repeated`).
+
 `replay` makes a child from its parent and the record of how it was made.
 """
 
@@ -15,15 +17,22 @@ from lemonade_tf.operators.connect import AddSkip
 from lemonade_tf.operators.deepen import InsertConvolution
 from lemonade_tf.operators.prune import PruneFilters
 from lemonade_tf.operators.remove import Remove
+from lemonade_tf.operators.repeated import Repeated
 from lemonade_tf.operators.separate import SeparateConvolution
 from lemonade_tf.operators.widen import WidenConvolution
 
 EXACT: tuple[Operator, ...] = (InsertConvolution(), WidenConvolution(), AddSkip())
 APPROXIMATE: tuple[Operator, ...] = (Remove(), PruneFilters(), SeparateConvolution())
+EXACT_IN_CELLS: tuple[Operator, ...] = tuple(map(Repeated, EXACT))
+APPROXIMATE_IN_CELLS: tuple[Operator, ...] = tuple(map(Repeated, APPROXIMATE))
+OPERATORS = (*EXACT, *APPROXIMATE, *EXACT_IN_CELLS, *APPROXIMATE_IN_CELLS)
 
 __all__ = [
     "APPROXIMATE",
+    "APPROXIMATE_IN_CELLS",
     "EXACT",
+    "EXACT_IN_CELLS",
+    "OPERATORS",
     "AddSkip",
     "Change",
     "InsertConvolution",
@@ -31,6 +40,7 @@ __all__ = [
     "Operator",
     "PruneFilters",
     "Remove",
+    "Repeated",
     "SeparateConvolution",
     "SiteError",
     "WidenConvolution",
@@ -49,7 +59,7 @@ def replay(
     records: Iterable[Mapping[str, Any]],
     *,
     rng: np.random.Generator,
-    operators: Iterable[Operator] = (*EXACT, *APPROXIMATE),
+    operators: Iterable[Operator] = OPERATORS,
 ) -> Change:
     """Apply recorded operators one after the other, and return the result as one change.
 

@@ -15,7 +15,7 @@ with the site: the paper names both and gives no preference.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,7 @@ from lemonade_tf.architecture.layers import (
     Concatenate,
     Conv2D,
     ConvexSum,
+    Layer,
     MaxPooling2D,
     ReLU,
     Shape,
@@ -57,25 +58,33 @@ class AddSkip(Operator):
     site = SkipSite
 
     def _sites(self, graph: Graph) -> Iterator[SkipSite]:
+        return self.sites_between(graph, _pairs(graph))
+
+    def sites_between(self, graph: Graph, pairs: Iterable[tuple[str, str]]) -> Iterator[SkipSite]:
+        """Yield the sites among pairs of a source and a target, ends of blocks or skips."""
         shapes, can_concatenate, present = graph.shapes(), absorbed(graph), set(skips(graph))
-        ends = [
-            n
-            for n in graph.order()
-            if len(shapes[n]) == 3 and isinstance(graph[n].layer, (ReLU, *_MERGES))
-        ]
-        for target in ends:
-            if not isinstance(graph[target].layer, ReLU) or target == graph.output:
+        for source, target in pairs:
+            if resampling(shapes[source], shapes[target]) is None:
                 continue
-            before = graph.ancestors(target)
-            for source in ends:
-                if source not in before or resampling(shapes[source], shapes[target]) is None:
-                    continue
-                for kind in (CONCATENATE, CONVEX_SUM):
-                    site = SkipSite(source, target, kind)
-                    if site not in present and (kind == CONVEX_SUM or target in can_concatenate):
-                        yield site
+            for kind in (CONCATENATE, CONVEX_SUM):
+                site = SkipSite(source, target, kind)
+                if site not in present and (kind == CONVEX_SUM or target in can_concatenate):
+                    yield site
 
     def _apply(self, graph: Graph, site: SkipSite, rng: np.random.Generator) -> Change:
+        return self.add_skip(graph, site, rng)
+
+    def add_skip(
+        self, graph: Graph, site: SkipSite, rng: np.random.Generator, *, project: bool = False
+    ) -> Change:
+        """Add a skip, in place.
+
+        Args:
+            graph: The graph to edit.
+            site: Where.
+            rng: Draws the weights of the 1x1 convolution.
+            project: Whether a sum gets one even where the numbers of channels are the same.
+        """
         skip, made = site.source, []
         shapes = graph.shapes()
         for layer in resampling(shapes[site.source], shapes[site.target]) or ():
@@ -83,7 +92,22 @@ class AddSkip(Operator):
             made.append(skip)
         if site.kind == CONCATENATE:
             return _concatenate(graph, site.target, skip, made)
-        return _convex_sum(graph, site.target, skip, made, rng)
+        return _convex_sum(graph, site.target, skip, made, rng, project)
+
+
+def _pairs(graph: Graph) -> Iterator[tuple[str, str]]:
+    """Yield the ends that a skip could join, by their targets, both in the order of the graph."""
+    shapes = graph.shapes()
+    ends = [n for n in graph.order() if len(shapes[n]) == 3 and is_end(graph[n].layer)]
+    for target in ends:
+        if isinstance(graph[target].layer, ReLU) and target != graph.output:
+            before = graph.ancestors(target)
+            yield from ((source, target) for source in ends if source in before)
+
+
+def is_end(layer: Layer) -> bool:
+    """Return whether a skip may begin at a layer: at the end of a block, or of a skip."""
+    return isinstance(layer, (ReLU, *_MERGES))
 
 
 def _concatenate(graph: Graph, target: str, skip: str, made: list[str]) -> Change:
@@ -99,11 +123,16 @@ def _concatenate(graph: Graph, target: str, skip: str, made: list[str]) -> Chang
 
 
 def _convex_sum(
-    graph: Graph, target: str, skip: str, made: list[str], rng: np.random.Generator
+    graph: Graph,
+    target: str,
+    skip: str,
+    made: list[str],
+    rng: np.random.Generator,
+    project: bool,
 ) -> Change:
     shapes = graph.shapes()
     width = shapes[target][-1]
-    if shapes[skip][-1] != width:
+    if project or shapes[skip][-1] != width:
         shape = (1, 1, shapes[skip][-1], width)
         weights = {"kernel": glorot_uniform(shape, rng)} if graph.weighted else {}
         skip = graph.add(graph.unique_name("skip_conv"), Conv2D(width, 1), [skip], weights)

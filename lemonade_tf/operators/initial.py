@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod, sqrt
 
 import numpy as np
@@ -63,15 +64,28 @@ def initial_weights(graph: Graph, *, rng: np.random.Generator) -> Graph:
     return weighted
 
 
-def inherited_weights(graph: Graph, donor: Graph, *, rng: np.random.Generator) -> Graph:
-    """Return the graph with the weights of another one where names and shapes agree, else new ones.
+def inherited_weights(
+    graph: Graph,
+    donor: Graph,
+    *,
+    rng: np.random.Generator,
+    origins: Mapping[str, str] | None = None,
+) -> Graph:
+    """Return the graph with the weights of another one where shapes agree, else new ones.
 
     The weights of a node are inherited all together or not at all.
+
+    Args:
+        graph: Shapes.
+        donor: The other one.
+        rng: Draws new weights.
+        origins: The node of the donor that a node inherits from, where it has another name.
     """
     weighted = initial_weights(graph, rng=rng)
     for name in graph.order():
         shapes = dict(graph.weight_shapes(name))
-        weights = donor[name].weights if name in donor else {}
+        origin = (origins or {}).get(name, name)
+        weights = donor[origin].weights if origin in donor else {}
         if weights and {key: value.shape for key, value in weights.items()} == shapes:
             weighted.set_weights(name, weights)
     return weighted

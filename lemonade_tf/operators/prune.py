@@ -12,7 +12,7 @@ batch norms behind those (A.1).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -53,12 +53,15 @@ class PruneFilters(Operator):
 
     def _apply(self, graph: Graph, site: PruneSite, rng: np.random.Generator) -> Change:
         groups = channel_groups(graph)
-        sources = {}
-        for group in groups.groups_of(site.node):
-            size = groups.sizes[group]
-            num_kept = size - num_removed(size, site.fraction)
-            if num_kept < size:
-                sources[group] = _kept(graph, group, num_kept)
+        removed = {
+            g: num_removed(groups.sizes[g], site.fraction) for g in groups.groups_of(site.node)
+        }
+        return self.prune(graph, removed)
+
+    def prune(self, graph: Graph, removed: Mapping[int, int]) -> Change:
+        """Remove channels from groups, in place: for each group, how many."""
+        sizes = channel_groups(graph).sizes
+        sources = {g: _kept(graph, g, sizes[g] - n) for g, n in removed.items() if n}
         change = change_channels(graph, sources, lambda _, shape: np.zeros(shape))
         changed = set(changed_nodes(graph, change))
         for reader in change.readers:

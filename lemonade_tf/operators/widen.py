@@ -23,7 +23,7 @@ If the filters are tied to those of other convolutions by sums, all grow.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,14 +78,16 @@ class WidenConvolution(Operator):
 
     def _apply(self, graph: Graph, site: WidenSite, rng: np.random.Generator) -> Change:
         groups = channel_groups(graph)
-        sources = {}
-        for group in groups.groups_of(site.node):
-            size = groups.sizes[group]
-            extra = max(1, round(site.factor * size) - size)
-            sources[group] = np.append(
-                np.arange(size),
-                np.arange(extra) % size if self.split else np.full(extra, FRESH),
-            )
+        added = {g: num_added(groups.sizes[g], site.factor) for g in groups.groups_of(site.node)}
+        return self.widen(graph, added, rng)
+
+    def widen(self, graph: Graph, added: Mapping[int, int], rng: np.random.Generator) -> Change:
+        """Add channels to groups, in place: for each group, how many."""
+        sizes, sources = channel_groups(graph).sizes, {}
+        for group, extra in added.items():
+            size = sizes[group]
+            new = np.arange(extra) % size if self.split else np.full(extra, FRESH)
+            sources[group] = np.append(np.arange(size), new)
         change = change_channels(graph, sources, lambda _, shape: glorot_uniform(shape, rng))
         return Change(
             graph,
@@ -93,6 +95,11 @@ class WidenConvolution(Operator):
             repairs=fresh_statistics(graph, change),
             sources=change.sources,
         )
+
+
+def num_added(size: int, factor: float) -> int:
+    """Return how many channels make `factor` times `size` of them, rounded; at least one."""
+    return max(1, round(factor * size) - size)
 
 
 def changed_nodes(graph: Graph, change: ChannelChange) -> tuple[str, ...]:

@@ -31,8 +31,9 @@ from lemonade_tf.architecture.layers import (
     SeparableConv2D,
     Shape,
 )
-from lemonade_tf.operators import APPROXIMATE, EXACT, Operator, record
+from lemonade_tf.operators import APPROXIMATE, EXACT, Operator
 from lemonade_tf.operators.initial import NORMALIZATION, initial_weights
+from lemonade_tf.search_spaces.space import DEFAULT_RESCALING, SearchSpace, check_task
 
 # Three Conv-BatchNorm-ReLU blocks each; at 32x32x3 with 10 classes 15,232, 51,149, 101,605 and
 # 400,758 parameters (the paper: 15 000, 50 000, 100 000 and 400 000, two of them separable).
@@ -42,11 +43,10 @@ INITIAL_FILTERS = (
     (SeparableConv2D, (96, 192, 384)),
     (Conv2D, (68, 132, 264)),
 )
-DEFAULT_RESCALING = Rescaling(1 / 127.5, -1.0)
 
 
 @dataclass(frozen=True)
-class NetworkSpace:
+class NetworkSpace(SearchSpace):
     """Search space I.
 
     Attributes:
@@ -84,13 +84,7 @@ class NetworkSpace:
         Raises:
             ValueError: The images are smaller than 2x2, or there are fewer than two classes.
         """
-        if len(input_shape) != 3 or min(input_shape[:2]) < 2:
-            raise ValueError(
-                f"input_shape is {tuple(input_shape)}; expected (height, width, channels) of"
-                " images of at least 2x2 pixels."
-            )
-        if num_classes < 2:
-            raise ValueError(f"num_classes is {num_classes}; expected two or more.")
+        check_task(input_shape, num_classes)
         rng = np.random.default_rng(0) if rng is None else rng
         shapes = (_initial(c, f, input_shape, num_classes, rescaling) for c, f in INITIAL_FILTERS)
         return tuple(initial_weights(graph, rng=rng) for graph in shapes)
@@ -109,52 +103,8 @@ class NetworkSpace:
             and count_parameters(graph) >= minimum_parameters(side)
         )
 
-    def propose(
-        self, graph: Graph, *, rng: np.random.Generator, max_attempts: int = 100
-    ) -> tuple[Graph, tuple[dict[str, Any], ...]] | None:
-        """Return a child's shapes and the records of the operators that make it.
-
-        The number of operators is uniform on 1 to `max_operators`; each is drawn uniformly from
-        the six, among those that apply, and its site uniformly from its sites. An operator whose
-        result would leave the space is drawn again.
-
-        Args:
-            graph: The parent; only its shapes are used.
-            rng: Draws operators and sites.
-            max_attempts: How often to draw, in all, before giving up.
-
-        Returns:
-            The child and its records; None if no operator was found.
-        """
-        records: list[dict[str, Any]] = []
-        wanted = int(rng.integers(1, self.max_operators + 1))
-        if graph.weighted:
-            graph = graph.copy(weights=False)
-        for _ in range(max_attempts):
-            if len(records) == wanted:
-                break
-            choice = _draw((*self.exact, *self.approximate), graph, rng)
-            if choice is None:
-                break
-            operator, site = choice
-            child = operator.apply(graph, site, rng=rng).graph
-            if self.allows(child):
-                graph = child
-                records.append(record(operator, site))
-        return (graph, tuple(records)) if records else None
-
 
 NETWORKS = NetworkSpace()
-
-
-def _draw(
-    operators: Sequence[Operator], graph: Graph, rng: np.random.Generator
-) -> tuple[Operator, Any] | None:
-    for index in rng.permutation(len(operators)):
-        sites = operators[index].candidates(graph)
-        if sites:
-            return operators[index], sites[int(rng.integers(len(sites)))]
-    return None
 
 
 def minimum_filters(side: int) -> int:

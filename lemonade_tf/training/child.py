@@ -22,7 +22,7 @@ from lemonade_tf.keras_bridge.files import load_graph
 from lemonade_tf.keras_bridge.graph_to_model import to_keras
 from lemonade_tf.keras_bridge.saving import save_model
 from lemonade_tf.keras_bridge.weights import read_weights
-from lemonade_tf.operators import APPROXIMATE, replay
+from lemonade_tf.operators import OPERATORS, replay
 from lemonade_tf.operators.initial import inherited_weights, initial_weights
 from lemonade_tf.training.datasets import Dataset
 from lemonade_tf.training.distillation import distill
@@ -34,7 +34,7 @@ from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.training.step import backend
 from lemonade_tf.training.task import ChildResult, ChildTask
 
-_APPROXIMATE_NAMES = frozenset(operator.name for operator in APPROXIMATE)
+_APPROXIMATE_NAMES = frozenset(operator.name for operator in OPERATORS if not operator.exact)
 
 
 def train_child(

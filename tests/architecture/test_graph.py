@@ -69,6 +69,17 @@ def test_a_unique_name_is_the_first_that_is_free():
     assert graph.unique_name("conv") == "conv_2"
 
 
+def test_unique_names_may_begin_with_a_prefix_for_a_while():
+    graph = _diamond()
+    graph.add("cell_2_conv_1", L.ReLU(), ["sum"])
+    with graph.naming("cell_2_"):
+        assert graph.unique_name("conv") == "cell_2_conv_2"
+        assert graph.copy().unique_name("conv") == "conv_1"
+    with pytest.raises(KeyError), graph.naming("cell_3_"):
+        raise KeyError
+    assert graph.unique_name("conv") == "conv_1"
+
+
 def test_a_circle_is_named():
     graph = _diamond()
     graph.set_inputs("conv", ["left"])

@@ -7,9 +7,14 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from graphs import cells
+from graphs import images as images_for
+from reference import forward
 
 from lemonade_tf.architecture import Graph, GraphError
 from lemonade_tf.architecture import layers as kinds
+from lemonade_tf.architecture.cells import cell_of
+from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.keras_bridge import graph_to_model, load_graph, load_model, save_model, to_keras
 from lemonade_tf.operators.initial import initial_weights
 
@@ -30,6 +35,21 @@ def test_plain_keras_opens_the_file(graph, images, tmp_path):
     out = np.load(tmp_path / "out.npz")
     np.testing.assert_array_equal(out["out"], to_keras(graph)(images))
     assert out["parameters"] == to_keras(graph).count_params()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 3])
+def test_the_file_of_a_network_of_cells(tmp_path, seed, assert_same):
+    """Keras computes what the graph says, and the cell is read back from the file."""
+    network = cells(seed, length=6)
+    save_model(network, tmp_path / "a.h5", {})
+    model, x = load_model(tmp_path / "a.h5"), images_for(network)
+    expected = forward(network, x)[network.output]
+    np.testing.assert_allclose(model.predict_on_batch(x), expected, rtol=0, atol=1e-5)
+    assert model.count_params() == count_parameters(network)
+    found = load_graph(tmp_path / "a.h5")
+    assert_same(network, found)
+    assert cell_of(found) == cell_of(network)
 
 
 @pytest.mark.parametrize("learnable", [False, True])

@@ -17,6 +17,17 @@ def _add(graph, source, target, kind):
     return SKIP.apply(graph, SkipSite(source, target, kind), rng=np.random.default_rng(0))
 
 
+def test_a_sum_can_be_made_to_have_a_1x1_convolution():
+    graph = small(widths=(6, 6, 6))
+    site = SkipSite("relu_1", "relu_2", "convex_sum")
+    rng = np.random.default_rng(0)
+    assert "skip_conv_1" not in SKIP.apply(graph, site, rng=rng).graph
+    change = SKIP.add_skip(graph.copy(), site, rng, project=True)
+    check(change.graph)
+    assert change.graph["skip_conv_1"].layer == L.Conv2D(6, 1)
+    assert relative_difference(graph, change.graph, images(graph)) < 1e-10
+
+
 # --- Sites ---------------------------------------------------------------------------------------
 
 

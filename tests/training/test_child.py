@@ -7,10 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tensorflow as tf
+from graphs import cells
 
+from lemonade_tf.architecture.cells import cell_of
 from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
 from lemonade_tf.architecture.text import same_architecture, to_json
-from lemonade_tf.keras_bridge import FileError, load_graph, load_record
+from lemonade_tf.keras_bridge import FileError, load_graph, load_record, save_model
 from lemonade_tf.operators import APPROXIMATE, SiteError, record, replay
 from lemonade_tf.training import child as child_module
 from lemonade_tf.training.child import train_child
@@ -82,6 +84,19 @@ def test_a_child_by_an_approximate_operator_is_distilled(
     assert result.failure is None
     assert len(result.distillation_losses) == 2
     assert result.num_images == (4 + 2) * 320
+
+
+@pytest.mark.slow
+def test_a_cell_is_changed_repaired_and_distilled_everywhere(digits, settings, tmp_path):
+    parent = cells(2, length=0, num_classes=10)  # one convolution a cell, F = 16
+    parent_file, output = str(tmp_path / "3.h5"), tmp_path / "17.h5"
+    save_model(parent, parent_file, {})
+    prune = {"operator": "prune_filters_in_cells", "site": {"node": "conv_1", "fraction": "1/2"}}
+    result = train_child(task(parent_file, output, prune), digits, settings)
+    assert result.failure is None
+    assert len(result.distillation_losses) == settings.distillation_epochs
+    cell, cells_per_block, filters = cell_of(load_graph(output))
+    assert (cell.nodes["conv_1"].layer.filters, cells_per_block, filters) == (2, 2, 16)
 
 
 def test_same_seeds_same_file(
