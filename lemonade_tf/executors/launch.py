@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 
 from lemonade_tf.executors.logs import WorkerLog
@@ -42,12 +43,12 @@ class Server:
     def __init__(self, preload: Sequence[str], environment: Mapping[str, str]):
         self._log = WorkerLog()
         ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = _start(theirs.fileno(), environment, self._log)
         self.control = Connection(ours.detach())
         self._owner = os.getpid()
-        # While it imports, the server does not notice that the driver hangs up.
-        self._end = self._finalizer(patience=0.0)
+        with theirs, _held_back():  # an interrupted driver, too, must know whom to end
+            self._process = _start(theirs.fileno(), environment, self._log)
+            # While it imports, the server does not notice that the driver hangs up.
+            self._end = self._finalizer(patience=0.0)
         self._send(list(preload))
 
     def start_worker(
@@ -111,19 +112,25 @@ class Server:
 def _start(
     control_fd: int, environment: Mapping[str, str], log: WorkerLog
 ) -> subprocess.Popen[bytes]:
-    """Start the server's process, out of reach of SIGINT and SIGTERM until it is ready for them."""
+    """Start the server's process; signals that are held back stay so until it is ready for them."""
     path = [os.path.abspath(entry) if entry == "" else str(entry) for entry in sys.path]
     arguments = [str(control_fd), str(os.getpid()), json.dumps(path)]
+    return subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=log.fileno(),
+        stderr=log.fileno(),
+        pass_fds=[control_fd],
+        env=environment,
+    )
+
+
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Hold SIGINT and SIGTERM back from this thread, and from processes that it starts."""
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
     try:
-        return subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=log.fileno(),
-            stderr=log.fileno(),
-            pass_fds=[control_fd],
-            env=environment,
-        )
+        yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
