@@ -87,7 +87,8 @@ def _parser() -> argparse.ArgumentParser:
         "--preset",
         choices=list(PRESETS),
         help="named settings, which the other options override;"
-        " by default 'digits' for the data set digits and 'paper' for others",
+        " by default 'digits' for the data set digits and 'paper' for others."
+        " Where presets differ, the help of an option names the value of each",
     )
     _add_settings(search)
     search.set_defaults(run=_search)
@@ -147,13 +148,13 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         kind: Any = kinds[0] if kinds else hints[field.name]
         if field.name == "objectives":
             kind = _names
-        text = texts[field.name].replace("%", "%%")
+        text = (texts[field.name] + _defaults(field.name)).replace("%", "%%")
         if kind is bool:
             parser.add_argument(
                 f"--{field.name}",
                 action=argparse.BooleanOptionalAction,
                 default=argparse.SUPPRESS,
-                help=f"{text} (preset paper: {'yes' if field.default else 'no'})",
+                help=text,
             )
             continue
         parser.add_argument(
@@ -161,9 +162,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
             type=kind,
             default=argparse.SUPPRESS,
             metavar={int: "N", float: "X"}.get(kind, "TEXT"),
-            help=f"{text} (preset paper: {_shown(field.default)})"
-            if kind in (int, float)
-            else text,
+            help=text,
         )
 
 
@@ -171,8 +170,21 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _shown(default: Any) -> str:
-    return "not set" if default is None else str(default)
+def _defaults(name: str) -> str:
+    """Return the default of a setting, for each preset where they differ, in parentheses."""
+    plain = getattr(SearchConfig, name)
+    of_preset = {preset: _shown(given.get(name, plain)) for preset, given in PRESETS.items()}
+    if plain is None:
+        return ""  # the text says what then happens
+    if len(set(of_preset.values())) == 1:
+        return f" (default: {_shown(plain)})"
+    return f" ({', '.join(f'{preset}: {shown}' for preset, shown in of_preset.items())})"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def _argument_texts() -> dict[str, str]:

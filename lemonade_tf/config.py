@@ -53,8 +53,8 @@ class SearchConfig:
         mixup: Augmentation: the alpha of the weights with which images are mixed; 0 for none.
         sampling: "density", the paper's, or "uniform", its baseline (A.2).
         max_redraws: How often a child that was met before is drawn again.
-        max_hours: Ends the search when so many hours have passed; None for no limit. What is being
-            trained then is finished first.
+        max_hours: Ends the search when so many hours have passed; by default there is no limit.
+            What is being trained then is finished first.
         seed: Of everything random.
         workers: Processes that train children; by default one a GPU, or one a CPU core.
         threads: CPU threads of each worker. A setting of the run: another number of threads sums
