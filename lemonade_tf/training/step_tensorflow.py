@@ -27,9 +27,11 @@ from lemonade_tf.training.step import Backend, Forward, Trainer
 class TensorFlow(Backend):
     """Runs on TensorFlow."""
 
-    def place(self, array: np.ndarray) -> tf.Tensor:
-        """Return an array as a tensor."""
-        return tf.constant(array)
+    def place(self, array: np.ndarray) -> tf.Tensor | tf.Variable:
+        """Return an array as a tensor; bytes as a variable, of which alone a GPU gathers them."""
+        return (
+            tf.Variable(array, trainable=False) if array.dtype == np.uint8 else tf.constant(array)
+        )
 
     def trainer(
         self, model: keras.Model, settings: TrainingSettings, preparation: Preparation
@@ -103,7 +105,7 @@ class TensorFlowTrainer(Trainer):
 
     def _trace_epoch(
         self,
-        images: tf.Tensor,
+        images: tf.Tensor | tf.Variable,
         targets: tf.Tensor,
         indices: tf.Tensor,
         learning_rates: tf.Tensor,

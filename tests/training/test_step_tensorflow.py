@@ -1,0 +1,51 @@
+"""What the training step needs of TensorFlow, on devices that this machine may not have."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.python.framework import kernels  # there is no public list of them
+
+from lemonade_tf.keras_bridge import to_keras
+from lemonade_tf.training.settings import TrainingSettings
+from lemonade_tf.training.step import backend, compile_trainer
+
+
+@pytest.mark.skipif(not tf.test.is_built_with_cuda(), reason="TensorFlow without GPUs")
+def test_all_that_touches_the_bytes_of_images_runs_on_a_gpu(network, digits):
+    """Else all images would go from the GPU to the host in every step."""
+    given = (
+        backend().place(digits.x_train),
+        backend().place(digits.y_train),
+        tf.constant(np.arange(32, dtype=np.int32).reshape(2, 16)),
+        tf.constant(np.float32([0.1, 0.1])),
+        {},
+    )
+    model = to_keras(network, learnable=True, fused=True, logits=True)
+    trainer = compile_trainer(model, TrainingSettings())
+    function = tf.function(trainer._trace_epoch, autograph=False).get_concrete_function(*given)
+    definition = function.graph.as_graph_def()
+    nodes = [*definition.node, *(n for f in definition.library.function for n in f.node_def)]
+    on_bytes = {
+        (node.op, key)
+        for node in nodes
+        for key, value in node.attr.items()
+        if value.type == tf.uint8.as_datatype_enum and node.op != "Placeholder"
+    }
+    assert {op for op, _ in on_bytes} >= {"ResourceGather", "Cast"}
+    for op, key in on_bytes:
+        assert _has_gpu_kernel(op, key), op
+    assert not _has_gpu_kernel("GatherV2", "Tparams")  # what a tensor of bytes would need
+
+
+def _has_gpu_kernel(op, key):
+    """Return whether a kernel takes uint8 for an attribute of an operation."""
+    registered = kernels.get_registered_kernels_for_op(op).kernel
+    return any(
+        kernel.device_type == "GPU"
+        and all(
+            tf.uint8.as_datatype_enum in constraint.allowed_values.list.type
+            for constraint in kernel.constraint
+            if constraint.name == key
+        )
+        for kernel in registered
+    )
