@@ -23,6 +23,8 @@ from lemonade_tf.training.preparation import Preparation
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.training.step import Backend, Forward, Trainer
 
+_SIGNS_OF_FULL_MEMORY = ("out of memory", "OUT_OF_MEMORY", "Dst tensor is not initialized")
+
 
 class TensorFlow(Backend):
     """Runs on TensorFlow."""
@@ -43,10 +45,11 @@ class TensorFlow(Backend):
         """Return the compiled model, in inference."""
         return TensorFlowForward(model)
 
-    @property
-    def out_of_memory(self) -> tuple[type[Exception], ...]:
-        """The exceptions that say that the device's memory is full."""
-        return (tf.errors.ResourceExhaustedError,)
+    def is_out_of_memory(self, error: Exception) -> bool:
+        """Return whether an exception says that the memory of host or device does not suffice."""
+        if isinstance(error, tf.errors.InternalError):  # so a GPU says it at times
+            return any(sign in str(error) for sign in _SIGNS_OF_FULL_MEMORY)
+        return isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError))
 
 
 class TensorFlowTrainer(Trainer):
