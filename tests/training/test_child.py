@@ -147,6 +147,7 @@ def test_half_a_batch_where_the_memory_does_not_suffice(
     where, parent_file, digits, settings, pruning, tmp_path, monkeypatch, assert_equal_weights
 ):
     """The child is the one that it is when half a batch is asked for: nothing of the rest stays."""
+    settings = replace(settings, epochs=1, distillation_epochs=1)
     half = replace(settings, batch_size=16, statistics_images=128, evaluation_batch_size=128)
     expected = train_child(task(parent_file, tmp_path / "half.h5", pruning), digits, half)
 
