@@ -61,7 +61,8 @@ class TensorFlowTrainer(Trainer):
         self._model, self._settings, self._preparation = model, settings, preparation
         weights = model.trainable_variables
         self._variables = [weight.value for weight in weights]
-        self._decays = [settings.weight_decay * w.name.endswith("kernel") for w in weights]
+        decays = settings.weight_decay > 0
+        self._decays = [decays and w.name.endswith("kernel") for w in weights]
         self._momenta = [tf.Variable(tf.zeros_like(v)) for v in self._variables]
         self._epoch: Any = None
 
@@ -134,21 +135,25 @@ class TensorFlowTrainer(Trainer):
         return total
 
     def _step(self, images: tf.Tensor, targets: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(self._variables)
-            loss = cross_entropy(targets, self._model(images, training=True))
-        gradients = tape.gradient(
+        loss = cross_entropy(targets, self._model(images, training=True))
+        gradients = tf.gradients(
             loss, self._variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
-        for variable, momentum, gradient, decay in zip(
+        rest = tf.constant(self._settings.momentum)
+        weight_decay = tf.constant(self._settings.weight_decay)
+        for variable, momentum, gradient, decays in zip(
             self._variables, self._momenta, gradients, self._decays, strict=True
         ):
+            if decays:
+                gradient = tf.raw_ops.AddV2(
+                    x=gradient, y=tf.raw_ops.Mul(x=weight_decay, y=variable)
+                )
             tf.raw_ops.ResourceApplyKerasMomentum(
                 var=variable.handle,
                 accum=momentum.handle,
                 lr=rate,
-                grad=gradient + decay * variable if decay else gradient,
-                momentum=self._settings.momentum,
+                grad=gradient,
+                momentum=rest,
                 use_nesterov=True,
             )
         return loss

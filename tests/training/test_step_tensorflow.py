@@ -1,4 +1,7 @@
-"""What the training step needs of TensorFlow, on devices that this machine may not have."""
+"""What the training step leaves in TensorFlow, and needs of devices that may not be here."""
+
+import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -8,6 +11,19 @@ from tensorflow.python.framework import kernels  # there is no public list of th
 from lemonade_tf.keras_bridge import to_keras
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.training.step import backend, compile_trainer
+
+
+def test_nothing_holds_a_model_that_was_trained(network, digits):
+    model = to_keras(network, learnable=True, fused=True, logits=True)
+    trainer, forward = compile_trainer(model, TrainingSettings()), backend().forward(model)
+    place = backend().place
+    indices, rates = np.arange(32, dtype=np.int32).reshape(2, 16), np.float32([0.1, 0.1])
+    trainer.run_epoch(place(digits.x_train), place(digits.y_train), indices, rates, {})
+    forward.probabilities(digits.x_test)
+    references = [weakref.ref(held) for held in (model, trainer._epoch.graph, forward._call.graph)]
+    del model, trainer, forward
+    gc.collect()
+    assert [reference() for reference in references] == [None] * 3
 
 
 @pytest.mark.skipif(not tf.test.is_built_with_cuda(), reason="TensorFlow without GPUs")
