@@ -3,27 +3,15 @@
 Keras 3 puts a batch normalization together from some sixty operations, gradient included. Each
 costs a fraction of a millisecond when a network is traced, and many a pass over the images in every
 step. Here a network has two operations for each batch normalization: calls of functions that are
-traced once in a process, whatever the shapes. In training there are three kinds (see `_Way`).
+traced once in a process, whatever the shapes. In training there are three kinds (see
+`normalization_tensorflow`).
 
-With n pixels, x^ = (x - mean) / sqrt(variance + epsilon) and y = scale * x^ + offset, a gradient g
-of y is
-
-    of offset    sum(g)
-    of scale     sum(g * x^)
-    of x         scale / sqrt(variance + epsilon) * (g - sum(g) / n - x^ * sum(g * x^) / n)
-
-which is written out, for `tf.gradients`. (Not with `tf.custom_gradient`: it registers each network
-for ever.) The variables are those of Keras's layer, which the saved file holds.
-
-Results differ from Keras's by rounding, most where there are many pixels and few channels: there
-Keras's variance is off by 1e-5, and the sums over rows (see `_Rows`) by 1e-7. In ten blocks of 13
-to 49 channels on 64 images of 32x32, Keras's gradient in float32 is 5e-3 from that in float64, as
-some activations change sign, and this one 2e-6.
+The gradient is written out, for `tf.gradients`. (Not with `tf.custom_gradient`: it registers each
+network for ever.) The variables are those of Keras's layer, which the saved file holds.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
 from functools import cache
 from typing import Any
@@ -32,10 +20,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lemonade_tf.keras_bridge.normalization_tensorflow import Channels, Kernel, Rows, Way
+
 _SMALLEST_EPSILON = 1.001e-5  # the kernel silently uses this one instead of a smaller one
 _VECTOR = 4  # channels
 _FEW = 32  # channels
-_ROW = 256  # values
+_KERNEL, _CHANNELS, _ROWS = Kernel(), Channels(), Rows()
 
 ops = tf.raw_ops  # without the conversions and checks of the others, which take half their time
 
@@ -50,7 +40,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Return the normalised images; in training, by the batch's own statistics."""
-        if not tf.executing_eagerly() and len(inputs.shape) == 4:
+        if _suits(inputs):
             if not training:
                 return self._infer(inputs)
             if self.trainable and None not in inputs.shape:
@@ -84,153 +74,21 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             _read(self.beta.value) if self.center else tf.zeros(channels),
         )
 
-    def _way(self, channels: int) -> _Way:
+    def _way(self, channels: int) -> Way:
         on_gpu = bool(tf.config.list_physical_devices("GPU"))
         if self.epsilon >= _SMALLEST_EPSILON and (on_gpu or channels % _VECTOR == 0):
             return _KERNEL
         return _ROWS if channels < _FEW else _CHANNELS
 
 
+def _suits(inputs: Any) -> bool:
+    """Return whether inputs are images in float32, in a graph."""
+    return not tf.executing_eagerly() and len(inputs.shape) == 4 and inputs.dtype == tf.float32
+
+
 def _read(variable: tf.Variable) -> tf.Tensor:
     return ops.ReadVariableOp(resource=variable.handle, dtype=variable.dtype)
 
-
-# --- Ways to do it -------------------------------------------------------------------------------
-
-
-class _Way(ABC):
-    """A way to normalise images and to compute the gradient; has no state."""
-
-    @abstractmethod
-    def given(self, shape: tuple[int, ...]) -> tuple[tf.Tensor, ...]:
-        """Return what both functions need to know of images of a shape."""
-
-    @abstractmethod
-    def forward(
-        self, images: Any, scale: Any, offset: Any, epsilon: float, share: Any, *given: Any
-    ) -> tuple[Any, ...]:
-        """Return normalised images, mean, variance, and three tensors for the gradient.
-
-        Args:
-            images: (batch, height, width, channels), of unknown shape.
-            scale: (channels,).
-            offset: (channels,).
-            epsilon: As above.
-            share: 1 / n.
-            *given: As above.
-        """
-
-    @abstractmethod
-    def backward(
-        self,
-        gradient: Any,
-        images: Any,
-        scale: Any,
-        epsilon: float,
-        share: Any,
-        kept: tuple[Any, Any, Any],
-        *given: Any,
-    ) -> tuple[Any, Any, Any]:
-        """Return the gradients of images, scale and offset.
-
-        Args:
-            gradient: Of the normalised images.
-            kept: The three tensors of `forward`; all else is as there.
-        """
-
-
-class _Kernel(_Way):
-    """By TensorFlow's one kernel.
-
-    The best on a GPU, and on a CPU for channels that fill its vectors; for other numbers of
-    channels the kernel of a CPU is slower than plain operations.
-    """
-
-    def given(self, shape: tuple[int, ...]) -> tuple[tf.Tensor, ...]:
-        return ()
-
-    def forward(self, images, scale, offset, epsilon, share):
-        nothing = tf.zeros(0)
-        outputs, mean, variance, *kept = ops.FusedBatchNormV3(
-            x=images, scale=scale, offset=offset, mean=nothing, variance=nothing, epsilon=epsilon
-        )
-        # The kernel returns the unbiased variance, and Keras averages the biased one.
-        return outputs, mean, variance * (1 - share), *kept
-
-    def backward(self, gradient, images, scale, epsilon, share, kept):
-        spaces = {f"reserve_space_{i}": tensor for i, tensor in enumerate(kept, 1)}
-        return ops.FusedBatchNormGradV3(
-            y_backprop=gradient, x=images, scale=scale, epsilon=epsilon, **spaces
-        )[:3]
-
-
-class _Channels(_Way):
-    """By plain operations over channels."""
-
-    def given(self, shape: tuple[int, ...]) -> tuple[tf.Tensor, ...]:
-        return ()
-
-    def forward(self, images, scale, offset, epsilon, share):
-        mean = ops.BiasAddGrad(out_backprop=images) * share
-        centred = images - mean
-        variance = ops.BiasAddGrad(out_backprop=tf.square(centred)) * share
-        inverse = tf.math.rsqrt(variance + epsilon)
-        factor = inverse * scale
-        return centred * factor + offset, mean, variance, centred, inverse, factor
-
-    def backward(self, gradient, images, scale, epsilon, share, kept):
-        centred, inverse, factor = kept
-        total = ops.BiasAddGrad(out_backprop=gradient)
-        along = ops.BiasAddGrad(out_backprop=gradient * centred) * inverse
-        slope = along * inverse * share
-        return (gradient - centred * slope - total * share) * factor, along, total
-
-
-class _Rows(_Way):
-    """By plain operations over rows of several pixels each, for few channels.
-
-    Operations that broadcast over a short last axis are slow. What sums over pixels, and what
-    repeats channels along a row, is a product of matrices.
-    """
-
-    def given(self, shape: tuple[int, ...]) -> tuple[tf.Tensor, ...]:
-        """Return the shape as rows, the matrix that repeats channels, and one that sums rows."""
-        batch, height, width, channels = shape
-        pixels = height * width
-        of_row = (n for n in range(1, pixels + 1) if pixels % n == 0)
-        in_row = next(n for n in of_row if n * channels >= _ROW or n == pixels)
-        num_rows = batch * pixels // in_row
-        return (
-            _constant(np.int32([num_rows, in_row * channels])),
-            _constant(np.tile(np.eye(channels, dtype=np.float32), (1, in_row))),
-            _constant(np.ones((1, num_rows), np.float32)),
-        )
-
-    def forward(self, images, scale, offset, epsilon, share, shape, repeat, ones):
-        rows = tf.reshape(images, shape)
-        mean = self._sum(rows, repeat, ones) * share
-        centred = rows - mean @ repeat
-        variance = self._sum(tf.square(centred), repeat, ones) * share
-        inverse = tf.math.rsqrt(variance + epsilon)
-        factor = (inverse * scale) @ repeat
-        outputs = tf.reshape(centred * factor + offset[None] @ repeat, tf.shape(images))
-        return outputs, mean[0], variance[0], centred, inverse, factor
-
-    def backward(self, gradient, images, scale, epsilon, share, kept, shape, repeat, ones):
-        centred, inverse, factor = kept
-        rows = tf.reshape(gradient, shape)
-        total = self._sum(rows, repeat, ones)
-        along = self._sum(rows * centred, repeat, ones) * inverse
-        slope = along * inverse * share
-        of_rows = (rows - centred * (slope @ repeat) - (total * share) @ repeat) * factor
-        return tf.reshape(of_rows, tf.shape(gradient)), along[0], total[0]
-
-    def _sum(self, rows: Any, repeat: Any, ones: Any) -> Any:
-        """Return the sums over pixels: (1, channels)."""
-        return tf.matmul(ones @ rows, repeat, transpose_b=True)
-
-
-_KERNEL, _CHANNELS, _ROWS = _Kernel(), _Channels(), _Rows()
 
 # --- Calls in the graph of a network -------------------------------------------------------------
 
@@ -239,7 +97,7 @@ _FLOAT, _HANDLE = tf.TensorSpec(None, tf.float32), tf.TensorSpec((), tf.resource
 
 
 def _normalised(
-    way: _Way,
+    way: Way,
     images: Any,
     scale: Any,
     offset: Any,
@@ -251,7 +109,7 @@ def _normalised(
     """Return normalised images, whose gradient is that of `way`, and move the averages."""
     graph = tf.compat.v1.get_default_graph()
     share = _constant(np.float32(images.shape[-1] / images.shape.num_elements()))
-    given = way.given(tuple(images.shape))
+    given = [_constant(array) for array in way.given(tuple(images.shape))]
     forward, backward = _functions(way, epsilon, tuple(tensor.dtype for tensor in given))
     rate = _constant(np.float32(1 - momentum))
     outputs, *kept = ops.StatefulPartitionedCall(
@@ -293,7 +151,7 @@ def _inference(epsilon: float) -> Any:
 
 
 @cache
-def _functions(way: _Way, epsilon: float, given: tuple[tf.DType, ...]) -> tuple[Any, Any]:
+def _functions(way: Way, epsilon: float, given: tuple[tf.DType, ...]) -> tuple[Any, Any]:
     """Return both functions of a way, traced once for images of any shape."""
 
     def forward(images, scale, offset, mean_handle, variance_handle, rate, share, *given):
