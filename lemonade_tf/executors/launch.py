@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -127,12 +128,26 @@ def _start(
 
 @contextmanager
 def _held_back() -> Iterator[None]:
-    """Hold SIGINT and SIGTERM back from this thread, and from processes that it starts."""
+    """Hold SIGINT and SIGTERM back until the end, and from processes that are started meanwhile.
+
+    Other threads may still take them, upon which Python runs the handlers in the main thread; so
+    these are put off as well.
+    """
+    held: list[int] = []
+    handlers = {}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
     try:
+        if threading.current_thread() is threading.main_thread():
+            for number in _HELD_BACK:
+                if callable(signal.getsignal(number)):
+                    handlers[number] = signal.signal(number, lambda number, _: held.append(number))
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in held:
+            signal.raise_signal(number)
 
 
 def _end(
