@@ -102,7 +102,8 @@ def _parser() -> argparse.ArgumentParser:
         "--preset",
         choices=list(PRESETS),
         help="named settings, which the other options override; by default 'digits' for the data"
-        " set digits, or 'digits_cells' with --space cells, and 'paper' for others",
+        " set digits, or 'digits_cells' with --space cells, and 'paper' for others. Where presets"
+        " differ, the help of an option names the value of each",
     )
     search.add_argument(
         "--resume",
@@ -217,13 +218,13 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
             kind = _names
         if field.name == "filters":
             kind = whole_numbers
-        text = texts[field.name].replace("%", "%%")
+        text = (texts[field.name] + _defaults(field.name)).replace("%", "%%")
         if kind is bool:
             parser.add_argument(
                 f"--{field.name}",
                 action=argparse.BooleanOptionalAction,
                 default=argparse.SUPPRESS,
-                help=f"{text} (preset paper: {'yes' if field.default else 'no'})",
+                help=text,
             )
             continue
         parser.add_argument(
@@ -231,9 +232,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
             type=kind,
             default=argparse.SUPPRESS,
             metavar={int: "N", float: "X"}.get(kind, "TEXT"),
-            help=f"{text} (preset paper: {_shown(field.default)})"
-            if kind in (int, float)
-            else text,
+            help=text,
         )
 
 
@@ -246,8 +245,21 @@ def whole_numbers(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in text.split(","))
 
 
-def _shown(default: Any) -> str:
-    return "not set" if default is None else str(default)
+def _defaults(name: str) -> str:
+    """Return the default of a setting, for each preset where they differ, in parentheses."""
+    plain = getattr(SearchConfig, name)
+    of_preset = {preset: _shown(given.get(name, plain)) for preset, given in PRESETS.items()}
+    if plain is None:
+        return ""  # the text says what then happens
+    if len(set(of_preset.values())) == 1:
+        return f" (default: {_shown(plain)})"
+    return f" ({', '.join(f'{preset}: {shown}' for preset, shown in of_preset.items())})"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _argument_texts() -> dict[str, str]:

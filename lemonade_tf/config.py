@@ -68,9 +68,9 @@ class SearchConfig:
         sampling: "density", the paper's, or "uniform", its baseline (A.2).
         max_redraws: How often a child that was met before is drawn again.
         max_hours: Ends the search when so many hours have passed, counted anew when it is resumed;
-            None for no limit. What is being trained then is finished first.
+            by default there is no limit. What is being trained then is finished first.
         max_child_hours: A child that takes longer is a failure, and its worker is replaced, so that
-            one that hangs does not hold up the search; None for no limit.
+            one that hangs does not hold up the search.
         initial_run: The folder of a run whose front is what this search begins with, instead of
             the space's initial networks; on the same data or on other.
         keep_all: Whether to keep the file of every network that was trained, rather than those of

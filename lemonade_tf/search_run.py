@@ -481,6 +481,7 @@ def _evaluation(name: str, outcome: Outcome) -> Evaluation:
     details = {
         "test_error": result.test_error,
         "epochs": result.epochs,
+        "batch_size": result.batch_size,
         "num_images": result.num_images,
         "losses": list(result.losses),
         "distillation_losses": list(result.distillation_losses),

@@ -105,6 +105,7 @@ def test_all_networks_and_proposals_are_on_record(finished):
     epochs = {None: 0}
     for line in sorted(run.history, key=lambda entry: entry["generation"]):
         assert line["seconds"]["total"] > 0
+        assert line["batch_size"] == 64
         epochs[line["id"]] = epochs[line["parent"]] + TINY["epochs"]
         assert line["lineage_epochs"] == epochs[line["id"]]
 

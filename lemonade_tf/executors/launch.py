@@ -8,8 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 
 from lemonade_tf.executors.logs import WorkerLog
@@ -42,12 +44,12 @@ class Server:
     def __init__(self, preload: Sequence[str], environment: Mapping[str, str]):
         self._log = WorkerLog()
         ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = _start(theirs.fileno(), environment, self._log)
         self.control = Connection(ours.detach())
         self._owner = os.getpid()
-        # While it imports, the server does not notice that the driver hangs up.
-        self._end = self._finalizer(patience=0.0)
+        with theirs, _held_back():  # an interrupted driver, too, must know whom to end
+            self._process = _start(theirs.fileno(), environment, self._log)
+            # While it imports, the server does not notice that the driver hangs up.
+            self._end = self._finalizer(patience=0.0)
         self._send(list(preload))
 
     def start_worker(
@@ -111,21 +113,41 @@ class Server:
 def _start(
     control_fd: int, environment: Mapping[str, str], log: WorkerLog
 ) -> subprocess.Popen[bytes]:
-    """Start the server's process, out of reach of SIGINT and SIGTERM until it is ready for them."""
+    """Start the server's process; signals that are held back stay so until it is ready for them."""
     path = [os.path.abspath(entry) if entry == "" else str(entry) for entry in sys.path]
     arguments = [str(control_fd), str(os.getpid()), json.dumps(path)]
+    return subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=log.fileno(),
+        stderr=log.fileno(),
+        pass_fds=[control_fd],
+        env=environment,
+    )
+
+
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Hold SIGINT and SIGTERM back until the end, and from processes that are started meanwhile.
+
+    Other threads may still take them, upon which Python runs the handlers in the main thread; so
+    these are put off as well.
+    """
+    held: list[int] = []
+    handlers = {}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
     try:
-        return subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=log.fileno(),
-            stderr=log.fileno(),
-            pass_fds=[control_fd],
-            env=environment,
-        )
+        if threading.current_thread() is threading.main_thread():
+            for number in _HELD_BACK:
+                if callable(signal.getsignal(number)):
+                    handlers[number] = signal.signal(number, lambda number, _: held.append(number))
+        yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in held:
+            signal.raise_signal(number)
 
 
 def _end(

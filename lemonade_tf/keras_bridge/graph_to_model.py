@@ -48,8 +48,9 @@ def to_keras(
         learnable: Whether lambda of a convex sum is a weight, which needs a layer of this package.
             By default the model consists of stock layers only: a convex sum NAME becomes Rescaling
             layers NAME_x and NAME_y, which hold 1 - lambda and lambda, and an Add NAME.
-        fused: Whether batch normalization trains with a fused kernel, which is faster; needs the
-            TensorFlow backend. Not for saving.
+        fused: Whether batch normalization is made of few operations, which are faster to trace and
+            to train by; needs the TensorFlow backend, and gradients by `tf.gradients`. Not for
+            saving.
         logits: Whether the model stops before a softmax at its end.
         seed: Seeds dropout.
         name: The model's name.

@@ -7,6 +7,7 @@ plain values, the data set and the parent's file.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from lemonade_tf.training.datasets import Dataset
 from lemonade_tf.training.distillation import distill
 from lemonade_tf.training.evaluate import error, predict
 from lemonade_tf.training.fit import FitResult, TrainingDiverged, finite, fit
+from lemonade_tf.training.memory import attempts, batch_of, out_of_memory
 from lemonade_tf.training.preparation import AS_THEY_ARE, Preparation
 from lemonade_tf.training.repairs import measure_statistics, num_images_to_measure
 from lemonade_tf.training.settings import TrainingSettings
@@ -47,7 +49,9 @@ def train_child(
 ) -> ChildResult:
     """Make a child, train it, write its file, and return its error.
 
-    A child that diverges or does not fit into memory is a result with a failure, and no file.
+    A child for which the memory does not suffice is made once more, from the beginning and with
+    the same seeds, with half as many images at a time. One for which that is too much as well, or
+    which diverges, is a result with a failure, and no file.
 
     Args:
         task: The child.
@@ -61,22 +65,18 @@ def train_child(
         SiteError: An operator does not apply to the parent.
     """
     images = backend().place(dataset.x_train) if images is None else images
-    making = _Making(task, dataset, settings, images, preparation)
     start = time.perf_counter()
-    failure = None
-    try:
-        making.run()
-    except TrainingDiverged as diverged:
-        failure = f"diverged: {diverged}"
-    except (MemoryError, *backend().out_of_memory):
-        failure = f"out of memory, with {making.facts.get('parameters')} parameters."
+    for attempt in attempts(settings, len(dataset.x_train)):
+        making = _Making(task, dataset, attempt, images, preparation)
+        if making.fits():
+            break
+        gc.collect()  # models hold themselves, and with them the memory that is needed now
     making.seconds["total"] = time.perf_counter() - start
-    facts = {k: v for k, v in making.facts.items() if failure is None or "error" not in k}
-    return ChildResult(task.id, failure=failure, seconds=making.seconds, **facts)
+    return making.result()
 
 
 class _Making:
-    """A child in the making: its facts and the seconds of its phases so far."""
+    """A child in the making: its facts, the seconds of its phases so far, or why it failed."""
 
     def __init__(
         self,
@@ -88,10 +88,32 @@ class _Making:
     ) -> None:
         self.task, self.dataset, self.settings = task, dataset, settings
         self.images, self.preparation = images, preparation
-        self.facts: dict[str, Any] = {}
+        self.facts: dict[str, Any] = {"batch_size": batch_of(settings, len(dataset.x_train))}
         self.seconds: dict[str, float] = {}
+        self.failure: str | None = None
 
-    def run(self) -> None:
+    def fits(self) -> bool:
+        """Make the child, or say why there is none; return whether the memory sufficed."""
+        try:
+            self._make()
+        except TrainingDiverged as diverged:
+            self.failure = f"diverged: {diverged}"
+        except Exception as error:
+            if not backend().is_out_of_memory(error):
+                raise
+            size = (self.facts.get(key) for key in ("batch_size", "parameters", "multiply_adds"))
+            self.failure = out_of_memory(*size)
+            return False
+        return True
+
+    def result(self) -> ChildResult:
+        """Return what became of the child."""
+        facts = self.facts
+        if self.failure is not None:
+            facts = {key: value for key, value in facts.items() if "error" not in key}
+        return ChildResult(self.task.id, failure=self.failure, seconds=self.seconds, **facts)
+
+    def _make(self) -> None:
         rng = np.random.default_rng(self.task.training_seed)
         weights_rng = np.random.default_rng(self.task.weights_seed)
         with self._phase("load"):

@@ -97,7 +97,7 @@ def fit(
         ValueError: The state to resume is not one of this model.
     """
     start = time.perf_counter()
-    count = len(images)
+    count = images.shape[0]
     batch_size = min(settings.batch_size, count)
     num_steps = count // batch_size
     rates = cosine(settings.learning_rate, epochs * num_steps).reshape(epochs, num_steps)

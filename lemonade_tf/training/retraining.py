@@ -18,6 +18,7 @@ import keras
 import numpy as np
 
 from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.keras_bridge.files import load_graph, load_record
 from lemonade_tf.keras_bridge.saving import save_model
@@ -29,6 +30,7 @@ from lemonade_tf.training.child import training_model
 from lemonade_tf.training.datasets import Dataset, load_dataset
 from lemonade_tf.training.evaluate import error
 from lemonade_tf.training.fit import TrainingDiverged, TrainingState, finite, fit
+from lemonade_tf.training.memory import batch_of, out_of_memory
 from lemonade_tf.training.retraining_task import RetrainResult, RetrainTask
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.training.step import backend
@@ -97,13 +99,15 @@ class Retrainer:
             return self._train(task)
         except TrainingDiverged as diverged:
             return RetrainResult(task.id, failure=f"diverged: {diverged}")
-        except (MemoryError, *backend().out_of_memory):
-            return RetrainResult(task.id, failure="out of memory.")
         except OSError as unwritable:
             return RetrainResult(
                 task.id,
                 failure=f"{task.output} or its checkpoint cannot be written: {unwritable}.",
             )
+        except Exception as error:
+            if not backend().is_out_of_memory(error):
+                raise
+            return RetrainResult(task.id, failure=self._out_of_memory(task))
         finally:
             gc.collect()
 
@@ -144,6 +148,11 @@ class Retrainer:
         )
         save_model(finite(read_weights(model, graph)), task.output, _record(task, result))
         return result
+
+    def _out_of_memory(self, task: RetrainTask) -> str:
+        graph = load_graph(task.source)
+        batch_size = batch_of(self._settings, self._images.shape[0])
+        return out_of_memory(batch_size, count_parameters(graph), count_multiply_adds(graph))
 
     def _test_error(self, model: keras.Model) -> float | None:
         if self._data.x_test is None:

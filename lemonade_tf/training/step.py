@@ -34,10 +34,9 @@ class Backend(ABC):
     def forward(self, model: keras.Model) -> Forward:
         """Return the compiled model, in inference."""
 
-    @property
     @abstractmethod
-    def out_of_memory(self) -> tuple[type[Exception], ...]:
-        """The exceptions that say that the device's memory is full."""
+    def is_out_of_memory(self, error: Exception) -> bool:
+        """Return whether an exception says that the memory of host or device does not suffice."""
 
 
 class Trainer(ABC):

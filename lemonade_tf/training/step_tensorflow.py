@@ -23,13 +23,17 @@ from lemonade_tf.training.preparation import Preparation
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.training.step import Backend, Forward, Trainer
 
+_SIGNS_OF_FULL_MEMORY = ("out of memory", "OUT_OF_MEMORY", "Dst tensor is not initialized")
+
 
 class TensorFlow(Backend):
     """Runs on TensorFlow."""
 
-    def place(self, array: np.ndarray) -> tf.Tensor:
-        """Return an array as a tensor."""
-        return tf.constant(array)
+    def place(self, array: np.ndarray) -> tf.Tensor | tf.Variable:
+        """Return an array as a tensor; bytes as a variable, of which alone a GPU gathers them."""
+        return (
+            tf.Variable(array, trainable=False) if array.dtype == np.uint8 else tf.constant(array)
+        )
 
     def trainer(
         self, model: keras.Model, settings: TrainingSettings, preparation: Preparation
@@ -41,10 +45,11 @@ class TensorFlow(Backend):
         """Return the compiled model, in inference."""
         return TensorFlowForward(model)
 
-    @property
-    def out_of_memory(self) -> tuple[type[Exception], ...]:
-        """The exceptions that say that the device's memory is full."""
-        return (tf.errors.ResourceExhaustedError,)
+    def is_out_of_memory(self, error: Exception) -> bool:
+        """Return whether an exception says that the memory of host or device does not suffice."""
+        if isinstance(error, tf.errors.InternalError):  # so a GPU says it at times
+            return any(sign in str(error) for sign in _SIGNS_OF_FULL_MEMORY)
+        return isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError))
 
 
 class TensorFlowTrainer(Trainer):
@@ -56,7 +61,8 @@ class TensorFlowTrainer(Trainer):
         self._model, self._settings, self._preparation = model, settings, preparation
         weights = model.trainable_variables
         self._variables = [weight.value for weight in weights]
-        self._decays = [settings.weight_decay * w.name.endswith("kernel") for w in weights]
+        decays = settings.weight_decay > 0
+        self._decays = [decays and w.name.endswith("kernel") for w in weights]
         self._momenta = [tf.Variable(tf.zeros_like(v)) for v in self._variables]
         self._epoch: Any = None
 
@@ -103,7 +109,7 @@ class TensorFlowTrainer(Trainer):
 
     def _trace_epoch(
         self,
-        images: tf.Tensor,
+        images: tf.Tensor | tf.Variable,
         targets: tf.Tensor,
         indices: tf.Tensor,
         learning_rates: tf.Tensor,
@@ -129,21 +135,25 @@ class TensorFlowTrainer(Trainer):
         return total
 
     def _step(self, images: tf.Tensor, targets: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(self._variables)
-            loss = cross_entropy(targets, self._model(images, training=True))
-        gradients = tape.gradient(
+        loss = cross_entropy(targets, self._model(images, training=True))
+        gradients = tf.gradients(
             loss, self._variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
-        for variable, momentum, gradient, decay in zip(
+        rest = tf.constant(self._settings.momentum)
+        weight_decay = tf.constant(self._settings.weight_decay)
+        for variable, momentum, gradient, decays in zip(
             self._variables, self._momenta, gradients, self._decays, strict=True
         ):
+            if decays:
+                gradient = tf.raw_ops.AddV2(
+                    x=gradient, y=tf.raw_ops.Mul(x=weight_decay, y=variable)
+                )
             tf.raw_ops.ResourceApplyKerasMomentum(
                 var=variable.handle,
                 accum=momentum.handle,
                 lr=rate,
-                grad=gradient + decay * variable if decay else gradient,
-                momentum=self._settings.momentum,
+                grad=gradient,
+                momentum=rest,
                 use_nesterov=True,
             )
         return loss

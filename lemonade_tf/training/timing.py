@@ -55,8 +55,8 @@ def time_network(
     model = training_model(graph, seed=0)
     fixed = time.perf_counter() - start
 
-    batch_size = min(settings.batch_size, len(images))
-    indices = rng.integers(len(images), size=(NUM_STEPS, batch_size), dtype=np.int32)
+    batch_size = min(settings.batch_size, len(dataset.x_train))
+    indices = rng.integers(len(dataset.x_train), size=(NUM_STEPS, batch_size), dtype=np.int32)
     rates = np.zeros(NUM_STEPS, np.float32)
     trainer = compile_trainer(model, settings, preparation)
 

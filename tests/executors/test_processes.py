@@ -421,5 +421,4 @@ class TestTheEndOfTheDriver:
         os.killpg(driver.pid, signal.SIGINT)
         _, errors = driver.communicate(timeout=LONG)
         assert errors.endswith("KeyboardInterrupt\n")
-        # Interrupted before it knew its server, a driver cannot end it; the server sees by itself.
-        _wait(lambda: not _lives(server), "the server's end")
+        assert not _lives(server)

@@ -142,7 +142,9 @@ def test_parameters(operator, make):
 
 
 @pytest.mark.parametrize(
-    "operator", [*EXACT, WidenConvolution(split=True)], ids=lambda o: str(o)[-20:]
+    "operator",
+    [*EXACT, WidenConvolution(split=True)],
+    ids=[*(operator.name for operator in EXACT), "widen_convolution, split"],
 )
 @every_graph
 def test_exact_operators_keep_the_function(operator, make):

@@ -2,6 +2,7 @@ import os
 import pickle
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from lemonade_tf.keras_bridge import FileError, load_graph, load_record, save_mo
 from lemonade_tf.operators import APPROXIMATE, SiteError, record, replay
 from lemonade_tf.training import child as child_module
 from lemonade_tf.training.child import train_child
+from lemonade_tf.training.fit import TrainingDiverged, fit
 from lemonade_tf.training.task import ChildTask
 
 PHASES = ["load", "operators", "build", "repair", "distill", "train", "evaluate", "save", "total"]
@@ -152,13 +154,117 @@ def test_divergence_is_a_result(parent_file, digits, settings, insertion, tmp_pa
     assert os.listdir(tmp_path) == []
 
 
-def test_out_of_memory_is_a_result(parent_file, digits, settings, tmp_path, monkeypatch):
-    def fail(*_, **__):
+FULL = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+
+@pytest.mark.parametrize("where", ["child", "distillation"])
+def test_half_a_batch_where_the_memory_does_not_suffice(
+    where, parent_file, digits, settings, pruning, tmp_path, monkeypatch, assert_equal_weights
+):
+    """The child is the one that it is when half a batch is asked for: nothing of the rest stays."""
+    settings = replace(settings, epochs=1, distillation_epochs=1)
+    half = replace(settings, batch_size=16, statistics_images=128, evaluation_batch_size=128)
+    expected = train_child(task(parent_file, tmp_path / "half.h5", pruning), digits, half)
+
+    def fit_or_fail(*args, **kwargs):
+        result = fit(*args, **kwargs)
+        if kwargs["settings"].batch_size == settings.batch_size:
+            raise FULL
+        return result
+
+    monkeypatch.setattr(f"lemonade_tf.training.{where}.fit", fit_or_fail)
+    result = train_child(task(parent_file, tmp_path / "17.h5", pruning), digits, settings)
+    assert (result.failure, result.batch_size) == (None, 16)
+    assert replace(result, seconds={}) == replace(expected, seconds={})
+    assert_equal_weights(load_graph(tmp_path / "17.h5"), load_graph(tmp_path / "half.h5"))
+
+
+def test_half_a_batch_in_evaluation(parent_file, digits, settings, tmp_path, monkeypatch):
+    sizes = []
+
+    def error_or_fail(*_, batch_size):
+        sizes.append(batch_size)
+        if batch_size == settings.evaluation_batch_size:
+            raise FULL
+        return 0.25
+
+    monkeypatch.setattr(child_module, "error", error_or_fail)
+    result = train_child(task(parent_file, tmp_path / "17.h5"), digits, settings)
+    assert (result.failure, result.error, result.batch_size) == (None, 0.25, 16)
+    assert sizes == [256, 128, 128]
+
+
+@pytest.mark.parametrize("error", [FULL, MemoryError("no more")], ids=["TensorFlow", "Python"])
+def test_out_of_memory_twice_is_a_failure(
+    error, parent_file, digits, settings, tmp_path, monkeypatch
+):
+    tried = []
+
+    def fail(*_, settings, **__):
+        tried.append(settings.batch_size)
+        raise error
+
+    monkeypatch.setattr(child_module, "fit", fail)
+    result = train_child(task(parent_file, tmp_path / "a.h5"), digits, settings)
+    assert tried == [32, 16]
+    assert result.failure == (
+        f"out of memory, with batches of 16 images, for a network of {result.parameters:,}"
+        f" parameters and {result.multiply_adds:,} multiply-adds; fewer workers at a time leave"
+        " each more of it, and smaller batches need less."
+    )
+    assert (result.error, result.batch_size) == (None, 16)
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_first_attempt_is_gone_before_the_second(
+    parent_file, digits, settings, tmp_path, monkeypatch
+):
+    models = []
+
+    def fail(model, *_, **__):
+        models.append(weakref.ref(model))
+        if len(models) == 2:
+            raise TrainingDiverged(f"the first is {models[0]()}")
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
     monkeypatch.setattr(child_module, "fit", fail)
     result = train_child(task(parent_file, tmp_path / "a.h5"), digits, settings)
-    assert result.failure == f"out of memory, with {result.parameters} parameters."
+    assert result.failure == "diverged: the first is None"
+
+
+@pytest.mark.slow
+def test_more_than_the_memory(tmp_path):
+    """Half a batch of the concatenation is twice what the machine has; it is never written to."""
+    code = """
+import os
+import numpy as np
+from lemonade_tf.architecture import Graph, layers
+from lemonade_tf.architecture.text import to_json
+from lemonade_tf.training.child import train_child
+from lemonade_tf.training.datasets import Dataset
+from lemonade_tf.training.settings import TrainingSettings
+from lemonade_tf.training.task import ChildTask
+
+memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+num_copies = 2 * memory // (4 * 2048 * 2048 * 4)
+graph = Graph()
+graph.add("input", layers.Input((2048, 2048, 1)))
+graph.add("wide", layers.Concatenate(), ["input"] * num_copies)
+graph.add("pool", layers.GlobalAveragePooling2D(), ["wide"])
+graph.add("logits", layers.Dense(1), ["pool"])
+graph.output = graph.add("softmax", layers.Activation("softmax"), ["logits"])
+images, labels = np.zeros((8, 2048, 2048, 1), np.uint8), np.zeros(8, np.int32)
+dataset = Dataset("huge", images, labels, images, labels, None, None, 1)
+seed = np.random.SeedSequence(0)
+task = ChildTask("0", (), "0.h5", seed, seed, architecture=to_json(graph))
+print(f"a network of {num_copies + 1:,} parameters")
+print(train_child(task, dataset, TrainingSettings(epochs=1)).failure)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    size, failure = done.stdout.splitlines()
+    assert failure.startswith(f"out of memory, with batches of 4 images, for {size} and ")
 
 
 def test_weights_that_are_not_finite_are_divergence(

@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
+from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.keras_bridge import FileError, load_graph, load_record
 from lemonade_tf.operators.initial import initial_weights
 from lemonade_tf.training.checkpoints import Checkpoints
@@ -139,6 +140,18 @@ def test_divergence_is_a_result(small, task, tmp_path):
     assert result.failure.startswith("diverged: the loss became ")
     assert result.test_error is None
     assert not (tmp_path / "3-1.h5").exists()
+
+
+def test_out_of_memory_is_a_result(retrainer, task, monkeypatch):
+    def full(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr("lemonade_tf.training.retraining.fit", full)
+    failure = retrainer(task).failure
+    size = count_parameters(load_graph(task.source))
+    assert failure.startswith(
+        f"out of memory, with batches of 64 images, for a network of {size:,} parameters and "
+    )
 
 
 def test_a_full_disk_is_a_result(retrainer, task, monkeypatch):

@@ -160,6 +160,20 @@ def test_preparation_is_part_of_the_step(linear, data):
         np.testing.assert_allclose(variable.value, weights[variable.name], rtol=0, atol=2e-6)
 
 
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"), True),
+        (tf.errors.InternalError(None, None, "Dst tensor is not initialized."), True),
+        (tf.errors.InternalError(None, None, "failed to query the device"), False),
+        (MemoryError(), True),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_what_says_that_memory_does_not_suffice(error, expected):
+    assert backend().is_out_of_memory(error) is expected
+
+
 def test_another_backend_is_refused(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(NotImplementedError, match="no training step for Keras's jax backend"):
