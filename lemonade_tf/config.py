@@ -66,7 +66,8 @@ class SearchConfig:
         cutout: Augmentation: the side of the square that is cut out, in pixels; 0 for none.
         mixup: Augmentation: the alpha of the weights with which images are mixed; 0 for none.
         sampling: "density", the paper's, or "uniform", its baseline (A.2).
-        max_redraws: How often a child that was met before is drawn again.
+        max_redraws: How often a child that was met before is drawn again; after that it is
+            trained once more, as in the paper.
         max_hours: Ends the search when so many hours have passed, counted anew when it is resumed;
             by default there is no limit. What is being trained then is finished first.
         max_child_hours: A child that takes longer is a failure, and its worker is replaced, so that

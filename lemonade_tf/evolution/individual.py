@@ -139,7 +139,8 @@ class Proposal:
         individual: The child, with its cheap objectives.
         outcome: `"accepted"` to be evaluated, `"rejected"` by the second sampling stage, or
             `"duplicate"` of an architecture met before, and therefore drawn again.
-        duplicate_of: The id of the architecture that a duplicate repeats, otherwise None.
+        duplicate_of: The id of the architecture that it repeats, if it was met before; with
+            another outcome than `"duplicate"` if it was taken all the same.
     """
 
     individual: Individual

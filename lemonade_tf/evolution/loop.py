@@ -9,7 +9,10 @@
 
 One thing is added: a child whose architecture was met before, which the paper would train once
 more, is drawn again, parent and operators, a bounded number of times. Met is what was accepted in
-an earlier generation, failed or not, and what was proposed in this one.
+an earlier generation, failed or not, and what was proposed in this one. If the last draw is no
+better, it is as in the paper: what was trained in an earlier generation may be trained once more,
+from the weights of its present parent. So a search whose population has no new neighbours left
+goes on training; what failed is not tried again.
 """
 
 from __future__ import annotations
@@ -44,7 +47,8 @@ class EvolutionSettings:
         num_accepted: Children accepted, and thus evaluated, a generation.
         sampling: By the inverse of the `"density"`, or `"uniform"` for the baseline of A.2.
         max_redraws: How often a child is drawn again if it was met before, or if no operator
-            applies to its parent. If the last draw is no better, there is one child less.
+            applies to its parent. If the last draw was met in an earlier generation, and did not
+            fail there, it is taken all the same; else there is one child less.
 
     Raises:
         ValueError: If a number is out of range, or the sampling is neither of the two.
@@ -130,6 +134,7 @@ def evolve(
     loop = _Loop(
         population=update_front((), evaluated, (*expensive, *(c.name for c in cheap))),
         archive=archive,
+        failed={individual.id for individual in individuals if not individual.evaluated},
         expensive=expensive,
         cheap=tuple(cheap),
         propose=propose,
@@ -167,6 +172,7 @@ class _Loop:
 
     population: list[Individual]
     archive: _Archive
+    failed: set[str]
     expensive: tuple[str, ...]
     cheap: tuple[CheapObjective, ...]
     propose: Propose
@@ -210,16 +216,18 @@ class _Loop:
         proposals: list[Proposal] = []
         attempt = 0
         for _slot in range(self.settings.num_proposed):
-            for _draw in range(1 + self.settings.max_redraws):
+            for draw in range(1 + self.settings.max_redraws):
                 child = self._child(number, attempt, probabilities)
                 attempt += 1
                 if child is None:
                     continue
                 key = self.archive.identify(child.graph)
-                met = self.archive.find(key, child.graph) or here.find(key, child.graph)
-                if met is None:
+                met_here = here.find(key, child.graph)
+                met = met_here or self.archive.find(key, child.graph)
+                may_repeat = met_here is None and met not in self.failed
+                if met is None or (draw == self.settings.max_redraws and may_repeat):
                     here.add(key, child)
-                    proposals.append(Proposal(child, "rejected"))
+                    proposals.append(Proposal(child, "rejected", duplicate_of=met))
                     break
                 proposals.append(Proposal(child, "duplicate", duplicate_of=met))
         return proposals, attempt
@@ -269,6 +277,8 @@ class _Loop:
         for child in children:
             if child.id in found:
                 self.archive.add(self.archive.identify(child.graph), child)
+                if found[child.id].failure is not None:
+                    self.failed.add(child.id)
         return [found[child.id] for child in children if child.id in found]
 
     def _log_densities(self, individuals: Sequence[Individual]) -> np.ndarray:

@@ -328,13 +328,14 @@ def test_duplicates_name_what_they_repeat():
         graph_of |= {p.individual.id: p.individual.graph for p in generation.proposals}
         met = {i.id for i in _initial()} | {i.id for i in _met(generations[: generation.number])}
         for proposal in generation.proposals:
-            if proposal.outcome == "duplicate":
-                num_duplicates += 1
-                assert graph_of[proposal.duplicate_of] == proposal.individual.graph
-                here = proposal.duplicate_of.startswith(f"{generation.number}-")
-                assert here or proposal.duplicate_of in met
-            else:
-                assert proposal.duplicate_of is None
+            if proposal.duplicate_of is None:
+                assert proposal.outcome != "duplicate"
+                continue
+            num_duplicates += 1
+            assert graph_of[proposal.duplicate_of] == proposal.individual.graph
+            here = proposal.duplicate_of.startswith(f"{generation.number}-")
+            assert here or proposal.duplicate_of in met
+            assert not here or proposal.outcome == "duplicate"
     assert num_duplicates > 10
 
 
@@ -348,10 +349,28 @@ def test_redraws_are_bounded(max_redraws):
         "accepted": 1,
         "duplicate": 11 * (1 + max_redraws),
     }
+    # What was met in an earlier generation is proposed once more, when no other child is found.
     assert second.num_attempts == 12 * (1 + max_redraws)
-    assert {p.duplicate_of for p in second.proposals} == {"1-0"}
+    assert Counter(p.outcome for p in second.proposals) == {
+        "accepted": 1,
+        "duplicate": 12 * (1 + max_redraws) - 1,
+    }
+    [repeated] = [p for p in second.proposals if p.outcome == "accepted"]
+    assert repeated.duplicate_of == "1-0"
+    assert repeated.individual.id == f"2-{max_redraws}"
     assert second.complete
-    assert second.population == first.population
+
+
+def test_what_failed_is_not_repeated():
+    def fail(children):
+        return [Evaluation(child.id, failure="no") for child in children]
+
+    settings = dataclasses.replace(SMALL, num_generations=2, max_redraws=3)
+    propose = lambda parent, rng: ((5, 5), [])  # noqa: E731
+    _, second = _evolve(settings=settings, propose=propose, evaluate=fail)
+    assert {p.outcome for p in second.proposals} == {"duplicate"}
+    assert {p.duplicate_of for p in second.proposals} == {"1-0"}
+    assert second.evaluations == ()
 
 
 def test_a_parent_without_operators_is_an_attempt():
