@@ -10,7 +10,8 @@ from typing import Any
 
 from lemonade_tf.progress import duration
 from lemonade_tf.quality import front_hypervolume
-from lemonade_tf.report import read_run
+from lemonade_tf.report import Run, read_run
+from lemonade_tf.resume import read_past
 from lemonade_tf.store import CONFIG, StoreError
 
 
@@ -20,6 +21,7 @@ class Status:
 
     Attributes:
         is_running: Whether a process is at it now.
+        is_finished: Whether all generations are on record.
         generation: The last generation of which a network is on record.
         num_generations: How many there are to be.
         num_trained: Networks trained and evaluated, the initial ones included.
@@ -34,6 +36,7 @@ class Status:
     """
 
     is_running: bool
+    is_finished: bool
     generation: int
     num_generations: int
     num_trained: int
@@ -58,22 +61,35 @@ def read_status(workdir: str | Path) -> Status:
     lacking = [name for name in ("num_generations", "num_accepted") if name not in config]
     if lacking:
         raise StoreError(f"{run.store.path / CONFIG} lacks {', '.join(lacking)}; restore it.")
+    num_expected = config.get("num_initial", 0)
+    num_expected += config["num_generations"] * config["num_accepted"]
     front = [line["objectives"] for line in run.front()]
     times = [line["time"] for line in history if "time" in line]
     return Status(
         is_running=run.store.is_locked(),
+        is_finished=_is_finished(run, num_expected),
         generation=max((line["generation"] for line in history), default=0),
         num_generations=config["num_generations"],
         num_trained=len(run.trained),
         failures={line["id"]: line["failure"] for line in history if line["failure"] is not None},
-        num_expected=config.get("num_initial", 0)
-        + config["num_generations"] * config["num_accepted"],
+        num_expected=num_expected,
         front_size=len(front),
         best_error=min((values["error"] for values in front), default=None),
         hypervolume=front_hypervolume(run.objectives, front, config["reference"]),
         seconds_by_phase=seconds_by_phase(history),
         seconds_since_last=max(0.0, time.time() - max(times)) if times else None,
         num_bytes=run.store.num_bytes(),
+    )
+
+
+def _is_finished(run: Run, num_expected: int) -> bool:
+    if not run.store.sealed:  # made by other means
+        return len(run.history) >= num_expected
+    past = read_past(run.store, run.config["num_initial"])
+    num_initial_done = sum(line["generation"] == 0 for line in past.lines.values())
+    return (
+        num_initial_done >= run.config["num_initial"]
+        and past.start_generation > run.config["num_generations"]
     )
 
 
@@ -89,10 +105,9 @@ def seconds_by_phase(history: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 def status_lines(status: Status, workdir: str | Path) -> list[str]:
     """Return the status as lines of text."""
-    done = status.num_trained + len(status.failures)
     if status.is_running:
         state = "running"
-    elif done >= status.num_expected:
+    elif status.is_finished:
         state = "finished"
     else:
         state = f"not running; go on with lemonade-tf search --workdir {workdir} --resume"

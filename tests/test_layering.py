@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "interrupt": set(),
     "resume": {"architecture", "evolution", "operators", "store"},
     "warm_start": {"architecture", "config", "keras_bridge", "report", "search_spaces", "store"},
-    "status": {"progress", "quality", "report", "store"},
+    "status": {"progress", "quality", "report", "resume", "store"},
     "tensorboard": {"callbacks", "report"},
     "search_setup": ANYTHING,
     "search_run": ANYTHING,
