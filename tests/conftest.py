@@ -1,5 +1,13 @@
 """Options of the test suite."""
 
+import signal
+
+
+def pytest_configure(config):
+    """Let Ctrl-C through to what tests start, also where a shell started pytest without it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 def pytest_addoption(parser):
     parser.addoption(
