@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any, Self
 
@@ -44,3 +44,19 @@ class Interruption:
             signal.default_int_handler(number, frame)
         self.requested = True
         self._on_request()
+
+
+class Unless:
+    """Tasks that come to an end when a condition holds."""
+
+    def __init__(self, condition: Callable[[], bool], tasks: Sequence[Any]) -> None:
+        self._condition, self._tasks = condition, tasks
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def __iter__(self) -> Iterator[Any]:
+        for task in self._tasks:
+            if self._condition():
+                return
+            yield task

@@ -12,7 +12,6 @@ a disk that is full.
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -38,6 +37,8 @@ from lemonade_tf.evolution import (
 )
 from lemonade_tf.executors import Executor, Outcome
 from lemonade_tf.executors.devices import default_num_workers
+from lemonade_tf.failures import FailureWatch
+from lemonade_tf.interrupt import Unless
 from lemonade_tf.journal import dumps
 from lemonade_tf.objectives import Objective, objectives_named
 from lemonade_tf.quality import front_hypervolume
@@ -47,8 +48,6 @@ from lemonade_tf.store import HISTORY, PROPOSALS, StoreError, disk_error
 from lemonade_tf.training.datasets import Dataset
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.training.task import ChildTask
-
-MOST_EQUAL_FAILURES = 3
 
 
 class SearchError(RuntimeError):
@@ -112,7 +111,7 @@ class SearchRun:
         self._past_individuals: dict[str, Individual] = {}
         self._unchecked: set[str] = set()  # networks whose file is from before a resumption
         self._needed: Counter[str] = Counter()  # parents of children that are not trained yet
-        self._equal_failures: list[tuple[str, str]] = []  # (kind, id), in a row
+        self._failures = FailureWatch()
         hours = config.max_hours
         self.deadline = None if hours is None else started + 3600 * hours
         self._recall_past()
@@ -284,6 +283,7 @@ class SearchRun:
         else:
             parent_file, architecture = None, to_json(individual.graph)
             if self.origins and generation == 0:
+                self.origins[attempt].check()
                 parent_file = self.origins[attempt].file
         return ChildTask(
             id=individual.id,
@@ -355,7 +355,11 @@ class SearchRun:
         self._discard()
         self._update_clock()
         self.tell("on_network_end", record)
-        self._stop_if_all_fail(individual.id, outcome)
+        told = self._failures.note(individual.id, outcome)
+        if told is not None:
+            raise SearchError(
+                f"{told}. See {self.store.path / 'logs'}; mend the cause, then go on with --resume."
+            )
         return evaluation
 
     def _count(self, line: Mapping[str, Any]) -> None:
@@ -364,22 +368,6 @@ class SearchRun:
             self.state.num_trained += 1
         else:
             self.state.num_failed += 1
-
-    def _stop_if_all_fail(self, id_: str, outcome: Outcome) -> None:
-        """Raise if networks fail in one way, one after the other, which is no accident."""
-        if outcome.cause is None:  # trained, or dropped for a reason of its own, such as divergence
-            self._equal_failures.clear()
-            return
-        kind = re.sub(r"\d+", "#", outcome.failure)
-        if any(kind != other for other, _ in self._equal_failures):
-            self._equal_failures.clear()
-        self._equal_failures.append((kind, id_))
-        if len(self._equal_failures) == MOST_EQUAL_FAILURES:
-            ids = ", ".join(id_ for _, id_ in self._equal_failures)
-            raise SearchError(
-                f"networks {ids} failed one after the other, in the same way: {outcome.failure}."
-                f" See {self.store.path / 'logs'}; mend the cause, then go on with --resume."
-            )
 
     def _names(self) -> list[str]:
         return [o.name for o in self.objectives]
@@ -449,22 +437,6 @@ class SearchRun:
         """Tell the callbacks of an event: the name of their method, and what comes after state."""
         for callback in self.callbacks:
             getattr(callback, event)(self.state, *arguments)
-
-
-class Unless:
-    """Tasks that come to an end when a condition holds."""
-
-    def __init__(self, condition: Callable[[], bool], tasks: Sequence[ChildTask]) -> None:
-        self._condition, self._tasks = condition, tasks
-
-    def __len__(self) -> int:
-        return len(self._tasks)
-
-    def __iter__(self) -> Iterator[ChildTask]:
-        for task in self._tasks:
-            if self._condition():
-                return
-            yield task
 
 
 def _evaluated(individual: Individual, evaluation: Evaluation) -> Individual:

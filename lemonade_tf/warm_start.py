@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from lemonade_tf.architecture import Graph, GraphError, check
@@ -22,7 +23,7 @@ from lemonade_tf.config import ConfigError
 from lemonade_tf.keras_bridge import FileError, load_graph
 from lemonade_tf.report import read_run
 from lemonade_tf.search_spaces import CELLS, augment
-from lemonade_tf.store import describe_file
+from lemonade_tf.store import StoreError, describe_file
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,19 @@ class Origin:
     file: str
     described: Mapping[str, Any]
     graph: Graph
+
+    def check(self) -> None:
+        """Check that the file is still what it was when the search began.
+
+        Raises:
+            StoreError: It is not.
+        """
+        path = Path(self.file)
+        if not path.is_file() or describe_file(path) != dict(self.described):
+            raise StoreError(
+                f"{path} is not the file that the search began with (--initial_run); restore it,"
+                " or begin another search."
+            )
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values."""

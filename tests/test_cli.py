@@ -38,7 +38,9 @@ def test_help_says_what_is_used_when_nothing_is_said(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "1000")
     _, out, _ = run(capsys, "search", "--help")
     texts = {line.split()[0]: line.split("  ")[-1] for line in out.splitlines() if line.strip()}
-    assert texts["--num_generations"].endswith(" (paper: 100, digits: 10, digits_cells: 8, quick: 2)")
+    assert texts["--num_generations"].endswith(
+        " (paper: 100, digits: 10, digits_cells: 8, quick: 2)"
+    )
     assert texts["--flip,"].endswith(" (paper: yes, digits: no, quick: no)")
     assert texts["--batch_size"].endswith(" (default: 64)")  # all presets agree
     assert texts["--objectives"].endswith(" (default: error,parameters)")

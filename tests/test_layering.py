@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "progress": {"callbacks"},
     "comparison": {"quality", "report"},
     "interrupt": set(),
+    "failures": {"executors"},
     "resume": {"architecture", "evolution", "operators", "store"},
     "warm_start": {"architecture", "config", "keras_bridge", "report", "search_spaces", "store"},
     "status": {"progress", "quality", "report", "resume", "store"},

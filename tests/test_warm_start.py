@@ -93,6 +93,16 @@ def test_what_it_begins_with_comes_back_from_plain_values(former):
     assert same_architecture(again.graph, first.graph)
 
 
+def test_a_file_that_was_changed_meanwhile(former, tmp_path):
+    workdir = cut(tmp_path / "run", 2, initial_run=str(former))
+    last = read_run(former).store.model_path(read_run(former).front()[-1]["id"])
+    content = last.read_bytes()
+    last.write_bytes(content + b"more")
+    with pytest.raises(StoreError, match=r"is not the file that the search began with"):
+        toy_search(workdir, in_process=True, resume=True, initial_run=str(former))
+    last.write_bytes(content)
+
+
 def test_a_former_run_that_cannot_be_begun_with(former, tmp_path):
     with pytest.raises(StoreError, match="is not a folder"):
         toy_search(tmp_path / "run", initial_run=str(tmp_path / "none"))
