@@ -1,11 +1,12 @@
 """Remove a layer or a skip: an approximate network morphism (section 3.2, item i).
 
-A *layer* is a convolution with the batch norm and the ReLU behind it. Its readers then read what
-it read. Where they can absorb that (convolutions and dense layers, perhaps behind pooling,
-activations or concatenations), they start from the composition of what was removed and what they
-did, as if the ReLU had not been there: with the removed kernel K scaled by the batch norm,
-readers R start from R * K, cropped to the size of R. Where a sum reads the layer, it is left out as
-if it had been the identity, which needs equal numbers of channels.
+A *layer* is a convolution with the batch norm and the ReLU (in imported networks: or another
+activation) behind it. Its readers then read what it read. Where they can absorb that (convolutions
+and dense layers, perhaps behind pooling, activations or concatenations), they start from the
+composition of what was removed and what they did, as if the ReLU had not been there: with the
+removed kernel K scaled by the batch norm, readers R start from R * K, cropped to the size of R.
+Where a sum reads the layer, it is left out as if it had been the identity, which needs equal
+numbers of channels.
 
 A *skip* ends in a convex sum or a concatenation; its readers then read the main path alone, and
 what only the skip used goes with it.
@@ -32,10 +33,10 @@ from lemonade_tf.architecture.layers import (
     Concatenate,
     Conv2D,
     ConvexSum,
-    ReLU,
+    Layer,
     SeparableConv2D,
 )
-from lemonade_tf.operators.base import Change, MeasureStatistics, Operator, in_order
+from lemonade_tf.operators.base import Change, MeasureStatistics, Operator, in_order, is_activation
 from lemonade_tf.operators.kernels import compose, full_kernel, same_window, with_kernel
 
 
@@ -62,6 +63,17 @@ class Remove(Operator):
             elif isinstance(layer, ConvexSum | Concatenate) and _removable_skip(graph, name):
                 yield RemoveSite(name)
 
+    def _why_not(self, graph: Graph, site: RemoveSite) -> str:
+        layer = graph[site.node].layer
+        if isinstance(layer, Conv2D | SeparableConv2D):
+            return _why_no_block(graph, site.node)
+        if isinstance(layer, ConvexSum | Concatenate):
+            return f"{site.node!r} ends no skip that costs parameters and can be left out"
+        return (
+            f"{site.node!r} is a {type(layer).__name__}; name a convolution that batch norm and an"
+            " activation follow, or the concatenation or convex sum at the end of a skip"
+        )
+
     def _apply(self, graph: Graph, site: RemoveSite, rng: np.random.Generator) -> Change:
         if isinstance(graph[site.node].layer, ConvexSum | Concatenate):
             return _remove_skip(graph, site.node)
@@ -71,14 +83,18 @@ class Remove(Operator):
 def block(graph: Graph, convolution: str) -> tuple[str, ...] | None:
     """Return the names of a Conv-BatchNorm-ReLU block, or None if the convolution begins none."""
     names = [convolution]
-    for kind in (BatchNormalization, ReLU):
+    for follows in (_is_normalization, is_activation):
         readers = graph.consumers(names[-1])
         if names[-1] == graph.output or len(readers) != 1:
             return None
-        if not isinstance(graph[readers[0]].layer, kind):
+        if not follows(graph[readers[0]].layer):
             return None
         names.append(readers[0])
     return tuple(names)
+
+
+def _is_normalization(layer: Layer) -> bool:
+    return isinstance(layer, BatchNormalization)
 
 
 # --- A block -------------------------------------------------------------------------------------
@@ -99,6 +115,25 @@ def _removable_block(graph: Graph, convolution: str) -> bool:
         grown = (*shape[:-1], shape[-1] + len(offsets) * (before[-1] - after[-1]))
         removed += layer_parameters(layer, shape) - layer_parameters(layer, grown)
     return removed > 0
+
+
+def _why_no_block(graph: Graph, convolution: str) -> str:
+    """Return why a block is not removable."""
+    names = block(graph, convolution)
+    if names is None:
+        return f"{convolution!r} is not followed by batch norm and an activation alone"
+    if names[-1] == graph.output:
+        return f"{names[-1]!r}, behind {convolution!r}, is the output"
+    shapes = graph.shapes()
+    before, after = shapes[graph[convolution].inputs[0]], shapes[convolution]
+    if not same_window(graph[convolution].layer):
+        return f"{convolution!r} makes {after} of {before}, or pads unevenly"
+    if places(graph, names[-1]) is None:
+        return (
+            f"{convolution!r} makes {after[-1]} channels of {before[-1]}, and not only convolutions"
+            " and dense layers read them, which could be given others"
+        )
+    return f"without {convolution!r} the network would not have fewer parameters"
 
 
 def _remove_block(graph: Graph, names: Sequence[str]) -> Change:

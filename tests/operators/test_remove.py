@@ -93,9 +93,17 @@ def test_a_block_that_changes_the_image_stays(layer):
     assert _sites(graph) == ["conv_1", "conv_3"]
 
 
+def test_a_block_may_end_in_another_activation():
+    graph = _blocks(4, 4)
+    graph.set_layer("relu_1", L.Activation("silu"))
+    assert block(graph, "conv_1") == ("conv_1", "bn_1", "relu_1")
+    graph.set_layer("relu_1", L.Activation("linear"))
+    assert block(graph, "conv_1") is None
+
+
 def test_what_is_no_whole_block_stays():
     graph = _blocks(4, 4, 4, 4)
-    graph.set_layer("relu_1", L.Activation("tanh"))
+    graph.set_layer("relu_1", L.Dropout(0.1))
     graph.add("pool", L.GlobalAveragePooling2D(), ["bn_2"])  # a second reader
     graph.add("all", L.Concatenate(), ["pool", "head_globalaveragepooling2d"])
     graph.set_inputs("head_dense", ["all"])
