@@ -125,6 +125,7 @@ def _(layer: L.Activation, weights, x):
     return {
         "softmax": softmax,
         "relu": lambda v: np.maximum(v, 0),
+        "relu6": lambda v: np.clip(v, 0, 6),
         "linear": lambda v: v,
         "tanh": np.tanh,
         "sigmoid": lambda v: 1 / (1 + np.exp(-v)),

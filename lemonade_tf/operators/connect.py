@@ -86,7 +86,7 @@ class AddSkip(Operator):
                 name == source and _is_skip(graph, name)
             ):
                 kind = type(graph[name].layer).__name__
-                return f"{name!r} ({kind}) is no activation of single values, where skips begin and end"
+                return f"{name!r} ({kind}) is no activation of single values; skips join those"
             if len(shapes[name]) != 3:
                 return f"{name!r} puts out shape {shapes[name]}, not images"
         if target == graph.output:

@@ -31,7 +31,7 @@ def test_why_there_can_be_no_skip():
             "a",
             "last",
             "convex_sum",
-            "'a' (Conv2D) is no activation of single values, where skips begin",
+            "'a' (Conv2D) is no activation of single values; skips join",
         ),
         ("relu_b", "relu_a", "convex_sum", "'relu_a' does not depend on 'relu_b'"),
         ("last", "tall_relu", "convex_sum", "no pooling makes (12, 12) of the (6, 6) of 'last'"),
