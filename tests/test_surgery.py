@@ -102,6 +102,18 @@ def test_operations_follow_each_other_and_the_result_can_be_saved(model, images,
     np.testing.assert_allclose(outputs(loaded, images), outputs(model, images), atol=TOLERANCE)
 
 
+def test_the_share_of_a_skip_can_be_trained_and_folded_in(model, images):
+    surgery = Surgery(model)
+    skip = surgery.add_skip("stem_out", "last_out")[-1]
+    learnable = surgery.model(learnable=True)
+    (share,) = learnable.get_layer(skip).trainable_weights
+    share.assign(0.25)  # as training does
+    folded = Surgery(learnable).model()
+    assert {type(layer).__module__.split(".")[0] for layer in folded.layers} == {"keras"}
+    np.testing.assert_array_equal(outputs(folded, images), outputs(learnable, images))
+    assert np.abs(outputs(folded, images) - outputs(model, images)).max() > 1e-4
+
+
 def test_a_seed_makes_it_the_same_again(model):
     weights = []
     for seed in (0, 0, 1):

@@ -108,6 +108,7 @@ def test_shared_layers_are_refused():
         (lambda x: 3.5 - x, kinds.Rescaling(-1.0, 3.5)),
         (lambda x: x * (1 / 6), kinds.Rescaling(1 / 6)),
         (lambda x: 2 * x, kinds.Rescaling(2.0)),
+        (lambda x: keras.ops.add(x1=x, x2=3), kinds.Rescaling(1.0, 3.0)),
         (lambda x: x + x, kinds.Add()),
         (lambda x: x * x, kinds.Multiply()),
     ],
@@ -153,6 +154,44 @@ def test_all_that_cannot_be_expressed_is_named_at_once():
         r" the kind Subclassed\. A graph can have Rescaling",
     ):
         from_keras(model)
+
+
+class _Doubled(keras.Model):
+    """A functional model with a call of its own."""
+
+    def call(self, inputs, training=None):
+        return 2 * super().call(inputs, training=training)
+
+
+class _TrainedOtherwise(keras.Model):
+    """A functional model that says only how it is trained."""
+
+    def train_step(self, data):
+        return {}
+
+
+def test_a_functional_model_with_a_call_of_its_own_is_refused():
+    start = keras.Input((8, 8, 3))
+    doubled = _Doubled(start, layers.ReLU()(start), name="doubled")
+    with pytest.raises(GraphError, match="'doubled' is a _Doubled with a call of its own"):
+        from_keras(doubled)
+    with pytest.raises(GraphError, match="layer 'doubled' is of the kind _Doubled"):
+        from_keras(functional(doubled))
+
+
+def test_a_functional_model_with_a_training_step_of_its_own_is_read():
+    start = keras.Input((8, 8, 3), name="start")
+    model = _TrainedOtherwise(start, layers.ReLU(name="relu")(start))
+    assert list(from_keras(model)) == ["start", "relu"]
+
+
+@pytest.mark.parametrize("function", [lambda x: x, lambda relu: relu])
+def test_activations_of_ones_own_are_refused(function):
+    with pytest.raises(GraphError, match="layer 'odd' has the activation '<lambda>'"):
+        from_keras(functional(layers.Conv2D(3, 3, activation=function, name="odd")))
+    function.__name__ = "relu"
+    with pytest.raises(GraphError, match="layer 'odd' has the activation 'relu'"):
+        from_keras(functional(layers.Activation(function, name="odd")))
 
 
 def test_models_inside_a_model_are_read_in_its_place(images):
