@@ -49,17 +49,24 @@ class Surgery:
             there (the message says why). The model is as it was before.
     """
 
-    def __init__(self, model: keras.Model, *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        *,
+        input_shape: tuple[int, int, int] | None = None,
+        seed: int = 0,
+    ) -> None:
         """Take a model, which itself stays as it is.
 
         Args:
             model: A functional or Sequential model of the layers that `from_keras` can read.
+            input_shape: (height, width, channels), for a model that leaves its sizes open.
             seed: Draws the values of new weights.
 
         Raises:
             GraphError: The model has layers that a graph cannot express; the message names them.
         """
-        self.graph: Graph = from_keras(model)
+        self.graph: Graph = from_keras(model, input_shape=input_shape)
         self._name = model.name
         self._rng = np.random.default_rng(seed)
 

@@ -1,5 +1,8 @@
 """Surgery at named layers of a Keras model: what it keeps, what it changes, what it refuses."""
 
+import re
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -193,7 +196,33 @@ def test_what_is_tied_to_the_input_or_the_output_cannot_change():
         surgery.prune("logits")
 
 
+def test_a_model_of_open_size():
+    start = keras.Input((None, None, 3), name="images")
+    model = keras.Model(start, keras.layers.Conv2D(4, 3, name="conv")(start))
+    assert Surgery(model, input_shape=(8, 8, 3)).model().input_shape == (None, 8, 8, 3)
+
+
 def test_a_model_that_cannot_be_read_is_refused():
     start = keras.Input((8, 8, 3))
     with pytest.raises(GraphError, match="layer 'up' is of the kind UpSampling2D"):
         Surgery(keras.Model(start, keras.layers.UpSampling2D(name="up")(start)))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of Keras
+def test_the_example_in_the_readme(tmp_path, monkeypatch):
+    text = (Path(__file__).parent.parent / "README.md").read_text()
+    _, section = text.split("## The parts alone")
+    first, second, *_ = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(first, names)
+    model, images = names["model"], np.random.default_rng(0).uniform(-1, 1, (1, 224, 224, 3))
+    assert names["wider"].get_layer("block_6_expand").filters == 288
+    assert names["wider"].count_params() > model.count_params()
+    np.testing.assert_allclose(outputs(names["wider"], images), outputs(model, images), atol=1e-6)
+    smaller = keras.models.load_model("smaller.keras")
+    assert smaller.count_params() < model.count_params()
+    assert smaller.get_layer("block_13_project").filters == 80
+    exec(second, names)
+    np.testing.assert_allclose(outputs(names["wider"], images), outputs(model, images), atol=1e-6)

@@ -98,18 +98,30 @@ def operation_kind(operation: Any, values: list[Any]) -> kinds.Layer:
 # --- Layers ------------------------------------------------------------------------------------
 
 
-def input_kind(layer: keras.layers.InputLayer) -> kinds.Input:
+def input_kind(layer: keras.layers.InputLayer, given: kinds.Shape | None) -> kinds.Input:
     """Return the Input of a graph for that of a model.
 
+    Args:
+        layer: The input of the model.
+        given: The shape to take where the model leaves sizes open.
+
     Raises:
-        GraphError: A size is left open.
+        GraphError: A size is left open and none is given, or another one is.
     """
     shape = layer.batch_shape[1:]
-    if None in shape:
+    if given is None and None in shape:
         raise GraphError(
-            f"input {layer.name!r} has the shape {shape}; a graph needs a size in place of None."
+            f"input {layer.name!r} has the shape {shape}; a graph needs a size in place of None:"
+            " give one, as in input_shape=(224, 224, 3)."
         )
-    return kinds.Input(shape)
+    given = tuple(shape if given is None else given)
+    if len(given) != len(shape) or any(
+        own not in (None, size) for own, size in zip(shape, given, strict=True)
+    ):
+        raise GraphError(
+            f"input {layer.name!r} has the shape {shape}, which input_shape={given} does not fit."
+        )
+    return kinds.Input(given)
 
 
 def layer_kind(layer: keras.layers.Layer, rank: int) -> kinds.Layer:

@@ -30,7 +30,7 @@ from lemonade_tf.keras_bridge.layer_kinds import (
 from lemonade_tf.keras_bridge.weights import layer_weights
 
 
-def from_keras(model: keras.Model) -> Graph:
+def from_keras(model: keras.Model, *, input_shape: kinds.Shape | None = None) -> Graph:
     """Return the graph of a functional or Sequential Keras model, with its weights.
 
     A node has the name of its layer. A layer with an activation of its own becomes two nodes, NAME
@@ -39,14 +39,16 @@ def from_keras(model: keras.Model) -> Graph:
     x + y, 2 * x become layers. `from_keras(to_keras(graph, learnable=True))` is the graph again.
 
     Args:
-        model: Made of the layers in the table above and of models of those, each used once.
+        model: Made of the layers in the table of `layer_kinds` and of models of those, each used
+            once.
+        input_shape: (height, width, channels), for a model that leaves its sizes open.
 
     Raises:
         GraphError: The model has another layer, setting or form; the message names it.
     """
     functional = _functional(model)
     _refuse_unknown(functional)
-    reading = _Reading(Counter(_all_names(functional)))
+    reading = _Reading(Counter(_all_names(functional)), input_shape)
     reading.graph.output = reading.read(functional)
     check(reading.graph)
     return reading.graph
@@ -126,10 +128,12 @@ class _Reading:
 
     Attributes:
         uses: How many layers have a name, those of models inside the model included.
+        input_shape: As `from_keras` was given it.
         seen: The layers that were read.
     """
 
     uses: Counter[str]
+    input_shape: kinds.Shape | None
     graph: Graph = field(default_factory=Graph)
     seen: set[int] = field(default_factory=set)
 
@@ -153,7 +157,7 @@ class _Reading:
             inputs = [ends[tensor["keras_history"][0]] for tensor in tensors]
             name = self._free_name(operation.name, None if given is None else model.name)
             if isinstance(operation, keras.layers.InputLayer):
-                end = given or self.graph.add(name, input_kind(operation))
+                end = given or self.graph.add(name, input_kind(operation, self.input_shape))
             elif isinstance(operation, keras.Model):
                 end = self.read(_functional(operation), *inputs)
             elif isinstance(operation, keras.layers.Layer):

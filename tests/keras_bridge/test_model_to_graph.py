@@ -266,9 +266,25 @@ def test_several_outputs_are_refused():
         from_keras(keras.Model(start, [layers.ReLU()(start), layers.Flatten()(start)]))
 
 
-def test_an_image_of_unknown_size_is_refused():
-    with pytest.raises(GraphError, match=r"'images' has the shape \(None, None, 3\)"):
-        from_keras(functional(layers.ReLU(), shape=(None, None, 3)))
+def test_an_image_of_unknown_size_needs_one():
+    model = functional(layers.Conv2D(4, 3, name="conv"), shape=(None, None, 3))
+    with pytest.raises(
+        GraphError,
+        match=r"'images' has the shape \(None, None, 3\); .* as in input_shape=\(224, 224, 3\)",
+    ):
+        from_keras(model)
+    assert from_keras(model, input_shape=(9, 8, 3)).shapes()["conv"] == (7, 6, 4)
+    for shape in ((9, 8, 1), (9, 8), (9, 8, 3, 1)):
+        with pytest.raises(
+            GraphError, match=r"\(None, None, 3\), which input_shape=\(9, 8.* not fit"
+        ):
+            from_keras(model, input_shape=shape)
+
+
+def test_a_base_of_open_size_inside_a_model_is_read(images):
+    base = functional(layers.Conv2D(4, 3, name="conv"), shape=(None, None, 3))
+    model = functional(base, layers.GlobalAveragePooling2D(), layers.Dense(2))
+    np.testing.assert_array_equal(to_keras(from_keras(model))(images), model(images))
 
 
 def test_what_is_not_functional_is_refused():
