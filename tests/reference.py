@@ -4,6 +4,7 @@ import math
 from functools import singledispatch
 
 import numpy as np
+from scipy.special import expit
 
 from lemonade_tf.architecture import layers as L
 
@@ -128,8 +129,8 @@ def _(layer: L.Activation, weights, x):
         "relu6": lambda v: np.clip(v, 0, 6),
         "linear": lambda v: v,
         "tanh": np.tanh,
-        "sigmoid": lambda v: 1 / (1 + np.exp(-v)),
-        "silu": lambda v: v / (1 + np.exp(-v)),
+        "sigmoid": expit,
+        "silu": lambda v: v * expit(v),
         "hard_sigmoid": lambda v: np.clip(v / 6 + 0.5, 0, 1),
         "hard_silu": lambda v: v * np.clip(v / 6 + 0.5, 0, 1),
     }[layer.activation](x)

@@ -2,7 +2,10 @@
 
 import numpy as np
 import pytest
-from graphs import GRAPHS, new_weights
+from graphs import GRAPHS, images, new_weights
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference import forward
 
 from lemonade_tf.architecture import Graph, GraphError, Node, check
 from lemonade_tf.architecture import layers as L
@@ -134,6 +137,35 @@ def test_broken_weights(name, weights, message):
 def test_nodes_edited_by_hand(node, message):
     with pytest.raises(GraphError, match=message):
         check(Graph.from_nodes({**NODES, "relu": node}, "sum"))
+
+
+def _spoilt(graph, seed):
+    """Return a graph with a node or two put in the place of others, rewired, or left out."""
+    rng = np.random.default_rng(seed)
+    nodes, names, output = dict(graph.items()), list(graph), graph.output
+    for name in rng.choice(names, 2, replace=False):
+        node, other = graph[name], graph[names[rng.integers(len(names))]]
+        inputs = tuple(names[i] for i in rng.integers(len(names), size=len(node.inputs)))
+        spoilt = [
+            other,
+            Node(other.layer, node.inputs, node.weights),
+            Node(node.layer, inputs, node.weights),
+            Node(node.layer, node.inputs, other.weights),
+            None,
+        ][rng.integers(5)]
+        nodes[name] = spoilt
+    return Graph.from_nodes({k: v for k, v in nodes.items() if v is not None}, output)
+
+
+@settings(max_examples=150, deadline=None)
+@given(name=st.sampled_from(sorted(GRAPHS)), seed=st.integers(0, 2**32 - 1))
+def test_what_is_spoilt_is_refused_or_can_be_computed_still(name, seed):
+    spoilt = _spoilt(GRAPHS[name](), seed)
+    try:
+        check(spoilt)
+    except GraphError:
+        return
+    forward(spoilt, images(spoilt, 1))
 
 
 def test_the_check_changes_nothing():
