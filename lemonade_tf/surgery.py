@@ -152,10 +152,10 @@ class Surgery:
         return self._operate(SeparateConvolution(), f"separate {layer!r}", node=layer)
 
     def remove(self, layer: str) -> tuple[str, ...]:
-        """Remove a convolution with its batch norm and activation, or a skip.
+        """Remove a convolution with its batch norm and activation, a skip, or a residual branch.
 
         Args:
-            layer: The convolution, or the concatenation (or convex sum) that ends the skip.
+            layer: The convolution, or the concatenation or sum at the end of the skip or branch.
         """
         return self._operate(Remove(), f"remove {layer!r}", node=layer)
 

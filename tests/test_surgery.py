@@ -82,6 +82,19 @@ def test_a_block_that_was_inserted_is_removed(model, images):
     assert surgery.model().count_params() == model.count_params()
 
 
+def test_a_residual_branch_is_removed(images):
+    start = keras.Input((16, 16, 3), name="images")
+    stem = keras.layers.Conv2D(4, 3, padding="same", activation="relu", name="stem")(start)
+    branch = keras.layers.Conv2D(4, 3, padding="same", name="branch")(stem)
+    total = keras.layers.Add(name="sum")([stem, branch])
+    model = keras.Model(start, keras.layers.Conv2D(2, 1, name="last")(total))
+    surgery = Surgery(model)
+    surgery.remove("sum")
+    smaller = surgery.model()
+    assert [layer.name for layer in smaller.layers] == ["images", "stem", "stem_activation", "last"]
+    assert outputs(smaller, images).shape == (4, 16, 16, 2)
+
+
 def test_the_model_itself_stays_as_it_is(model):
     before = [w.copy() for w in model.get_weights()]
     surgery = Surgery(model)
@@ -224,5 +237,6 @@ def test_the_example_in_the_readme(tmp_path, monkeypatch):
     smaller = keras.models.load_model("smaller.keras")
     assert smaller.count_params() < model.count_params()
     assert smaller.get_layer("block_13_project").filters == 80
+    assert not [layer.name for layer in smaller.layers if layer.name.startswith("block_12_")]
     exec(second, names)
     np.testing.assert_allclose(outputs(names["wider"], images), outputs(model, images), atol=1e-6)

@@ -9,7 +9,8 @@ Where a sum reads the layer, it is left out as if it had been the identity, whic
 numbers of channels.
 
 A *skip* ends in a convex sum or a concatenation; its readers then read the main path alone, and
-what only the skip used goes with it.
+what only the skip used goes with it. Imported networks have residual sums: of the two inputs of an
+Add, the one goes that has weights of its own, if the other has none.
 
 Sites are listed only where parameters become fewer: the middle of a 64-8-64 bottleneck stays, and
 so does a convex sum that has no 1x1 convolution, which costs no parameters at all.
@@ -29,6 +30,7 @@ from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.channels import absorbed, change_readers, places
 from lemonade_tf.architecture.cost import layer_parameters
 from lemonade_tf.architecture.layers import (
+    Add,
     BatchNormalization,
     Concatenate,
     Conv2D,
@@ -39,16 +41,18 @@ from lemonade_tf.architecture.layers import (
 from lemonade_tf.operators.base import Change, MeasureStatistics, Operator, in_order, is_activation
 from lemonade_tf.operators.kernels import compose, full_kernel, same_window, with_kernel
 
+_MERGES = (ConvexSum, Concatenate, Add)
+
 
 @dataclass(frozen=True)
 class RemoveSite:
-    """The convolution, or the end of the skip, `node`."""
+    """The convolution, or the end of the skip or branch, `node`."""
 
     node: str
 
 
 class Remove(Operator):
-    """Remove a Conv-BatchNorm-ReLU block or a skip connection."""
+    """Remove a Conv-BatchNorm-ReLU block, a skip connection or a residual branch."""
 
     name = "remove"
     exact = False
@@ -60,22 +64,24 @@ class Remove(Operator):
             if isinstance(layer, Conv2D | SeparableConv2D):
                 if _removable_block(graph, name):
                     yield RemoveSite(name)
-            elif isinstance(layer, ConvexSum | Concatenate) and _removable_skip(graph, name):
+            elif isinstance(layer, _MERGES) and _removable_skip(graph, name):
                 yield RemoveSite(name)
 
     def _why_not(self, graph: Graph, site: RemoveSite) -> str:
         layer = graph[site.node].layer
         if isinstance(layer, Conv2D | SeparableConv2D):
             return _why_no_block(graph, site.node)
-        if isinstance(layer, ConvexSum | Concatenate):
-            return f"{site.node!r} ends no skip that costs parameters and can be left out"
+        if isinstance(layer, _MERGES):
+            return (
+                f"{site.node!r} ends no skip or branch that alone has weights and can be left out"
+            )
         return (
             f"{site.node!r} is a {type(layer).__name__}; name a convolution that batch norm and an"
-            " activation follow, or the concatenation or convex sum at the end of a skip"
+            " activation follow, or the sum or concatenation at the end of a skip or branch"
         )
 
     def _apply(self, graph: Graph, site: RemoveSite, rng: np.random.Generator) -> Change:
-        if isinstance(graph[site.node].layer, ConvexSum | Concatenate):
+        if isinstance(graph[site.node].layer, _MERGES):
             return _remove_skip(graph, site.node)
         return _remove_block(graph, block(graph, site.node))
 
@@ -194,7 +200,18 @@ def _removable_skip(graph: Graph, merge: str) -> bool:
         return False
     if isinstance(node.layer, Concatenate):
         return merge in absorbed(graph)
+    if isinstance(node.layer, Add):
+        return _main_path(graph, merge) is not None
     return _costs_parameters(graph, node.inputs[1], merge)
+
+
+def _main_path(graph: Graph, merge: str) -> str | None:
+    """Return what is left of a skip that is removed, None where that is not clear."""
+    first, second = graph[merge].inputs
+    if not isinstance(graph[merge].layer, Add):
+        return first
+    has_weights = [_costs_parameters(graph, name, merge) for name in (first, second)]
+    return {(True, False): second, (False, True): first}.get(tuple(has_weights))
 
 
 def _costs_parameters(graph: Graph, name: str, reader: str) -> bool:
@@ -207,7 +224,7 @@ def _costs_parameters(graph: Graph, name: str, reader: str) -> bool:
 
 
 def _remove_skip(graph: Graph, merge: str) -> Change:
-    main = graph[merge].inputs[0]
+    main = _main_path(graph, merge)
     sources = {}
     if isinstance(graph[merge].layer, Concatenate):
         width = np.arange(graph.shapes()[main][-1])
