@@ -14,7 +14,7 @@ def pytest_addoption(parser):
         "--chains",
         type=int,
         default=24,
-        help="how many random chains of operators test_exact_chains.py tries (README: 500)",
+        help="how many chains test_exact_chains.py (README: 500) and test_imported_chains.py try",
     )
     parser.addoption(
         "--kills",

@@ -17,9 +17,9 @@ def as_if_trained(graph, rng):
     for name, node in list(graph.items()):
         new = dict(node.weights)
         for key, value in node.weights.items():
-            if key in ("gamma", "moving_variance"):
+            if key in ("gamma", "moving_variance", "variance"):
                 new[key] = rng.uniform(0.3, 2.0, value.shape).astype(np.float32)
-            elif key in ("beta", "moving_mean", "bias"):
+            elif key in ("beta", "moving_mean", "bias", "mean"):
                 new[key] = rng.normal(0, 0.4, value.shape).astype(np.float32)
             elif key == "lambda":
                 new[key] = np.float32(rng.uniform(-0.3, 1.2))
@@ -60,13 +60,19 @@ def every_layer(seed=0, num_classes=3):
     graph = Graph()
     graph.add("image", L.Input((9, 8, 2)))
     graph.add("scaled", L.Rescaling((0.5, 0.25), (-1.0, 0.1)), ["image"])
-    graph.add("conv", L.Conv2D(6, (3, 5), use_bias=True), ["scaled"])
+    graph.add("normal", L.Normalization(), ["scaled"])
+    graph.add("conv", L.Conv2D(6, (3, 5), use_bias=True), ["normal"])
     graph.add("norm", L.BatchNormalization(), ["conv"])
     graph.add("tanh", L.Activation("tanh"), ["norm"])
     graph.add("depthwise", L.DepthwiseConv2D(3, depth_multiplier=2, use_bias=True), ["tanh"])
     graph.add("relu6", L.ReLU(6.0), ["depthwise"])
-    graph.add("max", L.MaxPooling2D(3, 2, padding="same"), ["relu6"])
-    graph.add("average", L.AveragePooling2D(2, 2, padding="same"), ["relu6"])
+    graph.add("padded", L.ZeroPadding2D(((1, 0), (0, 2))), ["relu6"])
+    graph.add("cropped", L.Cropping2D(((0, 1), (2, 0))), ["padded"])
+    graph.add("max", L.MaxPooling2D(3, 2, padding="same"), ["cropped"])
+    graph.add("squeezed", L.GlobalAveragePooling2D(keepdims=True), ["relu6"])
+    graph.add("gate", L.Activation("hard_sigmoid"), ["squeezed"])
+    graph.add("gated", L.Multiply(), ["relu6", "gate"])
+    graph.add("average", L.AveragePooling2D(2, 2, padding="same"), ["gated"])
     graph.add("sum", L.Add(), ["max", "average"])
     graph.add("separable", L.SeparableConv2D(12, 3, depth_multiplier=2), ["sum"])
     graph.add("relu", L.ReLU(), ["separable"])
@@ -79,7 +85,8 @@ def every_layer(seed=0, num_classes=3):
     graph.add("dropout", L.Dropout(0.3), ["all"])
     graph.add("hidden", L.Dense(7, use_bias=False), ["dropout"])
     graph.add("logits", L.Dense(num_classes), ["hidden"])
-    graph.output = graph.add("softmax", L.Activation("softmax"), ["logits"])
+    graph.add("row", L.Reshape((num_classes,)), ["logits"])
+    graph.output = graph.add("softmax", L.Activation("softmax"), ["row"])
     return as_if_trained(initial_weights(graph, rng=rng), rng)
 
 
@@ -166,6 +173,40 @@ def tied(seed=0):
     return new_weights(graph, seed)
 
 
+def gated(seed=0):
+    """Return a residual network with squeeze-and-excitation, a grouped convolution and gates.
+
+    As in networks of keras.applications: the hard sigmoid in parts, padding and then 'valid', a
+    1x1 convolution for the logits, whole branches dropped; and a gate for each place of the image.
+    """
+    graph = Graph()
+    at = graph.add("image", L.Input((8, 6, 3)))
+    at = graph.add("normal", L.Normalization((100.0, 90.0, 80.0), (900.0, 800.0, 700.0)), [at])
+
+    def normed(at, name, layer, *activation):
+        return stack(graph, at, layer, L.BatchNormalization(), *activation, stem=name)
+
+    trunk = normed(at, "trunk", L.Conv2D(6, 3, strides=2), L.Activation("silu"))
+    at = normed(trunk, "expand", L.Conv2D(12, 1, padding="valid"), L.ReLU(6.0))
+    at = normed(at, "grouped", L.Conv2D(9, 3, groups=3), L.ReLU())
+    at = graph.add("pad", L.ZeroPadding2D(1), [at])
+    main = normed(at, "depthwise", L.DepthwiseConv2D(3, padding="valid"), L.Activation("hard_silu"))
+    squeeze = (L.GlobalAveragePooling2D(), L.Reshape((1, 1, 9)), L.Conv2D(4, 1, use_bias=True))
+    excite = (L.ReLU(), L.Conv2D(9, 1, padding="valid", use_bias=True), L.Rescaling(1.0, 3.0))
+    at = stack(graph, stack(graph, main, *squeeze, stem="se"), *excite, stem="excite")
+    gate = stack(graph, at, L.ReLU(6.0), L.Rescaling(1 / 6), stem="sigmoid")
+    at = graph.add("excited", L.Multiply(), [main, gate])
+    at = normed(at, "project", L.Conv2D(6, 1), L.Dropout(0.2, (None, 1, 1, 1)))
+    at = graph.add("sum", L.Add(), [trunk, at])
+    where = stack(graph, at, L.Conv2D(1, 3, use_bias=True), L.Activation("sigmoid"), stem="where")
+    at = graph.add("placed", L.Multiply(), [where, at])
+    at = normed(at, "last", L.Conv2D(8, 3), L.ReLU())
+    at = graph.add("crop", L.Cropping2D(((1, 0), (0, 1))), [at])
+    at = stack(graph, at, L.GlobalAveragePooling2D(True), L.Conv2D(3, 1, use_bias=True), stem="top")
+    graph.output = stack(graph, at, L.Reshape((-1,)), L.Activation("softmax"), stem="out")
+    return new_weights(graph, seed)
+
+
 def grown(seed=0, length=6):
     """Return a small network after some exact operators: with blocks and skips of every kind."""
     rng = np.random.default_rng(seed)
@@ -198,6 +239,7 @@ GRAPHS = {
     "small": small,
     "every layer": every_layer,
     "tied": tied,
+    "gated": gated,
     "grown": grown,
     "grown otherwise": lambda: grown(1),
 }

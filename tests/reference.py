@@ -1,8 +1,10 @@
 """An independent witness: the forward pass of a graph in NumPy, float64 by default."""
 
+import math
 from functools import singledispatch
 
 import numpy as np
+from scipy.special import expit
 
 from lemonade_tf.architecture import layers as L
 
@@ -73,9 +75,22 @@ def _(layer: L.Rescaling, weights, x):
 
 
 @_apply.register
+def _(layer: L.Normalization, weights, x):
+    mean = weights.get("mean", np.asarray(layer.mean, np.float64))
+    variance = weights.get("variance", np.asarray(layer.variance, np.float64))
+    return (x - mean) / np.maximum(np.sqrt(variance), 1e-7)
+
+
+@_apply.register
 def _(layer: L.Conv2D, weights, x):
     view = _windows(x, layer.kernel_size, layer.strides, layer.padding, 0)
-    return _bias(np.tensordot(view, weights["kernel"], 3), weights)
+    blocks = zip(
+        np.split(view, layer.groups, -1),
+        np.split(weights["kernel"], layer.groups, -1),
+        strict=True,
+    )
+    y = np.concatenate([np.tensordot(part, kernel, 3) for part, kernel in blocks], -1)
+    return _bias(y, weights)
 
 
 def _depthwise(layer, kernel, x):
@@ -111,10 +126,13 @@ def _(layer: L.Activation, weights, x):
     return {
         "softmax": softmax,
         "relu": lambda v: np.maximum(v, 0),
+        "relu6": lambda v: np.clip(v, 0, 6),
         "linear": lambda v: v,
         "tanh": np.tanh,
-        "sigmoid": lambda v: 1 / (1 + np.exp(-v)),
-        "silu": lambda v: v / (1 + np.exp(-v)),
+        "sigmoid": expit,
+        "silu": lambda v: v * expit(v),
+        "hard_sigmoid": lambda v: np.clip(v / 6 + 0.5, 0, 1),
+        "hard_silu": lambda v: v * np.clip(v / 6 + 0.5, 0, 1),
     }[layer.activation](x)
 
 
@@ -131,7 +149,23 @@ def _(layer: L.AveragePooling2D, weights, x):
 
 @_apply.register
 def _(layer: L.GlobalAveragePooling2D, weights, x):
-    return x.mean((1, 2))
+    return x.mean((1, 2), keepdims=layer.keepdims)
+
+
+@_apply.register
+def _(layer: L.ZeroPadding2D, weights, x):
+    return np.pad(x, [(0, 0), *layer.padding, (0, 0)])
+
+
+@_apply.register
+def _(layer: L.Cropping2D, weights, x):
+    (top, bottom), (left, right) = layer.cropping
+    return x[:, top : x.shape[1] - bottom, left : x.shape[2] - right]
+
+
+@_apply.register
+def _(layer: L.Reshape, weights, x):
+    return x.reshape(len(x), *layer.target_shape)
 
 
 @_apply.register
@@ -152,6 +186,11 @@ def _(layer: L.Dense, weights, x):
 @_apply.register
 def _(layer: L.Add, weights, *inputs):
     return sum(inputs)
+
+
+@_apply.register
+def _(layer: L.Multiply, weights, *inputs):
+    return math.prod(inputs)
 
 
 @_apply.register

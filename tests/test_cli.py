@@ -41,7 +41,7 @@ def test_help_says_what_is_used_when_nothing_is_said(capsys, monkeypatch):
     assert texts["--num_generations"].endswith(
         " (paper: 100, digits: 10, digits_cells: 8, quick: 2)"
     )
-    assert texts["--flip,"].endswith(" (paper: yes, digits: no, quick: no)")
+    assert texts["--flip,"].endswith(" (paper: yes, digits: no, digits_cells: no, quick: no)")
     assert texts["--batch_size"].endswith(" (default: 64)")  # all presets agree
     assert texts["--objectives"].endswith(" (default: error,parameters)")
     assert texts["--workers"].endswith("by default one a GPU, or one a CPU core.")

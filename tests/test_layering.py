@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "evolution": {"architecture"},
     "keras_bridge": {"architecture"},
     "training": {"architecture", "operators", "keras_bridge", "atomic"},
+    "surgery": {"architecture", "operators", "keras_bridge"},
     "objectives": {"architecture"},
     "executors": set(),
     "atomic": set(),
@@ -48,7 +49,7 @@ MAY_IMPORT = {
     "cli": ANYTHING,
     "__init__": set(),  # it imports what it is asked for, when it is asked for
 }
-MAY_IMPORT_KERAS = {"keras_bridge", "training"}
+MAY_IMPORT_KERAS = {"keras_bridge", "surgery", "training"}
 WITHOUT_KERAS = ("architecture", "operators", "search_spaces", "evolution", "drawing")
 
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))

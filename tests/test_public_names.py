@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 PACKAGES = {
+    "lemonade_tf.surgery": {"Surgery"},
     "lemonade_tf.architecture": {"Graph", "check"},
     "lemonade_tf.architecture.cost": {"count_parameters", "count_multiply_adds"},
     "lemonade_tf.drawing": {"draw"},

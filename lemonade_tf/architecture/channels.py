@@ -23,6 +23,7 @@ from lemonade_tf.architecture.layers import (
     BatchNormalization,
     Concatenate,
     Conv2D,
+    Cropping2D,
     Dense,
     DepthwiseConv2D,
     Dropout,
@@ -32,7 +33,9 @@ from lemonade_tf.architecture.layers import (
     MaxPooling2D,
     ReLU,
     Rescaling,
+    Reshape,
     SeparableConv2D,
+    ZeroPadding2D,
 )
 
 Fresh = Callable[[str, tuple[int, ...]], np.ndarray]  # (name of the weight, shape) -> values
@@ -47,17 +50,24 @@ PASSING = (
     MaxPooling2D,
     AveragePooling2D,
     GlobalAveragePooling2D,
+    ZeroPadding2D,
+    Cropping2D,
     Dropout,
     Flatten,
     Concatenate,
 )
 
 
+def absorbs(layer: Layer) -> bool:
+    """Return whether a layer can absorb any number of channels: not in blocks, as with groups."""
+    return isinstance(layer, ABSORBERS) and not (isinstance(layer, Conv2D) and layer.groups > 1)
+
+
 def absorbed(graph: Graph) -> frozenset[str]:
     """Return the nodes whose channels meet a convolution or dense layer on every path.
 
-    Before any sum, and before the output: there, channels can be added for which every reader
-    gets zeros.
+    Before any sum, product or grouped convolution, and before the output: there, channels can be
+    added for which every reader gets zeros.
     """
     return graph.remembered("absorbed", _absorbed)
 
@@ -67,8 +77,7 @@ def _absorbed(graph: Graph) -> frozenset[str]:
     for name in reversed(graph.order()):
         readers = graph.consumers(name)
         if name != graph.output and all(
-            isinstance(graph[r].layer, ABSORBERS) or (r in found and _passes_on(graph[r].layer))
-            for r in readers
+            absorbs(graph[r].layer) or (r in found and _passes_on(graph[r].layer)) for r in readers
         ):
             found.add(name)
     return frozenset(found)
@@ -87,8 +96,8 @@ def places(graph: Graph, name: str) -> Mapping[str, tuple[int, ...]] | None:
 
     Returns:
         For each such layer, the offsets in its input's channels at which those of the node begin,
-        ascending. None where a path reaches the output, a sum, or a layer that has weights for
-        each channel.
+        ascending. None where a path reaches the output, a sum or a product, a layer that has
+        weights for each channel, or one whose arguments say how many there are.
     """
     shapes = graph.shapes()
     found: dict[str, list[int]] = {}
@@ -99,7 +108,7 @@ def places(graph: Graph, name: str) -> Mapping[str, tuple[int, ...]] | None:
             return None
         for reader in graph.consumers(at):
             layer = graph[reader].layer
-            if isinstance(layer, ABSORBERS):
+            if absorbs(layer):
                 found.setdefault(reader, []).append(offset)
             elif not isinstance(layer, PASSING):
                 return None
@@ -180,6 +189,10 @@ def change_channels(graph: Graph, sources: Sources, fresh: Fresh) -> ChannelChan
     for group in ("readers", "producers", "carriers"):
         for name in changed[group]:
             graph.set_layer(name, edits[name].layer, edits[name].weights)
+    for name, source in outputs.items():
+        layer = graph[name].layer
+        if isinstance(layer, Reshape) and layer.target_shape[-1] > 0:
+            graph.set_layer(name, Reshape((*layer.target_shape[:-1], len(source))))
     return ChannelChange(outputs, **{k: tuple(v) for k, v in changed.items()})
 
 
@@ -261,6 +274,8 @@ def _read(layer: Layer, weights: dict[str, np.ndarray], source: np.ndarray) -> d
         height, width = layer.kernel_size
         depthwise[height // 2, width // 2, source < 0] = 1.0
         return {**weights, "depthwise_kernel": depthwise, "pointwise_kernel": pointwise}
+    if isinstance(layer, Conv2D):  # the blocks of a grouped one are tied: all change like the first
+        source = source[: len(source) // layer.groups]
     axis = 0 if isinstance(layer, Dense) else 2
     return {**weights, "kernel": shared_out(weights["kernel"], source, axis)}
 

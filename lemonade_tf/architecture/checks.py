@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from lemonade_tf.architecture.graph import Graph, GraphError
+from lemonade_tf.architecture.graph import Graph, GraphError, Node
 
 
 def check(graph: Graph) -> None:
     """Raise unless every invariant of a graph holds.
 
-    - Names are non-empty strings without "/" (Keras makes paths of them).
+    - Names are non-empty strings without "/" (Keras makes paths of them), and nodes are `Node`s.
     - There is one Input, and the output exists.
     - Every node reads nodes that exist, as many as its layer reads; none in a circle.
     - Every node contributes to the output.
@@ -27,6 +27,12 @@ def check(graph: Graph) -> None:
     for name, node in graph.items():
         if not isinstance(name, str) or not name or "/" in name:
             raise GraphError(f"{name!r} is no name for a node; expected text without '/'.")
+        if not isinstance(node, Node):
+            raise GraphError(f"{name!r} is {node!r}; expected a Node.")
+        if not isinstance(node.inputs, tuple):
+            raise GraphError(
+                f"node {name!r}: inputs are {node.inputs!r}; expected a tuple of names."
+            )
         graph.check_node(name, node.layer, node.inputs)
     _ = graph.input
     graph.order()
@@ -46,6 +52,9 @@ def check(graph: Graph) -> None:
 def _check_weights(graph: Graph, name: str) -> None:
     node = graph[name]
     expected = dict(graph.weight_shapes(name))
+    for key, value in node.weights.items():
+        if not isinstance(value, np.ndarray):
+            raise GraphError(f"node {name!r}: {key} is {value!r}; expected an array.")
     given = {key: value.shape for key, value in node.weights.items()}
     if given != expected:
         raise GraphError(
@@ -59,5 +68,6 @@ def _check_weights(graph: Graph, name: str) -> None:
             raise GraphError(f"node {name!r}: {key} can be written to; weights are read-only.")
         if not np.isfinite(value).all():
             raise GraphError(f"node {name!r}: {key} has values that are not finite numbers.")
-        if key == "moving_variance" and (value < 0).any():
-            raise GraphError(f"node {name!r}: a moving variance is negative: {value.min()}.")
+        if key in ("moving_variance", "variance") and (value < 0).any():
+            what = key.replace("_", " ")
+            raise GraphError(f"node {name!r}: a {what} is negative: {value.min()}.")

@@ -7,7 +7,7 @@ and 3.2M parameters, and Keras's models of that width have 40,911, 221,114, 834,
 
 Multiply-adds are one for each multiplication of a weight with an activation in convolutions and
 dense layers, for one image. Biases, batch normalization (which folds into the convolution before
-it), activations, pooling and sums are left out, as in the MobileNet papers.
+it), activations, pooling, sums and products are left out, as in the MobileNet papers.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _multiply_adds(layer: Layer, output: Shape, *inputs: Shape) -> int:
 
 @_multiply_adds.register
 def _(layer: Conv2D, output: Shape, *inputs: Shape) -> int:
-    return prod(layer.kernel_size) * inputs[0][-1] * prod(output)
+    return prod(layer.kernel_size) * inputs[0][-1] // layer.groups * prod(output)
 
 
 @_multiply_adds.register

@@ -3,10 +3,12 @@
 What one convolution puts out, others pass on, read, or add to. So channels come in *groups*: runs
 of channels that can only change together. Batch normalization, activations, pooling and depthwise
 convolutions pass the groups of their input on, a concatenation puts those of its inputs one
-behind the other, Flatten repeats them, and a sum ties the groups of its inputs to each other,
-channel by channel, splitting a group where the ones it meets end. Convolutions and dense layers
-absorb the groups they read and put out a new one. A group is *fixed* if something that cannot
-change takes part in it: the input, the output, or a function of several channels such as softmax.
+behind the other, Flatten repeats them, and a sum or a product ties the groups of its inputs to each
+other, channel by channel, splitting a group where the ones it meets end. Convolutions and dense
+layers absorb the groups they read and put out a new one; a grouped convolution also ties the blocks
+that it reads to each other, and puts out one group for each block, so that all blocks stay equally
+wide. A group is *fixed* if something that cannot change takes part in it: the input, the output, or
+a function of several channels such as softmax.
 
 A change of channels is a *source*: channel j of the new tensor is channel ``source[j]`` of the old
 one, or fresh if ``source[j]`` is -1. A channel listed twice is split, one not listed is gone.
@@ -30,6 +32,7 @@ from lemonade_tf.architecture.layers import (
     Concatenate,
     Conv2D,
     ConvexSum,
+    Cropping2D,
     Dense,
     DepthwiseConv2D,
     Dropout,
@@ -38,10 +41,14 @@ from lemonade_tf.architecture.layers import (
     Input,
     Layer,
     MaxPooling2D,
+    Multiply,
+    Normalization,
     ReLU,
     Rescaling,
+    Reshape,
     SeparableConv2D,
     Shape,
+    ZeroPadding2D,
 )
 
 FRESH = -1
@@ -150,7 +157,7 @@ class ChannelGroups:
                 return first
             a, b = differing[0]
             if a.repeat != b.repeat:  # channels repeated against channels that are not
-                self.fix((*first, *second), "it is added to channels of a depth multiplier")
+                self.fix((*first, *second), "it is tied to channels of a depth multiplier")
                 return first
             small, large = sorted((a.group, b.group), key=lambda g: self.sizes[g])
             if self.sizes[small] < self.sizes[large]:
@@ -159,6 +166,34 @@ class ChannelGroups:
                 self._tied_to[large] = small
                 if large in self.fixed:
                     self.fixed.setdefault(small, self.fixed[large])
+
+    def width(self, runs: Iterable[Run]) -> int:
+        """Return how many channels runs are."""
+        return sum(self.sizes[run.group] * run.repeat for run in self.resolve(runs))
+
+    def blocks(self, runs: Iterable[Run], count: int) -> list[Runs] | None:
+        """Cut runs into blocks of equally many channels, splitting groups where one ends.
+
+        None where a block would end inside the repetitions of a channel.
+        """
+        blocks: list[list[Run]] = [[]]
+        size = room = self.width(runs) // count
+        pending = list(self.resolve(runs))
+        while pending:
+            run = pending[0]
+            channels = self.sizes[run.group] * run.repeat
+            if not room:
+                blocks.append([])
+                room = size
+            elif channels <= room:
+                blocks[-1].append(pending.pop(0))
+                room -= channels
+            elif room % run.repeat:
+                return None
+            else:
+                self._split(run.group, room // run.repeat)
+                pending = list(self.resolve(pending))
+        return [self.resolve(block) for block in blocks]
 
     def fix(self, runs: Iterable[Run], why: str) -> Runs:
         """Keep the groups of these runs from changing, and return the runs, resolved."""
@@ -196,11 +231,22 @@ def _flow(layer: Layer, place: _Place, *inputs: Runs) -> Runs:
     )
 
 
-@_flow.register(Conv2D)
 @_flow.register(SeparableConv2D)
 @_flow.register(Dense)
 def _(layer: Layer, place: _Place, *inputs: Runs) -> Runs:
     return (place.groups.new(place.shape[-1]),)
+
+
+@_flow.register
+def _(layer: Conv2D, place: _Place, *inputs: Runs) -> Runs:
+    groups = place.groups
+    if layer.groups > 1:
+        blocks = groups.blocks(inputs[0], layer.groups)
+        if blocks is None:
+            groups.fix(inputs[0], f"{place.name!r} cuts the copies of a depth multiplier apart")
+        else:
+            _tied(place, *blocks)
+    return (groups.new(place.shape[-1] // layer.groups),) * layer.groups
 
 
 @_flow.register
@@ -213,6 +259,8 @@ def _(layer: Input, place: _Place, *inputs: Runs) -> Runs:
 @_flow.register(MaxPooling2D)
 @_flow.register(AveragePooling2D)
 @_flow.register(GlobalAveragePooling2D)
+@_flow.register(ZeroPadding2D)
+@_flow.register(Cropping2D)
 @_flow.register(Dropout)
 def _(layer: Layer, place: _Place, *inputs: Runs) -> Runs:
     return inputs[0]
@@ -234,14 +282,23 @@ def _(layer: Rescaling, place: _Place, *inputs: Runs) -> Runs:
 
 
 @_flow.register
+def _(layer: Normalization, place: _Place, *inputs: Runs) -> Runs:
+    return place.groups.fix(inputs[0], f"{place.name!r} normalises each channel by its own numbers")
+
+
+@_flow.register
 def _(layer: DepthwiseConv2D, place: _Place, *inputs: Runs) -> Runs:
     return tuple(Run(r.group, r.repeat * layer.depth_multiplier) for r in inputs[0])
 
 
-@_flow.register
-def _(layer: Flatten, place: _Place, *inputs: Runs) -> Runs:
-    groups = place.groups
-    channels = sum(groups.sizes[r.group] * r.repeat for r in groups.resolve(inputs[0]))
+@_flow.register(Flatten)
+@_flow.register(Reshape)
+def _(layer: Layer, place: _Place, *inputs: Runs) -> Runs:
+    channels = place.groups.width(inputs[0])
+    if place.shape[-1] % channels:
+        return place.groups.fix(
+            (*inputs[0], place.groups.new(place.shape[-1])), f"{place.name!r} takes channels apart"
+        )[-1:]
     return inputs[0] * (place.shape[-1] // channels)
 
 
@@ -253,6 +310,19 @@ def _(layer: Concatenate, place: _Place, *inputs: Runs) -> Runs:
 @_flow.register(Add)
 @_flow.register(ConvexSum)
 def _(layer: Layer, place: _Place, *inputs: Runs) -> Runs:
+    return _tied(place, *inputs)
+
+
+@_flow.register
+def _(layer: Multiply, place: _Place, *inputs: Runs) -> Runs:
+    wide = [runs for runs in inputs if place.groups.width(runs) == place.shape[-1]]
+    for runs in inputs:
+        if runs not in wide:
+            place.groups.fix(runs, f"{place.name!r} multiplies all channels by this one")
+    return _tied(place, *wide)
+
+
+def _tied(place: _Place, *inputs: Runs) -> Runs:
     first = inputs[0]
     for other in inputs[1:]:
         first = place.groups.tie(first, other)

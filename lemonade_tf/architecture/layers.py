@@ -7,7 +7,8 @@ flow of channels, conversion to Keras) is a function of its own, in the module f
 An activation is a layer of its own, never an argument of another layer, so that operators see
 one form only.
 
-Those with a window are in `windows`; all are to be had from here.
+Those with a window are in `windows`, those that only lay values out differently in `reshaping`; all
+are to be had from here.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from math import prod
 from typing import Any, ClassVar
 
 from lemonade_tf.architecture.layer import Layer, Shape, ShapeError, check_image, check_positive
+from lemonade_tf.architecture.reshaping import Cropping2D, Flatten, Reshape, ZeroPadding2D
 from lemonade_tf.architecture.windows import (
     AveragePooling2D,
     Conv2D,
@@ -85,15 +86,53 @@ class Rescaling(Layer):
             object.__setattr__(self, name, plain)
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        (shape,) = inputs
-        for name in ("scale", "offset"):
+        _check_one_a_channel(self, ("scale", "offset"), inputs[0])
+        return inputs[0]
+
+
+def _check_one_a_channel(layer: Layer, names: tuple[str, ...], shape: Shape) -> None:
+    for name in names:
+        value = getattr(layer, name)
+        if isinstance(value, tuple) and len(value) != shape[-1]:
+            raise ShapeError(
+                f"{type(layer).__name__} has a {name} of {len(value)} values; its input has"
+                f" {shape[-1]} channels."
+            )
+
+
+@dataclass(frozen=True)
+class Normalization(Layer):
+    """(x - mean) / sqrt(variance), for the network's input.
+
+    Args:
+        mean: One number, or one a channel; None where `adapt` measured it, and where it is a
+            weight then, as are variance and count, a number that Keras keeps and does not use.
+        variance: Likewise; given if and only if mean is.
+    """
+
+    mean: float | tuple[float, ...] | None = None
+    variance: float | tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.mean is None) != (self.variance is None):
+            raise ValueError(
+                f"mean is {self.mean!r} and variance is {self.variance!r}; expected both or none."
+            )
+        for name in ("mean", "variance"):
             value = getattr(self, name)
-            if isinstance(value, tuple) and len(value) != shape[-1]:
-                raise ShapeError(
-                    f"Rescaling has a {name} of {len(value)} values; its input has {shape[-1]}"
-                    " channels."
-                )
-        return shape
+            if value is not None:
+                plain = float(value) if isinstance(value, int | float) else tuple(map(float, value))
+                object.__setattr__(self, name, plain)
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        _check_one_a_channel(self, ("mean", "variance"), inputs[0])
+        return inputs[0]
+
+    def weight_shapes(self, *inputs: Shape) -> Mapping[str, Shape]:
+        if self.mean is not None:
+            return {}
+        channels = (inputs[0][-1],)
+        return {"mean": channels, "variance": channels, "count": ()}
 
 
 @dataclass(frozen=True)
@@ -158,33 +197,43 @@ class Activation(Layer):
 
 @dataclass(frozen=True)
 class GlobalAveragePooling2D(Layer):
-    """The mean of the whole image, a channel at a time."""
+    """The mean of the whole image, a channel at a time: (channels,), or (1, 1, channels)."""
+
+    keepdims: bool = False
 
     def output_shape(self, *inputs: Shape) -> Shape:
         check_image(self, inputs[0])
-        return inputs[0][-1:]
-
-
-@dataclass(frozen=True)
-class Flatten(Layer):
-    """All values in one row: the channel runs fastest, then the column, then the row."""
-
-    def output_shape(self, *inputs: Shape) -> Shape:
-        return (prod(inputs[0]),)
+        return (1, 1, inputs[0][-1]) if self.keepdims else inputs[0][-1:]
 
 
 @dataclass(frozen=True)
 class Dropout(Layer):
-    """Zeros a share of the values while training; the identity otherwise."""
+    """Zeros a share of the values while training; the identity otherwise.
+
+    Args:
+        rate: The share.
+        noise_shape: Batch, height, width, channels: 1 where the values are zeroed together, None
+            where each for itself. (None, 1, 1, 1) drops whole images: stochastic depth.
+    """
 
     rate: float
+    noise_shape: tuple[int | None, ...] | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.rate < 1:
             raise ValueError(f"rate is {self.rate!r}; expected a share in [0, 1).")
         object.__setattr__(self, "rate", float(self.rate))
+        if self.noise_shape is not None:
+            object.__setattr__(self, "noise_shape", tuple(self.noise_shape))
+            if not set(self.noise_shape) <= {1, None}:
+                raise ValueError(f"noise_shape is {self.noise_shape!r}; expected 1 and None only.")
 
     def output_shape(self, *inputs: Shape) -> Shape:
+        if self.noise_shape is not None and len(self.noise_shape) != len(inputs[0]) + 1:
+            raise ShapeError(
+                f"Dropout has a noise_shape of {len(self.noise_shape)} sizes; its input has"
+                f" {len(inputs[0]) + 1}, the batch included."
+            )
         return inputs[0]
 
 
@@ -226,6 +275,25 @@ class Add(Layer):
 
 
 @dataclass(frozen=True)
+class Multiply(Layer):
+    """The product of two or more inputs; a size of 1 goes with any other.
+
+    Squeeze-and-excitation multiplies an image (height, width, channels) by a gate (1, 1, channels).
+    """
+
+    num_inputs: ClassVar[int | None] = None
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        sizes = [set(column) - {1} for column in zip(*inputs, strict=False)]
+        if len({len(shape) for shape in inputs}) > 1 or any(len(found) > 1 for found in sizes):
+            raise ShapeError(
+                "Multiply needs inputs whose sizes are the same, or 1; they are"
+                f" {', '.join(map(str, inputs))}."
+            )
+        return tuple(found.pop() if found else 1 for found in sizes)
+
+
+@dataclass(frozen=True)
 class ConvexSum(Layer):
     """(1 - lambda) x + lambda y for its inputs x and y, with a learnable number lambda.
 
@@ -264,6 +332,7 @@ class Concatenate(Layer):
 LAYERS: tuple[type[Layer], ...] = (
     Input,
     Rescaling,
+    Normalization,
     Conv2D,
     DepthwiseConv2D,
     SeparableConv2D,
@@ -273,10 +342,14 @@ LAYERS: tuple[type[Layer], ...] = (
     MaxPooling2D,
     AveragePooling2D,
     GlobalAveragePooling2D,
+    ZeroPadding2D,
+    Cropping2D,
+    Reshape,
     Flatten,
     Dropout,
     Dense,
     Add,
+    Multiply,
     ConvexSum,
     Concatenate,
 )
@@ -299,6 +372,7 @@ __all__ = [
     "Concatenate",
     "Conv2D",
     "ConvexSum",
+    "Cropping2D",
     "Dense",
     "DepthwiseConv2D",
     "Dropout",
@@ -307,12 +381,16 @@ __all__ = [
     "Input",
     "Layer",
     "MaxPooling2D",
+    "Multiply",
+    "Normalization",
     "Pooling2D",
     "ReLU",
     "Rescaling",
+    "Reshape",
     "SeparableConv2D",
     "Shape",
     "ShapeError",
     "Windowed",
+    "ZeroPadding2D",
     "arguments",
 ]

@@ -1,8 +1,8 @@
 """A graph as text: readable, as JSON, and as a hash that ignores names.
 
 Two graphs are the *same architecture* if one becomes the other by renaming its nodes; the order
-of nodes, and that of the inputs of an Add, do not matter either. `canonical_hash` is equal for
-such graphs; `same_architecture` decides, so that a collision of hashes does no harm.
+of nodes, and that of the inputs of an Add or a Multiply, do not matter either. `canonical_hash` is
+equal for such graphs; `same_architecture` decides, so that a collision of hashes does no harm.
 """
 
 from __future__ import annotations
@@ -19,10 +19,15 @@ import numpy as np
 from lemonade_tf.architecture.checks import check
 from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
 from lemonade_tf.architecture.graph import Graph, GraphError, Node, freeze
-from lemonade_tf.architecture.layers import LAYERS, Add, Layer, arguments
+from lemonade_tf.architecture.layers import LAYERS, Add, Layer, Multiply, arguments
 
 FORMAT = 1
 _KINDS = {kind.__name__: kind for kind in LAYERS}
+_COMMUTATIVE = (Add, Multiply)
+
+# Arguments that kinds of layers got later, with the value that changes nothing. A hash leaves them
+# out where they have it, so that hashes on record stay what they are.
+_LATER_ARGUMENTS = {"groups": 1, "keepdims": False, "noise_shape": None}
 
 
 # --- The same architecture -------------------------------------------------------------------
@@ -49,7 +54,7 @@ def _node_digests(graph: Graph) -> dict[str, bytes]:
     for name in graph.order():
         node = graph[name]
         inputs = [digests[i] for i in node.inputs]
-        if isinstance(node.layer, Add):
+        if isinstance(node.layer, _COMMUTATIVE):
             inputs.sort()
         content = _layer_bytes(node.layer) + b"".join(inputs)
         digests[name] = hashlib.blake2b(content, digest_size=16).digest()
@@ -58,7 +63,12 @@ def _node_digests(graph: Graph) -> dict[str, bytes]:
 
 @lru_cache(maxsize=65536)
 def _layer_bytes(layer: Layer) -> bytes:
-    return repr(layer).encode()
+    given = ", ".join(
+        f"{name}={value!r}"
+        for name, value in arguments(layer).items()
+        if name not in _LATER_ARGUMENTS or value != _LATER_ARGUMENTS[name]
+    )
+    return f"{type(layer).__name__}({given})".encode()
 
 
 def same_architecture(first: Graph, second: Graph) -> bool:
@@ -91,7 +101,7 @@ def _match(
             return False
         there[a], back[b] = b, a
         inputs, others = first[a].inputs, second[b].inputs
-        if isinstance(first[a].layer, Add):
+        if isinstance(first[a].layer, _COMMUTATIVE):
             return any(
                 _match(
                     first, second, digests, [*pending, *zip(inputs, p, strict=True)], there, back

@@ -50,23 +50,38 @@ def _check_window(layer: Any, window: str) -> None:
 
 @dataclass(frozen=True)
 class Conv2D(Windowed):
-    """A convolution. Weights: kernel (height, width, in, out) and, with use_bias, bias (out,)."""
+    """A convolution. Weights: kernel (height, width, in, out) and, with use_bias, bias (out,).
+
+    With groups, the channels of the input and the filters are each cut into so many blocks of equal
+    size; the filters of a block read the channels of theirs, and the kernel is
+    (height, width, in / groups, out).
+    """
 
     filters: int
     kernel_size: tuple[int, int] = (3, 3)
     strides: tuple[int, int] = (1, 1)
     padding: str = "same"
     use_bias: bool = False
+    groups: int = 1
 
     def __post_init__(self) -> None:
         check_positive(self.filters, "filters")
+        check_positive(self.groups, "groups")
+        if self.filters % self.groups:
+            raise ValueError(f"{self.filters} filters are not a multiple of {self.groups} groups.")
         _check_window(self, "kernel_size")
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        return (*self._spatial(inputs[0], self.kernel_size), self.filters)
+        spatial = self._spatial(inputs[0], self.kernel_size)
+        if inputs[0][-1] % self.groups:
+            raise ShapeError(
+                f"Conv2D of {self.groups} groups reads a multiple of so many channels, not"
+                f" {inputs[0][-1]}."
+            )
+        return (*spatial, self.filters)
 
     def weight_shapes(self, *inputs: Shape) -> Mapping[str, Shape]:
-        kernel = (*self.kernel_size, inputs[0][-1], self.filters)
+        kernel = (*self.kernel_size, inputs[0][-1] // self.groups, self.filters)
         return {"kernel": kernel, **({"bias": (self.filters,)} if self.use_bias else {})}
 
 

@@ -80,7 +80,7 @@ def _layer_weights(group: h5py.Group) -> dict[str, np.ndarray]:
     """Return the weights in the group of a layer; Keras nests them in a group of its name."""
     weights = {}
     for path in group.attrs.get("weight_names", ()):
-        array = group[path][()]
+        array = np.array(group[path][()], np.float32)  # Normalization has an integer too
         array.flags.writeable = False
         weights[str(path).rpartition("/")[2]] = array
     return weights

@@ -112,6 +112,17 @@ def _(layer: kinds.ConvexSum, name: str, node: Node, inputs: list[Any], form: _F
     return keras.layers.Add(name=name)(parts)
 
 
+@_build.register
+def _(layer: kinds.Normalization, name: str, node: Node, inputs: list[Any], form: _Form) -> Any:
+    given = {k: list(v) if isinstance(v, tuple) else v for k, v in kinds.arguments(layer).items()}
+    keras_layer = keras.layers.Normalization(**given, name=name)
+    keras_layer.build(inputs[0].shape)
+    if node.weights:  # no initializer of the layer's can be replaced
+        keras_layer.set_weights([node.weights[v.name].astype(v.dtype) for v in keras_layer.weights])
+        keras_layer.finalize_state()
+    return keras_layer(inputs[0])
+
+
 # --- A layer as a Keras layer ------------------------------------------------------------------
 
 
@@ -128,9 +139,13 @@ def _keras_layer(layer: kinds.Layer, name: str, form: _Form) -> keras.layers.Lay
 @_keras_layer.register(kinds.MaxPooling2D)
 @_keras_layer.register(kinds.AveragePooling2D)
 @_keras_layer.register(kinds.GlobalAveragePooling2D)
+@_keras_layer.register(kinds.ZeroPadding2D)
+@_keras_layer.register(kinds.Cropping2D)
+@_keras_layer.register(kinds.Reshape)
 @_keras_layer.register(kinds.Flatten)
 @_keras_layer.register(kinds.Dense)
 @_keras_layer.register(kinds.Add)
+@_keras_layer.register(kinds.Multiply)
 @_keras_layer.register(kinds.Concatenate)
 def _(layer: kinds.Layer, name: str, form: _Form) -> keras.layers.Layer:
     return getattr(keras.layers, type(layer).__name__)(**kinds.arguments(layer), name=name)
@@ -145,7 +160,7 @@ def _(layer: kinds.Rescaling, name: str, form: _Form) -> keras.layers.Layer:
 @_keras_layer.register
 def _(layer: kinds.Dropout, name: str, form: _Form) -> keras.layers.Layer:
     seed = None if form.seed is None else form.seed ^ crc32(name.encode())  # each its own
-    return keras.layers.Dropout(layer.rate, seed=seed, name=name)
+    return keras.layers.Dropout(**kinds.arguments(layer), seed=seed, name=name)
 
 
 @_keras_layer.register

@@ -1,14 +1,14 @@
 """A Keras model as a graph.
 
-The table names, for each class of Keras layers, the kind of layer that it becomes and what its
-other settings must be: a setting that the kind does not have must be the one that means nothing.
-Initializers, regularizers and constraints, which do not change what is computed, are left behind.
+A model is read from its configuration, layer by layer; a model inside it, used as a layer, is read
+in its place. What a layer becomes is said in `layer_kinds`. Which layers are frozen is left behind.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -16,69 +16,46 @@ import numpy as np
 
 from lemonade_tf.architecture import Graph, GraphError, check
 from lemonade_tf.architecture import layers as kinds
-from lemonade_tf.keras_bridge.convex_sum import ConvexSum
+from lemonade_tf.keras_bridge.layer_kinds import (
+    KINDS,
+    OPERATIONS,
+    activation_name,
+    has_known_activation,
+    input_kind,
+    is_tensor,
+    layer_kind,
+    operation_kind,
+    table_entry,
+)
 from lemonade_tf.keras_bridge.weights import layer_weights
 
-_CHANNELS_LAST = {"data_format": "channels_last"}
-_CONVOLUTION = {**_CHANNELS_LAST, "dilation_rate": (1, 1)}
 
-# class of Keras layer -> (kind, settings that the kind does not have and what they must be)
-_KINDS: dict[type, tuple[type[kinds.Layer], Mapping[str, Any]]] = {
-    keras.layers.Rescaling: (kinds.Rescaling, {}),
-    keras.layers.Conv2D: (kinds.Conv2D, {**_CONVOLUTION, "groups": 1}),
-    keras.layers.DepthwiseConv2D: (kinds.DepthwiseConv2D, _CONVOLUTION),
-    keras.layers.SeparableConv2D: (kinds.SeparableConv2D, _CONVOLUTION),
-    keras.layers.BatchNormalization: (kinds.BatchNormalization, {"axis": -1, "renorm": False}),
-    keras.layers.ReLU: (kinds.ReLU, {"negative_slope": 0, "threshold": 0}),
-    keras.layers.Activation: (kinds.Activation, {}),
-    keras.layers.MaxPooling2D: (kinds.MaxPooling2D, _CHANNELS_LAST),
-    keras.layers.AveragePooling2D: (kinds.AveragePooling2D, _CHANNELS_LAST),
-    keras.layers.GlobalAveragePooling2D: (
-        kinds.GlobalAveragePooling2D,
-        {**_CHANNELS_LAST, "keepdims": False},
-    ),
-    keras.layers.Flatten: (kinds.Flatten, _CHANNELS_LAST),
-    keras.layers.Dropout: (kinds.Dropout, {"noise_shape": None}),
-    keras.layers.Dense: (kinds.Dense, {}),
-    keras.layers.Add: (kinds.Add, {}),
-    keras.layers.Concatenate: (kinds.Concatenate, {"axis": -1}),
-    ConvexSum: (kinds.ConvexSum, {}),
-}
-
-
-def from_keras(model: keras.Model) -> Graph:
+def from_keras(model: keras.Model, *, input_shape: kinds.Shape | None = None) -> Graph:
     """Return the graph of a functional or Sequential Keras model, with its weights.
 
-    A layer with an activation of its own becomes two nodes, NAME and NAME_activation.
-    `from_keras(to_keras(graph, learnable=True))` is the graph again.
+    A node has the name of its layer. A layer with an activation of its own becomes two nodes, NAME
+    and NAME_activation. The layers of a model inside the model keep their names where no other
+    layer has them, and become MODEL_NAME where one has. Sums, products and differences written as
+    x + y, 2 * x become layers. `from_keras(to_keras(graph, learnable=True))` is the graph again.
 
     Args:
-        model: Made of the layers in the table above, each used once.
+        model: Made of the layers in the table of `layer_kinds` and of models of those, each used
+            once.
+        input_shape: (height, width, channels), for a model that leaves its sizes open.
 
     Raises:
         GraphError: The model has another layer, setting or form; the message names it.
     """
     functional = _functional(model)
-    layers = {layer.name: layer for layer in functional.layers}
-    graph = Graph()
-    ends: dict[str, str] = {}  # layer -> the node that puts out what the layer does
-    config = functional.get_config()
-    for entry in config["layers"]:
-        name = entry["name"]
-        if name not in layers:
-            raise GraphError(
-                f"{name!r} is the operation {entry['class_name']} and not a layer; use a layer"
-                " in its place."
-            )
-        inputs = [ends[source] for source in _sources(entry)]
-        ends[name] = _add(graph, layers[name], inputs)
-    (output,) = np.ravel(config["output_layers"])[:1]  # name, call, which of its tensors
-    graph.output = ends[str(output)]
-    check(graph)
-    return graph
+    _refuse_unknown(functional)
+    reading = _Reading(Counter(_all_names(functional)), input_shape)
+    reading.graph.output = reading.read(functional)
+    check(reading.graph)
+    return reading.graph
 
 
 def _functional(model: keras.Model) -> keras.Model:
+    """Return a model in its functional form, with one input and one output."""
     if isinstance(model, keras.Sequential) and model.built:
         model = keras.Model(model.inputs, model.outputs, name=model.name)
     if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
@@ -86,125 +63,159 @@ def _functional(model: keras.Model) -> keras.Model:
             f"{model!r} is not a functional or a built Sequential Keras model, whose layers could"
             " be followed from input to output."
         )
+    if _has_own_call(model):
+        raise GraphError(
+            f"the model {model.name!r} is a {type(model).__name__} with a call of its own; a graph"
+            " is read from layers, not from code."
+        )
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise GraphError(
-            f"the model has {len(model.inputs)} inputs and {len(model.outputs)} outputs; a graph"
-            " has one of each."
+            f"the model {model.name!r} has {len(model.inputs)} inputs and {len(model.outputs)}"
+            " outputs; a graph has one of each."
         )
     return model
+
+
+def _is_readable_model(layer: Any) -> bool:
+    """Return whether a layer is a model whose layers say what it computes."""
+    return isinstance(layer, keras.Model) and not _has_own_call(layer)
+
+
+def _has_own_call(model: keras.Model) -> bool:
+    """Return whether a subclass says in code what the model computes."""
+    return any(
+        "call" in vars(kind) and not kind.__module__.startswith("keras.")
+        for kind in type(model).__mro__
+    )
+
+
+def _refuse_unknown(model: keras.Model) -> None:
+    """Raise if there is a layer, an activation or an operation that no table has; name all."""
+    unknown = list(_unknown(model))
+    if unknown:
+        raise GraphError(
+            f"{'; '.join(unknown)}. A graph can have"
+            f" {', '.join(kind.__name__ for kind in KINDS)}; the activations"
+            f" {', '.join(kinds.ACTIVATIONS)}; sums, products and differences; and models of those."
+        )
+
+
+def _unknown(model: keras.Model) -> Iterator[str]:
+    for operation in model.operations:
+        kind = type(operation).__name__
+        if _is_readable_model(operation):
+            yield from _unknown(_functional(operation))
+        elif not isinstance(operation, keras.layers.Layer):
+            if kind not in OPERATIONS:
+                yield f"{operation.name!r} is the operation {kind}"
+        elif not isinstance(operation, keras.layers.InputLayer) and table_entry(operation) is None:
+            yield f"layer {operation.name!r} is of the kind {kind}"
+        elif not has_known_activation(operation):
+            yield f"layer {operation.name!r} has the activation {activation_name(operation)!r}"
+
+
+def _all_names(model: keras.Model) -> Iterator[str]:
+    for operation in model.operations:
+        if _is_readable_model(operation):
+            yield from _all_names(_functional(operation))
+        else:
+            yield operation.name
+
+
+@dataclass
+class _Reading:
+    """A graph that grows while a model is read.
+
+    Attributes:
+        uses: How many layers have a name, those of models inside the model included.
+        input_shape: As `from_keras` was given it.
+        seen: The layers that were read.
+    """
+
+    uses: Counter[str]
+    input_shape: kinds.Shape | None
+    graph: Graph = field(default_factory=Graph)
+    seen: set[int] = field(default_factory=set)
+
+    def read(self, model: keras.Model, given: str | None = None) -> str:
+        """Add the layers of a functional model, and return the node that puts out what it does.
+
+        Args:
+            model: The model.
+            given: The node that a model inside another one reads; None for the outermost.
+        """
+        operations = {operation.name: operation for operation in model.operations}
+        config = model.get_config()
+        ends: dict[str, str] = {}  # layer -> the node that puts out what the layer does
+        for entry in config["layers"]:
+            operation = operations[entry["name"]]
+            if id(operation) in self.seen:
+                raise _used(operation.name, "in several places")
+            self.seen.add(id(operation))
+            call = _call(entry)
+            tensors = list(_tensors(call))
+            inputs = [ends[tensor["keras_history"][0]] for tensor in tensors]
+            name = self._free_name(operation.name, None if given is None else model.name)
+            if isinstance(operation, keras.layers.InputLayer):
+                end = given or self.graph.add(name, input_kind(operation, self.input_shape))
+            elif isinstance(operation, keras.Model):
+                end = self.read(_functional(operation), *inputs)
+            elif isinstance(operation, keras.layers.Layer):
+                end = self._add(name, operation, inputs, len(tensors[0]["shape"]))
+            else:
+                values = [*call["args"], *call["kwargs"].values()]
+                end = self.graph.add(name, operation_kind(operation, values), inputs)
+            ends[operation.name] = end
+        (output,) = np.ravel(config["output_layers"])[:1]  # name, call, which of its tensors
+        return ends[str(output)]
+
+    def _free_name(self, name: str, model: str | None) -> str:
+        """Return a name for a node: the layer's own, unless it is inside and another has it."""
+        if model is not None and self.uses[name] > 1:
+            name = f"{model}_{name}"
+        return self.graph.unique_name(name) if name in self.graph else name
+
+    def _add(self, name: str, layer: keras.layers.Layer, inputs: list[str], rank: int) -> str:
+        """Add a layer and the activation that it has; return the last node."""
+        name = self.graph.add(name, layer_kind(layer, rank), inputs, layer_weights(layer))
+        if isinstance(layer, keras.layers.Activation):
+            return name
+        activation = activation_name(layer)
+        if activation == "linear":
+            return name
+        known = {"relu": kinds.ReLU(), "relu6": kinds.ReLU(6.0)}  # what operators look for
+        node = self._free_name(f"{name}_activation", None)
+        return self.graph.add(node, known.get(activation) or kinds.Activation(activation), [name])
 
 
 # --- How layers are connected --------------------------------------------------------------------
 
 
-def _sources(entry: Mapping[str, Any]) -> list[str]:
-    """Return the names of the layers that a layer of a model's configuration reads."""
+def _call(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the arguments with which a layer of a model's configuration was called."""
     calls = entry["inbound_nodes"]
     if len(calls) > 1:
-        raise GraphError(
-            f"layer {entry['name']!r} is used {len(calls)} times; a graph has no shared layers."
-        )
+        raise _used(entry["name"], f"{len(calls)} times")
     if not calls:
-        return []
+        return {"args": (), "kwargs": {}}
     if calls[0]["kwargs"].get("training"):
         raise GraphError(
             f"layer {entry['name']!r} was called with training=True, which a graph cannot express."
         )
-    return list(_tensors(calls[0]))
+    return calls[0]
 
 
-def _tensors(value: Any) -> Iterator[str]:
-    if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
-        yield value["config"]["keras_history"][0]
+def _used(name: str, how_often: str) -> GraphError:
+    return GraphError(f"layer {name!r} is used {how_often}; a graph has no shared layers.")
+
+
+def _tensors(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield what the configuration says of each tensor in a value."""
+    if is_tensor(value):
+        yield value["config"]
     elif isinstance(value, dict):
         for part in value.values():
             yield from _tensors(part)
     elif isinstance(value, list | tuple):
         for part in value:
             yield from _tensors(part)
-
-
-# --- Layers ------------------------------------------------------------------------------------
-
-
-def _add(graph: Graph, layer: keras.layers.Layer, inputs: list[str]) -> str:
-    """Add a layer to the graph, and return the node that puts out what it does."""
-    if isinstance(layer, keras.layers.InputLayer):
-        return graph.add(layer.name, _input(layer))
-    name = graph.add(layer.name, _kind_of(layer), inputs, layer_weights(layer))
-    if isinstance(layer, keras.layers.Activation):
-        return name
-    activation = _activation_name(layer)
-    if activation == "linear":
-        return name
-    known = {"relu": kinds.ReLU(), "relu6": kinds.ReLU(6.0)}  # the kind that operators look for
-    node = f"{name}_activation"
-    return graph.add(node, known.get(activation) or kinds.Activation(activation), [name])
-
-
-def _input(layer: keras.layers.InputLayer) -> kinds.Input:
-    shape = layer.batch_shape[1:]
-    if None in shape:
-        raise GraphError(
-            f"input {layer.name!r} has the shape {shape}; a graph needs a size in place of None."
-        )
-    return kinds.Input(shape)
-
-
-def _kind_of(layer: keras.layers.Layer) -> kinds.Layer:
-    kind, required = _table_entry(layer)
-    for setting, value in required.items():
-        found = _setting(layer, setting)
-        if found != value:
-            raise GraphError(
-                f"layer {layer.name!r} ({type(layer).__name__}) has {setting}={found!r}; a graph"
-                f" has such layers with {setting}={value!r} only."
-            )
-    if layer.compute_dtype != "float32":
-        raise GraphError(f"layer {layer.name!r} computes in {layer.compute_dtype}, not float32.")
-    given = {field.name: _plain(getattr(layer, field.name)) for field in fields(kind)}
-    if kind is kinds.Activation:
-        given = {"activation": _activation_name(layer)}
-    try:
-        return kind(**given)
-    except (TypeError, ValueError) as error:
-        raise GraphError(f"layer {layer.name!r}: {error}") from None
-
-
-def _table_entry(layer: keras.layers.Layer) -> tuple[type[kinds.Layer], Mapping[str, Any]]:
-    for kind, entry in _KINDS.items():
-        # Other subclasses may compute something else; those of this package do not.
-        if type(layer) is kind or (
-            isinstance(layer, kind) and type(layer).__module__.startswith("lemonade_tf.")
-        ):
-            return entry
-    raise GraphError(
-        f"layer {layer.name!r} is of the kind {type(layer).__name__}; a graph can have"
-        f" {', '.join(kind.__name__ for kind in _KINDS)}."
-    )
-
-
-def _setting(layer: keras.layers.Layer, name: str) -> Any:
-    value = getattr(layer, name)
-    if name == "axis" and value == len(layer.output.shape) - 1:
-        return -1
-    return _plain(value)
-
-
-def _activation_name(layer: keras.layers.Layer) -> str:
-    """Return the name of the activation in a layer, "linear" where it has none."""
-    function = getattr(layer, "activation", None)
-    name = "linear" if function is None else keras.activations.serialize(function)
-    if name not in kinds.ACTIVATIONS:
-        raise GraphError(
-            f"layer {layer.name!r} has the activation {name!r}; a graph can have"
-            f" {', '.join(kinds.ACTIVATIONS)}."
-        )
-    return name
-
-
-def _plain(value: Any) -> Any:
-    """Return a setting as Python values, lists as tuples."""
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    return tuple(value) if isinstance(value, list) else value

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
-from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture import Graph, GraphError
 from lemonade_tf.architecture.groups import FRESH
+from lemonade_tf.architecture.layers import ELEMENTWISE_ACTIVATIONS, Activation, Layer, ReLU
 
 
 class SiteError(ValueError):
@@ -86,6 +87,15 @@ def in_order(graph: Graph, names: Container[str]) -> tuple[str, ...]:
     return tuple(n for n in graph.order() if n in names)
 
 
+def is_activation(layer: Layer) -> bool:
+    """Return whether a layer can end a block: ReLU, or another activation of each value alone."""
+    return isinstance(layer, ReLU) or (
+        isinstance(layer, Activation)
+        and layer.activation in ELEMENTWISE_ACTIVATIONS
+        and layer.activation != "linear"
+    )
+
+
 def _composed(
     first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray], graph: Graph
 ) -> dict[str, np.ndarray]:
@@ -148,13 +158,30 @@ class Operator(ABC):
         if site not in self.candidates(graph):
             raise SiteError(
                 f"{self.name} does not apply at {site}; it applies at"
-                f" {len(self.candidates(graph))} sites, which candidates(graph) lists."
+                f" {len(self.candidates(graph))} sites, which candidates(graph) lists. Here:"
+                f" {self.why_not(graph, site)}."
             )
         return self._apply(graph.copy(), site, rng)
+
+    def why_not(self, graph: Graph, site: Any) -> str | None:
+        """Return why the operator does not apply at a site, in words; None if it does."""
+        if site in self.candidates(graph):
+            return None
+        for part, name in asdict(site).items():
+            if part in ("node", "source", "target"):
+                try:
+                    graph[name]
+                except GraphError as error:  # it names the nearest
+                    return str(error).rstrip(".")
+        return self._why_not(graph, site)
 
     @abstractmethod
     def _sites(self, graph: Graph) -> Any:
         """Yield the sites where the operator applies."""
+
+    @abstractmethod
+    def _why_not(self, graph: Graph, site: Any) -> str:
+        """Return why a site whose nodes exist is not one of those yielded."""
 
     @abstractmethod
     def _apply(self, graph: Graph, site: Any, rng: np.random.Generator) -> Change:

@@ -5,7 +5,8 @@ From the output y of an earlier block to the output x of a later one, in one of 
 - by concatenation (equation 6): the readers of x read (x, y), with zeros for y;
 - by a convex sum (equation 8): the readers of x read (1 - lambda) x + lambda h(y), lambda = 0.
 
-A block ends in a ReLU; a skip begins at a ReLU, or at an earlier skip, and ends at a ReLU.
+A block ends in a ReLU (imported networks: or another activation); a skip begins there, or at an
+earlier skip, and ends there.
 A concatenation goes only where every path from x meets a convolution or dense layer before a sum
 or the output. Where y is larger than x, it goes through max pooling (as between the blocks of the
 initial networks); where a sum needs another number of channels, h is a 1x1 convolution, randomly
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -33,7 +35,7 @@ from lemonade_tf.architecture.layers import (
     ReLU,
     Shape,
 )
-from lemonade_tf.operators.base import Change, Operator, in_order
+from lemonade_tf.operators.base import Change, Operator, in_order, is_activation
 from lemonade_tf.operators.initial import glorot_uniform
 from lemonade_tf.operators.widen import changed_nodes, fresh_statistics
 
@@ -71,6 +73,32 @@ class AddSkip(Operator):
                 if site not in present and (kind == CONVEX_SUM or target in can_concatenate):
                     yield site
 
+    def _why_not(self, graph: Graph, site: SkipSite) -> str:
+        source, target, shapes = site.source, site.target, graph.shapes()
+        if site.kind not in (CONCATENATE, CONVEX_SUM):
+            return f"the kind is {site.kind!r}; expected {CONCATENATE!r} or {CONVEX_SUM!r}"
+        for name in (source, target):
+            layer = graph[name].layer
+            if not (is_end(layer) if name == source else is_activation(layer)):
+                kind = type(layer).__name__
+                return f"{name!r} ({kind}) is no activation of single values; skips join those"
+            if len(shapes[name]) != 3:
+                return f"{name!r} puts out shape {shapes[name]}, not images"
+        if target == graph.output:
+            return f"{target!r} is the output"
+        if source not in graph.ancestors(target):
+            return f"{target!r} does not depend on {source!r}, where the skip should begin"
+        if resampling(shapes[source], shapes[target]) is None:
+            return (
+                f"no pooling makes {shapes[target][:2]} of the {shapes[source][:2]} of {source!r}"
+            )
+        if site in set(skips(graph)):
+            return "there is this skip already"
+        return (
+            f"a sum, a product, a grouped convolution or the output reads {target!r}, and cannot be"
+            f" given further channels; kind={CONVEX_SUM!r} can go there"
+        )
+
     def _apply(self, graph: Graph, site: SkipSite, rng: np.random.Generator) -> Change:
         return self.add_skip(graph, site, rng)
 
@@ -100,14 +128,14 @@ def _pairs(graph: Graph) -> Iterator[tuple[str, str]]:
     shapes = graph.shapes()
     ends = [n for n in graph.order() if len(shapes[n]) == 3 and is_end(graph[n].layer)]
     for target in ends:
-        if isinstance(graph[target].layer, ReLU) and target != graph.output:
+        if is_activation(graph[target].layer) and target != graph.output:
             before = graph.ancestors(target)
             yield from ((source, target) for source in ends if source in before)
 
 
 def is_end(layer: Layer) -> bool:
     """Return whether a skip may begin at a layer: at the end of a block, or of a skip."""
-    return isinstance(layer, (ReLU, *_MERGES))
+    return isinstance(layer, _MERGES) or is_activation(layer)
 
 
 def _concatenate(graph: Graph, target: str, skip: str, made: list[str]) -> Change:
@@ -148,15 +176,18 @@ def resampling(source: Shape, target: Shape) -> tuple[MaxPooling2D, ...] | None:
 
     An empty tuple where the resolutions are the same; None where no single pooling does it.
     """
-    if source[:2] == target[:2]:
-        return ()
-    down = tuple(a // b for a, b in zip(source[:2], target[:2], strict=True))
-    up = tuple(-(-a // b) for a, b in zip(source[:2], target[:2], strict=True))
+    return () if source[:2] == target[:2] else _pooling(source[:2], target[:2])
+
+
+@lru_cache(maxsize=4096)
+def _pooling(source: Shape, target: Shape) -> tuple[MaxPooling2D] | None:
+    down = tuple(a // b for a, b in zip(source, target, strict=True))
+    up = tuple(-(-a // b) for a, b in zip(source, target, strict=True))
     for strides in (down, up):
         for padding in ("valid", "same"):
             if min(strides) >= 1:
                 layer = MaxPooling2D(strides, padding=padding)
-                if layer.output_shape(source)[:2] == target[:2]:
+                if layer.output_shape((*source, 1))[:2] == target:
                     return (layer,)
     return None
 

@@ -31,11 +31,17 @@ from lemonade_tf.architecture.layers import (
     AveragePooling2D,
     Concatenate,
     Conv2D,
+    Cropping2D,
     Dropout,
     Flatten,
     GlobalAveragePooling2D,
+    Layer,
     MaxPooling2D,
+    Multiply,
     ReLU,
+    Rescaling,
+    Reshape,
+    ZeroPadding2D,
 )
 from lemonade_tf.operators.base import Change, MeasureStatistics, Operator
 from lemonade_tf.operators.initial import NORMALIZATION, output_statistics
@@ -46,10 +52,14 @@ _KEEP_THE_SIGN = (
     MaxPooling2D,
     AveragePooling2D,
     GlobalAveragePooling2D,
+    ZeroPadding2D,
+    Cropping2D,
+    Reshape,
     Dropout,
     Flatten,
     Concatenate,
     Add,
+    Multiply,
 )
 
 
@@ -61,9 +71,15 @@ class InsertSite:
     kernel_size: int
 
 
+@dataclass(frozen=True)
 class InsertConvolution(Operator):
-    """Insert a Conv-BatchNorm-ReLU block that starts as the identity."""
+    """Insert a Conv-BatchNorm-ReLU block that starts as the identity.
 
+    Args:
+        kernel_sizes: Those of the convolution to choose from, odd.
+    """
+
+    kernel_sizes: tuple[int, ...] = KERNEL_SIZES
     name = "insert_convolution"
     exact = True
     site = InsertSite
@@ -72,9 +88,28 @@ class InsertConvolution(Operator):
         shapes = graph.shapes()
         for name in non_negative(graph):
             if len(shapes[name]) == 3 and name != graph.output:
-                for size in KERNEL_SIZES:
+                for size in self.kernel_sizes:
                     if size // 2 < max(shapes[name][:2]):
                         yield InsertSite(name, size)
+
+    def _why_not(self, graph: Graph, site: InsertSite) -> str:
+        name, size, shape = site.node, site.kernel_size, graph.shapes()[site.node]
+        kind = type(graph[name].layer).__name__
+        if len(shape) != 3:
+            return f"{name!r} puts out shape {shape}, not images"
+        if name == graph.output:
+            return f"{name!r} is the output"
+        if name not in non_negative(graph):
+            behind = [n for n in non_negative(graph) if name in graph.ancestors(n)]
+            near = f"; the next layer behind it where it can go is {behind[0]!r}" if behind else ""
+            return (
+                f"what {name!r} ({kind}) puts out may be negative, and the ReLU of the block would"
+                f" change that{near}"
+            )
+        if size not in self.kernel_sizes:
+            expected = ", ".join(map(str, self.kernel_sizes))
+            return f"the kernel size is {size}; expected one of {expected}"
+        return f"a kernel of size {size} is too large for the {shape[0]}x{shape[1]} of {name!r}"
 
     def _apply(self, graph: Graph, site: InsertSite, rng: np.random.Generator) -> Change:
         channels = graph.shapes()[site.node][-1]
@@ -147,10 +182,20 @@ def _non_negative(graph: Graph) -> tuple[str, ...]:
     proven: dict[str, None] = {}
     for name in graph.order():
         node = graph[name]
-        if (
-            isinstance(node.layer, ReLU)
-            or (isinstance(node.layer, Activation) and node.layer.activation in _NEVER_NEGATIVE)
-            or (isinstance(node.layer, _KEEP_THE_SIGN) and all(i in proven for i in node.inputs))
+        if _never_negative(node.layer) or (
+            _keeps_the_sign(node.layer) and all(i in proven for i in node.inputs)
         ):
             proven[name] = None
     return tuple(proven)
+
+
+def _never_negative(layer: Layer) -> bool:
+    if isinstance(layer, Activation):
+        return layer.activation in _NEVER_NEGATIVE
+    return isinstance(layer, ReLU)
+
+
+def _keeps_the_sign(layer: Layer) -> bool:
+    if isinstance(layer, Rescaling):
+        return np.min(layer.scale) >= 0 and np.min(layer.offset) >= 0
+    return isinstance(layer, _KEEP_THE_SIGN)

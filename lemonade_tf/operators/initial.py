@@ -44,6 +44,9 @@ _CONSTANTS = {
     "moving_mean": 0.0,
     "moving_variance": 1.0,
     "lambda": 0.0,
+    "mean": 0.0,
+    "variance": 1.0,
+    "count": 0.0,
 }
 
 

@@ -12,25 +12,40 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lemonade_tf.architecture.layers import Dense, Layer, SeparableConv2D, arguments
+from lemonade_tf.architecture.layers import Conv2D, Dense, Layer, SeparableConv2D, arguments
 
 
 def full_kernel(layer: Layer, weights: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return the kernel (height, width, in, out) of a convolution or a dense layer."""
     if isinstance(layer, Dense):
         return weights["kernel"][None, None]
-    if not isinstance(layer, SeparableConv2D):
-        return weights["kernel"]
+    if isinstance(layer, Conv2D):
+        return _ungrouped(weights["kernel"], layer.groups)
     depthwise = weights["depthwise_kernel"]
     channels, multiplier = depthwise.shape[2:]
     pointwise = weights["pointwise_kernel"].reshape(channels, multiplier, -1)
     return np.einsum("hwik,iko->hwio", depthwise, pointwise, optimize=True)
 
 
+def _ungrouped(kernel: np.ndarray, groups: int) -> np.ndarray:
+    """Return the kernel of a grouped convolution with zeros between the blocks."""
+    if groups == 1:
+        return kernel
+    *window, channels, filters = kernel.shape
+    full = np.zeros((*window, groups, channels, filters), kernel.dtype)
+    for number in range(groups):
+        block = slice(number * filters // groups, (number + 1) * filters // groups)
+        full[:, :, number, :, block] = kernel[..., block]
+    return full.reshape(*window, groups * channels, filters)
+
+
 def with_kernel(
     layer: Layer, weights: Mapping[str, np.ndarray], kernel: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return the weights of a layer with a new full kernel, factored where the layer is."""
+    """Return the weights of a layer with a new full kernel, factored where the layer is.
+
+    Not for a grouped convolution.
+    """
     if isinstance(layer, Dense):
         return {**weights, "kernel": kernel[0, 0].astype(np.float32)}
     if not isinstance(layer, SeparableConv2D):
@@ -82,10 +97,13 @@ def _shifted(size: int, by: int) -> tuple[slice, slice]:
 
 
 def same_window(layer: Layer) -> bool:
-    """Return whether a convolution keeps the resolution: stride 1, odd window, 'same' padding."""
+    """Return whether a convolution keeps the resolution: stride 1, odd window, 'same' padding.
+
+    A window of a single pixel needs no padding.
+    """
     given = arguments(layer)
     return (
         given["strides"] == (1, 1)
-        and given["padding"] == "same"
+        and (given["padding"] == "same" or given["kernel_size"] == (1, 1))
         and all(size % 2 for size in given["kernel_size"])
     )

@@ -3,8 +3,8 @@
 Of each group of channels that the convolution puts out, 1/2 or 1/4 is removed, and with it what
 every reader has for them. Which filters stay is decided by the sum of their absolute weights
 (Li et al., 2017, "Pruning filters for efficient convnets"), over all convolutions whose filters
-are tied by sums; the paper does not say how its authors choose. How many stay follows from the
-shapes alone.
+are tied by sums or products; the paper does not say how its authors choose. How many stay follows
+from the shapes alone.
 
 Affected, and so distilled: the pruned convolutions, the batch norms on them, their readers and the
 batch norms behind those (A.1).
@@ -23,22 +23,32 @@ from lemonade_tf.architecture.channels import ABSORBERS, change_channels
 from lemonade_tf.architecture.groups import channel_groups
 from lemonade_tf.operators.base import Change, Operator, in_order
 from lemonade_tf.operators.remove import normalizations_of, statistics_of
-from lemonade_tf.operators.widen import changeable_convolutions, changed_nodes
+from lemonade_tf.operators.widen import (
+    changeable_convolutions,
+    changed_nodes,
+    why_unchangeable,
+)
 
 FRACTIONS = ("1/2", "1/4")
 
 
 @dataclass(frozen=True)
 class PruneSite:
-    """The convolution `node`, less this fraction of its filters ("1/2" or "1/4")."""
+    """The convolution `node`, less this fraction of its filters, as text ("1/2")."""
 
     node: str
     fraction: str
 
 
+@dataclass(frozen=True)
 class PruneFilters(Operator):
-    """Remove 1/2 or 1/4 of the filters of a convolution."""
+    """Remove a fraction of the filters of a convolution.
 
+    Args:
+        fractions: Which, as text.
+    """
+
+    fractions: tuple[str, ...] = FRACTIONS
     name = "prune_filters"
     exact = False
     site = PruneSite
@@ -47,9 +57,22 @@ class PruneFilters(Operator):
         groups = channel_groups(graph)
         for name in changeable_convolutions(graph):
             sizes = [groups.sizes[g] for g in groups.groups_of(name)]
-            for fraction in FRACTIONS:
+            for fraction in self.fractions:
                 if any(num_removed(size, fraction) for size in sizes):
                     yield PruneSite(name, fraction)
+
+    def _why_not(self, graph: Graph, site: PruneSite) -> str:
+        why = why_unchangeable(graph, site.node)
+        if why is not None:
+            return why
+        if site.fraction not in self.fractions:
+            return f"the fraction is {site.fraction}; expected one of {', '.join(self.fractions)}"
+        groups = channel_groups(graph)
+        sizes = [groups.sizes[g] for g in groups.groups_of(site.node)]
+        return (
+            f"{site.fraction} of its filters is not one; those that can be removed"
+            f" come in {', '.join(map(str, sizes))}"
+        )
 
     def _apply(self, graph: Graph, site: PruneSite, rng: np.random.Generator) -> Change:
         groups = channel_groups(graph)

@@ -1,14 +1,16 @@
 """Remove a layer or a skip: an approximate network morphism (section 3.2, item i).
 
-A *layer* is a convolution with the batch norm and the ReLU behind it. Its readers then read what
-it read. Where they can absorb that (convolutions and dense layers, perhaps behind pooling,
-activations or concatenations), they start from the composition of what was removed and what they
-did, as if the ReLU had not been there: with the removed kernel K scaled by the batch norm,
-readers R start from R * K, cropped to the size of R. Where a sum reads the layer, it is left out as
-if it had been the identity, which needs equal numbers of channels.
+A *layer* is a convolution with the batch norm and the ReLU (in imported networks: or another
+activation) behind it. Its readers then read what it read. Where they can absorb that (convolutions
+and dense layers, perhaps behind pooling, activations or concatenations), they start from the
+composition of what was removed and what they did, as if the ReLU had not been there: with the
+removed kernel K scaled by the batch norm, readers R start from R * K, cropped to the size of R.
+Where a sum reads the layer, it is left out as if it had been the identity, which needs equal
+numbers of channels.
 
 A *skip* ends in a convex sum or a concatenation; its readers then read the main path alone, and
-what only the skip used goes with it.
+what only the skip used goes with it. Imported networks have residual sums: of the two inputs of an
+Add, the one goes that has weights of its own, if the other has none.
 
 Sites are listed only where parameters become fewer: the middle of a 64-8-64 bottleneck stays, and
 so does a convex sum that has no 1x1 convolution, which costs no parameters at all.
@@ -28,26 +30,29 @@ from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.channels import absorbed, change_readers, places
 from lemonade_tf.architecture.cost import layer_parameters
 from lemonade_tf.architecture.layers import (
+    Add,
     BatchNormalization,
     Concatenate,
     Conv2D,
     ConvexSum,
-    ReLU,
+    Layer,
     SeparableConv2D,
 )
-from lemonade_tf.operators.base import Change, MeasureStatistics, Operator, in_order
+from lemonade_tf.operators.base import Change, MeasureStatistics, Operator, in_order, is_activation
 from lemonade_tf.operators.kernels import compose, full_kernel, same_window, with_kernel
+
+_MERGES = (ConvexSum, Concatenate, Add)
 
 
 @dataclass(frozen=True)
 class RemoveSite:
-    """The convolution, or the end of the skip, `node`."""
+    """The convolution, or the end of the skip or branch, `node`."""
 
     node: str
 
 
 class Remove(Operator):
-    """Remove a Conv-BatchNorm-ReLU block or a skip connection."""
+    """Remove a Conv-BatchNorm-ReLU block, a skip connection or a residual branch."""
 
     name = "remove"
     exact = False
@@ -59,11 +64,24 @@ class Remove(Operator):
             if isinstance(layer, Conv2D | SeparableConv2D):
                 if _removable_block(graph, name):
                     yield RemoveSite(name)
-            elif isinstance(layer, ConvexSum | Concatenate) and _removable_skip(graph, name):
+            elif isinstance(layer, _MERGES) and _removable_skip(graph, name):
                 yield RemoveSite(name)
 
+    def _why_not(self, graph: Graph, site: RemoveSite) -> str:
+        layer = graph[site.node].layer
+        if isinstance(layer, Conv2D | SeparableConv2D):
+            return _why_no_block(graph, site.node)
+        if isinstance(layer, _MERGES):
+            return (
+                f"{site.node!r} ends no skip or branch that alone has weights and can be left out"
+            )
+        return (
+            f"{site.node!r} is a {type(layer).__name__}; name a convolution that batch norm and an"
+            " activation follow, or the sum or concatenation at the end of a skip or branch"
+        )
+
     def _apply(self, graph: Graph, site: RemoveSite, rng: np.random.Generator) -> Change:
-        if isinstance(graph[site.node].layer, ConvexSum | Concatenate):
+        if isinstance(graph[site.node].layer, _MERGES):
             return _remove_skip(graph, site.node)
         return _remove_block(graph, block(graph, site.node))
 
@@ -71,14 +89,18 @@ class Remove(Operator):
 def block(graph: Graph, convolution: str) -> tuple[str, ...] | None:
     """Return the names of a Conv-BatchNorm-ReLU block, or None if the convolution begins none."""
     names = [convolution]
-    for kind in (BatchNormalization, ReLU):
+    for follows in (_is_normalization, is_activation):
         readers = graph.consumers(names[-1])
         if names[-1] == graph.output or len(readers) != 1:
             return None
-        if not isinstance(graph[readers[0]].layer, kind):
+        if not follows(graph[readers[0]].layer):
             return None
         names.append(readers[0])
     return tuple(names)
+
+
+def _is_normalization(layer: Layer) -> bool:
+    return isinstance(layer, BatchNormalization)
 
 
 # --- A block -------------------------------------------------------------------------------------
@@ -99,6 +121,25 @@ def _removable_block(graph: Graph, convolution: str) -> bool:
         grown = (*shape[:-1], shape[-1] + len(offsets) * (before[-1] - after[-1]))
         removed += layer_parameters(layer, shape) - layer_parameters(layer, grown)
     return removed > 0
+
+
+def _why_no_block(graph: Graph, convolution: str) -> str:
+    """Return why a block is not removable."""
+    names = block(graph, convolution)
+    if names is None:
+        return f"{convolution!r} is not followed by batch norm and an activation alone"
+    if names[-1] == graph.output:
+        return f"{names[-1]!r}, behind {convolution!r}, is the output"
+    shapes = graph.shapes()
+    before, after = shapes[graph[convolution].inputs[0]], shapes[convolution]
+    if not same_window(graph[convolution].layer):
+        return f"{convolution!r} makes {after} of {before}, or pads unevenly"
+    if places(graph, names[-1]) is None:
+        return (
+            f"{convolution!r} makes {after[-1]} channels of {before[-1]}, and not only convolutions"
+            " and dense layers read them, which could be given others"
+        )
+    return f"without {convolution!r} the network would not have fewer parameters"
 
 
 def _remove_block(graph: Graph, names: Sequence[str]) -> Change:
@@ -159,7 +200,18 @@ def _removable_skip(graph: Graph, merge: str) -> bool:
         return False
     if isinstance(node.layer, Concatenate):
         return merge in absorbed(graph)
+    if isinstance(node.layer, Add):
+        return _main_path(graph, merge) is not None
     return _costs_parameters(graph, node.inputs[1], merge)
+
+
+def _main_path(graph: Graph, merge: str) -> str | None:
+    """Return what is left of a skip that is removed, None where that is not clear."""
+    first, second = graph[merge].inputs
+    if not isinstance(graph[merge].layer, Add):
+        return first
+    has_weights = [_costs_parameters(graph, name, merge) for name in (first, second)]
+    return {(True, False): second, (False, True): first}.get(tuple(has_weights))
 
 
 def _costs_parameters(graph: Graph, name: str, reader: str) -> bool:
@@ -172,7 +224,7 @@ def _costs_parameters(graph: Graph, name: str, reader: str) -> bool:
 
 
 def _remove_skip(graph: Graph, merge: str) -> Change:
-    main = graph[merge].inputs[0]
+    main = _main_path(graph, merge)
     sources = {}
     if isinstance(graph[merge].layer, Concatenate):
         width = np.arange(graph.shapes()[main][-1])

@@ -87,6 +87,20 @@ class Repeated(Operator):
             ):
                 yield site
 
+    def why_not(self, graph: Graph, site: Any) -> str | None:
+        return None if site in self.candidates(graph) else self._why_not(graph, site)
+
+    def _why_not(self, graph: Graph, site: Any) -> str:
+        try:
+            _, cells_per_block, _ = cell_of(graph)
+        except CellError as error:
+            return str(error).rstrip(".")
+        for number in range(1, num_cells(cells_per_block) + 1):
+            why = self.operator.why_not(graph, _placed(site, number))
+            if why is not None:
+                return f"in cell {number}, {why}"
+        return "what a cell reads would be read, or put out, in a way that differs between cells"
+
     def _apply(self, graph: Graph, site: Any, rng: np.random.Generator) -> Change:
         return _everywhere(self.operator, graph, site, rng)
 

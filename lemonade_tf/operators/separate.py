@@ -20,7 +20,7 @@ from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.cost import layer_parameters
 from lemonade_tf.architecture.layers import Conv2D, SeparableConv2D
 from lemonade_tf.operators.base import Change, Operator, in_order
-from lemonade_tf.operators.kernels import separate
+from lemonade_tf.operators.kernels import full_kernel, separate
 from lemonade_tf.operators.remove import normalizations_of, statistics_of
 
 
@@ -46,11 +46,21 @@ class SeparateConvolution(Operator):
                 if layer_parameters(separable(layer), *shapes) < layer_parameters(layer, *shapes):
                     yield SeparateSite(name)
 
+    def _why_not(self, graph: Graph, site: SeparateSite) -> str:
+        layer, shapes = graph[site.node].layer, graph.input_shapes(site.node)
+        if not isinstance(layer, Conv2D):
+            return f"{site.node!r} is a {type(layer).__name__}, not a Conv2D"
+        return (
+            f"{site.node!r} has {layer_parameters(layer, *shapes):,} parameters, and a separable"
+            f" convolution in its place would have {layer_parameters(separable(layer), *shapes):,}"
+        )
+
     def _apply(self, graph: Graph, site: SeparateSite, rng: np.random.Generator) -> Change:
         node = graph[site.node]
         weights = dict(node.weights)
         if weights:
-            weights |= separate(weights.pop("kernel"))
+            weights |= separate(full_kernel(node.layer, weights))
+            del weights["kernel"]
         graph.set_layer(site.node, separable(node.layer), weights)
         affected = in_order(graph, {site.node, *normalizations_of(graph, site.node)})
         return Change(graph, affected, statistics_of(graph, affected))

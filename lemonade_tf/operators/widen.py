@@ -18,7 +18,7 @@ in its second generation, where the paper's stays between 10,000 and 10,000,000 
 the factors are those that undo the paper's pruning, which removes 1/4 or 1/2 of the filters:
 {4/3, 2}. Others can be had, as in `WidenConvolution(factors=(2, 4))`.
 
-If the filters are tied to those of other convolutions by sums, all grow.
+If the filters are tied to those of other convolutions by sums or products, all grow.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.architecture.channels import ChannelChange, change_channels
+from lemonade_tf.architecture.channels import ABSORBERS, ChannelChange, change_channels
 from lemonade_tf.architecture.groups import FRESH, channel_groups
 from lemonade_tf.architecture.layers import BatchNormalization, Conv2D, SeparableConv2D
 from lemonade_tf.operators.base import Change, MeasureStatistics, Operator, in_order
@@ -55,6 +55,26 @@ def changeable_convolutions(graph: Graph) -> Iterator[str]:
             yield name
 
 
+def why_unchangeable(graph: Graph, name: str) -> str | None:
+    """Return why the number of filters of a node cannot change; None if it can."""
+    groups, kind = channel_groups(graph), type(graph[name].layer).__name__
+    own = groups.groups_of(name)
+    producers = [
+        n
+        for n in graph.order()
+        if isinstance(graph[n].layer, ABSORBERS) and not set(own).isdisjoint(groups.groups_of(n))
+    ]
+    others = ", ".join(n for n in producers if n != name)
+    if not isinstance(graph[name].layer, Conv2D | SeparableConv2D):
+        origin = f"; its channels are those of {others}" if others else ""
+        return f"{name!r} is a {kind}, not a convolution with filters of its own{origin}"
+    why = groups.why_fixed(own)
+    if why is None:
+        return None
+    tied = f" (tied to it: {others})" if others else ""
+    return f"the channels of {name!r} cannot change: of what they are tied to, {why}{tied}"
+
+
 @dataclass(frozen=True)
 class WidenConvolution(Operator):
     """Multiply the filters of a convolution.
@@ -75,6 +95,11 @@ class WidenConvolution(Operator):
         for name in changeable_convolutions(graph):
             for factor in self.factors:
                 yield WidenSite(name, factor)
+
+    def _why_not(self, graph: Graph, site: WidenSite) -> str:
+        return why_unchangeable(graph, site.node) or (
+            f"the factor is {site.factor}; expected one of {', '.join(map(str, self.factors))}"
+        )
 
     def _apply(self, graph: Graph, site: WidenSite, rng: np.random.Generator) -> Change:
         groups = channel_groups(graph)

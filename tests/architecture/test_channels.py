@@ -61,10 +61,26 @@ def test_absorbed():
     behind = ("depthwise", "depthwise_bn", "depthwise_relu", "small_conv", "small_bn", "small")
     dense = ("flat", "hidden", "hidden_relu")
     assert absorbed(graph) == {"image", "scaled", "total", *behind, *dense}
-    # A rescaling by channel, a sum on any path, and the output keep the others out.
+    # A normalisation by channel, a sum on any path, and the output keep the others out.
     assert absorbed(every_layer()) == {
-        *("scaled", "mix", "both", "strided", "flat", "mean", "all", "dropout", "hidden"),
+        *("normal", "mix", "both", "strided", "flat", "mean", "all", "dropout", "hidden"),
     }
+
+
+@pytest.mark.parametrize("layer", [L.Conv2D(4, groups=2), L.Reshape((36, 3))], ids=str)
+def test_layers_that_take_so_many_channels_have_no_place_for_more(layer):
+    graph = convolutions(4 if isinstance(layer, L.Conv2D) else 3)
+    graph.add("it", layer, ["a"])
+    graph.output = graph.add("dense", L.Dense(2), ["it"])
+    assert places(graph, "a") is None
+    assert "a" not in absorbed(graph)
+
+
+def test_padding_has_places_behind_it():
+    graph = convolutions(2)
+    finished(graph, stack(graph, "a", L.ZeroPadding2D(), L.Cropping2D(1), stem="on"))
+    assert places(graph, "a") == {"head_dense": (0,)}
+    assert "a" in absorbed(graph)
 
 
 # --- Values --------------------------------------------------------------------------------------

@@ -2,7 +2,10 @@
 
 import numpy as np
 import pytest
-from graphs import GRAPHS, new_weights
+from graphs import GRAPHS, images, new_weights
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference import forward
 
 from lemonade_tf.architecture import Graph, GraphError, Node, check
 from lemonade_tf.architecture import layers as L
@@ -109,6 +112,7 @@ def test_float64_and_float16_are_floating_point():
         ("relu", {"alpha": _frozen(0.1)}, r"'relu' \(ReLU\) needs weights of shapes \{\}; it has"),
         ("sum", {"lambda": _frozen([0.1])}, r"it has \{'lambda': \(1,\)\}"),
         ("bn", {"beta": _frozen([1, 2, 3], int)}, "node 'bn': beta is of type int64, not float"),
+        ("bn", {"beta": [0.0, 1.0, 2.0]}, r"node 'bn': beta is \[0.0, 1.0, 2.0\]; expected an arr"),
         ("bn", {"beta": np.zeros(3)}, "node 'bn': beta can be written to; weights are read-only"),
         ("bn", {"beta": _frozen([1, np.nan, 0])}, "beta has values that are not finite numbers"),
         ("bn", {"gamma": _frozen([1, np.inf, 0])}, "gamma has values that are not finite"),
@@ -118,6 +122,50 @@ def test_float64_and_float16_are_floating_point():
 def test_broken_weights(name, weights, message):
     with pytest.raises(GraphError, match=message):
         check(_with(name, **weights))
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        (L.ReLU(), r"'relu' is ReLU\(max_value=None\); expected a Node"),
+        (Node(L.ReLU(), "bn"), "node 'relu': inputs are 'bn'; expected a tuple of names"),
+        (Node(L.Reshape((5, 5)), ("bn",)), "node 'relu': Reshape cannot make the 108 values"),
+        (Node(L.Conv2D(4, groups=2), ("bn",)), "node 'relu': Conv2D of 2 groups reads a multiple"),
+        (Node(L.Multiply(), ("bn",)), "node 'relu': Multiply reads two or more inputs, not 1"),
+    ],
+)
+def test_nodes_edited_by_hand(node, message):
+    with pytest.raises(GraphError, match=message):
+        check(Graph.from_nodes({**NODES, "relu": node}, "sum"))
+
+
+def _spoilt(graph, seed):
+    """Return a graph with a node or two put in the place of others, rewired, or left out."""
+    rng = np.random.default_rng(seed)
+    nodes, names, output = dict(graph.items()), list(graph), graph.output
+    for name in rng.choice(names, 2, replace=False):
+        node, other = graph[name], graph[names[rng.integers(len(names))]]
+        inputs = tuple(names[i] for i in rng.integers(len(names), size=len(node.inputs)))
+        spoilt = [
+            other,
+            Node(other.layer, node.inputs, node.weights),
+            Node(node.layer, inputs, node.weights),
+            Node(node.layer, node.inputs, other.weights),
+            None,
+        ][rng.integers(5)]
+        nodes[name] = spoilt
+    return Graph.from_nodes({k: v for k, v in nodes.items() if v is not None}, output)
+
+
+@settings(max_examples=150, deadline=None)
+@given(name=st.sampled_from(sorted(GRAPHS)), seed=st.integers(0, 2**32 - 1))
+def test_what_is_spoilt_is_refused_or_can_be_computed_still(name, seed):
+    spoilt = _spoilt(GRAPHS[name](), seed)
+    try:
+        check(spoilt)
+    except GraphError:
+        return
+    forward(spoilt, images(spoilt, 1))
 
 
 def test_the_check_changes_nothing():

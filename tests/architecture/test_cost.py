@@ -20,6 +20,7 @@ from lemonade_tf.architecture.cost import (
         (L.Conv2D(6, 3, use_bias=True), (8, 8, 4), 9 * 4 * 6 + 6, 64 * 9 * 4 * 6),
         (L.Conv2D(6, (3, 5), strides=2), (9, 8, 4), 15 * 4 * 6, 20 * 15 * 4 * 6),
         (L.Conv2D(6, 3, padding="valid"), (9, 8, 4), 9 * 4 * 6, 42 * 9 * 4 * 6),
+        (L.Conv2D(6, 3, groups=2), (8, 8, 4), 9 * 2 * 6, 64 * 9 * 2 * 6),
         (L.DepthwiseConv2D(3, depth_multiplier=2), (8, 8, 4), 9 * 8, 64 * 9 * 8),
         (L.DepthwiseConv2D(3, 2, use_bias=True), (9, 9, 4), 9 * 4 + 4, 25 * 9 * 4),
         (L.SeparableConv2D(6, 3), (8, 8, 4), 9 * 4 + 4 * 6, 64 * (9 * 4 + 4 * 6)),
@@ -35,6 +36,8 @@ from lemonade_tf.architecture.cost import (
         (L.BatchNormalization(scale=False, center=False), (8, 8, 4), 8, 0),
         (L.MaxPooling2D(), (8, 8, 4), 0, 0),
         (L.Rescaling(2.0), (8, 8, 4), 0, 0),
+        (L.Normalization(), (8, 8, 4), 9, 0),
+        (L.ZeroPadding2D(), (8, 8, 4), 0, 0),
     ],
     ids=str,
 )

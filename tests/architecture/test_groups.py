@@ -138,6 +138,123 @@ def test_equal_depth_multipliers_tie_and_different_ones_fix():
         assert "depth multiplier" in groups.why_fixed(groups.groups_of(name))
 
 
+# --- Products ------------------------------------------------------------------------------------
+
+
+def test_a_product_ties_like_a_sum():
+    graph = convolutions(3, 5, 8)
+    graph.add("both", L.Concatenate(), ["a", "b"])
+    finished(graph, graph.add("product", L.Multiply(), ["both", "c"]))
+    assert _sizes(graph, "c") == [3, 5]
+    assert _runs(graph, "c") == _runs(graph, "product") == _runs(graph, "a") + _runs(graph, "b")
+
+
+def test_a_gate_of_one_place_is_tied_to_the_channels_of_the_image():
+    graph = convolutions(4)
+    at = stack(graph, "a", L.GlobalAveragePooling2D(), L.Reshape((1, 1, 4)), stem="squeezed")
+    graph.add("gate", L.Conv2D(4, 1), [at])
+    finished(graph, graph.add("product", L.Multiply(), ["a", "gate"]))
+    assert _runs(graph, "gate") == _runs(graph, "a") == _runs(graph, "squeezed_reshape")
+    groups = channel_groups(graph)
+    assert groups.why_fixed(groups.groups_of("a")) is None
+
+
+def test_a_gate_of_one_channel_cannot_change():
+    graph = convolutions(4, 1)
+    finished(graph, graph.add("product", L.Multiply(), ["b", "a"]))
+    groups = channel_groups(graph)
+    assert groups.why_fixed(groups.groups_of("b")) == (
+        "'product' multiplies all channels by this one"
+    )
+    assert groups.why_fixed(groups.groups_of("a")) is None
+    assert _runs(graph, "product") == _runs(graph, "a")
+
+
+# --- Grouped convolutions ------------------------------------------------------------------------
+
+
+def test_the_blocks_of_a_grouped_convolution_are_tied():
+    graph = convolutions(6)
+    graph.add("grouped", L.Conv2D(9, groups=3), ["a"])
+    finished(graph, "grouped")
+    ((first, *_), *others) = _runs(graph, "a")
+    assert _runs(graph, "a") == [(first, 2, 1)] * 3
+    assert len(others) == 2
+    ((own, *_), *_) = _runs(graph, "grouped")
+    assert _runs(graph, "grouped") == [(own, 3, 1)] * 3
+    assert own != first
+    source = channel_groups(graph).source("a", {first: np.array([1, FRESH])})
+    assert source.tolist() == [1, FRESH, 3, FRESH, 5, FRESH]
+
+
+def test_blocks_that_cut_through_a_concatenation():
+    graph = convolutions(2, 4)
+    graph.add("both", L.Concatenate(), ["a", "b"])
+    finished(graph, graph.add("grouped", L.Conv2D(2, groups=2), ["both"]))
+    # blocks (a, first of b) and the rest of b: a is tied to the second and third of b, or so
+    assert sum(_sizes(graph, "both")) == 6
+    runs = _runs(graph, "both")
+    half = len(runs) // 2
+    assert runs[:half] == runs[half:]
+    assert _runs(graph, "a") + _runs(graph, "b") == runs
+
+
+def test_blocks_of_repeated_channels():
+    graph = convolutions(4)
+    graph.add("wide", L.DepthwiseConv2D(depth_multiplier=2), ["a"])
+    finished(graph, graph.add("grouped", L.Conv2D(4, groups=4), ["wide"]))
+    ((group, *_), *_) = _runs(graph, "a")
+    assert _runs(graph, "a") == [(group, 1, 1)] * 4
+    assert _runs(graph, "wide") == [(group, 1, 2)] * 4
+
+
+def test_blocks_that_end_inside_repetitions_are_fixed():
+    graph = convolutions(3)
+    graph.add("wide", L.DepthwiseConv2D(depth_multiplier=2), ["a"])
+    finished(graph, graph.add("grouped", L.Conv2D(2, groups=2), ["wide"]))
+    groups = channel_groups(graph)
+    assert "'grouped' cuts the copies" in groups.why_fixed(groups.groups_of("a"))
+    assert groups.why_fixed(groups.groups_of("grouped")) is None
+
+
+# --- Values laid out differently -----------------------------------------------------------------
+
+
+def test_padding_and_cropping_pass_channels_on():
+    graph = convolutions(3)
+    finished(graph, stack(graph, "a", L.ZeroPadding2D(2), L.Cropping2D(1), stem="on"))
+    assert _runs(graph, "a") == _runs(graph, "on_zeropadding2d") == _runs(graph, "on_cropping2d")
+
+
+@pytest.mark.parametrize(
+    ("target", "times"),
+    [((36, 3), 1), ((12, 3, 3), 1), ((6, 18), 6), ((-1,), 36), ((6, 6, -1), 1), ((4, 27), 9)],
+)
+def test_a_reshape_of_whole_rows_of_channels_passes_them_on(target, times):
+    graph = convolutions(3)
+    graph.add("reshaped", L.Reshape(target), ["a"])
+    graph.output = graph.add("dense", L.Dense(2), ["reshaped"])
+    assert _runs(graph, "reshaped") == _runs(graph, "a") * times
+
+
+@pytest.mark.parametrize("target", [(27, 4), (108, 1), (3, 36, -1)])
+def test_a_reshape_across_channels_fixes_them(target):
+    graph = convolutions(3)
+    graph.add("reshaped", L.Reshape(target), ["a"])
+    graph.output = graph.add("dense", L.Dense(2), ["reshaped"])
+    groups = channel_groups(graph)
+    for name in ("a", "reshaped"):
+        assert groups.why_fixed(groups.groups_of(name)) == "'reshaped' takes channels apart"
+    assert sum(_sizes(graph, "reshaped")) == graph.shapes()["reshaped"][-1]
+
+
+def test_a_normalization_fixes():
+    graph = convolutions(2)
+    finished(graph, graph.add("normal", L.Normalization(), ["a"]))
+    groups = channel_groups(graph)
+    assert "'normal' normalises each channel" in groups.why_fixed(groups.groups_of("a"))
+
+
 def test_flatten_repeats_the_row_of_channels():
     graph = convolutions(2, 3, shape=(1, 2, 2))
     graph.add("both", L.Concatenate(), ["a", "b"])

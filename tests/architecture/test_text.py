@@ -8,7 +8,18 @@ import sys
 
 import numpy as np
 import pytest
-from graphs import EXACT, GRAPHS, every_layer, finished, images, random_chain, renamed, small, stack
+from graphs import (
+    EXACT,
+    GRAPHS,
+    convolutions,
+    every_layer,
+    finished,
+    images,
+    random_chain,
+    renamed,
+    small,
+    stack,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import logits
@@ -285,18 +296,56 @@ def test_weights_that_do_not_fit_are_refused():
 # --- Readable ------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("initial, convolutions", "d43dc95557e15d13310bdce40aab940d"),
+        ("tied", "39cb9e6d2b8bd3858f8931d267077c26"),
+    ],
+)
+def test_hashes_on_record_stay_what_they_are(name, expected):
+    """A run that an earlier version began compares them."""
+    assert canonical_hash(GRAPHS[name]()) == expected
+
+
+@pytest.mark.parametrize(
+    ("plain", "other"),
+    [
+        (L.Conv2D(6), L.Conv2D(6, groups=3)),
+        (L.Dropout(0.1), L.Dropout(0.1, (None, 1, 1, 1))),
+        (L.ZeroPadding2D(1), L.ZeroPadding2D(((1, 1), (1, 2)))),
+    ],
+)
+def test_arguments_that_kinds_got_later_count(plain, other):
+    hashes = set()
+    for layer in (plain, other):
+        graph = convolutions(6)
+        hashes.add(canonical_hash(finished(graph, graph.add("it", layer, ["a"]))))
+    assert len(hashes) == 2
+
+
+def test_the_order_of_a_product_does_not_matter():
+    graphs = []
+    for inputs in (["a", "b"], ["b", "a"]):
+        graph = convolutions(4, 4)
+        graph.set_layer("b", L.Conv2D(4, 5))
+        graphs.append(finished(graph, graph.add("product", L.Multiply(), inputs)))
+    assert canonical_hash(graphs[0]) == canonical_hash(graphs[1])
+    assert same_architecture(*graphs)
+
+
 def test_describe():
     graph = every_layer()
     *lines, last = describe(graph).splitlines()
     assert [line.split()[0] for line in lines] == list(graph.order())
-    assert last == "1,646 parameters, 33,065 multiply-adds"
+    assert last == "1,651 parameters, 33,065 multiply-adds"
     text = {line.split()[0]: " ".join(line.split()[1:]) for line in lines}
     assert text["image"] == "Input(shape=(9, 8, 2)) 9x8x2"
-    assert text["conv"] == ("Conv2D(filters=6, kernel_size=(3, 5), use_bias=True) 9x8x6 <- scaled")
+    assert text["conv"] == ("Conv2D(filters=6, kernel_size=(3, 5), use_bias=True) 9x8x6 <- normal")
     assert text["norm"] == "BatchNormalization() 9x8x6 <- conv"
     assert text["sum"] == "Add() 5x4x12 <- max, average"
-    assert text["max"] == "MaxPooling2D(pool_size=3, strides=2, padding=same) 5x4x12 <- relu6"
-    assert text["softmax"] == "Activation(activation=softmax) 3 <- logits"
+    assert text["max"] == "MaxPooling2D(pool_size=3, strides=2, padding=same) 5x4x12 <- cropped"
+    assert text["softmax"] == "Activation(activation=softmax) 3 <- row"
 
 
 @pytest.mark.parametrize(

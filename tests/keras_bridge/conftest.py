@@ -17,13 +17,21 @@ def _blocks() -> Graph:
     graph = Graph()
     graph.add("images", kinds.Input((8, 8, 3)))
     graph.add("rescaling", kinds.Rescaling((0.5, 0.25, 1 / 3), (-1.0, 0.0, 0.1)), ["images"])
-    graph.add("conv", kinds.Conv2D(4, (3, 1), padding="valid", use_bias=True), ["rescaling"])
+    graph.add("normal", kinds.Normalization(), ["rescaling"])
+    graph.add("given", kinds.Normalization(0.5, 0.04), ["normal"])
+    graph.add("conv", kinds.Conv2D(4, (3, 1), padding="valid", use_bias=True), ["given"])
     graph.add("norm", kinds.BatchNormalization(0.9, 1e-2), ["conv"])
     graph.add("relu", kinds.ReLU(6.0), ["norm"])
     graph.add("pool", kinds.MaxPooling2D(2, padding="same"), ["relu"])
     graph.add("depthwise", kinds.DepthwiseConv2D(5, depth_multiplier=2, use_bias=True), ["pool"])
     graph.add("bare_norm", kinds.BatchNormalization(center=False, scale=False), ["depthwise"])
-    graph.add("silu", kinds.Activation("silu"), ["bare_norm"])
+    graph.add("grouped", kinds.Conv2D(8, 3, groups=4), ["bare_norm"])
+    graph.add("squeezed", kinds.GlobalAveragePooling2D(keepdims=True), ["grouped"])
+    graph.add("gated", kinds.Multiply(), ["grouped", "squeezed"])
+    graph.add("padded", kinds.ZeroPadding2D(((0, 1), (2, 0))), ["gated"])
+    graph.add("cropped", kinds.Cropping2D(((1, 0), (0, 2))), ["padded"])
+    graph.add("dropped", kinds.Dropout(0.1, (None, 1, 1, 1)), ["cropped"])
+    graph.add("silu", kinds.Activation("silu"), ["dropped"])
     graph.add("separable", kinds.SeparableConv2D(8, 3, strides=1, use_bias=True), ["silu"])
     graph.add("skip_sum", kinds.ConvexSum(), ["separable", "silu"])
     graph.add("sum", kinds.Add(), ["skip_sum", "separable", "skip_sum"])
@@ -31,7 +39,8 @@ def _blocks() -> Graph:
     graph.add("narrow", kinds.AveragePooling2D((3, 2), strides=(1, 2)), ["merge"])
     graph.add("drop", kinds.Dropout(0.25), ["narrow"])
     graph.add("flat", kinds.Flatten(), ["drop"])
-    graph.add("mean", kinds.GlobalAveragePooling2D(), ["narrow"])
+    graph.add("means", kinds.GlobalAveragePooling2D(keepdims=True), ["narrow"])
+    graph.add("mean", kinds.Reshape((-1,)), ["means"])
     graph.add("both", kinds.Concatenate(), ["flat", "mean"])
     graph.add("logits", kinds.Dense(5), ["both"])
     graph.output = graph.add("softmax", kinds.Activation("softmax"), ["logits"])
@@ -54,13 +63,16 @@ def graph(shapes: Graph) -> Graph:
     for name in weighted:
         weighted.set_weights(
             name,
-            {
-                key: (value + rng.uniform(0, 0.5, value.shape)).astype(np.float32)
-                for key, value in weighted[name].weights.items()
-            },
+            {key: _moved(key, value, rng) for key, value in weighted[name].weights.items()},
         )
     check(weighted)
     return weighted
+
+
+def _moved(key: str, value: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    if key == "count":
+        return np.float32(7)
+    return (value + rng.uniform(0, 0.5, value.shape)).astype(np.float32)
 
 
 @pytest.fixture(scope="session")

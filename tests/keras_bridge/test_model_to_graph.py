@@ -63,10 +63,12 @@ def test_a_sequential_model_is_read():
     [
         (layers.ReLU(negative_slope=0.1, name="odd"), "'odd' .ReLU. has negative_slope=0.1"),
         (layers.ReLU(threshold=1.0, name="odd"), "threshold=1.0"),
-        (layers.Conv2D(6, 3, groups=3, name="odd"), "'odd' .Conv2D. has groups=3"),
         (layers.Conv2D(6, 3, dilation_rate=2, name="odd"), r"dilation_rate=\(2, 2\)"),
         (layers.BatchNormalization(axis=1, name="odd"), "has axis=1.*axis=-1 only"),
-        (layers.GlobalAveragePooling2D(keepdims=True, name="odd"), "keepdims=True"),
+        (layers.Normalization(axis=(1, 2), name="odd"), r"'odd' .* has axis=\(1, 2\); .*axis=-1"),
+        (layers.Normalization(invert=True, name="odd"), "has invert=True"),
+        (layers.Dropout(0.5, noise_shape=(1, 8, 8, 3), name="odd"), "'odd': noise_shape is"),
+        (layers.Lambda(lambda x: x, name="odd"), "'odd' is of the kind Lambda"),
         (layers.UpSampling2D(name="odd"), "'odd' is of the kind UpSampling2D"),
         (layers.Activation("mish", name="odd"), "'odd' has the activation 'mish'"),
         (layers.Conv2D(6, 3, dtype="float16", name="odd"), "computes in float16"),
@@ -97,10 +99,158 @@ def test_shared_layers_are_refused():
         from_keras(functional(conv, conv))
 
 
-def test_operations_are_refused():
+@pytest.mark.parametrize(
+    ("compute", "layer"),
+    [
+        (lambda x: x + 3, kinds.Rescaling(1.0, 3.0)),
+        (lambda x: 3 + x, kinds.Rescaling(1.0, 3.0)),
+        (lambda x: x - 3, kinds.Rescaling(1.0, -3.0)),
+        (lambda x: 3.5 - x, kinds.Rescaling(-1.0, 3.5)),
+        (lambda x: x * (1 / 6), kinds.Rescaling(1 / 6)),
+        (lambda x: 2 * x, kinds.Rescaling(2.0)),
+        (lambda x: keras.ops.add(x1=x, x2=3), kinds.Rescaling(1.0, 3.0)),
+        (lambda x: x + x, kinds.Add()),
+        (lambda x: x * x, kinds.Multiply()),
+    ],
+)
+def test_sums_products_and_differences_become_layers(compute, layer, images):
+    start = keras.Input((8, 8, 3), name="images")
+    model = keras.Model(start, compute(start))
+    graph = from_keras(model)
+    assert graph[graph.output].layer == layer
+    x = images.astype(np.float32)
+    np.testing.assert_array_equal(to_keras(graph)(x), model(x))
+
+
+def test_other_operations_are_refused():
     start = keras.Input((8, 8, 3))
-    with pytest.raises(GraphError, match="is the operation Multiply and not a layer"):
-        from_keras(keras.Model(start, start * 2.0))
+    with pytest.raises(GraphError, match="is the operation Exp"):
+        from_keras(keras.Model(start, keras.ops.exp(start)))
+    with pytest.raises(GraphError, match="is the operation Add of something else than what a gr"):
+        from_keras(keras.Model(start, start + np.ones((8, 8, 3))))
+    with pytest.raises(GraphError, match="is the operation Subtract of something else"):
+        from_keras(keras.Model(start, start - start))
+
+
+def test_all_that_cannot_be_expressed_is_named_at_once():
+    class Odd(layers.Layer):
+        """Without get_config, as custom layers often are."""
+
+        def __init__(self, setting, name):
+            super().__init__(name=name)
+
+        def call(self, inputs):
+            return inputs
+
+    class Subclassed(keras.Model):
+        def call(self, inputs):
+            return inputs
+
+    inner = functional(layers.ReLU(name="fine"), Odd(1, name="deep"))
+    model = functional(Odd(2, name="first"), inner, Subclassed(name="second"))
+    with pytest.raises(
+        GraphError,
+        match=r"'first' is of the kind Odd; layer 'deep' is of the kind Odd; layer 'second' is of"
+        r" the kind Subclassed\. A graph can have Rescaling",
+    ):
+        from_keras(model)
+
+
+class _Doubled(keras.Model):
+    """A functional model with a call of its own."""
+
+    def call(self, inputs, training=None):
+        return 2 * super().call(inputs, training=training)
+
+
+class _TrainedOtherwise(keras.Model):
+    """A functional model that says only how it is trained."""
+
+    def train_step(self, data):
+        return {}
+
+
+def test_a_functional_model_with_a_call_of_its_own_is_refused():
+    start = keras.Input((8, 8, 3))
+    doubled = _Doubled(start, layers.ReLU()(start), name="doubled")
+    with pytest.raises(GraphError, match="'doubled' is a _Doubled with a call of its own"):
+        from_keras(doubled)
+    with pytest.raises(GraphError, match="layer 'doubled' is of the kind _Doubled"):
+        from_keras(functional(doubled))
+
+
+def test_a_functional_model_with_a_training_step_of_its_own_is_read():
+    start = keras.Input((8, 8, 3), name="start")
+    model = _TrainedOtherwise(start, layers.ReLU(name="relu")(start))
+    assert list(from_keras(model)) == ["start", "relu"]
+
+
+@pytest.mark.parametrize("function", [lambda x: x, lambda relu: relu])
+def test_activations_of_ones_own_are_refused(function):
+    with pytest.raises(GraphError, match="layer 'odd' has the activation '<lambda>'"):
+        from_keras(functional(layers.Conv2D(3, 3, activation=function, name="odd")))
+    function.__name__ = "relu"
+    with pytest.raises(GraphError, match="layer 'odd' has the activation 'relu'"):
+        from_keras(functional(layers.Activation(function, name="odd")))
+
+
+def test_models_inside_a_model_are_read_in_its_place(images):
+    def block(name):
+        start = keras.Input((8, 8, 4), name="start")
+        tensor = layers.Conv2D(4, 3, padding="same", activation="relu", name="conv")(start)
+        return keras.Model(start, layers.Add(name=f"{name}_sum")([start, tensor]), name=name)
+
+    top = keras.Sequential([layers.Flatten(name="flat"), layers.Dense(2, name="conv")], name="top")
+    stem = keras.Sequential([layers.Conv2D(4, 1, name="stem_conv"), block("first")], name="stem")
+    model = functional(stem, block("second"), top, layers.ReLU(name="last"))
+    graph = from_keras(model)
+    assert {"stem_conv", "first_sum", "second_sum", "flat"} <= set(graph)
+    assert {"first_conv", "first_conv_activation", "second_conv", "top_conv"} <= set(graph)
+    assert graph["second_conv"].inputs == ("first_sum",)
+    assert "start" not in " ".join(graph)
+    np.testing.assert_array_equal(to_keras(graph)(images), model(images))
+
+
+def test_a_layer_of_the_model_keeps_its_name_before_one_inside():
+    inner = functional(layers.ReLU(name="same"), shape=(8, 8, 3))
+    graph = from_keras(functional(inner, layers.ReLU(name="same")))
+    assert graph.output == "same"
+    assert graph["same"].inputs == (f"{inner.name}_same",)
+
+
+def test_a_model_used_twice_is_refused():
+    inner = functional(layers.ReLU(name="within"))
+    inner.name = "inside"
+    with pytest.raises(GraphError, match="'inside' is used 2 times"):
+        from_keras(functional(inner, inner))
+
+
+def test_a_layer_inside_and_outside_is_refused():
+    relu = layers.ReLU(name="both")
+    with pytest.raises(GraphError, match="'both' is used in several places"):
+        from_keras(functional(functional(relu), relu))
+
+
+def test_an_activation_of_its_own_takes_a_free_name():
+    model = functional(
+        layers.Conv2D(4, 3, activation="relu", name="conv"), layers.ReLU(name="conv_activation")
+    )
+    graph = from_keras(model)
+    assert len(graph) == 4
+    assert isinstance(graph[graph.output].layer, kinds.ReLU)
+
+
+def test_what_adapt_measured_is_kept(images):
+    adapted = layers.Normalization(name="normal")
+    adapted.adapt(images.astype(np.float32))
+    given = layers.Normalization(mean=[1.0, 2.0, 3.0], variance=4.0 * np.ones(3), name="given")
+    model = functional(adapted, given)
+    graph = from_keras(model)
+    assert graph["given"].layer == kinds.Normalization((1.0, 2.0, 3.0), (4.0, 4.0, 4.0))
+    assert set(graph["normal"].weights) == {"mean", "variance", "count"}
+    again = to_keras(graph)
+    np.testing.assert_array_equal(again(images), model(images))
+    assert again.count_params() == model.count_params() == 7
 
 
 def test_training_mode_for_good_is_refused():
@@ -116,9 +266,25 @@ def test_several_outputs_are_refused():
         from_keras(keras.Model(start, [layers.ReLU()(start), layers.Flatten()(start)]))
 
 
-def test_an_image_of_unknown_size_is_refused():
-    with pytest.raises(GraphError, match=r"'images' has the shape \(None, None, 3\)"):
-        from_keras(functional(layers.ReLU(), shape=(None, None, 3)))
+def test_an_image_of_unknown_size_needs_one():
+    model = functional(layers.Conv2D(4, 3, name="conv"), shape=(None, None, 3))
+    with pytest.raises(
+        GraphError,
+        match=r"'images' has the shape \(None, None, 3\); .* as in input_shape=\(224, 224, 3\)",
+    ):
+        from_keras(model)
+    assert from_keras(model, input_shape=(9, 8, 3)).shapes()["conv"] == (7, 6, 4)
+    for shape in ((9, 8, 1), (9, 8), (9, 8, 3, 1)):
+        with pytest.raises(
+            GraphError, match=r"\(None, None, 3\), which input_shape=\(9, 8.* not fit"
+        ):
+            from_keras(model, input_shape=shape)
+
+
+def test_a_base_of_open_size_inside_a_model_is_read(images):
+    base = functional(layers.Conv2D(4, 3, name="conv"), shape=(None, None, 3))
+    model = functional(base, layers.GlobalAveragePooling2D(), layers.Dense(2))
+    np.testing.assert_array_equal(to_keras(from_keras(model))(images), model(images))
 
 
 def test_what_is_not_functional_is_refused():

@@ -28,6 +28,41 @@ def test_a_sum_can_be_made_to_have_a_1x1_convolution():
     assert relative_difference(graph, change.graph, images(graph)) < 1e-10
 
 
+def test_why_there_can_be_no_skip():
+    graph = convolutions(4, 4)
+    for n in "ab":
+        graph.add(f"relu_{n}", L.ReLU(), [n])
+    graph.add("sum", L.Add(), ["relu_a", "relu_b"])
+    graph.add("last", L.Activation("silu"), ["sum"])
+    graph.add("tall", L.ZeroPadding2D(3), ["last"])
+    graph.add("tall_relu", L.ReLU(), ["tall"])
+    finished(graph, graph.add("c", L.Conv2D(4), ["tall_relu"]))
+    for source, target, kind, why in [
+        (
+            "a",
+            "last",
+            "convex_sum",
+            "'a' (Conv2D) is no activation of single values; skips join",
+        ),
+        ("relu_b", "relu_a", "convex_sum", "'relu_a' does not depend on 'relu_b'"),
+        ("last", "tall_relu", "convex_sum", "no pooling makes (12, 12) of the (6, 6) of 'last'"),
+        ("relu_a", "last", "sum", "the kind is 'sum'; expected 'concatenate' or 'convex_sum'"),
+        ("relu_a", "lost", "convex_sum", "there is no node 'lost'. Near to it: last"),
+        ("relu_a", "head_softmax", "convex_sum", "there is no node 'head_softmax'"),
+        (
+            "relu_a",
+            "head_activation",
+            "convex_sum",
+            "'head_activation' (Activation) is no activation",
+        ),
+    ]:
+        assert why in SKIP.why_not(graph, SkipSite(source, target, kind)), why
+    assert SKIP.why_not(graph, SkipSite("relu_a", "last", "convex_sum")) is None
+    graph.set_inputs("b", ["relu_a"])
+    why = SKIP.why_not(graph, SkipSite("relu_a", "relu_b", "concatenate"))
+    assert "reads 'relu_b', and cannot be given further channels; kind='convex_sum' can" in why
+
+
 # --- Sites ---------------------------------------------------------------------------------------
 
 

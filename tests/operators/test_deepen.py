@@ -1,5 +1,7 @@
 """Insertion of blocks: where it is allowed, and that it is the identity there."""
 
+import re
+
 import numpy as np
 import pytest
 from graphs import GRAPHS, convolutions, finished, images, new_weights, small
@@ -37,6 +39,8 @@ def _insert(graph, node, size=3):
         (L.Activation("softmax"), True),
         (L.Activation("tanh"), False),
         (L.Activation("silu"), False),
+        (L.Activation("hard_silu"), False),
+        (L.Activation("hard_sigmoid"), True),
         (L.Activation("linear"), False),
         (L.BatchNormalization(), False),
         (L.MaxPooling2D(), False),
@@ -61,6 +65,14 @@ def test_what_is_proven_behind_a_convolution(layer, proven):
         (L.Dropout(0.1), True),
         (L.Add(), True),
         (L.Concatenate(), True),
+        (L.Multiply(), True),
+        (L.ZeroPadding2D(), True),
+        (L.Cropping2D(1), True),
+        (L.Reshape((3, 6, 6)), True),
+        (L.Rescaling(0.5, 3.0), True),
+        (L.Rescaling((0.5, -0.1, 1.0)), False),
+        (L.Normalization(), False),
+        (L.Activation("silu"), False),
         (L.ConvexSum(), False),
         (L.BatchNormalization(), False),
         (L.Rescaling(1.0, -0.5), False),
@@ -92,6 +104,22 @@ def test_kernels_that_reach_over_the_whole_image_are_left_out(side, sizes):
     graph = convolutions(3, shape=(*side, 2))
     finished(graph, graph.add("relu", L.ReLU(), ["a"]))
     assert [site.kernel_size for site in INSERT.candidates(graph)] == sizes
+
+
+def test_why_it_may_not_go_there():
+    graph = convolutions(3, shape=(2, 2, 2))
+    graph.add("relu", L.ReLU(), ["a"])
+    graph.add("pool", L.GlobalAveragePooling2D(), ["relu"])
+    graph.output = graph.add("dense", L.Dense(2), ["pool"])
+    for node, size, why in [
+        ("a", 3, r"what 'a' \(Conv2D\) puts out may be negative.* where it can go is 'relu'"),
+        ("relu", 5, "a kernel of size 5 is too large for the 2x2 of 'relu'"),
+        ("relu", 7, "the kernel size is 7; expected one of 3, 5"),
+        ("pool", 3, r"'pool' puts out shape \(3,\), not images"),
+        ("rely", 3, "there is no node 'rely'. Near to it: relu"),
+    ]:
+        assert re.search(why, INSERT.why_not(graph, InsertSite(node, size)))
+    assert INSERT.why_not(graph, InsertSite("relu", 3)) is None
 
 
 def test_sites_of_a_small_network():

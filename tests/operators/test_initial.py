@@ -29,6 +29,7 @@ def test_initial_weights():
     check(weighted)
     assert not graph.weighted
     constants = {"bias": 0, "gamma": 1, "beta": 0, "moving_mean": 0, "moving_variance": 1}
+    constants |= {"mean": 0, "variance": 1, "count": 0}
     for _, node in weighted.items():
         for key, value in node.weights.items():
             assert value.dtype == np.float32

@@ -33,6 +33,15 @@ def test_the_full_kernel_of_a_separable_convolution(window, multiplier):
     np.testing.assert_allclose(_convolve(x, kernel), _apply(layer, weights, x), atol=1e-12)
 
 
+def test_the_full_kernel_of_a_grouped_convolution():
+    layer = L.Conv2D(6, 3, groups=2)
+    weights = _weights(layer, 4)
+    kernel = full_kernel(layer, weights)
+    assert kernel.shape == (3, 3, 4, 6)
+    x = _rng().normal(size=(2, 9, 9, 4))
+    np.testing.assert_allclose(_convolve(x, kernel), _apply(layer, weights, x), atol=1e-12)
+
+
 def test_the_full_kernel_of_other_layers():
     kernel = _rng().normal(size=(4, 5))
     assert full_kernel(L.Dense(5), {"kernel": kernel}).shape == (1, 1, 4, 5)
@@ -128,7 +137,8 @@ def test_a_kernel_much_larger_than_the_second_is_cropped(first, second):
         (L.Conv2D(3, 2), False),
         (L.Conv2D(3, (3, 4)), False),
         (L.Conv2D(3, strides=(1, 2)), False),
-        (L.Conv2D(3, 1, padding="valid"), False),
+        (L.Conv2D(3, 1, padding="valid"), True),
+        (L.Conv2D(3, 3, padding="valid"), False),
     ],
     ids=str,
 )

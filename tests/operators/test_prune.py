@@ -26,6 +26,34 @@ def test_how_many_are_removed(size, half, quarter):
     assert num_removed(size, "1/4") == quarter
 
 
+def test_other_fractions():
+    fifth = PruneFilters(fractions=("1/5",))
+    assert [s.node for s in fifth.candidates(small(widths=(4, 5, 10)))] == ["conv_2", "conv_3"]
+    site = PruneSite("conv_3", "1/5")
+    change = fifth.apply(small(widths=(4, 5, 10)), site, rng=np.random.default_rng(0))
+    assert change.graph["conv_3"].layer.filters == 8
+
+
+def test_why_filters_cannot_go():
+    graph = small(widths=(3, 8, 1))
+    for node, fraction, why in [
+        ("conv_3", "1/2", "1/2 of its filters is not one; those that can be removed come in 1"),
+        ("conv_1", "1/3", "the fraction is 1/3; expected one of 1/2, 1/4"),
+        ("bn_1", "1/2", "'bn_1' is a BatchNormalization, not a convolution with filters of its"),
+        ("bn_1", "1/2", "its own; its channels are those of conv_1"),
+        ("konv", "1/2", "there is no node 'konv'"),
+    ]:
+        assert why in PRUNE.why_not(graph, PruneSite(node, fraction))
+
+
+def test_why_a_tied_group_cannot_go():
+    graph = convolutions(2, 2)
+    finished(graph, graph.add("sum", L.Add(), ["a", "b", "image"]))
+    why = PRUNE.why_not(graph, PruneSite("a", "1/2"))
+    assert "'a' cannot change: of what they are tied to, it is the input 'image'" in why
+    assert "(tied to it: b)" in why
+
+
 def test_sites():
     assert PRUNE.candidates(small(widths=(3, 8, 1))) == (
         PruneSite("conv_1", "1/2"),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from graphs import finished, images, new_weights, small, stack, tied
+from graphs import convolutions, finished, images, new_weights, small, stack, tied
 from reference import forward, relative_difference
 
 from lemonade_tf.architecture import Graph, check
@@ -93,9 +93,17 @@ def test_a_block_that_changes_the_image_stays(layer):
     assert _sites(graph) == ["conv_1", "conv_3"]
 
 
+def test_a_block_may_end_in_another_activation():
+    graph = _blocks(4, 4)
+    graph.set_layer("relu_1", L.Activation("silu"))
+    assert block(graph, "conv_1") == ("conv_1", "bn_1", "relu_1")
+    graph.set_layer("relu_1", L.Activation("linear"))
+    assert block(graph, "conv_1") is None
+
+
 def test_what_is_no_whole_block_stays():
     graph = _blocks(4, 4, 4, 4)
-    graph.set_layer("relu_1", L.Activation("tanh"))
+    graph.set_layer("relu_1", L.Dropout(0.1))
     graph.add("pool", L.GlobalAveragePooling2D(), ["bn_2"])  # a second reader
     graph.add("all", L.Concatenate(), ["pool", "head_globalaveragepooling2d"])
     graph.set_inputs("head_dense", ["all"])
@@ -318,3 +326,46 @@ def test_a_batch_norm_that_is_the_identity_leaves_the_kernel_as_it_is():
     np.testing.assert_allclose(
         child["conv_3"].weights["kernel"], graph["conv_3"].weights["kernel"], rtol=1e-6
     )
+
+
+# --- Residual branches ---------------------------------------------------------------------------
+
+
+def _residual(*, projected, order):
+    """Return trunk + branch, the trunk perhaps through a convolution of its own."""
+    graph = convolutions(4)
+    trunk = graph.add("trunk", L.ReLU(), ["a"])
+    at = graph.add("branch", L.Conv2D(4, 3), [trunk])
+    branch = graph.add("branch_bn", L.BatchNormalization(), [at])
+    if projected:
+        trunk = graph.add("projection", L.Conv2D(4, 1), [trunk])
+    graph.add("sum", L.Add(), [trunk, branch][::order])
+    graph.add("relu", L.ReLU(), ["sum"])
+    return new_weights(finished(graph, "relu"))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_residual_branch_goes(order):
+    graph = _residual(projected=False, order=order)
+    assert "sum" in _sites(graph)
+    change = _remove(graph, "sum")
+    check(change.graph)
+    assert change.graph["relu"].inputs == ("trunk",)
+    assert not {"branch", "branch_bn", "sum"} & set(change.graph)
+    x = images(graph)
+    np.testing.assert_array_equal(forward(change.graph, x)["trunk"], forward(graph, x)["trunk"])
+
+
+def test_of_two_branches_with_weights_neither_goes():
+    graph = _residual(projected=True, order=1)
+    assert "sum" not in _sites(graph)
+    why = REMOVE.why_not(graph, RemoveSite("sum"))
+    assert why == "'sum' ends no skip or branch that alone has weights and can be left out"
+
+
+def test_a_branch_that_something_else_reads_stays():
+    graph = _residual(projected=False, order=1)
+    graph.add("more", L.Add(), ["relu", "branch_bn"])
+    graph.redirect("relu", "more", but=["more"])
+    check(graph)
+    assert "sum" not in _sites(graph)

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from graphs import as_if_trained, cells, images, initial
+from graphs import as_if_trained, cells, images, initial, small
 from reference import relative_difference
 
 from lemonade_tf.architecture import check
@@ -274,3 +274,16 @@ def test_approximate_operators_repair_the_statistics_in_every_cell():
     graph = as_if_trained(grow(convolution(), (INSERT, InsertSite("relu_1", 3))), _rng())
     change = PRUNE.apply(graph, PruneSite("conv_1", "1/2"), rng=_rng())
     assert {repair.node for repair in change.repairs} >= {f"cell_{n}_bn_2" for n in NUMBERS}
+
+
+def test_why_an_operator_does_not_apply_in_cells():
+    graph = cells()
+    widen, insert = WIDEN, INSERT
+    assert widen.why_not(graph, WidenSite("conv_1", 2)) is None
+    why = widen.why_not(graph, WidenSite("conv_7", 2))
+    assert why.startswith("in cell 1, there is no node 'cell_1_conv_7'")
+    assert "the factor is 3" in widen.why_not(graph, WidenSite("conv_1", 3))
+    with pytest.raises(SiteError, match="in cell 1, there is no node"):
+        widen.apply(graph, WidenSite("conv_7", 2), rng=np.random.default_rng(0))
+    assert "differs between cells" in insert.why_not(graph, InsertSite("input", 3))
+    assert "cell" in widen.why_not(small(), WidenSite("conv_1", 2))

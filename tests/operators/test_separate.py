@@ -5,7 +5,7 @@ import pytest
 from graphs import convolutions, every_layer, finished, images, new_weights, small
 from reference import relative_difference
 
-from lemonade_tf.architecture import check
+from lemonade_tf.architecture import Graph, check
 from lemonade_tf.architecture import layers as L
 from lemonade_tf.operators import MeasureStatistics, SeparateConvolution
 from lemonade_tf.operators.separate import SeparateSite, separable
@@ -15,6 +15,33 @@ SEPARATE = SeparateConvolution()
 
 def _separate(graph, node):
     return SEPARATE.apply(graph, SeparateSite(node), rng=np.random.default_rng(0))
+
+
+def test_why_not():
+    graph = convolutions(8)
+    graph.add("point", L.Conv2D(8, 1), ["a"])
+    finished(graph, "point")
+    assert SEPARATE.why_not(graph, SeparateSite("point")) == (
+        "'point' has 64 parameters, and a separable convolution in its place would have 72"
+    )
+    assert "'head_dense' is a Dense, not a Conv2D" in SEPARATE.why_not(
+        graph, SeparateSite("head_dense")
+    )
+
+
+def test_a_grouped_convolution_of_rank_one_is_kept():
+    graph = convolutions(4)
+    graph.add("grouped", L.Conv2D(4, 3, groups=2, use_bias=True), ["a"])
+    graph = new_weights(finished(graph, "grouped"))
+    weights = dict(graph["grouped"].weights)
+    window = np.random.default_rng(0).normal(size=(3, 3, 2, 1))
+    weights["kernel"] = (window * weights["kernel"][1, 1]).astype(np.float32)
+    graph.set_weights("grouped", weights)
+    graph = Graph.from_nodes(dict(graph.items()), graph.output)
+    change = SeparateConvolution().apply(
+        graph, SeparateSite("grouped"), rng=np.random.default_rng(0)
+    )
+    assert relative_difference(graph, change.graph, images(graph)) < 1e-5
 
 
 def test_sites():

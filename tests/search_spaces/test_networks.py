@@ -285,6 +285,9 @@ class _Useless(Operator):
     def _sites(self, graph):
         yield EXACT[1].candidates(graph)[0]
 
+    def _why_not(self, graph, site):
+        return "it is another one"
+
     def _apply(self, graph, site, rng):
         type(self).calls += 1
         prune = APPROXIMATE[1]

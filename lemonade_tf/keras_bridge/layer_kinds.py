@@ -1,0 +1,197 @@
+"""A layer or an operation of Keras as a kind of layer of a graph.
+
+The table names, for each class of Keras layers, the kind of layer that it becomes and what its
+other settings must be: a setting that the kind does not have must be the one that means nothing.
+Initializers, regularizers and constraints, which do not change what is computed, are left behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import keras
+import numpy as np
+
+from lemonade_tf.architecture import GraphError
+from lemonade_tf.architecture import layers as kinds
+from lemonade_tf.keras_bridge.convex_sum import ConvexSum
+
+_CHANNELS_LAST = {"data_format": "channels_last"}
+_CONVOLUTION = {**_CHANNELS_LAST, "dilation_rate": (1, 1)}
+
+# class of Keras layer -> (kind, settings that the kind does not have and what they must be)
+KINDS: dict[type, tuple[type[kinds.Layer], Mapping[str, Any]]] = {
+    keras.layers.Rescaling: (kinds.Rescaling, {}),
+    keras.layers.Normalization: (kinds.Normalization, {"axis": -1, "invert": False}),
+    keras.layers.Conv2D: (kinds.Conv2D, _CONVOLUTION),
+    keras.layers.DepthwiseConv2D: (kinds.DepthwiseConv2D, _CONVOLUTION),
+    keras.layers.SeparableConv2D: (kinds.SeparableConv2D, _CONVOLUTION),
+    keras.layers.BatchNormalization: (kinds.BatchNormalization, {"axis": -1, "renorm": False}),
+    keras.layers.ReLU: (kinds.ReLU, {"negative_slope": 0, "threshold": 0}),
+    keras.layers.Activation: (kinds.Activation, {}),
+    keras.layers.MaxPooling2D: (kinds.MaxPooling2D, _CHANNELS_LAST),
+    keras.layers.AveragePooling2D: (kinds.AveragePooling2D, _CHANNELS_LAST),
+    keras.layers.GlobalAveragePooling2D: (kinds.GlobalAveragePooling2D, _CHANNELS_LAST),
+    keras.layers.ZeroPadding2D: (kinds.ZeroPadding2D, _CHANNELS_LAST),
+    keras.layers.Cropping2D: (kinds.Cropping2D, _CHANNELS_LAST),
+    keras.layers.Reshape: (kinds.Reshape, {}),
+    keras.layers.Flatten: (kinds.Flatten, _CHANNELS_LAST),
+    keras.layers.Dropout: (kinds.Dropout, {}),
+    keras.layers.Dense: (kinds.Dense, {}),
+    keras.layers.Add: (kinds.Add, {}),
+    keras.layers.Multiply: (kinds.Multiply, {}),
+    keras.layers.Concatenate: (kinds.Concatenate, {"axis": -1}),
+    ConvexSum: (kinds.ConvexSum, {}),
+}
+
+
+# --- Operations --------------------------------------------------------------------------------
+
+# With two tensors; with a tensor and then a number; with a number and then a tensor.
+OPERATIONS: dict[str, tuple[Any, Any, Any]] = {
+    "Add": (
+        kinds.Add(),
+        lambda number: kinds.Rescaling(1.0, number),
+        lambda number: kinds.Rescaling(1.0, number),
+    ),
+    "Multiply": (kinds.Multiply(), kinds.Rescaling, kinds.Rescaling),
+    "Subtract": (
+        None,
+        lambda number: kinds.Rescaling(1.0, -number),
+        lambda number: kinds.Rescaling(-1.0, number),
+    ),
+}
+
+
+def is_tensor(value: Any) -> bool:
+    """Return whether a value in a configuration stands for a tensor."""
+    return isinstance(value, dict) and value.get("class_name") == "__keras_tensor__"
+
+
+def operation_kind(operation: Any, values: list[Any]) -> kinds.Layer:
+    """Return the layer for an operation such as x + y or 2 * x.
+
+    Args:
+        operation: One whose kind the table has.
+        values: What it was called with, as in a model's configuration.
+
+    Raises:
+        GraphError: It was not called with tensors of the model and numbers.
+    """
+    of_tensors, number_second, number_first = OPERATIONS[type(operation).__name__]
+    first, second = values
+    if is_tensor(first) and is_tensor(second) and of_tensors is not None:
+        return of_tensors
+    if is_tensor(first) and isinstance(second, int | float):
+        return number_second(second)
+    if isinstance(first, int | float) and is_tensor(second):
+        return number_first(first)
+    raise GraphError(
+        f"{operation.name!r} is the operation {type(operation).__name__} of something else than"
+        " what a graph can have: sums and products of two tensors, and sums, products and"
+        " differences of a tensor and a number."
+    )
+
+
+# --- Layers ------------------------------------------------------------------------------------
+
+
+def input_kind(layer: keras.layers.InputLayer, given: kinds.Shape | None) -> kinds.Input:
+    """Return the Input of a graph for that of a model.
+
+    Args:
+        layer: The input of the model.
+        given: The shape to take where the model leaves sizes open.
+
+    Raises:
+        GraphError: A size is left open and none is given, or another one is.
+    """
+    shape = layer.batch_shape[1:]
+    if given is None and None in shape:
+        raise GraphError(
+            f"input {layer.name!r} has the shape {shape}; a graph needs a size in place of None:"
+            " give one, as in input_shape=(224, 224, 3)."
+        )
+    given = tuple(shape if given is None else given)
+    if len(given) != len(shape) or any(
+        own not in (None, size) for own, size in zip(shape, given, strict=True)
+    ):
+        raise GraphError(
+            f"input {layer.name!r} has the shape {shape}, which input_shape={given} does not fit."
+        )
+    return kinds.Input(given)
+
+
+def layer_kind(layer: keras.layers.Layer, rank: int) -> kinds.Layer:
+    """Return the layer of a graph for one of Keras that the table has.
+
+    Args:
+        layer: The Keras layer.
+        rank: How many dimensions its input has, the batch included.
+
+    Raises:
+        GraphError: A setting has a value that the kind cannot express.
+    """
+    kind, required = table_entry(layer)
+    for setting, value in required.items():
+        found = _setting(layer, setting, rank)
+        if found != value:
+            raise GraphError(
+                f"layer {layer.name!r} ({type(layer).__name__}) has {setting}={found!r}; a graph"
+                f" has such layers with {setting}={value!r} only."
+            )
+    if layer.compute_dtype != "float32":
+        raise GraphError(f"layer {layer.name!r} computes in {layer.compute_dtype}, not float32.")
+    if kind is kinds.Activation:
+        given = {"activation": activation_name(layer)}
+    elif kind is kinds.Normalization:
+        given = {"mean": _plain(layer.input_mean), "variance": _plain(layer.input_variance)}
+    else:
+        given = {part.name: _plain(getattr(layer, part.name)) for part in fields(kind)}
+    try:
+        return kind(**given)
+    except (TypeError, ValueError) as error:
+        raise GraphError(f"layer {layer.name!r}: {error}") from None
+
+
+def table_entry(
+    layer: keras.layers.Layer,
+) -> tuple[type[kinds.Layer], Mapping[str, Any]] | None:
+    """Return what the table has for a layer, None if nothing."""
+    for kind, entry in KINDS.items():
+        # Other subclasses may compute something else; those of this package do not.
+        if type(layer) is kind or (
+            isinstance(layer, kind) and type(layer).__module__.startswith("lemonade_tf.")
+        ):
+            return entry
+    return None
+
+
+def _setting(layer: keras.layers.Layer, name: str, rank: int) -> Any:
+    """Return a setting of a layer; the last axis as -1."""
+    value = getattr(layer, name)
+    if name == "axis" and value in (rank - 1, (rank - 1,), (-1,)):
+        return -1
+    return _plain(value)
+
+
+def activation_name(layer: keras.layers.Layer) -> str:
+    """Return the name of the activation in a layer, "linear" where it has none."""
+    function = getattr(layer, "activation", None) or keras.activations.linear
+    return getattr(function, "__name__", type(function).__name__)
+
+
+def has_known_activation(layer: keras.layers.Layer) -> bool:
+    """Return whether the activation in a layer is one of Keras's that a graph can have."""
+    name = activation_name(layer)
+    own = getattr(layer, "activation", None)
+    return name in kinds.ACTIVATIONS and own in (None, getattr(keras.activations, name))
+
+
+def _plain(value: Any) -> Any:
+    """Return a setting as Python values, lists as tuples."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    return tuple(value) if isinstance(value, list) else value

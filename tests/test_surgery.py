@@ -1,0 +1,242 @@
+"""Surgery at named layers of a Keras model: what it keeps, what it changes, what it refuses."""
+
+import re
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras_networks import residual
+
+from lemonade_tf import Surgery
+from lemonade_tf.architecture import GraphError
+from lemonade_tf.operators import SiteError
+
+TOLERANCE = 2e-6  # of probabilities, float32
+
+
+@pytest.fixture(scope="module")
+def model():
+    return residual(side=16)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3)).astype(np.float32)
+
+
+def outputs(model, images):
+    return np.asarray(model(images, training=False))
+
+
+@pytest.mark.parametrize(
+    "operate",
+    [
+        lambda s: s.widen("last_conv"),
+        lambda s: s.widen("grow_conv", 1.5),
+        lambda s: s.widen("grouped_conv", 1.34, split=True),
+        lambda s: s.widen("stem_conv", 1.25),
+        lambda s: s.deepen("block_out"),
+        lambda s: s.deepen("gate_reduce", kernel_size=1),
+        lambda s: s.deepen("grow_out", kernel_size=5),
+        lambda s: s.add_skip("stem_out", "last_out"),
+        lambda s: s.add_skip("grouped_out", "last_out", kind="concatenate"),
+    ],
+)
+def test_growing_keeps_what_the_model_computes(model, images, operate):
+    surgery = Surgery(model)
+    changed = operate(surgery)
+    grown = surgery.model()
+    assert grown.count_params() > model.count_params()
+    assert set(changed) <= set(surgery.graph)
+    assert changed
+    np.testing.assert_allclose(outputs(grown, images), outputs(model, images), atol=TOLERANCE)
+    learnable = surgery.model(learnable=True)
+    np.testing.assert_allclose(outputs(learnable, images), outputs(model, images), atol=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("operate", "layer", "filters"),
+    [
+        (lambda s: s.prune("last_conv", 0.25), "last_conv", 12),
+        (lambda s: s.prune("stem_conv"), "block_conv", 4),
+        (lambda s: s.prune("block_conv", 0.3), "stem_conv", 6),
+        (lambda s: s.prune("gate_expand", 1 / 3), "grouped_conv", 8),
+        (lambda s: s.separate("last_conv"), "last_conv", 16),
+    ],
+)
+def test_shrinking_gives_a_smaller_model_that_works(model, images, operate, layer, filters):
+    surgery = Surgery(model)
+    operate(surgery)
+    smaller = surgery.model()
+    assert smaller.count_params() < model.count_params()
+    assert smaller.get_layer(layer).filters == filters
+    assert outputs(smaller, images).shape == (4, 10)
+    assert {type(each).__module__.split(".")[0] for each in smaller.layers} == {"keras"}
+
+
+def test_a_block_that_was_inserted_is_removed(model, images):
+    surgery = Surgery(model)
+    inserted, *_ = surgery.deepen("block_out")
+    surgery.remove(inserted)
+    assert surgery.model().count_params() == model.count_params()
+
+
+def test_a_residual_branch_is_removed(images):
+    start = keras.Input((16, 16, 3), name="images")
+    stem = keras.layers.Conv2D(4, 3, padding="same", activation="relu", name="stem")(start)
+    branch = keras.layers.Conv2D(4, 3, padding="same", name="branch")(stem)
+    total = keras.layers.Add(name="sum")([stem, branch])
+    model = keras.Model(start, keras.layers.Conv2D(2, 1, name="last")(total))
+    surgery = Surgery(model)
+    surgery.remove("sum")
+    smaller = surgery.model()
+    assert [layer.name for layer in smaller.layers] == ["images", "stem", "stem_activation", "last"]
+    assert outputs(smaller, images).shape == (4, 16, 16, 2)
+
+
+def test_the_model_itself_stays_as_it_is(model):
+    before = [w.copy() for w in model.get_weights()]
+    surgery = Surgery(model)
+    surgery.prune("stem_conv")
+    surgery.widen("last_conv")
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of Keras
+def test_operations_follow_each_other_and_the_result_can_be_saved(model, images, tmp_path):
+    surgery = Surgery(model, seed=1)
+    surgery.widen("grow_conv", 2)
+    surgery.deepen("grow_out")
+    surgery.add_skip("grow_out", "last_out")
+    edited = surgery.model()
+    assert edited.name == "residual"
+    edited.save(tmp_path / "edited.keras")
+    loaded = keras.models.load_model(tmp_path / "edited.keras")
+    np.testing.assert_array_equal(outputs(loaded, images), outputs(edited, images))
+    np.testing.assert_allclose(outputs(loaded, images), outputs(model, images), atol=TOLERANCE)
+
+
+def test_the_share_of_a_skip_can_be_trained_and_folded_in(model, images):
+    surgery = Surgery(model)
+    skip = surgery.add_skip("stem_out", "last_out")[-1]
+    learnable = surgery.model(learnable=True)
+    (share,) = learnable.get_layer(skip).trainable_weights
+    share.assign(0.25)  # as training does
+    folded = Surgery(learnable).model()
+    assert {type(layer).__module__.split(".")[0] for layer in folded.layers} == {"keras"}
+    np.testing.assert_array_equal(outputs(folded, images), outputs(learnable, images))
+    assert np.abs(outputs(folded, images) - outputs(model, images)).max() > 1e-4
+
+
+def test_a_seed_makes_it_the_same_again(model):
+    weights = []
+    for seed in (0, 0, 1):
+        surgery = Surgery(model, seed=seed)
+        surgery.widen("last_conv")
+        weights.append(surgery.model().get_layer("last_conv").get_weights()[0])
+    np.testing.assert_array_equal(weights[0], weights[1])
+    assert (weights[0] != weights[2]).any()
+
+
+@pytest.mark.parametrize(
+    ("operate", "message"),
+    [
+        (
+            lambda s: s.widen("last_cnv"),
+            r"cannot widen 'last_cnv': there is no node 'last_cnv'\. Near"
+            r" to it: last_conv",
+        ),
+        (
+            lambda s: s.widen("classes"),
+            "'classes' is a Dense, not a convolution with filters of its",
+        ),
+        (
+            lambda s: s.widen("depthwise"),
+            "'depthwise' is a DepthwiseConv2D, not .* of stem_conv, bl",
+        ),
+        (
+            lambda s: s.widen("last_conv", 1),
+            "cannot widen 'last_conv' 1 times; expected more than 1",
+        ),
+        (
+            lambda s: s.prune("stem_conv", 0),
+            "cannot prune 0 of 'stem_conv'; expected between 0 and",
+        ),
+        (lambda s: s.prune("gate_reduce", 0.1), "1/10 of its filters is not one; .* come in 4"),
+        (
+            lambda s: s.deepen("stem_conv"),
+            r"'stem_conv' \(Conv2D\) puts out may be .* is 'stem_out'",
+        ),
+        (lambda s: s.deepen("gated"), "the next layer behind it where it can go is 'block_out'"),
+        (
+            lambda s: s.deepen("block_out", kernel_size=4),
+            "the kernel size is 4; expected an odd num",
+        ),
+        (lambda s: s.deepen("mean"), r"'mean' puts out shape \(16,\), not images"),
+        (
+            lambda s: s.separate("block_conv"),
+            "has 96 parameters, and a separable .* would have 108",
+        ),
+        (lambda s: s.remove("stem_conv"), r"'stem_conv' makes \(8, 8, 8\) of \(17, 17, 3\)"),
+        (lambda s: s.remove("block_conv"), "not followed by batch norm and an activation alone"),
+        (lambda s: s.remove("block_bn"), "'block_bn' is a BatchNormalization; name a convolution"),
+        (lambda s: s.add_skip("last_out", "stem_out"), "'stem_out' does not depend on 'last_out'"),
+        (lambda s: s.add_skip("stem_out", "block_out", kind="sum"), "the kind is 'sum'; expected"),
+        (
+            lambda s: s.add_skip("grow_out", "grouped_out", kind="concatenate"),
+            "cannot add a skip from 'grow_out' to 'grouped_out': a sum, a product.*convex_sum",
+        ),
+    ],
+)
+def test_what_cannot_be_done_is_said_with_the_reason(model, operate, message):
+    surgery = Surgery(model)
+    before = surgery.graph
+    with pytest.raises(SiteError, match=message):
+        operate(surgery)
+    assert surgery.graph is before
+
+
+def test_what_is_tied_to_the_input_or_the_output_cannot_change():
+    start = keras.Input((8, 8, 3), name="images")
+    tensor = keras.layers.Conv2D(3, 3, padding="same", name="inner")(start)
+    tensor = keras.layers.Add(name="sum")([start, tensor])
+    surgery = Surgery(keras.Model(start, keras.layers.Conv2D(2, 1, name="logits")(tensor)))
+    with pytest.raises(SiteError, match=r"'inner' cannot change: .* it is the input 'images'"):
+        surgery.widen("inner")
+    with pytest.raises(SiteError, match=r"'logits' cannot change: .* it reaches the output"):
+        surgery.prune("logits")
+
+
+def test_a_model_of_open_size():
+    start = keras.Input((None, None, 3), name="images")
+    model = keras.Model(start, keras.layers.Conv2D(4, 3, name="conv")(start))
+    assert Surgery(model, input_shape=(8, 8, 3)).model().input_shape == (None, 8, 8, 3)
+
+
+def test_a_model_that_cannot_be_read_is_refused():
+    start = keras.Input((8, 8, 3))
+    with pytest.raises(GraphError, match="layer 'up' is of the kind UpSampling2D"):
+        Surgery(keras.Model(start, keras.layers.UpSampling2D(name="up")(start)))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of Keras
+def test_the_example_in_the_readme(tmp_path, monkeypatch):
+    text = (Path(__file__).parent.parent / "README.md").read_text()
+    _, section = text.split("## The parts alone")
+    first, second, *_ = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(first, names)
+    model, images = names["model"], np.random.default_rng(0).uniform(-1, 1, (1, 224, 224, 3))
+    assert names["wider"].get_layer("block_6_expand").filters == 288
+    assert names["wider"].count_params() > model.count_params()
+    np.testing.assert_allclose(outputs(names["wider"], images), outputs(model, images), atol=1e-6)
+    smaller = keras.models.load_model("smaller.keras")
+    assert smaller.count_params() < model.count_params()
+    assert smaller.get_layer("block_13_project").filters == 80
+    assert not [layer.name for layer in smaller.layers if layer.name.startswith("block_12_")]
+    exec(second, names)
+    np.testing.assert_allclose(outputs(names["wider"], images), outputs(model, images), atol=1e-6)
