@@ -18,6 +18,7 @@ from lemonade_tf.architecture.layers import (
     Concatenate,
     Conv2D,
     ConvexSum,
+    Cropping2D,
     Dense,
     DepthwiseConv2D,
     Dropout,
@@ -26,15 +27,19 @@ from lemonade_tf.architecture.layers import (
     Input,
     Layer,
     MaxPooling2D,
+    Multiply,
+    Normalization,
     Pooling2D,
     ReLU,
     Rescaling,
+    Reshape,
     SeparableConv2D,
     Shape,
     Windowed,
+    ZeroPadding2D,
 )
 
-FOLLOWERS = (Rescaling, BatchNormalization, ReLU, Activation, Dropout)
+FOLLOWERS = (Rescaling, Normalization, BatchNormalization, ReLU, Activation, Dropout)
 # What puts out the shape that comes in, or says the only size of its own already.
 TELLING = (*FOLLOWERS, Add, ConvexSum, Dense)
 
@@ -98,14 +103,14 @@ def _follows(graph: Graph, name: str) -> bool:
     (before,) = node.inputs
     if len(graph.consumers(before)) > 1:
         return False
-    return isinstance(node.layer, Rescaling) or not _begins(graph, before)
+    return isinstance(node.layer, Rescaling | Normalization) or not _begins(graph, before)
 
 
 def _begins(graph: Graph, name: str) -> bool:
     """Return whether a node is the input, or its rescaling."""
     layer = graph[name].layer
     return isinstance(layer, Input) or (
-        isinstance(layer, Rescaling) and _begins(graph, graph[name].inputs[0])
+        isinstance(layer, Rescaling | Normalization) and _begins(graph, graph[name].inputs[0])
     )
 
 
@@ -141,7 +146,8 @@ def _(layer: Rescaling) -> str:
 
 @_title.register
 def _(layer: Conv2D) -> str:
-    return f"conv {_by(layer.kernel_size)}, {layer.filters}{_strides(layer)}"
+    groups = f", {layer.groups} groups" if layer.groups > 1 else ""
+    return f"conv {_by(layer.kernel_size)}, {layer.filters}{groups}{_strides(layer)}"
 
 
 @_title.register
@@ -209,8 +215,33 @@ def _(layer: ConvexSum) -> str:
 
 
 @_title.register
+def _(layer: Multiply) -> str:
+    return "product"
+
+
+@_title.register
 def _(layer: Concatenate) -> str:
     return "concat"
+
+
+@_title.register
+def _(layer: ZeroPadding2D) -> str:
+    return "zero padding"
+
+
+@_title.register
+def _(layer: Cropping2D) -> str:
+    return "cropping"
+
+
+@_title.register
+def _(layer: Reshape) -> str:
+    return "reshape"
+
+
+@_title.register
+def _(layer: Normalization) -> str:
+    return "normalization"
 
 
 def _by(sizes: Shape) -> str:

@@ -24,6 +24,7 @@ from lemonade_tf.architecture.layers import (
     GlobalAveragePooling2D,
     Input,
     Layer,
+    Multiply,
     Pooling2D,
     SeparableConv2D,
 )
@@ -51,7 +52,7 @@ COLORS: tuple[tuple[tuple[type[Layer], ...], str, str], ...] = (
     ((SeparableConv2D, DepthwiseConv2D), "#d8f0ea", "#2f8f7b"),
     ((Pooling2D, GlobalAveragePooling2D), "#fdebd0", "#c98a2b"),
     ((Concatenate,), "#ebe1f5", "#8358b0"),
-    ((Add, ConvexSum), "#fadfe6", "#bd4a6d"),
+    ((Add, ConvexSum, Multiply), "#fadfe6", "#bd4a6d"),
     ((Dense,), "#f3f2c9", "#94912a"),
     ((Input,), "#ffffff", "#555555"),
     ((Layer,), "#efefef", "#808080"),

@@ -52,7 +52,7 @@ def test_titles_of_every_kind_of_layer():
     assert {type(node.layer) for _, node in graph.items()} == set(LAYERS)
     lam = float(graph["mix"].weights["lambda"])
     assert dict(texts(graph)) == {
-        "input": "rescaling → 9x8x2",
+        "input": "rescaling, normalization → 9x8x2",
         "conv 3x5, 6": "BN, tanh → 9x8x6",
         "depthwise conv 3x3, x2": "ReLU ≤ 6 → 9x8x12",
         "max pool 3x3, stride 2": "→ 5x4x12",
@@ -65,7 +65,11 @@ def test_titles_of_every_kind_of_layer():
         "global average pool": "→ 24",
         "flatten": "→ 20",
         "dense, 7": "",
-        "dense, 3": "softmax",
+        "dense, 3": "",
+        "zero padding": "→ 10x10x12",
+        "cropping": "→ 9x8x12",
+        "product": "→ 9x8x12",
+        "reshape": "softmax → 3",
     }
 
 
