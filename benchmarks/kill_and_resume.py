@@ -38,7 +38,7 @@ SETTINGS = {
     "distillation_epochs": 1,
     "workers": 1,
 }
-LEFT_OUT = ("seconds", "time", "log", "first_failure", "file")
+LEFT_OUT = ("seconds", "images_per_second", "time", "log", "first_failure", "file")
 
 
 def images(path):

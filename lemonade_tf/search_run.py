@@ -455,6 +455,7 @@ def _evaluation(name: str, outcome: Outcome) -> Evaluation:
         "epochs": result.epochs,
         "batch_size": result.batch_size,
         "num_images": result.num_images,
+        "images_per_second": result.images_per_second,
         "losses": list(result.losses),
         "distillation_losses": list(result.distillation_losses),
     }

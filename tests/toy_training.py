@@ -121,7 +121,7 @@ def cut(workdir, after, **settings):
 def results(workdir):
     """Return what a search found: all of its history but times, by id; and its front."""
     run = read_run(workdir)
-    left_out = ("seconds", "time", "log", "first_failure")
+    left_out = ("seconds", "time", "log", "first_failure", "images_per_second")
     history = {
         line["id"]: {k: v for k, v in line.items() if k not in left_out} for line in run.history
     }

@@ -133,11 +133,21 @@ class _Making:
             trained = self._train(model, rng)
         self.facts["distillation_losses"] = distilled.losses
         self.facts |= {"losses": trained.losses, "epochs": len(trained.losses)}
-        self.facts["num_images"] = distilled.num_images + trained.num_images
+        self._note_speed(distilled, trained)
         with self._phase("evaluate"):
             self._evaluate(model)
         with self._phase("save"):
             self._save(finite(read_weights(model, graph)))
+
+    def _note_speed(self, distilled: FitResult, trained: FitResult) -> None:
+        """Tell compiling from steps in the seconds, and say how fast these were."""
+        self.seconds["distill"] -= distilled.seconds_compiling
+        self.seconds["train"] -= trained.seconds_compiling
+        self.seconds["compile"] = distilled.seconds_compiling + trained.seconds_compiling
+        num_images = distilled.num_images + trained.num_images
+        steps = distilled.seconds + trained.seconds - self.seconds["compile"]
+        self.facts["num_images"] = num_images
+        self.facts["images_per_second"] = num_images / steps if num_images else None
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:

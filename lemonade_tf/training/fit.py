@@ -34,12 +34,14 @@ class FitResult:
         losses: The mean loss of each epoch.
         num_images: How many images went through, counting each as often as it did.
         seconds: How long it took, compiling included.
+        seconds_compiling: How long it took to compile the step.
         num_traces: How often the step was traced to compile it: once.
     """
 
     losses: tuple[float, ...] = ()
     num_images: int = 0
     seconds: float = 0.0
+    seconds_compiling: float = 0.0
     num_traces: int = 0
 
 
@@ -127,6 +129,7 @@ def fit(
         losses=tuple(losses),
         num_images=epochs * num_steps * batch_size,
         seconds=time.perf_counter() - start,
+        seconds_compiling=trainer.seconds_compiling,
         num_traces=trainer.num_traces,
     )
 

@@ -44,9 +44,11 @@ class Trainer(ABC):
 
     Attributes:
         num_traces: How often the step was traced to compile it.
+        seconds_compiling: How long that took.
     """
 
     num_traces: int = 0
+    seconds_compiling: float = 0.0
 
     @abstractmethod
     def run_epoch(

@@ -12,6 +12,7 @@ which is Nesterov's momentum as Sutskever et al. (2013) and Keras write it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -78,9 +79,10 @@ class TensorFlowTrainer(Trainer):
         on_device = {name: tf.constant(values) for name, values in draws.items()}
         given = (images, targets, tf.constant(indices), tf.constant(learning_rates), on_device)
         if self._epoch is None:
-            self._epoch = tf.function(self._trace_epoch, autograph=False).get_concrete_function(
-                *given
-            )
+            start = time.perf_counter()
+            epoch = tf.function(self._trace_epoch, autograph=False)
+            self._epoch = epoch.get_concrete_function(*given)
+            self.seconds_compiling = time.perf_counter() - start
         return float(self._epoch(*given)) / len(indices)
 
     def state(self) -> dict[str, np.ndarray]:

@@ -59,13 +59,14 @@ class ChildResult:
         error: The share of validation images it gets wrong; None if it failed.
         test_error: Of test images; None if there are none.
         failure: Why there is no error, in one line; None if all went well.
-        seconds: Wall-clock seconds of each phase it came to, and "total", to which an attempt that
-            did not fit into memory belongs.
+        seconds: Wall-clock seconds of each phase it came to ("compile" is not part of "distill"
+            and "train"), and "total", to which an attempt that did not fit into memory belongs.
         losses: The mean loss of each epoch of training.
         distillation_losses: Of distillation.
         epochs: How many epochs of training it had.
         batch_size: Images of a step; half of what was asked for where that did not fit into memory.
         num_images: How many images went through training and distillation.
+        images_per_second: How many of them a second, compiling left out; None if there were none.
         parameters: Its number of parameters; None if it failed before that was known.
         multiply_adds: Its multiply-adds for one image.
     """
@@ -80,6 +81,7 @@ class ChildResult:
     epochs: int = 0
     batch_size: int | None = None
     num_images: int = 0
+    images_per_second: float | None = None
     parameters: int | None = None
     multiply_adds: int | None = None
 
