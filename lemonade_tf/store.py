@@ -389,11 +389,14 @@ class RunStore:
             write_atomic(self.path / PINNED, lines.encode())
 
     def clear_staging(self) -> None:
-        """Remove what workers left unfinished; only when none is running."""
+        """Remove what was left unfinished, by workers or by a search that was killed.
+
+        Only when no worker is running.
+        """
         folder = self.path / STAGING
         with _explained(folder):
             folder.mkdir(exist_ok=True)
-            for path in folder.iterdir():
+            for path in [*folder.iterdir(), *self.path.glob(".*.unfinished*")]:
                 if path.is_file():
                     path.unlink(missing_ok=True)
 

@@ -222,9 +222,12 @@ def killed_at_moments(folder, whole, number):
     """Kill a search at random moments, its workers too in half of the cases, and resume it."""
     rng = random.Random(number)
     workdir = folder / f"run-{number}"
-    process = start(workdir)
+    num_lines = rng.randrange(17)
+    process = start(workdir, seconds=0.1)
     with process:
-        time.sleep(rng.uniform(0.5, 4.0))
+        if num_lines:
+            wait_for_lines(workdir, num_lines)
+        time.sleep(rng.uniform(0, 0.2 if num_lines else 2))
         if number % 2:
             for pid in descendants(process.pid):
                 kill(pid)

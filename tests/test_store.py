@@ -313,6 +313,7 @@ class TestModels:
 
     def test_clearing_the_staging(self, store):
         store.staging_path("0-1").touch()
+        (store.path / ".front.4711.unfinished.csv").touch()  # of a search that was killed
         store.clear_staging()
         assert _files(store.path) == ["config.json"]
 
