@@ -20,5 +20,5 @@ def pytest_addoption(parser):
         "--kills",
         type=int,
         default=12,
-        help="at how many random moments test_resume.py kills a search (README: 50)",
+        help="at how many random moments test_resume.py kills a search (README: 25)",
     )
