@@ -10,7 +10,7 @@ import argparse
 import dataclasses
 import sys
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -114,53 +114,43 @@ def _parser() -> argparse.ArgumentParser:
     _add_settings(search)
     search.set_defaults(run=_search)
 
-    status = commands.add_parser(
-        "status",
-        help="say how far a search has come, while it runs or later",
-        allow_abbrev=False,
-    )
-    status.add_argument("workdir", metavar="RUN", help="the folder of a run")
-    status.set_defaults(run=_status)
-
-    pin = commands.add_parser(
-        "pin",
-        help="keep the files of networks, whatever becomes of the front",
-        allow_abbrev=False,
-    )
-    pin.add_argument("workdir", metavar="RUN", help="the folder of a run")
+    _add_command(commands, "status", _status, "say how far a search has come, now or later")
+    what = "keep the files of networks, whatever becomes of the front"
+    pin = _add_command(commands, "pin", _pin, what)
     pin.add_argument("ids", metavar="ID", nargs="+", help="which networks")
-    pin.set_defaults(run=_pin)
+    what = "write a run's plots and report.html, and print its front"
+    _add_command(commands, "report", _report, what)
+    _add_draw(commands)
+    _add_retrain(commands)
+    return parser
 
-    report = commands.add_parser(
-        "report",
-        help="write a run's plots and report.html, and print its front",
-        allow_abbrev=False,
-    )
-    report.add_argument("workdir", metavar="RUN", help="the folder of a run")
-    report.set_defaults(run=_report)
 
-    draw = commands.add_parser(
-        "draw",
-        help="draw a network of a run: its layers as boxes, what they read as arrows",
-        allow_abbrev=False,
-    )
-    draw.add_argument("workdir", metavar="RUN", help="the folder of a run")
-    draw.add_argument("id", metavar="ID", help="which network, of those in RUN/models")
-    draw.add_argument(
+def _add_command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int], what: str, **options: Any
+) -> argparse.ArgumentParser:
+    """Add a command that is about a run, and return its parser."""
+    parser = commands.add_parser(name, help=what, allow_abbrev=False, **options)
+    parser.add_argument("workdir", metavar="RUN", help="the folder of a run")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_draw(commands: Any) -> None:
+    """Add the command that draws a network."""
+    what = "draw a network of a run: its layers as boxes, what they read as arrows"
+    parser = _add_command(commands, "draw", _draw, what)
+    parser.add_argument("id", metavar="ID", help="which network, of those in RUN/models")
+    parser.add_argument(
         "--output",
         type=_picture_path,
         metavar="FILE",
         help="a file that ends in .png, .svg or .pdf (default: RUN/plots/ID.png and .svg)",
     )
-    draw.add_argument(
+    parser.add_argument(
         "--network",
         action="store_true",
         help="of a network of cells, draw the whole rather than its cell",
     )
-    draw.set_defaults(run=_draw)
-
-    _add_retrain(commands)
-    return parser
 
 
 def _picture_path(text: str) -> Path:
@@ -175,18 +165,18 @@ def _picture_path(text: str) -> Path:
 
 def _add_retrain(commands: Any) -> None:
     """Add the command that trains a front from scratch."""
-    parser = commands.add_parser(
+    parser = _add_command(
+        commands,
         "retrain",
-        help="train the networks of a run's front from scratch, for their final test error",
+        _retrain,
+        "train the networks of a run's front from scratch, for their final test error",
         description=(
             "Train the networks of a run's front from scratch: new weights, training and"
             " validation images together, the augmentation of the run, and the paper's settings"
             " unless you change them; those are hours a network. When it was ended, the same"
             " command goes on."
         ),
-        allow_abbrev=False,
     )
-    parser.add_argument("workdir", metavar="RUN", help="the folder of a run")
     parser.add_argument(
         "ids", metavar="ID", nargs="*", default=(), help="which networks; by default all"
     )
@@ -204,7 +194,6 @@ def _add_retrain(commands: Any) -> None:
             metavar={int: "N", float: "X"}[kind],
             help=what if default is None else f"{what} (default: {default})",
         )
-    parser.set_defaults(run=_retrain)
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
