@@ -6,6 +6,7 @@ networks on record.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,7 +29,13 @@ class TensorBoard(Callback):
         from tensorboardX import SummaryWriter
 
         purge_step = state.num_recalled + 1 if state.num_recalled else None
-        self._writer = SummaryWriter(str(state.workdir / FOLDER), purge_step=purge_step)
+        # tensorboardX names files by the second, and one opened in the same second would replace
+        # that of the search that is resumed.
+        self._writer = SummaryWriter(
+            str(state.workdir / FOLDER),
+            purge_step=purge_step,
+            filename_suffix=f".{time.time_ns()}",
+        )
 
     def on_network_end(self, state: SearchState, record: Mapping[str, Any]) -> None:
         """Write what is known of one network."""

@@ -1,6 +1,7 @@
 import struct
 import subprocess
 import sys
+import time
 
 import pytest
 from tensorboardX.proto.event_pb2 import Event
@@ -59,7 +60,9 @@ def test_every_generation_has_its_front(run):
     assert image.encoded_image_string.startswith(b"\x89PNG")
 
 
-def test_a_resumed_search_goes_on_where_it_was(tmp_path):
+def test_a_resumed_search_goes_on_where_it_was(tmp_path, monkeypatch):
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)  # within the same second
     workdir = cut(tmp_path / "run", 6, tensorboard=True)
     toy_search(workdir, in_process=True, tensorboard=True, resume=True)
     history = read_run(workdir).history
