@@ -60,6 +60,7 @@ def _user_errors() -> tuple[type[Exception], ...]:
     from lemonade_tf.drawing import DrawingError
     from lemonade_tf.executors import WorkerSetupError
     from lemonade_tf.keras_bridge import FileError
+    from lemonade_tf.objectives import ObjectiveError
     from lemonade_tf.retrained import RetrainError
     from lemonade_tf.search import SearchError
     from lemonade_tf.store import StoreError
@@ -69,6 +70,7 @@ def _user_errors() -> tuple[type[Exception], ...]:
         DatasetError,
         DrawingError,
         FileError,
+        ObjectiveError,
         StoreError,
         SearchError,
         RetrainError,

@@ -51,7 +51,8 @@ class SearchConfig:
         data_dir: The folder with the files of CIFAR, which are fetched into it if they are not
             there; by default data in the current one.
         workdir: The folder of the run; by default a new one under runs/.
-        objectives: What is minimised, by name; `error` and at least one cheap objective.
+        objectives: What is minimised, by name; `error` and at least one cheap objective. One of
+            your own is MODULE:NAME, an `Objective` in a module of the current folder, or installed.
         num_generations: How many generations to evolve.
         num_proposed: Children proposed in a generation.
         num_accepted: Children of a generation that are trained.

@@ -5,8 +5,8 @@ that dominates another has the larger one. It is measured in the coordinates in 
 count: the common logarithm of objectives on a log scale, the others as they are.
 
 The reference point of a run is fixed before the run begins, so that its values compare: the error
-of guessing (1 - 1 / number of classes), and ten times the largest initial network for everything
-else. A network beyond it contributes nothing.
+of guessing (1 - 1 / number of classes), ten times the largest initial network for what is cheap,
+and what an objective of one's own says. A network beyond it contributes nothing.
 """
 
 from __future__ import annotations
@@ -24,13 +24,12 @@ from lemonade_tf.objectives import Objective
 def reference_point(
     objectives: Iterable[Objective], initial: Sequence[Graph], num_classes: int
 ) -> dict[str, float]:
-    """Return the reference point of a run, by objective."""
-    return {
-        o.name: 10.0 * max(o.compute(graph) for graph in initial)
-        if o.compute is not None
-        else 1 - 1 / num_classes
-        for o in objectives
-    }
+    """Return the reference point of a run, by objective.
+
+    Raises:
+        ObjectiveError: An objective has no value for an initial network.
+    """
+    return {o.name: o.reference_value(initial, num_classes) for o in objectives}
 
 
 def coordinates(objectives: Iterable[Objective], values: Mapping[str, float]) -> list[float]:

@@ -98,8 +98,8 @@ def random_search(
         "random_search": {"of": str(run.store.path), "size": size.name, "range": bounds},
         "num_initial": 0,
     }
-    reference = run.config["reference"]
-    setup = begin(config, dataset, reference=reference, **recorded)
+    kept = {name: run.config[name] for name in ("reference", "prepared") if name in run.config}
+    setup = begin(config, dataset, **kept, **recorded)
 
     def train(new: SearchRun, executor: Executor) -> bool:
         new.state.num_expected = config.num_accepted
@@ -123,7 +123,7 @@ def random_search(
 def size_of(run: Run) -> Objective:
     """Return the objective that is the size of a network in a run."""
     cheap = [objective for objective in run.objectives if objective.cheap]
-    return PARAMETERS if PARAMETERS in cheap else cheap[0]
+    return next((o for o in cheap if o.name == PARAMETERS.name), cheap[0])
 
 
 def random_networks(
@@ -195,7 +195,7 @@ def random_walk(
     graph, operators, num_steps = initial[number], [], 0
     low, high = max(bounds[0], target / NEAR), min(bounds[1], target * NEAR)
     for _ in range(MAX_PROPOSALS):
-        if num_steps >= NUM_FREE_STEPS and low <= size.compute(graph) <= high:
+        if num_steps >= NUM_FREE_STEPS and low <= size.value(graph) <= high:
             return Walk(graph, number, tuple(operators))
         made = space.propose(graph, rng=rng)
         if made is None:
@@ -208,7 +208,7 @@ def random_walk(
 
 
 def _off(size: Objective, graph: Graph, target: float) -> float:
-    return abs(log(size.compute(graph) / target))
+    return abs(log(size.value(graph) / target))
 
 
 def _config(run: Run, workdir: str, seed: int, workers: int | None) -> SearchConfig:

@@ -20,7 +20,7 @@ import numpy as np
 
 from lemonade_tf.atomic import write_atomic
 from lemonade_tf.evolution import hypervolume, pareto_front
-from lemonade_tf.objectives import Objective, objectives_named
+from lemonade_tf.objectives import Objective, objectives_of
 from lemonade_tf.quality import coordinates
 from lemonade_tf.store import RunStore
 
@@ -45,7 +45,7 @@ class Run:
     @cached_property
     def objectives(self) -> tuple[Objective, ...]:
         """The objectives of the run."""
-        return objectives_named(self.config["objectives"])
+        return objectives_of(self.config)
 
     @cached_property
     def trained(self) -> list[Mapping[str, Any]]:
@@ -214,7 +214,7 @@ def table_rows(run: Run) -> tuple[list[str], list[list[str]]]:
     header = [
         "id",
         *(["cell"] if of_cells else ()),
-        *(o.name.replace("_", "-") for o in run.objectives if o.cheap),
+        *(o.name.replace("_", "-") for o in _beside_error(run)),
     ]
     header += ["validation error", "test error", "made by"]
     rows = []
@@ -224,13 +224,19 @@ def table_rows(run: Run) -> tuple[list[str], list[list[str]]]:
             [
                 line["id"],
                 *([f"Cell {number}"] if of_cells else ()),
-                *(f"{values[o.name]:,}" for o in run.objectives if o.cheap),
+                *(o.shown(values[o.name]) for o in _beside_error(run)),
                 f"{100 * values['error']:.2f} %",
                 "" if test is None else f"{100 * test:.2f} %",
                 _made_by(line),
             ]
         )
     return header, rows
+
+
+def _beside_error(run: Run) -> list[Objective]:
+    """Return the objectives but the error, the cheap ones first."""
+    others = [o for o in run.objectives if o.name != "error"]
+    return sorted(others, key=lambda o: not o.cheap)
 
 
 def _made_by(line: Mapping[str, Any]) -> str:

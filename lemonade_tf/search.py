@@ -18,14 +18,14 @@ from typing import Any
 from lemonade_tf import search_setup
 from lemonade_tf.callbacks import Callback, SearchState
 from lemonade_tf.config import PRESETS, ConfigError, SearchConfig, make_config, resumed_config
-from lemonade_tf.executors import Executor, ProcessExecutor
+from lemonade_tf.executors import Executor, Outcome, ProcessExecutor
 from lemonade_tf.interrupt import Interruption
 from lemonade_tf.search_run import SearchError, SearchRun, training_settings
 from lemonade_tf.search_setup import Setup
 from lemonade_tf.store import RunStore
 from lemonade_tf.training.augmentation import preparation_for
 from lemonade_tf.training.datasets import Dataset, load_dataset
-from lemonade_tf.training.task import PRELOAD, start_worker
+from lemonade_tf.training.task import PRELOAD, ObjectiveTask, start_worker
 
 __all__ = ["Callback", "SearchConfig", "SearchError", "SearchResult", "SearchState", "search"]
 
@@ -75,6 +75,7 @@ def search(
     Raises:
         ConfigError: A setting makes no sense, or may not change when a search is resumed.
         DatasetError: The data set cannot be read.
+        ObjectiveError: An objective cannot be prepared.
         StoreError: The run folder holds a run, is damaged, or cannot be written.
         SearchError: No initial network could be trained, or all networks fail.
     """
@@ -92,7 +93,8 @@ def search(
         return _run(search_setup.resume(config, store, dataset), dataset, callbacks, started)
     config = make_config(**settings) if config is None else config
     dataset = _load(config)
-    return _run(search_setup.begin(config, dataset), dataset, callbacks, started)
+    setup = search_setup.begin(config, dataset, _carry_out)
+    return _run(setup, dataset, callbacks, started)
 
 
 def _expanded(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,6 +114,28 @@ def _load(config: SearchConfig) -> Dataset:
     except ValueError as error:
         raise ConfigError(f"the augmentation does not fit the images: {error}") from None
     return dataset
+
+
+def _workers(config: SearchConfig, num_workers: int, log_dir: Path | None = None) -> Executor:
+    """Return an executor of worker processes for a search."""
+    worker = partial(
+        start_worker, config.dataset, config.data_dir, training_settings(config), config.threads
+    )
+    hours = config.max_child_hours
+    return ProcessExecutor(
+        worker,
+        num_workers=num_workers,
+        threads=config.threads,
+        task_timeout=None if hours is None else 3600 * hours,
+        preload=PRELOAD,
+        log_dir=log_dir,
+    )
+
+
+def _carry_out(config: SearchConfig, tasks: Sequence[ObjectiveTask]) -> list[Outcome]:
+    """Have objectives prepared by one worker, which has the machine to itself."""
+    with _workers(config, 1) as executor:
+        return list(executor.run(tasks))
 
 
 def _run(
@@ -147,21 +171,10 @@ def conduct(
     except BaseException:
         store.release()
         raise
-    worker = partial(
-        start_worker, config.dataset, config.data_dir, training_settings(config), config.threads
-    )
-    hours = config.max_child_hours
     try:
         with (
             interruption,
-            ProcessExecutor(
-                worker,
-                num_workers=run.num_workers,
-                threads=config.threads,
-                task_timeout=None if hours is None else 3600 * hours,
-                preload=PRELOAD,
-                log_dir=store.path / "logs",
-            ) as executor,
+            _workers(config, run.num_workers, log_dir=store.path / "logs") as executor,
         ):
             complete = train(run, executor)
     finally:

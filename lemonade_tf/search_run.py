@@ -20,6 +20,7 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
+from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.text import canonical_hash, to_json
 from lemonade_tf.callbacks import Callback, SearchState
 from lemonade_tf.config import SearchConfig
@@ -40,7 +41,7 @@ from lemonade_tf.executors.devices import default_num_workers
 from lemonade_tf.failures import FailureWatch
 from lemonade_tf.interrupt import Unless
 from lemonade_tf.journal import dumps
-from lemonade_tf.objectives import Objective, objectives_named
+from lemonade_tf.objectives import Objective, ObjectiveError
 from lemonade_tf.quality import front_hypervolume
 from lemonade_tf.resume import individuals
 from lemonade_tf.search_setup import Setup
@@ -84,11 +85,16 @@ class SearchRun:
         self.initial, self.origins, self.past = setup.initial, setup.origins, setup.past
         self.reference = setup.reference
         self.callbacks, self.started, self.stop_requested = callbacks, started, stop_requested
-        self.objectives: tuple[Objective, ...] = objectives_named(config.objectives)
+        self.objectives: tuple[Objective, ...] = tuple(setup.objectives)
         self.cheap = [
-            CheapObjective(o.name, o.compute, o.scale) for o in self.objectives if o.cheap
+            CheapObjective(o.name, partial(_value, o), o.scale) for o in self.objectives if o.cheap
         ]
         self.expensive = [o.name for o in self.objectives if not o.cheap]
+        self.measured = tuple(  # beside the error, as workers find them
+            name
+            for name, o in zip(config.objectives, self.objectives, strict=True)
+            if not o.cheap and o.name != "error"
+        )
         self.num_workers = config.workers or default_num_workers(config.threads)
         self.workload = Workload(
             num_initial=len(self.initial),
@@ -300,6 +306,7 @@ class SearchRun:
                 "operators": list(individual.operators),
                 "cheap": dict(individual.cheap),
             },
+            objectives=self.measured,
         )
 
     # --- What comes back ---------------------------------------------------------------------
@@ -439,6 +446,22 @@ class SearchRun:
             getattr(callback, event)(self.state, *arguments)
 
 
+def _value(objective: Objective, graph: Graph) -> float:
+    """Return the value of a proposed network.
+
+    Raises:
+        SearchError: It has none. A child that is left out for that would leave its kind out for
+            good, so the search waits for the function to be mended.
+    """
+    try:
+        return objective.value(graph)
+    except ObjectiveError as error:
+        raise SearchError(
+            f"{error} It was asked of a network that was proposed; mend the objective, then go on"
+            " with --resume."
+        ) from error
+
+
 def _evaluated(individual: Individual, evaluation: Evaluation) -> Individual:
     return replace(individual, expensive=evaluation.expensive)
 
@@ -459,7 +482,8 @@ def _evaluation(name: str, outcome: Outcome) -> Evaluation:
         "losses": list(result.losses),
         "distillation_losses": list(result.distillation_losses),
     }
-    return Evaluation(name, {"error": result.error}, seconds=result.seconds, details=details)
+    expensive = {"error": result.error, **result.measured}
+    return Evaluation(name, expensive, seconds=result.seconds, details=details)
 
 
 def _proposal_record(proposal: Proposal) -> dict[str, Any]:

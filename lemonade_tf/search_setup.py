@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -12,17 +12,22 @@ from typing import Any
 
 from lemonade_tf import __version__
 from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture.text import to_json
 from lemonade_tf.config import ConfigError, SearchConfig, default_workdir
-from lemonade_tf.objectives import objectives_named
+from lemonade_tf.executors import Outcome
+from lemonade_tf.objectives import Objective, ObjectiveError, objectives_named, objectives_of
 from lemonade_tf.quality import reference_point
 from lemonade_tf.resume import Past, read_past
 from lemonade_tf.search_spaces import CELLS, NETWORKS, SearchSpace
 from lemonade_tf.store import IDENTITY, RunStore, StoreError
 from lemonade_tf.training.datasets import Dataset
+from lemonade_tf.training.task import ObjectiveTask
 from lemonade_tf.warm_start import Origin, origins
 
 _VERSIONED = ("keras", "tensorflow", "numpy", "scikit-learn")
 _logger = logging.getLogger(__name__)
+
+CarryOut = Callable[[SearchConfig, Sequence[ObjectiveTask]], Sequence[Outcome]]
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class Setup:
         config: The settings.
         store: The folder, locked.
         space: The search space.
+        objectives: What is minimised.
         initial: The initial networks; only their shapes are used.
         origins: Where the initial networks come from, if they are those of a former run's front.
         reference: The reference point of the hypervolume.
@@ -42,6 +48,7 @@ class Setup:
     config: SearchConfig
     store: RunStore
     space: SearchSpace
+    objectives: Sequence[Objective]
     initial: Sequence[Graph]
     origins: Sequence[Origin]
     reference: Mapping[str, float]
@@ -64,23 +71,35 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def begin(config: SearchConfig, dataset: Dataset, **recorded: Any) -> Setup:
+def begin(
+    config: SearchConfig, dataset: Dataset, carry_out: CarryOut | None = None, **recorded: Any
+) -> Setup:
     """Begin a search in a new folder.
 
     Args:
         config: The settings.
         dataset: The images.
+        carry_out: Has a worker prepare objectives, if there are any that want it.
         **recorded: More for config.json, or instead of what it says otherwise; `reference` is the
-            reference point of another run, to compare with.
+            reference point of another run, to compare with, `prepared` what its objectives were
+            prepared to.
 
     Raises:
-        ConfigError: The search cannot begin with `initial_run`.
+        ConfigError: The search cannot begin with `initial_run`, or an objective has no value for
+            an initial network.
+        ObjectiveError: An objective cannot be prepared.
         StoreError: The folder holds a run, or cannot be written.
     """
     space = space_of(config)
     found = _origins(config, dataset)
     initial = _initial(space, dataset, found)
-    reference = reference_point(objectives_named(config.objectives), initial, dataset.num_classes)
+    if "prepared" not in recorded and (prepared := _prepared(config, initial, carry_out)):
+        recorded["prepared"] = prepared
+    objectives = objectives_of({**config.as_json(), **recorded})
+    try:
+        reference = reference_point(objectives, initial, dataset.num_classes)
+    except ObjectiveError as error:
+        raise ConfigError(f"--objectives: {error} (asked of the initial networks)") from error
     configuration = {
         **config.as_json(),
         "lemonade_tf": __version__,
@@ -95,7 +114,9 @@ def begin(config: SearchConfig, dataset: Dataset, **recorded: Any) -> Setup:
     store = RunStore.create(workdir, configuration)
     if found:
         store.write_initial([origin.as_json() for origin in found])
-    return Setup(config, store, space, initial, found, configuration["reference"], Past())
+    return Setup(
+        config, store, space, objectives, initial, found, configuration["reference"], Past()
+    )
 
 
 def resume(config: SearchConfig, store: RunStore, dataset: Dataset) -> Setup:
@@ -112,6 +133,7 @@ def resume(config: SearchConfig, store: RunStore, dataset: Dataset) -> Setup:
             not the one that the search began with.
     """
     before = store.read_config()
+    objectives = objectives_of(before)
     if "random_search" in before or not store.sealed:
         raise ConfigError(
             f"--resume: {store.path} was not made by a search; choose another --workdir."
@@ -141,7 +163,32 @@ def resume(config: SearchConfig, store: RunStore, dataset: Dataset) -> Setup:
     except BaseException:
         store.release()
         raise
-    return Setup(config, store, space, initial, found, before["reference"], past)
+    return Setup(config, store, space, objectives, initial, found, before["reference"], past)
+
+
+def _prepared(
+    config: SearchConfig, initial: Sequence[Graph], carry_out: CarryOut | None
+) -> dict[str, Any]:
+    """Have the objectives prepared that want it; return what they found out, by name."""
+    named = zip(config.objectives, objectives_named(config.objectives), strict=True)
+    tasks = [
+        ObjectiveTask(name, tuple(map(to_json, initial)), config.space, config.threads, config.seed)
+        for name, objective in named
+        if objective.prepare is not None
+    ]
+    if not tasks:
+        return {}
+    if carry_out is None:
+        raise ObjectiveError(
+            f"objective {tasks[0].name!r} has to be prepared by a worker, and there is none here."
+        )
+    outcomes = carry_out(config, tasks)
+    for outcome in outcomes:
+        if outcome.failure is not None:
+            raise ObjectiveError(
+                f"the objective {outcome.task.name!r} could not be prepared: {outcome.failure}"
+            )
+    return {outcome.task.name: outcome.result for outcome in outcomes}
 
 
 def _origins(config: SearchConfig, dataset: Dataset) -> tuple[Origin, ...]:

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "search_spaces": {"architecture", "operators"},
     "evolution": {"architecture"},
     "keras_bridge": {"architecture"},
-    "training": {"architecture", "operators", "keras_bridge", "atomic"},
+    "training": {"architecture", "operators", "keras_bridge", "atomic", "objectives"},
     "surgery": {"architecture", "operators", "keras_bridge"},
     "objectives": {"architecture"},
     "executors": set(),

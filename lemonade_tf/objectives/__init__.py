@@ -4,20 +4,39 @@ A *cheap* objective is computed from the graph alone; the search uses it to deci
 to train. An *expensive* one is measured on the trained network.
 """
 
-from lemonade_tf.objectives.objective import (
+from lemonade_tf.objectives.beginning import Beginning
+from lemonade_tf.objectives.known import (
     ERROR,
     MULTIPLY_ADDS,
     OBJECTIVES,
     PARAMETERS,
-    Objective,
-    objectives_named,
+    TOP5_ERROR,
 )
+from lemonade_tf.objectives.named import (
+    find_objective,
+    objectives_named,
+    objectives_of,
+    rescaled,
+)
+from lemonade_tf.objectives.objective import SCALES, Objective, ObjectiveError
+from lemonade_tf.objectives.trained import Trained
 
 __all__ = [
+    # One of your own.
+    "Objective",
+    "Trained",
+    "Beginning",
+    "ObjectiveError",
+    "SCALES",
+    # Those that come with the package.
     "ERROR",
     "MULTIPLY_ADDS",
     "OBJECTIVES",
     "PARAMETERS",
-    "Objective",
+    "TOP5_ERROR",
+    # By name.
+    "find_objective",
     "objectives_named",
+    "objectives_of",
+    "rescaled",
 ]

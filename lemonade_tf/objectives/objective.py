@@ -1,13 +1,45 @@
-"""Objectives by name; all are minimised."""
+"""What an objective is: a number that a search minimises, and how to come by it.
+
+The paper splits the objectives in two (section 4). A *cheap* one is a function of the graph; the
+search uses it to decide which children to train. An *expensive* one is a function of the trained
+network. One of your own is ten lines in a module that can be imported, here energy.py:
+
+    from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
+    from lemonade_tf.objectives import Objective
+
+    def energy(graph):
+        return 4.6e-12 * count_multiply_adds(graph) + 2.6e-9 * count_parameters(graph)
+
+    ENERGY = Objective("energy", "log", compute=energy)
+
+and is asked for as `--objectives error,energy:ENERGY`. By this text the processes that train find
+it, too, and whoever reads the run later; a function is never pickled.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Literal
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from math import isfinite
+from numbers import Integral, Real
+from typing import Any, Literal
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
+from lemonade_tf.objectives.beginning import Beginning
+from lemonade_tf.objectives.trained import Trained
+
+Scale = Literal["log", "linear"]
+Unit = Literal["", "fraction", "s", "B"]
+SCALES = ("log", "linear")
+UNITS = ("", "fraction", "s", "B")
+_COLUMNS = ("id", "file", "test_error")  # of front.csv, beside the objectives
+_MANY = 10.0  # the reference is so many times the largest initial network
+
+
+class ObjectiveError(ValueError):
+    """An objective is not known, makes no sense, or gave no number; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -15,48 +47,164 @@ class Objective:
     """A number that a search minimises.
 
     Attributes:
-        name: As in files, tables and options.
+        name: As in files, tables and options: a Python name.
         scale: On which scale differences count: "log" where factors matter (section 5.1 takes the
             logarithm of the number of parameters), else "linear". The density, the hypervolume
-            and the axes of plots follow it.
-        compute: The value of a graph, for a cheap objective; None for an expensive one.
+            and the axes of plots follow it. On "log", values must be more than 0.
+        compute: The value of a graph, for a cheap objective; None for an expensive one. It is
+            asked of every proposed child, so it should take milliseconds, and may depend on the
+            layers and shapes only: there are no weights yet.
+        measure: The value of a trained network, for an expensive objective; None for a cheap one.
+            Called in the process that trained it. Keras is loaded there, and nowhere else: import
+            it inside of the function.
+        unit: How values are shown: "fraction" as percent, "s" seconds, "B" bytes.
+        reference: Of the hypervolume: a value that no good network comes near to, or a function
+            that gives it for a number of classes. By default 1 for a fraction, and ten times the
+            largest initial network for what is cheap; other objectives have to say it.
+        prepare: Of a cheap objective that has to find something out first, on this machine or with
+            Keras: called once before the search, in a process that trains; returns plain JSON,
+            which the run folder keeps. Such an objective has `compute(graph, prepared)`.
+
+    Raises:
+        ObjectiveError: The arguments do not fit each other.
     """
 
     name: str
-    scale: Literal["log", "linear"]
-    compute: Callable[[Graph], float] | None = None
+    scale: Scale
+    compute: Callable[..., float] | None = None
+    measure: Callable[[Trained], float] | None = None
+    unit: Unit = ""
+    reference: float | Callable[[int], float] | None = None
+    prepare: Callable[[Beginning], Any] | None = None
+
+    def __post_init__(self) -> None:
+        if not str(self.name).isidentifier() or self.name in _COLUMNS:
+            raise ObjectiveError(
+                f"an objective is called {self.name!r}; expected a name of letters, digits and _"
+                f" that is none of {', '.join(_COLUMNS)}."
+            )
+        self._check_choice("scale", self.scale, SCALES)
+        self._check_choice("unit", self.unit, UNITS)
+        if (self.compute is None) == (self.measure is None):
+            raise ObjectiveError(
+                f"the objective {self.name!r} has {'neither' if self.compute is None else 'both'}"
+                " compute and measure; expected compute=, a function of a graph, if it is cheap,"
+                " or measure=, a function of a trained network."
+            )
+        if self.prepare is not None and not self.cheap:
+            raise ObjectiveError(
+                f"the objective {self.name!r} has prepare and measure; only a cheap objective can"
+                " be prepared."
+            )
+        if self.unit == "fraction" and self.scale == "log":
+            raise ObjectiveError(
+                f"the objective {self.name!r} is a fraction on a log scale; a fraction may be 0,"
+                ' which has no logarithm: expected scale "linear".'
+            )
+        if self.unit == "fraction" and self.reference is None:
+            object.__setattr__(self, "reference", 1.0)
+        if not self.cheap and self.reference is None:
+            raise ObjectiveError(
+                f"the objective {self.name!r} is measured and has no reference; expected"
+                " reference=, a value that no good network comes near to, which the hypervolume"
+                " refers to."
+            )
+
+    def _check_choice(self, what: str, value: str, known: Sequence[str]) -> None:
+        if value not in known:
+            raise ObjectiveError(
+                f"the objective {self.name!r} has the {what} {value!r}; expected one of"
+                f" {', '.join(map(repr, known))}."
+            )
 
     @property
     def cheap(self) -> bool:
         """Whether the graph alone determines it."""
         return self.compute is not None
 
+    def with_prepared(self, prepared: Any) -> Objective:
+        """Return the objective that computes with what its `prepare` found out."""
+        return replace(self, compute=partial(_with, self.compute, prepared), prepare=None)
 
-ERROR = Objective("error", "linear")
-PARAMETERS = Objective("parameters", "log", count_parameters)
-MULTIPLY_ADDS = Objective("multiply_adds", "log", count_multiply_adds)
-OBJECTIVES = (ERROR, PARAMETERS, MULTIPLY_ADDS)
+    def value(self, graph: Graph) -> float:
+        """Return the value of a graph.
+
+        Raises:
+            ObjectiveError: `compute` raised an exception, or gave no number that the scale takes.
+        """
+        return self._checked(self.compute, graph)
+
+    def measured(self, trained: Trained) -> float:
+        """Return the value of a trained network.
+
+        Raises:
+            ObjectiveError: `measure` raised an exception, or gave no number that the scale takes.
+        """
+        return self._checked(self.measure, trained)
+
+    def reference_value(self, initial: Sequence[Graph], num_classes: int) -> float:
+        """Return where the hypervolume begins in this objective.
+
+        Args:
+            initial: The initial networks.
+            num_classes: How many classes the data set has.
+
+        Raises:
+            ObjectiveError: It has no value for an initial network, or none that is a reference.
+        """
+        values = [self.value(graph) for graph in initial] if self.cheap else []
+        if callable(self.reference):
+            return self.reference(num_classes)
+        if self.reference is not None:
+            return self.reference
+        if max(values) <= 0:
+            raise ObjectiveError(
+                f"the objective {self.name!r} is {max(values)} at most for the initial networks;"
+                " expected more than 0, or reference=, a value that no good network comes near to."
+            )
+        return _MANY * max(values)
+
+    def shown(self, value: float) -> str:
+        """Return a value as people read it: percent, milliseconds, thousands separated."""
+        if self.unit == "fraction":
+            return f"{100 * value:.2f} %"
+        if self.unit == "s":
+            return f"{1000 * value:.3g} ms" if abs(value) < 1 else f"{value:,.3g} s"
+        rounded = f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.4g}"
+        return f"{rounded} B" if self.unit == "B" else rounded
+
+    def _checked(self, function: Callable[[Any], float], argument: Any) -> float:
+        try:
+            value = function(argument)
+        except Exception as error:
+            raise ObjectiveError(
+                f"the objective {self.name!r} raised {_described(error)}."
+            ) from error
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise ObjectiveError(
+                f"the objective {self.name!r} gave {value!r}, of type {type(value).__name__};"
+                " expected a number, such as float(...) makes."
+            )
+        value = int(value) if isinstance(value, Integral) else float(value)
+        if not isfinite(value):
+            raise ObjectiveError(
+                f"the objective {self.name!r} gave {value}; expected a finite number."
+            )
+        if self.scale == "log" and value <= 0:
+            raise ObjectiveError(
+                f"the objective {self.name!r} gave {value}, which has no logarithm; expected more"
+                ' than 0, or the scale "linear".'
+            )
+        return value
 
 
-def objectives_named(names: Iterable[str]) -> tuple[Objective, ...]:
-    """Return the objectives of these names.
+def _with(compute: Callable[[Graph, Any], float], prepared: Any, graph: Graph) -> float:
+    return compute(graph, prepared)
 
-    Raises:
-        ValueError: A name is unknown or occurs twice, no objective is cheap, or `error` is missing.
-    """
-    names = tuple(names)
-    by_name = {objective.name: objective for objective in OBJECTIVES}
-    unknown = [name for name in names if name not in by_name]
-    if unknown:
-        raise ValueError(
-            f"unknown objective {', '.join(map(repr, unknown))}; known are {', '.join(by_name)}."
-        )
-    if len(set(names)) < len(names):
-        raise ValueError(f"objectives {','.join(names)}: one is named twice.")
-    found = tuple(by_name[name] for name in names)
-    if ERROR not in found or not any(objective.cheap for objective in found):
-        raise ValueError(
-            f"objectives {','.join(names)}: expected error and at least one cheap objective, such"
-            " as parameters."
-        )
-    return found
+
+def _described(error: Exception) -> str:
+    """Return an exception as text, and the line of the objective's function where it arose."""
+    words = " ".join(f"{type(error).__name__}: {error}".split())
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is ours
+    frames = [frame for frame in frames if frame.name != _with.__name__]
+    return f"{words} ({frames[0].filename}, line {frames[0].lineno})" if frames else words

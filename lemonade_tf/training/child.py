@@ -8,9 +8,11 @@ plain values, the data set and the parent's file.
 from __future__ import annotations
 
 import gc
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -23,12 +25,14 @@ from lemonade_tf.keras_bridge.files import load_graph
 from lemonade_tf.keras_bridge.graph_to_model import to_keras
 from lemonade_tf.keras_bridge.saving import save_model
 from lemonade_tf.keras_bridge.weights import read_weights
+from lemonade_tf.objectives import ObjectiveError, Trained
 from lemonade_tf.operators import OPERATORS, replay
 from lemonade_tf.operators.initial import inherited_weights, initial_weights
 from lemonade_tf.training.datasets import Dataset
 from lemonade_tf.training.distillation import distill
-from lemonade_tf.training.evaluate import error, predict
+from lemonade_tf.training.evaluate import error, predict, share_wrong
 from lemonade_tf.training.fit import FitResult, TrainingDiverged, finite, fit
+from lemonade_tf.training.measuring import measured
 from lemonade_tf.training.memory import attempts, batch_of, out_of_memory
 from lemonade_tf.training.preparation import AS_THEY_ARE, Preparation
 from lemonade_tf.training.repairs import measure_statistics, num_images_to_measure
@@ -135,7 +139,7 @@ class _Making:
         self.facts |= {"losses": trained.losses, "epochs": len(trained.losses)}
         self._note_speed(distilled, trained)
         with self._phase("evaluate"):
-            self._evaluate(model)
+            self._evaluate(model, graph)
         with self._phase("save"):
             self._save(finite(read_weights(model, graph)))
 
@@ -196,17 +200,42 @@ class _Making:
             preparation=self.preparation,
         )
 
-    def _evaluate(self, model: keras.Model) -> None:
+    def _evaluate(self, model: keras.Model, graph: Graph) -> None:
         """Evaluate the trained model, which in inference computes the bits that the file does."""
         data, forward = self.dataset, backend().forward(model)
         size = self.settings.evaluation_batch_size
-        self.facts["error"] = error(forward, data.x_validation, data.y_validation, batch_size=size)
+        probabilities = predict(forward, data.x_validation, batch_size=size)
+        self.facts["error"] = share_wrong(probabilities, data.y_validation)
         self.facts["test_error"] = None
         if data.x_test is not None:
             self.facts["test_error"] = error(forward, data.x_test, data.y_test, batch_size=size)
+        self.facts["measured"] = {}
+        if self.task.objectives:
+            self._measure(finite(read_weights(model, graph)), probabilities)
+
+    def _measure(self, graph: Graph, probabilities: np.ndarray) -> None:
+        """Measure the objectives that are asked for beside the error."""
+        data = self.dataset
+        with tempfile.TemporaryDirectory() as folder:
+            trained = Trained(
+                graph,
+                data.x_validation,
+                data.y_validation,
+                probabilities,
+                make_model=lambda: to_keras(graph),
+                make_file=lambda: _saved(graph, Path(folder) / f"{self.task.id}.h5"),
+            )
+            try:
+                self.facts["measured"] = measured(self.task.objectives, trained)
+            except ObjectiveError as failed:
+                cause = failed.__cause__
+                if isinstance(cause, Exception) and backend().is_out_of_memory(cause):
+                    raise cause from None
+                raise
 
     def _save(self, graph: Graph) -> None:
         objectives = {k: self.facts[k] for k in ("error", "parameters", "multiply_adds")}
+        objectives |= self.facts["measured"]
         record = {
             "id": self.task.id,
             "operators": list(self.task.operators),
@@ -215,6 +244,11 @@ class _Making:
             **self.task.record,
         }
         save_model(graph, self.task.output, record)
+
+
+def _saved(graph: Graph, path: Path) -> Path:
+    save_model(graph, path, {})
+    return path
 
 
 def training_model(graph: Graph, seed: int | None = None) -> keras.Model:

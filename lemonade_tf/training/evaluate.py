@@ -31,5 +31,9 @@ def error(
     forward: Forward, images: np.ndarray, labels: np.ndarray, *, batch_size: int = 256
 ) -> float:
     """Return the share of images whose most probable class is not their label."""
-    wrong = predict(forward, images, batch_size=batch_size).argmax(axis=1) != labels
-    return float(wrong.mean())
+    return share_wrong(predict(forward, images, batch_size=batch_size), labels)
+
+
+def share_wrong(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Return the share of images whose most probable class, of (n, classes), is not their label."""
+    return float((probabilities.argmax(axis=1) != labels).mean())

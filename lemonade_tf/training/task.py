@@ -32,6 +32,7 @@ class ChildTask:
         architecture: JSON of `architecture.text`; its weights are drawn, or inherited from
             `parent_file` where they fit, if both are given.
         record: Plain values to keep in the file: the lineage.
+        objectives: The expensive objectives to measure, by name, beside the error.
     """
 
     id: str
@@ -42,6 +43,7 @@ class ChildTask:
     parent_file: str | None = None
     architecture: str | None = None
     record: Mapping[str, Any] = field(default_factory=dict)
+    objectives: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.parent_file is None and self.architecture is None:
@@ -69,6 +71,8 @@ class ChildResult:
         images_per_second: How many of them a second, compiling left out; None if there were none.
         parameters: Its number of parameters; None if it failed before that was known.
         multiply_adds: Its multiply-adds for one image.
+        measured: Expensive objectives that were asked for beside the error, by what they are
+            called.
     """
 
     id: str
@@ -84,6 +88,7 @@ class ChildResult:
     images_per_second: float | None = None
     parameters: int | None = None
     multiply_adds: int | None = None
+    measured: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -113,9 +118,31 @@ class Timing:
     image: float
 
 
+@dataclass(frozen=True)
+class ObjectiveTask:
+    """An objective to be prepared before a search; see `measuring.prepare_objective`.
+
+    Attributes:
+        name: The objective, as in the settings.
+        architectures: The initial networks, as JSON of `architecture.text`.
+        space: The name of the search space.
+        threads: CPU threads of a worker.
+        seed: Of the search.
+    """
+
+    name: str
+    architectures: tuple[str, ...]
+    space: str
+    threads: int
+    seed: int
+
+
+Task = ChildTask | TimingTask | ObjectiveTask
+
+
 def start_worker(
     dataset: str, data_dir: str | None, settings: TrainingSettings, threads: int
-) -> Callable[[ChildTask | TimingTask], ChildResult | Timing]:
+) -> Callable[[Task], Any]:
     """Set up this process for training children; see `worker.setup_worker`."""
     from lemonade_tf.training.worker import setup_worker
 

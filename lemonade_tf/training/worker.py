@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
 from lemonade_tf.training.augmentation import preparation_for
 from lemonade_tf.training.child import train_child
 from lemonade_tf.training.datasets import Dataset, load_dataset
+from lemonade_tf.training.measuring import prepare_objective
 from lemonade_tf.training.preparation import Preparation
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.training.step import backend
-from lemonade_tf.training.task import ChildResult, ChildTask, Timing, TimingTask
+from lemonade_tf.training.task import ObjectiveTask, Task, TimingTask
 from lemonade_tf.training.timing import time_network
 
 
@@ -23,7 +25,7 @@ def setup_worker(
     *,
     data_dir: str | None = None,
     threads: int | None = None,
-) -> Callable[[ChildTask | TimingTask], ChildResult | Timing]:
+) -> Callable[[Task], Any]:
     """Set up this process for training children, and return the function that trains one.
 
     Args:
@@ -59,11 +61,16 @@ class Worker:
         self._images = backend().place(data.x_train)
         self._warm = False
 
-    def __call__(self, task: ChildTask | TimingTask) -> ChildResult | Timing:
-        """Train a child, or time a network; see `train_child` and `time_network`."""
+    def __call__(self, task: Task) -> Any:
+        """Train a child, time a network, or prepare an objective.
+
+        See `train_child`, `time_network` and `prepare_objective`.
+        """
         given = (task, self._data, self._settings)
         prepared = {"images": self._images, "preparation": self._preparation}
         try:
+            if isinstance(task, ObjectiveTask):
+                return prepare_objective(task, self._data)
             if not isinstance(task, TimingTask):
                 return train_child(*given, **prepared)
             if not self._warm:

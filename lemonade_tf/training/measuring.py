@@ -1,0 +1,55 @@
+"""What a worker does for objectives that come from outside: measure them, and prepare them.
+
+Their functions are found by name in the worker's process, where they may load what the driver does
+not have; see `objectives.named`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from lemonade_tf.architecture.text import from_json
+from lemonade_tf.objectives import Beginning, ObjectiveError, Trained, find_objective
+from lemonade_tf.training.datasets import Dataset
+from lemonade_tf.training.task import ObjectiveTask
+
+
+def measured(names: Iterable[str], trained: Trained) -> dict[str, float]:
+    """Return expensive objectives of a trained network, by what they are called.
+
+    Args:
+        names: As in the settings, such as "top5_error" or "MODULE:NAME".
+        trained: The network.
+
+    Raises:
+        ObjectiveError: One cannot be found, raised an exception, or gave no number.
+    """
+    found = map(find_objective, names)
+    return {objective.name: objective.measured(trained) for objective in found}
+
+
+def prepare_objective(task: ObjectiveTask, dataset: Dataset) -> Any:
+    """Return what an objective's `prepare` finds out, as plain JSON.
+
+    Raises:
+        ObjectiveError: It is not JSON.
+    """
+    objective = find_objective(task.name)
+    beginning = Beginning(
+        graphs=tuple(map(from_json, task.architectures)),
+        images=dataset.x_train,
+        num_classes=dataset.num_classes,
+        space=task.space,
+        threads=task.threads,
+        seed=task.seed,
+    )
+    found = objective.prepare(beginning)
+    try:
+        return json.loads(json.dumps(found, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ObjectiveError(
+            f"the objective {objective.name!r} was prepared to what is not JSON ({error}); expected"
+            " numbers, texts, lists and dicts of them."
+        ) from error
