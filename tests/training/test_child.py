@@ -189,16 +189,17 @@ def test_half_a_batch_where_the_memory_does_not_suffice(
 def test_half_a_batch_in_evaluation(parent_file, digits, settings, tmp_path, monkeypatch):
     sizes = []
 
-    def error_or_fail(*_, batch_size):
+    def predict_or_fail(_, images, *, batch_size):
         sizes.append(batch_size)
         if batch_size == settings.evaluation_batch_size:
             raise FULL
-        return 0.25
+        return np.eye(10)[(digits.y_validation + (np.arange(len(images)) % 4 == 0)) % 10]
 
-    monkeypatch.setattr(child_module, "error", error_or_fail)
+    monkeypatch.setattr(child_module, "predict", predict_or_fail)
+    monkeypatch.setattr(child_module, "error", lambda *_, batch_size: 0.5)
     result = train_child(task(parent_file, tmp_path / "17.h5"), digits, settings)
     assert (result.failure, result.error, result.batch_size) == (None, 0.25, 16)
-    assert sizes == [256, 128, 128]
+    assert (result.test_error, sizes) == (0.5, [256, 128])
 
 
 @pytest.mark.parametrize("error", [FULL, MemoryError("no more")], ids=["TensorFlow", "Python"])
