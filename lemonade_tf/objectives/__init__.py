@@ -7,9 +7,11 @@ to train. An *expensive* one is measured on the trained network.
 from lemonade_tf.objectives.beginning import Beginning
 from lemonade_tf.objectives.known import (
     ERROR,
+    FILE_BYTES,
     MULTIPLY_ADDS,
     OBJECTIVES,
     PARAMETERS,
+    PEAK_MEMORY,
     TOP5_ERROR,
 )
 from lemonade_tf.objectives.named import (
@@ -30,9 +32,11 @@ __all__ = [
     "SCALES",
     # Those that come with the package.
     "ERROR",
+    "FILE_BYTES",
     "MULTIPLY_ADDS",
     "OBJECTIVES",
     "PARAMETERS",
+    "PEAK_MEMORY",
     "TOP5_ERROR",
     # By name.
     "find_objective",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
+from lemonade_tf.architecture.memory import peak_memory
+from lemonade_tf.objectives.file_bytes import file_bytes
 from lemonade_tf.objectives.objective import Objective, ObjectiveError
 from lemonade_tf.objectives.trained import Trained
 
@@ -39,4 +41,6 @@ TOP5_ERROR = Objective(
 )
 PARAMETERS = Objective("parameters", "log", count_parameters)
 MULTIPLY_ADDS = Objective("multiply_adds", "log", count_multiply_adds)
-OBJECTIVES = (ERROR, PARAMETERS, MULTIPLY_ADDS, TOP5_ERROR)
+FILE_BYTES = Objective("file_bytes", "log", file_bytes, unit="B")
+PEAK_MEMORY = Objective("peak_memory", "log", peak_memory, unit="B")
+OBJECTIVES = (ERROR, PARAMETERS, MULTIPLY_ADDS, FILE_BYTES, PEAK_MEMORY, TOP5_ERROR)
