@@ -392,21 +392,16 @@ def _percent(share: float | None) -> str:
 
 def _show(workdir: str, console: Console) -> None:
     """Write the report of a run, print its front, and say what to do next."""
-    from lemonade_tf.report import read_run, table_rows, write_report
+    from lemonade_tf.report import print_table, read_run, write_report
 
     run = read_run(workdir)
     page = write_report(run)
-    header, rows = table_rows(run)
-    if not rows:
+    front = run.front()
+    if not front:
         console.print(f"No network of {run.store.path} has been trained.", highlight=False)
         return
-    table = Table(title="Pareto front", title_justify="left", box=None, header_style="bold")
-    for name in header:
-        table.add_column(name, justify="left" if name in ("id", "made by") else "right")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
-    example = run.store.model_path(rows[-1][0])
+    print_table(run, console)
+    example = run.store.model_path(front[-1]["id"])
     console.print(f"Run folder  {run.store.path}", highlight=False, soft_wrap=True)
     console.print(f"Pictures    {page}, {page.parent / 'plots'}", highlight=False, soft_wrap=True)
     console.print(

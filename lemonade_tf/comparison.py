@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lemonade_tf.quality import front_hypervolume
-from lemonade_tf.report import Run, new_figure
+from lemonade_tf.report import Run, drawn, dress, new_figure, stair
 
 
 class ComparisonError(ValueError):
@@ -120,34 +120,26 @@ def _percent(value: float | None) -> str:
 
 
 def comparison_figure(runs: Sequence[Run]) -> Any:
-    """Draw the fronts of runs over each other: the error against the first cheap objective."""
-    from matplotlib.ticker import EngFormatter
+    """Draw the fronts of runs over each other: the error against the first cheap objective.
 
+    With more objectives, it is the front in these two alone.
+    """
     common_reference(runs)
     figure, axes = new_figure()
-    size = next(o for o in runs[0].objectives if o.cheap)
+    size, error = runs[0].others[0], runs[0].error
     for number, run in enumerate(runs):
-        color = f"C{number}"
         for lines, style in (
             (run.trained, {"marker": ".", "linestyle": "", "alpha": 0.25}),
             (
-                run.front(),
+                stair(run.front(), size, error),
                 {"marker": "o", "drawstyle": "steps-post", "label": str(run.store.path)},
             ),
         ):
-            values = [line["objectives"] for line in lines]
-            axes.plot(
-                [v[size.name] for v in values],
-                [100 * v["error"] for v in values],
-                color=color,
-                markersize=4,
-                **style,
-            )
-    if size.scale == "log":
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.set_xlabel(size.name.replace("_", "-"))
-    axes.set_ylabel("validation error (%)")
-    axes.set_title(f"Pareto fronts: {_dataset(runs[0])}", loc="left")
+            x, y = drawn(size, lines), drawn(error, lines)
+            axes.plot(x, y, color=f"C{number}", markersize=4, **style)
+    dress(axes, "x", size)
+    dress(axes, "y", error)
+    alone = "" if len(runs[0].objectives) == 2 else ", in these two objectives alone"
+    axes.set_title(f"Pareto fronts: {_dataset(runs[0])}{alone}", loc="left")
     axes.legend(frameon=False)
     return figure

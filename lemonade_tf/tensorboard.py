@@ -59,10 +59,9 @@ class TensorBoard(Callback):
         if state.best_error is not None:
             self._writer.add_scalar("search/best_error", state.best_error, step)
         run = read_run(state.workdir)
-        for objective in run.objectives:
-            if objective.cheap:
-                image = _pixels(front_figure(run, objective))
-                self._writer.add_image(f"front/{objective.name}", image, step, dataformats="HWC")
+        for objective in run.others:
+            image = _pixels(front_figure(run, objective))
+            self._writer.add_image(f"front/{objective.name}", image, step, dataformats="HWC")
         self._writer.flush()
 
     def on_search_end(self, state: SearchState) -> None:

@@ -75,7 +75,7 @@ def test_a_search_by_objectives_of_ones_own(here):
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["id", "file", *values, "test_error"]
     header, table = table_rows(run)
-    assert header[1:6] == ["depth", "time", "top5-error", "doubt", "validation error"]
+    assert header[1:6] == ["depth", "time", "top5 error", "doubt", "validation error"]
     assert [text.endswith(("s", "%")) for text in table[0][1:6]] == [False, True, True, True, True]
     assert read_status(here / "run").front_size == len(rows)
 

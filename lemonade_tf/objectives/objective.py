@@ -164,15 +164,6 @@ class Objective:
             )
         return _MANY * max(values)
 
-    def shown(self, value: float) -> str:
-        """Return a value as people read it: percent, milliseconds, thousands separated."""
-        if self.unit == "fraction":
-            return f"{100 * value:.2f} %"
-        if self.unit == "s":
-            return f"{1000 * value:.3g} ms" if abs(value) < 1 else f"{value:,.3g} s"
-        rounded = f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.4g}"
-        return f"{rounded} B" if self.unit == "B" else rounded
-
     def _checked(self, function: Callable[[Any], float], argument: Any) -> float:
         try:
             value = function(argument)

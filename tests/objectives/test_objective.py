@@ -137,19 +137,3 @@ def test_a_prepared_objective_computes_with_what_was_found():
 def test_arguments_that_do_not_fit_are_refused(arguments, message):
     with pytest.raises(ObjectiveError, match=message):
         Objective(**{"name": "energy", "scale": "log", **arguments})
-
-
-@pytest.mark.parametrize(
-    ("unit", "value", "shown"),
-    [
-        ("fraction", 0.09764, "9.76 %"),
-        ("", 117466, "117,466"),
-        ("", 0.00123456, "0.001235"),
-        ("", 12345.678, "12,346"),
-        ("B", 2934872, "2,934,872 B"),
-        ("s", 0.0012345, "1.23 ms"),
-        ("s", 2.5, "2.5 s"),
-    ],
-)
-def test_values_are_shown_in_their_unit(unit, value, shown):
-    assert Objective("any", "linear", compute=len, unit=unit).shown(value) == shown

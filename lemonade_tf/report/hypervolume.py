@@ -1,0 +1,36 @@
+"""The hypervolume of a run's front against the number of networks trained."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+import numpy as np
+
+from lemonade_tf.report.figure import new_figure
+from lemonade_tf.report.run import Run
+
+MAX_LINE = 105  # characters in the title
+
+
+def hypervolume_figure(run: Run) -> Any:
+    """Draw the hypervolume of the front against the number of networks trained."""
+    figure, axes = new_figure()
+    values = run.hypervolumes()
+    num_initial = sum(line["generation"] == 0 for line in run.trained)
+    axes.plot(np.arange(1, len(values) + 1), values, drawstyle="steps-post", color="#35608d")
+    if len(values) > num_initial > 0:
+        axes.axvline(num_initial, color="grey", linewidth=0.8, linestyle=":")
+        axes.annotate(
+            " initial networks end here",
+            (num_initial, 0.02),
+            xycoords=("data", "axes fraction"),
+            color="grey",
+            fontsize=8,
+        )
+    values = (f"{name} {value:,.10g}" for name, value in run.config["reference"].items())
+    reference = textwrap.fill(f"Reference point: {', '.join(values)}", MAX_LINE)
+    axes.set_xlabel("networks trained")
+    axes.set_ylabel("hypervolume of the front")
+    axes.set_title(reference, loc="left", fontsize=9)
+    return figure

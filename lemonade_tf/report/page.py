@@ -1,0 +1,74 @@
+"""report.html: what a run found, as one page, and the files in plots/ that it shows.
+
+`plots/pareto_front.png` is the paper's Figure 2: every evaluated network, and the front after
+several generations; `pareto_front_NAME.png` the same for the other objectives.
+`plots/hypervolume.png` is the hypervolume of the front against the number of networks trained. Of
+a run with more than two objectives, `plots/panels.png` is the paper's Figure 6, `plots/pairs.png`
+has all pairs of objectives, and `plots/parallel.png` the front in parallel coordinates;
+`plots/parallel.html` is the same to pick a network with.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from lemonade_tf.atomic import write_atomic
+from lemonade_tf.report.figure import write_figure
+from lemonade_tf.report.front import front_figure
+from lemonade_tf.report.hypervolume import hypervolume_figure
+from lemonade_tf.report.interactive import PAGE, write_interactive
+from lemonade_tf.report.pairs import pairs_figure
+from lemonade_tf.report.panels import panels_figure
+from lemonade_tf.report.parallel import parallel_figure
+from lemonade_tf.report.run import Run
+from lemonade_tf.report.table import STYLE, html_table
+
+
+def write_report(run: Run) -> Path:
+    """Write the plots and report.html of a run, and return the path of the latter."""
+    figures = report_figures(run)
+    for name, figure in figures.items():
+        write_figure(run.store.path / "plots" / f"{name}.png", figure)
+    if len(run.objectives) > 2:
+        write_interactive(run)
+    path = run.store.path / "report.html"
+    write_atomic(path, _page(run, figures).encode())
+    return path
+
+
+def report_figures(run: Run) -> dict[str, Any]:
+    """Return the pictures of a run by their names, in the order of the page."""
+    figures = {}
+    if len(run.objectives) > 2:
+        figures = {
+            "parallel": parallel_figure(run),
+            "panels": panels_figure(run),
+            "pairs": pairs_figure(run),
+        }
+    for objective in run.others:
+        name = "pareto_front" if objective is run.others[0] else f"pareto_front_{objective.name}"
+        figures[name] = front_figure(run, objective)
+    figures["hypervolume"] = hypervolume_figure(run)
+    return figures
+
+
+def _page(run: Run, figures: Iterable[str]) -> str:
+    pictures = "".join(
+        f'<p><img src="plots/{n}.png" alt="{n.replace("_", " ")}"></p>' for n in figures
+    )
+    if len(run.objectives) > 2:
+        pictures = f'<p><a href="plots/{PAGE}">Pick a network by its objectives</a></p>{pictures}'
+    failed = len(run.history) - len(run.trained)
+    summary = (
+        f"{len(run.trained)} networks trained, {failed} failed, {run.num_generations} generations;"
+        f" data set {run.config['dataset']}, seed {run.config['seed']}."
+    )
+    title = f"LEMONADE: {html.escape(run.store.path.name)}"
+    return (
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>"
+        f"<style>{STYLE}</style><h1>{title}</h1><p>{html.escape(summary)}</p>{pictures}"
+        f"<h2>The front</h2>{html_table(run)}</html>\n"
+    )

@@ -1,0 +1,66 @@
+import re
+from math import log10
+
+import pytest
+from runs import make_run_in, make_small_run
+
+from lemonade_tf.report.interactive import (
+    NOTHING,
+    PAGE,
+    interactive_figure,
+    spaced,
+    write_interactive,
+)
+
+
+def axes_of(run):
+    (plot,) = interactive_figure(run).data
+    return plot, plot.dimensions
+
+
+def test_axes_hold_the_logarithms_and_show_the_numbers(tmp_path):
+    run = make_small_run(tmp_path / "run")
+    plot, (error, parameters, multiply_adds) = axes_of(run)
+    assert error.label == "validation error"
+    assert list(error["values"]) == [0.3, 0.2, 0.25]
+    assert list(error.range) == [0.2, 0.3]
+    assert list(parameters["values"]) == pytest.approx([3, log10(5_000), log10(6_000)])
+    assert list(parameters.tickvals) == pytest.approx([3, log10(5_000), log10(6_000)])
+    assert [text.strip(NOTHING) for text in parameters.ticktext] == ["1k", "5k", "6k"]
+    assert [text.strip(NOTHING) for text in multiply_adds.ticktext] == ["1k", "8k", "9k"]
+    assert list(plot.line.color) == pytest.approx([1, 0, 0.5**0.5])
+
+
+@pytest.mark.parametrize("num_objectives", [3, 5, 7])
+def test_no_two_numbers_of_an_axis_have_the_same_text(tmp_path, num_objectives):
+    run = make_run_in(tmp_path / "run", num_objectives)
+    _, axes = axes_of(run)
+    assert len(axes) == num_objectives
+    for axis in axes:
+        assert len(set(axis.ticktext)) == len(axis.tickvals) == len(set(axis["values"]))
+
+
+def test_numbers_that_would_cover_each_other_are_left_out(tmp_path):
+    objective = make_small_run(tmp_path / "run").others[0]
+    values = {0.0: 100, 0.01: 101, 0.5: 500, 0.99: 990, 1.0: 1_000}
+    assert spaced(objective, values) == ["100", "", "500", "", "1k"]
+
+
+@pytest.mark.parametrize("num_networks", [0, 1])
+def test_a_front_of_one_or_none(tmp_path, num_networks):
+    _, axes = axes_of(make_run_in(tmp_path / "run", 5, num_networks))
+    for axis in axes:
+        low, high = axis.range
+        assert low < high
+        assert all(low < value < high for value in axis["values"] or ())
+
+
+def test_the_page_needs_no_other_file(tmp_path):
+    run = make_small_run(tmp_path / "run")
+    write_interactive(run)
+    page = (run.store.path / "plots" / PAGE).read_text()
+    assert not re.search(r"<(script|link)[^>]+(src|href)=", page)
+    assert page.count("* plotly.js v") == 1
+    assert "of 3 networks are left" in page
+    for line in run.front():
+        assert f"<td>{line['id']}</td>" in page

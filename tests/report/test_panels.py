@@ -1,0 +1,39 @@
+import pytest
+from runs import make_run_in, make_small_run
+
+from lemonade_tf.report import panels_figure
+
+
+def test_the_error_is_along_the_bottom_of_every_panel(tmp_path):
+    first, second = panels_figure(make_small_run(tmp_path / "run")).axes
+    for axes, name, sizes, errors in (
+        (first, "parameters", [5_000, 1_000], [20, 30]),
+        (second, "multiply-adds", [8_000, 1_000], [20, 25]),
+    ):
+        assert axes.get_xlabel() == "validation error (%)"
+        assert axes.get_ylabel() == name
+        assert (axes.get_xscale(), axes.get_yscale()) == ("linear", "log")
+        trained, front = axes.collections
+        assert (len(trained.get_offsets()), len(front.get_offsets())) == (4, 3)
+        (steps,) = axes.lines
+        assert list(steps.get_ydata()) == sizes
+        assert list(steps.get_xdata()) == pytest.approx(errors)
+
+
+@pytest.mark.parametrize(("num_objectives", "columns"), [(3, 2), (4, 3), (5, 2), (7, 3)])
+def test_there_is_a_panel_for_each_other_objective(tmp_path, num_objectives, columns):
+    figure = panels_figure(make_run_in(tmp_path / "run", num_objectives))
+    assert len(figure.axes) == num_objectives - 1
+    assert figure.axes[0].get_gridspec().ncols == columns
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "all networks",
+        f"front in all {num_objectives} objectives",
+        "front in the two of a panel",
+    ]
+
+
+@pytest.mark.parametrize("num_networks", [0, 1])
+def test_a_front_of_one_or_none(tmp_path, num_networks):
+    figure = panels_figure(make_run_in(tmp_path / "run", 5, num_networks))
+    assert len(figure.axes[0].collections[1].get_offsets()) == num_networks

@@ -1,0 +1,80 @@
+from math import log
+
+import pytest
+from runs import make_run_in, make_small_run
+
+from lemonade_tf.report import parallel_figure
+from lemonade_tf.report.parallel import NEAR, ends, positions, ticks_between
+
+
+def networks(axes):
+    return [line for line in axes.lines if line.get_marker() == "o"]
+
+
+def texts(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+def test_a_line_a_network_the_best_on_top(tmp_path):
+    (axes,) = parallel_figure(make_small_run(tmp_path / "run")).axes
+    high = log(5) / log(6)
+    expected = [
+        [1, 0, 1],  # 0-0
+        [0.5, 1, 0],  # 1-0
+        [0, high, log(8) / log(9)],  # 0-1
+    ]
+    for line, heights in zip(networks(axes), expected, strict=True):
+        assert list(line.get_xdata()) == [0, 1, 2]
+        assert list(line.get_ydata()) == pytest.approx(heights)
+    worst, _, best = networks(axes)
+    assert sum(best.get_color()[:3]) < sum(worst.get_color()[:3])  # dark is good
+    assert axes.get_title(loc="left") == (
+        "3 networks on the front in 3 objectives: low is good, dark is a low validation error"
+    )
+
+
+def test_axes_have_names_ends_and_round_numbers_between(tmp_path):
+    run = make_small_run(tmp_path / "run")
+    (axes,) = parallel_figure(run).axes
+    assert texts(axes) == [
+        *("validation error", "20 %", "30 %", "22 %", "24 %", "26 %", "28 %"),
+        *("parameters", "1k", "6k", "2k", "5k"),
+        *("multiply-adds", "1k", "9k", "2k", "5k"),
+    ]
+
+
+@pytest.mark.parametrize("num_objectives", [3, 5, 7])
+def test_every_network_of_the_front_crosses_every_axis(tmp_path, num_objectives):
+    run = make_run_in(tmp_path / "run", num_objectives)
+    figure = parallel_figure(run)
+    (axes,) = figure.axes
+    lines = networks(axes)
+    assert len(lines) == len(run.front())
+    for line in lines:
+        assert len(line.get_ydata()) == num_objectives
+        assert all(0 <= y <= 1 for y in line.get_ydata())
+    assert figure.get_size_inches()[0] == pytest.approx(1.6 * num_objectives + 0.6)
+    for objective in run.objectives:
+        assert list(ends(objective, run.front())) == [0, 1]
+        assert all(NEAR < at < 1 - NEAR for at in ticks_between(objective, run.front()))
+
+
+def test_values_that_are_all_the_same_are_in_the_middle(tmp_path):
+    run = make_run_in(tmp_path / "run", 5, file_bytes=2_350, error=0.25)
+    for objective, text in ((run.objectives[3], "2.35 kB"), (run.error, "25 %")):
+        assert positions(objective, run.front()) == pytest.approx([0.5] * len(run.front()))
+        assert ends(objective, run.front()) == {0.5: text}
+        assert ticks_between(objective, run.front()) == {}
+    parallel_figure(run).canvas.draw()
+
+
+def test_a_front_of_one(tmp_path):
+    (axes,) = parallel_figure(make_run_in(tmp_path / "run", 5, 1)).axes
+    (line,) = networks(axes)
+    assert list(line.get_ydata()) == pytest.approx([0.5] * 5)
+    assert axes.get_title(loc="left").startswith("1 network on the front")
+
+
+def test_a_front_of_none(tmp_path):
+    (axes,) = parallel_figure(make_run_in(tmp_path / "run", 3, 0)).axes
+    assert texts(axes) == ["validation error", "parameters", "multiply-adds"]
