@@ -18,9 +18,10 @@ MAY_IMPORT = {
     "search_spaces": {"architecture", "operators"},
     "evolution": {"architecture"},
     "keras_bridge": {"architecture"},
-    "training": {"architecture", "operators", "keras_bridge", "atomic", "objectives"},
+    "training": {"architecture", "operators", "keras_bridge", "atomic", "latency", "objectives"},
     "surgery": {"architecture", "operators", "keras_bridge"},
-    "objectives": {"architecture"},
+    "latency": {"architecture", "operators", "keras_bridge"},
+    "objectives": {"architecture", "keras_bridge", "latency", "search_spaces"},
     "executors": set(),
     "atomic": set(),
     "drawing": {"architecture", "atomic"},
@@ -50,7 +51,15 @@ MAY_IMPORT = {
     "__init__": set(),  # it imports what it is asked for, when it is asked for
 }
 MAY_IMPORT_KERAS = {"keras_bridge", "surgery", "training"}
-WITHOUT_KERAS = ("architecture", "operators", "search_spaces", "evolution", "drawing")
+WITHOUT_KERAS = (
+    "architecture",
+    "operators",
+    "search_spaces",
+    "evolution",
+    "drawing",
+    "latency",
+    "objectives",
+)
 
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
