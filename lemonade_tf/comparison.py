@@ -73,7 +73,9 @@ def common_reference(runs: Sequence[Run]) -> dict[str, float]:
 
 
 def _objectives(run: Run) -> str:
-    return ", ".join(sorted(run.config["objectives"]))
+    scales = run.config.get("scale", {})
+    names = sorted(run.config["objectives"])
+    return ", ".join(f"{name} ({scales[name]})" if name in scales else name for name in names)
 
 
 def _dataset(run: Run) -> str:

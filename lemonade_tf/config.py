@@ -11,12 +11,12 @@ the paper: not something to start on a laptop. A preset replaces some of them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from math import inf
 from pathlib import Path
 from typing import Any
 
-from lemonade_tf.objectives import objectives_named
+from lemonade_tf.objectives import ObjectiveError, limits_of, objectives_named, objectives_of
 
 SPACES = ("networks", "cells")
 SAMPLING = ("density", "uniform")
@@ -53,6 +53,13 @@ class SearchConfig:
         workdir: The folder of the run; by default a new one under runs/.
         objectives: What is minimised, by name; `error` and at least one cheap objective. One of
             your own is MODULE:NAME, an `Objective` in a module of the current folder, or installed.
+        limit: Bounds on cheap objectives, as parameters=1e6,multiply_adds=50e6; a mapping in
+            Python. A network beyond one is not trained: a child is drawn again, an initial network
+            left out. They need not be among the objectives that are minimised; by default there
+            are none.
+        scale: On which scale the density, the hypervolume and the plots take an objective, as
+            parameters=linear; a mapping in Python. "log" where factors matter, "linear" where
+            differences do; by default what the objective says of itself.
         num_generations: How many generations to evolve.
         num_proposed: Children proposed in a generation.
         num_accepted: Children of a generation that are trained.
@@ -67,8 +74,8 @@ class SearchConfig:
         cutout: Augmentation: the side of the square that is cut out, in pixels; 0 for none.
         mixup: Augmentation: the alpha of the weights with which images are mixed; 0 for none.
         sampling: "density", the paper's, or "uniform", its baseline (A.2).
-        max_redraws: How often a child that was met before is drawn again; after that it is
-            trained once more, as in the paper.
+        max_redraws: How often a child that was met before, or is beyond a limit, is drawn again;
+            after that, the first is trained once more, as in the paper, the other left out.
         max_hours: Ends the search when so many hours have passed, counted anew when it is resumed;
             by default there is no limit. What is being trained then is finished first.
         max_child_hours: A child that takes longer is a failure, and its worker is replaced, so that
@@ -95,6 +102,8 @@ class SearchConfig:
     data_dir: str | None = None
     workdir: str | None = None
     objectives: tuple[str, ...] = ("error", "parameters")
+    limit: Mapping[str, float] = field(default_factory=dict)
+    scale: Mapping[str, str] = field(default_factory=dict)
     num_generations: int = 100
     num_proposed: int = 200
     num_accepted: int = 40
@@ -122,10 +131,17 @@ class SearchConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "objectives", tuple(self.objectives))
         object.__setattr__(self, "filters", tuple(self.filters))
-        try:
-            objectives_named(self.objectives)
-        except ValueError as error:
-            raise ConfigError(f"--objectives: {error}") from None
+        object.__setattr__(self, "limit", dict(self.limit))
+        object.__setattr__(self, "scale", dict(self.scale))
+        for name, check in (
+            ("objectives", lambda settings: objectives_named(settings["objectives"])),
+            ("scale", objectives_of),
+            ("limit", limits_of),
+        ):
+            try:
+                check(vars(self))
+            except ObjectiveError as error:
+                raise ConfigError(f"--{name}: {error}") from None
         _one_of("space", self.space, SPACES)
         _one_of("sampling", self.sampling, SAMPLING)
         for name in (
@@ -270,9 +286,10 @@ def resumed_config(before: Mapping[str, Any], given: Mapping[str, Any]) -> Searc
     """
     known = [field.name for field in fields(SearchConfig)]
     settings = {name: before[name] for name in known if name in before}
+    settings = {"limit": {}, "scale": {}, **settings}  # what an older run has none of
     given = SearchConfig(**{**settings, **given})
     changed = [
-        f"--{name} was {settings[name]}, now {value}"
+        f"--{name} was {_shown(settings[name])}, now {_shown(value)}"
         for name, value in given.as_json().items()
         if name in settings and name not in MAY_CHANGE and value != settings[name]
     ]
@@ -283,6 +300,13 @@ def resumed_config(before: Mapping[str, Any], given: Mapping[str, Any]) -> Searc
             f" {', '.join(f'--{name}' for name in MAY_CHANGE)} may change."
         )
     return given
+
+
+def _shown(value: Any) -> Any:
+    """Return a setting as it is written in the command."""
+    if not isinstance(value, Mapping):
+        return value
+    return ",".join(f"{name}={setting}" for name, setting in value.items()) or "none"
 
 
 def default_workdir(dataset: str, root: str | Path = "runs") -> Path:

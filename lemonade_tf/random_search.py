@@ -35,7 +35,7 @@ from lemonade_tf.callbacks import Callback
 from lemonade_tf.config import SearchConfig
 from lemonade_tf.evolution import Individual, Proposal, Purpose, child_seed
 from lemonade_tf.executors import Executor
-from lemonade_tf.objectives import PARAMETERS, Objective
+from lemonade_tf.objectives import PARAMETERS, Limit, Objective, exceeded
 from lemonade_tf.report import Run
 from lemonade_tf.search import SearchResult, conduct
 from lemonade_tf.search_run import SearchError, SearchRun
@@ -46,7 +46,7 @@ from lemonade_tf.training.datasets import load_dataset
 NEAR = 1.1  # a size is near another if neither is more than this many times the other
 NUM_FREE_STEPS = 10
 MAX_PROPOSALS = 1000  # of one walk
-MAX_WALKS = 20  # that fail, or end at a network that was met before, for one network
+MAX_WALKS = 20  # that fail, or end at a network that was met before or exceeds a limit, for one
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,13 @@ def random_search(
         new.state.num_expected = config.num_accepted
         new.tell("on_search_begin")
         walks = random_networks(
-            new.space, new.initial, config.num_accepted, size=size, bounds=bounds, seed=seed
+            new.space,
+            new.initial,
+            config.num_accepted,
+            size=size,
+            bounds=bounds,
+            seed=seed,
+            limits=new.limits,
         )
         cheap = {number: _cheap(new, walk.graph) for number, walk in enumerate(walks)}
         new.begin_generation(1, [_proposal(n, walk, cheap[n]) for n, walk in enumerate(walks)])
@@ -134,6 +140,7 @@ def random_networks(
     size: Objective,
     bounds: tuple[float, float],
     seed: int,
+    limits: Sequence[Limit] = (),
 ) -> list[Walk]:
     """Return random networks that are all different.
 
@@ -144,6 +151,7 @@ def random_networks(
         size: What the size of a network is.
         bounds: The smallest and the largest size.
         seed: Of everything random.
+        limits: What no network may exceed.
 
     Raises:
         SearchError: Too few networks of such sizes were found.
@@ -156,7 +164,7 @@ def random_networks(
             target = exp(rng.uniform(log(bounds[0]), log(bounds[1])))
             walk = random_walk(space, initial, size=size, target=target, bounds=bounds, rng=rng)
             key = None if walk is None else canonical_hash(walk.graph)
-            if key is not None and key not in met:
+            if key is not None and key not in met and not exceeded(limits, walk.graph):
                 met.add(key)
                 walks.append(walk)
                 break

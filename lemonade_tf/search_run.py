@@ -15,6 +15,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from functools import partial
 from itertools import chain
@@ -41,7 +42,7 @@ from lemonade_tf.executors.devices import default_num_workers
 from lemonade_tf.failures import FailureWatch
 from lemonade_tf.interrupt import Unless
 from lemonade_tf.journal import dumps
-from lemonade_tf.objectives import Objective, ObjectiveError
+from lemonade_tf.objectives import Objective, ObjectiveError, exceeded
 from lemonade_tf.quality import front_hypervolume
 from lemonade_tf.resume import individuals
 from lemonade_tf.search_setup import Setup
@@ -90,6 +91,7 @@ class SearchRun:
             CheapObjective(o.name, partial(_value, o), o.scale) for o in self.objectives if o.cheap
         ]
         self.expensive = [o.name for o in self.objectives if not o.cheap]
+        self.limits = setup.limits
         self.measured = tuple(  # beside the error, as workers find them
             name
             for name, o in zip(config.objectives, self.objectives, strict=True)
@@ -175,6 +177,7 @@ class SearchRun:
             ),
             seed=self.config.seed,
             on_proposed=self.begin_generation,
+            exceeded=self._exceeded,
             met=met,
             start_generation=self._start,
         )
@@ -187,6 +190,10 @@ class SearchRun:
             if not complete:
                 break
         return complete
+
+    def _exceeded(self, child: Individual) -> dict[str, float]:
+        with _mendable():
+            return exceeded(self.limits, child.graph, child.cheap)
 
     @property
     def _start(self) -> int:
@@ -447,14 +454,22 @@ class SearchRun:
 
 
 def _value(objective: Objective, graph: Graph) -> float:
-    """Return the value of a proposed network.
+    with _mendable():
+        return objective.value(graph)
+
+
+@contextmanager
+def _mendable() -> Iterator[None]:
+    """End the search if an objective has no value for a proposed network.
+
+    To leave out the child would leave out its kind for good, so the search waits for the objective
+    to be mended.
 
     Raises:
-        SearchError: It has none. A child that is left out for that would leave its kind out for
-            good, so the search waits for the function to be mended.
+        SearchError: An ObjectiveError was raised.
     """
     try:
-        return objective.value(graph)
+        yield
     except ObjectiveError as error:
         raise SearchError(
             f"{error} It was asked of a network that was proposed; mend the objective, then go on"
@@ -496,4 +511,5 @@ def _proposal_record(proposal: Proposal) -> dict[str, Any]:
         "cheap": dict(individual.cheap),
         "outcome": proposal.outcome,
         "duplicate_of": proposal.duplicate_of,
+        **({"exceeded": dict(proposal.exceeded)} if proposal.exceeded else {}),
     }

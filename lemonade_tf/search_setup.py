@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -12,22 +12,23 @@ from typing import Any
 
 from lemonade_tf import __version__
 from lemonade_tf.architecture import Graph
-from lemonade_tf.architecture.text import to_json
 from lemonade_tf.config import ConfigError, SearchConfig, default_workdir
-from lemonade_tf.executors import Outcome
-from lemonade_tf.objectives import Objective, ObjectiveError, objectives_named, objectives_of
+from lemonade_tf.objectives import Limit, Objective, ObjectiveError, limits_of, objectives_of
 from lemonade_tf.quality import reference_point
 from lemonade_tf.resume import Past, read_past
+from lemonade_tf.search_objectives import (
+    CarryOut,
+    prepared_objectives,
+    warn_of_networks_left_out,
+    within,
+)
 from lemonade_tf.search_spaces import CELLS, NETWORKS, SearchSpace
 from lemonade_tf.store import IDENTITY, RunStore, StoreError
 from lemonade_tf.training.datasets import Dataset
-from lemonade_tf.training.task import ObjectiveTask
 from lemonade_tf.warm_start import Origin, origins
 
 _VERSIONED = ("keras", "tensorflow", "numpy", "scikit-learn")
 _logger = logging.getLogger(__name__)
-
-CarryOut = Callable[[SearchConfig, Sequence[ObjectiveTask]], Sequence[Outcome]]
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Setup:
         store: The folder, locked.
         space: The search space.
         objectives: What is minimised.
+        limits: What no network may exceed.
         initial: The initial networks; only their shapes are used.
         origins: Where the initial networks come from, if they are those of a former run's front.
         reference: The reference point of the hypervolume.
@@ -49,6 +51,7 @@ class Setup:
     store: RunStore
     space: SearchSpace
     objectives: Sequence[Objective]
+    limits: Sequence[Limit]
     initial: Sequence[Graph]
     origins: Sequence[Origin]
     reference: Mapping[str, float]
@@ -93,18 +96,20 @@ def begin(
     space = space_of(config)
     found = _origins(config, dataset)
     initial = _initial(space, dataset, found)
-    if "prepared" not in recorded and (prepared := _prepared(config, initial, carry_out)):
+    if "prepared" not in recorded and (prepared := prepared_objectives(config, initial, carry_out)):
         recorded["prepared"] = prepared
-    objectives = objectives_of({**config.as_json(), **recorded})
+    settings = {**config.as_json(), **recorded}
+    objectives, limits = objectives_of(settings), limits_of(settings)
     try:
-        reference = reference_point(objectives, initial, dataset.num_classes)
+        kept = within(limits, initial)
+        reference = reference_point(objectives, kept(initial), dataset.num_classes)
     except ObjectiveError as error:
         raise ConfigError(f"--objectives: {error} (asked of the initial networks)") from error
+    warn_of_networks_left_out(limits, initial, kept(initial))
+    initial, found = kept(initial), kept(found)
     configuration = {
         **config.as_json(),
-        "lemonade_tf": __version__,
-        "versions": versions(_VERSIONED),
-        "backend": "tensorflow",
+        **_versions(),
         **_description(dataset),
         "num_initial": len(initial),
         "reference": reference,
@@ -115,7 +120,7 @@ def begin(
     if found:
         store.write_initial([origin.as_json() for origin in found])
     return Setup(
-        config, store, space, objectives, initial, found, configuration["reference"], Past()
+        config, store, space, objectives, limits, initial, found, configuration["reference"], Past()
     )
 
 
@@ -133,7 +138,7 @@ def resume(config: SearchConfig, store: RunStore, dataset: Dataset) -> Setup:
             not the one that the search began with.
     """
     before = store.read_config()
-    objectives = objectives_of(before)
+    objectives, limits = objectives_of(before), limits_of(before)
     if "random_search" in before or not store.sealed:
         raise ConfigError(
             f"--resume: {store.path} was not made by a search; choose another --workdir."
@@ -148,10 +153,14 @@ def resume(config: SearchConfig, store: RunStore, dataset: Dataset) -> Setup:
     try:
         space = space_of(config)
         found = [Origin.from_json(values) for values in store.read_initial()]
-        if config.initial_run is not None and not found:  # it was killed before it noted them
+        killed_early = config.initial_run is not None and not found  # before it noted them
+        if killed_early:
             found = _origins(config, dataset)
-            store.write_initial([origin.as_json() for origin in found])
         initial = _initial(space, dataset, found)
+        kept = within(limits, initial)
+        initial, found = kept(initial), kept(found)
+        if killed_early:
+            store.write_initial([origin.as_json() for origin in found])
         past = read_past(store, len(initial))
         if config.num_generations < past.start_generation - 1:
             raise ConfigError(
@@ -163,32 +172,9 @@ def resume(config: SearchConfig, store: RunStore, dataset: Dataset) -> Setup:
     except BaseException:
         store.release()
         raise
-    return Setup(config, store, space, objectives, initial, found, before["reference"], past)
-
-
-def _prepared(
-    config: SearchConfig, initial: Sequence[Graph], carry_out: CarryOut | None
-) -> dict[str, Any]:
-    """Have the objectives prepared that want it; return what they found out, by name."""
-    named = zip(config.objectives, objectives_named(config.objectives), strict=True)
-    tasks = [
-        ObjectiveTask(name, tuple(map(to_json, initial)), config.space, config.threads, config.seed)
-        for name, objective in named
-        if objective.prepare is not None
-    ]
-    if not tasks:
-        return {}
-    if carry_out is None:
-        raise ObjectiveError(
-            f"objective {tasks[0].name!r} has to be prepared by a worker, and there is none here."
-        )
-    outcomes = carry_out(config, tasks)
-    for outcome in outcomes:
-        if outcome.failure is not None:
-            raise ObjectiveError(
-                f"the objective {outcome.task.name!r} could not be prepared: {outcome.failure}"
-            )
-    return {outcome.task.name: outcome.result for outcome in outcomes}
+    return Setup(
+        config, store, space, objectives, limits, initial, found, before["reference"], past
+    )
 
 
 def _origins(config: SearchConfig, dataset: Dataset) -> tuple[Origin, ...]:
@@ -210,6 +196,15 @@ def _initial(space: SearchSpace, dataset: Dataset, found: Sequence[Origin]) -> t
         dataset.input_shape, dataset.num_classes, rescaling=dataset.rescaling()
     )
     return tuple(graph.copy(weights=False) for graph in graphs)
+
+
+def _versions() -> dict[str, Any]:
+    """Return what config.json says of what a search is run by."""
+    return {
+        "lemonade_tf": __version__,
+        "versions": versions(_VERSIONED),
+        "backend": "tensorflow",
+    }
 
 
 def _description(dataset: Dataset) -> dict[str, Any]:

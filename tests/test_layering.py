@@ -43,6 +43,13 @@ MAY_IMPORT = {
     "warm_start": {"architecture", "config", "keras_bridge", "report", "search_spaces", "store"},
     "status": {"progress", "quality", "report", "resume", "store"},
     "tensorboard": {"callbacks", "report"},
+    "search_objectives": {
+        "architecture",
+        "config",
+        "executors",
+        "objectives",
+        "training",
+    },
     "search_setup": ANYTHING,
     "search_run": ANYTHING,
     "search": ANYTHING,

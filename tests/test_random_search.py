@@ -9,7 +9,7 @@ from lemonade_tf.architecture import check
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.text import canonical_hash
 from lemonade_tf.config import make_config
-from lemonade_tf.objectives import MULTIPLY_ADDS, PARAMETERS
+from lemonade_tf.objectives import MULTIPLY_ADDS, PARAMETERS, Limit
 from lemonade_tf.operators import replay
 from lemonade_tf.quality import reference_point
 from lemonade_tf.random_search import NEAR, random_networks, random_walk, size_of
@@ -22,8 +22,8 @@ INITIAL = [g.copy(weights=False) for g in NETWORKS.initial_graphs((8, 8, 1), 10)
 BOUNDS = (4_000, 400_000)
 
 
-def draw(count, seed=0, bounds=BOUNDS, size=PARAMETERS):
-    return random_networks(NETWORKS, INITIAL, count, size=size, bounds=bounds, seed=seed)
+def draw(count, seed=0, bounds=BOUNDS, size=PARAMETERS, **more):
+    return random_networks(NETWORKS, INITIAL, count, size=size, bounds=bounds, seed=seed, **more)
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +41,12 @@ def test_networks_are_in_the_space_and_as_large_as_asked_for(networks):
 
 def test_all_networks_are_different(networks):
     assert len({canonical_hash(walk.graph) for walk in networks}) == len(networks)
+
+
+def test_networks_are_within_the_limits(networks):
+    most = float(np.median([MULTIPLY_ADDS.value(walk.graph) for walk in networks]))
+    found = draw(10, limits=[Limit(MULTIPLY_ADDS, most)])
+    assert max(MULTIPLY_ADDS.value(walk.graph) for walk in found) <= most
 
 
 def test_sizes_are_spread_over_the_range_on_a_log_scale(networks):

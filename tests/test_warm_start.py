@@ -76,6 +76,20 @@ def test_a_search_begins_with_a_former_front(former, tmp_path):
         assert line["architecture"] == before["architecture"]
 
 
+def test_networks_of_the_former_front_beyond_a_limit_are_left_out(former, tmp_path):
+    sizes = [line["objectives"]["parameters"] for line in read_run(former).front()]
+    settings = {"initial_run": str(former), "num_generations": 1}
+    settings["limit"] = {"parameters": sizes[len(sizes) // 2]}
+    toy_search(tmp_path / "whole", in_process=True, **settings)
+    run = read_run(tmp_path / "whole")
+    assert run.config["num_initial"] == len(sizes) // 2 + 1 < len(sizes)
+    found = [line["objectives"]["parameters"] for line in run.trained]
+    assert max(found) == sizes[len(sizes) // 2]
+    workdir = cut(tmp_path / "run", run.config["num_initial"] + 1, **settings)
+    toy_search(workdir, in_process=True, resume=True, **settings)
+    assert results(workdir) == results(tmp_path / "whole")
+
+
 def test_it_resumes_even_if_the_former_run_went_on(former, tmp_path):
     settings = {"initial_run": str(former), "num_generations": 1}
     toy_search(tmp_path / "whole", in_process=True, **settings)

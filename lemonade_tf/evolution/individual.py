@@ -137,15 +137,18 @@ class Proposal:
 
     Args:
         individual: The child, with its cheap objectives.
-        outcome: `"accepted"` to be evaluated, `"rejected"` by the second sampling stage, or
-            `"duplicate"` of an architecture met before, and therefore drawn again.
+        outcome: `"accepted"` to be evaluated, `"rejected"` by the second sampling stage,
+            `"duplicate"` of an architecture met before, or `"outside"` of what is allowed; the last
+            two are drawn again.
         duplicate_of: The id of the architecture that it repeats, if it was met before; with
             another outcome than `"duplicate"` if it was taken all the same.
+        exceeded: What it has of the objectives whose limit it exceeds, by name.
     """
 
     individual: Individual
-    outcome: Literal["accepted", "rejected", "duplicate"]
+    outcome: Literal["accepted", "rejected", "duplicate", "outside"]
     duplicate_of: str | None = None
+    exceeded: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,14 @@ an earlier generation, failed or not, and what was proposed in this one. If the 
 better, it is as in the paper: what was trained in an earlier generation may be trained once more,
 from the weights of its present parent. So a search whose population has no new neighbours left
 goes on training; what failed is not tried again.
+
+A child may also be refused for what it is, as too large. It is drawn again likewise, and if the
+last draw is no better, there is one child less.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -46,9 +49,10 @@ class EvolutionSettings:
         num_proposed: Children proposed a generation.
         num_accepted: Children accepted, and thus evaluated, a generation.
         sampling: By the inverse of the `"density"`, or `"uniform"` for the baseline of A.2.
-        max_redraws: How often a child is drawn again if it was met before, or if no operator
-            applies to its parent. If the last draw was met in an earlier generation, and did not
-            fail there, it is taken all the same; else there is one child less.
+        max_redraws: How often a child is drawn again if it was met before, if it is outside of what
+            is allowed, or if no operator applies to its parent. If the last draw was met in an
+            earlier generation, and did not fail there, it is taken all the same; else there is one
+            child less.
 
     Raises:
         ValueError: If a number is out of range, or the sampling is neither of the two.
@@ -77,6 +81,11 @@ class EvolutionSettings:
 
 Propose = Callable[..., tuple[Graph, Iterable[dict[str, Any]]] | None]
 Evaluate = Callable[[Sequence[Individual]], Iterable[Evaluation]]
+Exceeded = Callable[[Individual], Mapping[str, float]]
+
+
+def _nothing(child: Individual) -> Mapping[str, float]:
+    return {}
 
 
 def evolve(
@@ -88,6 +97,7 @@ def evolve(
     settings: EvolutionSettings,
     seed: int,
     on_proposed: Callable[[int, Sequence[Proposal]], None] | None = None,
+    exceeded: Exceeded = _nothing,
     identify: Callable[[Graph], str] = canonical_hash,
     same: Callable[[Graph, Graph], bool] = same_architecture,
     met: Sequence[Individual] = (),
@@ -110,6 +120,8 @@ def evolve(
         settings: The sizes of the search.
         seed: Of the run; see `child_seed`.
         on_proposed: `on_proposed(generation, proposals)` is called before they are evaluated.
+        exceeded: What a child has of the objectives whose limit it exceeds; nothing if it may be
+            trained.
         identify: A hash of a graph, equal for graphs that are the same.
         same: Whether two graphs of equal hash are the same.
         met: To resume: the children that were accepted in the generations before
@@ -142,6 +154,7 @@ def evolve(
         settings=settings,
         seed=seed,
         on_proposed=on_proposed,
+        exceeded=exceeded,
     )
     return loop.generations(start_generation)
 
@@ -180,6 +193,7 @@ class _Loop:
     settings: EvolutionSettings
     seed: int
     on_proposed: Callable[[int, Sequence[Proposal]], None] | None
+    exceeded: Exceeded
 
     def generations(self, start: int) -> Iterator[Generation]:
         """Run the loop, from one generation to the last."""
@@ -221,6 +235,9 @@ class _Loop:
                 attempt += 1
                 if child is None:
                     continue
+                if beyond := self.exceeded(child):
+                    proposals.append(Proposal(child, "outside", exceeded=beyond))
+                    continue
                 key = self.archive.identify(child.graph)
                 met_here = here.find(key, child.graph)
                 met = met_here or self.archive.find(key, child.graph)
@@ -251,7 +268,7 @@ class _Loop:
 
     def _accept(self, number: int, drawn: list[Proposal]) -> list[Proposal]:
         """Mark the proposals that the second sampling stage accepts."""
-        places = [place for place, p in enumerate(drawn) if p.outcome != "duplicate"]
+        places = [place for place, p in enumerate(drawn) if p.outcome == "rejected"]
         log_densities = self._log_densities([drawn[place].individual for place in places])
         rng = self._rng(number, 0, Purpose.ACCEPTANCE)
         proposals = list(drawn)

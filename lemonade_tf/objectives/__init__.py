@@ -14,6 +14,7 @@ from lemonade_tf.objectives.known import (
     PEAK_MEMORY,
     TOP5_ERROR,
 )
+from lemonade_tf.objectives.limits import Limit, exceeded, limits_of, smallest
 from lemonade_tf.objectives.named import (
     find_objective,
     objectives_named,
@@ -43,4 +44,9 @@ __all__ = [
     "objectives_named",
     "objectives_of",
     "rescaled",
+    # Bounds on them.
+    "Limit",
+    "exceeded",
+    "limits_of",
+    "smallest",
 ]

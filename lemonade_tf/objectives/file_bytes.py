@@ -5,10 +5,9 @@
 
 The first term is exact. The others are what HDF5 and Keras's description of the model take, fitted
 by least squares to 68 files of both search spaces, from 16 to 91 layers and from 59 kB to 18 MB,
-written by Keras 3.15: within 1.3 % of each, 0.2 % on
-average. (What is missing: HDF5 allots space in blocks, and
-names differ in length.) A convex sum is two layers more in a file; e has some 600 bytes for the
-lineage.
+written by Keras 3.15: within 1.3 % of each, 0.2 % on average. (What is missing: HDF5 allots space
+in blocks, and names differ in length.) A convex sum is two layers more in a file; e has some 600
+bytes for the lineage.
 """
 
 from __future__ import annotations

@@ -361,6 +361,35 @@ def test_redraws_are_bounded(max_redraws):
     assert second.complete
 
 
+@pytest.mark.parametrize("max_redraws", [0, 3])
+def test_what_exceeds_a_limit_is_drawn_again_and_never_accepted(max_redraws):
+    def exceeded(child):
+        return {"parameters": sum(child.graph)} if sum(child.graph) > 12 else {}
+
+    settings = dataclasses.replace(SMALL, max_redraws=max_redraws)
+    generations = list(_evolve(settings=settings, exceeded=exceeded))
+    proposals = [p for generation in generations for p in generation.proposals]
+    for proposal in proposals:
+        beyond = sum(proposal.individual.graph) > 12
+        assert (proposal.outcome == "outside") == beyond
+        assert proposal.exceeded == exceeded(proposal.individual)
+    counts = Counter(p.outcome for p in proposals)
+    assert counts["outside"] > 5
+    assert max(sum(i.graph) for g in generations for i in g.children) <= 12
+    for generation in generations:
+        wanted = [p for p in generation.proposals if p.outcome in ("accepted", "rejected")]
+        assert len(wanted) <= SMALL.num_proposed
+        assert generation.num_attempts <= SMALL.num_proposed * (1 + max_redraws)
+
+
+def test_a_generation_without_an_allowed_child_is_empty():
+    settings = dataclasses.replace(SMALL, num_generations=2)
+    generations = list(_evolve(settings=settings, exceeded=lambda child: {"parameters": 1}))
+    assert [g.children for g in generations] == [(), ()]
+    assert [g.complete for g in generations] == [True, True]
+    assert {p.outcome for g in generations for p in g.proposals} == {"outside"}
+
+
 def test_what_failed_is_not_repeated():
     def fail(children):
         return [Evaluation(child.id, failure="no") for child in children]
