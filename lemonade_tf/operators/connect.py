@@ -3,7 +3,9 @@
 From the output y of an earlier block to the output x of a later one, in one of two ways:
 
 - by concatenation (equation 6): the readers of x read (x, y), with zeros for y;
-- by a convex sum (equation 8): the readers of x read (1 - lambda) x + lambda h(y), lambda = 0.
+- by a convex sum (equation 8): the readers of x read (1 - lambda) x + lambda h(y), lambda = 0
+
+(see `morphisms`).
 
 A block ends in a ReLU (imported networks: or another activation); a skip begins there, or at an
 earlier skip, and ends there.
@@ -23,8 +25,7 @@ from functools import lru_cache
 import numpy as np
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.architecture.channels import absorbed, change_readers
-from lemonade_tf.architecture.groups import FRESH
+from lemonade_tf.architecture.channels import absorbed
 from lemonade_tf.architecture.layers import (
     AveragePooling2D,
     Concatenate,
@@ -32,11 +33,11 @@ from lemonade_tf.architecture.layers import (
     ConvexSum,
     Layer,
     MaxPooling2D,
-    ReLU,
     Shape,
 )
 from lemonade_tf.operators.base import Change, Operator, in_order, is_activation
 from lemonade_tf.operators.initial import glorot_uniform
+from lemonade_tf.operators.morphisms import append_input, blend
 from lemonade_tf.operators.widen import changed_nodes, fresh_statistics
 
 CONCATENATE, CONVEX_SUM = "concatenate", "convex_sum"
@@ -139,13 +140,7 @@ def is_end(layer: Layer) -> bool:
 
 
 def _concatenate(graph: Graph, target: str, skip: str, made: list[str]) -> Change:
-    shapes = graph.shapes()
-    width, extra = shapes[target][-1], shapes[skip][-1]
-    merge = graph.add(graph.unique_name("skip_concat"), ReLU(), [target])
-    graph.redirect(target, merge, but=[merge, *made])
-    source = np.append(np.arange(width), np.full(extra, FRESH))
-    change = change_readers(graph, merge, source, lambda _, shape: np.ones(shape, np.float32))
-    graph.set_layer(merge, Concatenate(), inputs=[target, skip])
+    merge, change = append_input(graph, target, skip)
     affected = in_order(graph, {*made, merge, *changed_nodes(graph, change)})
     return Change(graph, affected, fresh_statistics(graph, change), change.sources)
 
@@ -165,10 +160,7 @@ def _convex_sum(
         weights = {"kernel": glorot_uniform(shape, rng)} if graph.weighted else {}
         skip = graph.add(graph.unique_name("skip_conv"), Conv2D(width, 1), [skip], weights)
         made.append(skip)
-    weights = {"lambda": np.float32(0)} if graph.weighted else {}
-    merge = graph.add(graph.unique_name("skip_sum"), ConvexSum(), [target, skip], weights)
-    graph.redirect(target, merge, but=[merge, *made])
-    return Change(graph, affected=(*made, merge))
+    return Change(graph, affected=(*made, blend(graph, target, skip)))
 
 
 def resampling(source: Shape, target: Shape) -> tuple[MaxPooling2D, ...] | None:

@@ -1,9 +1,9 @@
 """Insert a Conv-BatchNorm-ReLU block: a network morphism (section 3.1, item 1).
 
-Equations 4, 5 and 7 together. The convolution starts as the identity (1 at the centre, from each
-channel to itself), as in Net2DeeperNet; the batch norm starts with gamma = sqrt(variance +
-epsilon) and beta = mean of the statistics that it normalises by, which undoes the normalisation;
-and the ReLU changes nothing where its input is not negative:
+Equations 4, 5 and 7 together (see `morphisms`). The convolution starts as the identity (1 at the
+centre, from each channel to itself), as in Net2DeeperNet; the batch norm starts with
+gamma = sqrt(variance + epsilon) and beta = mean of the statistics that it normalises by, which
+undoes the normalisation; and the ReLU changes nothing where its input is not negative:
 
     ReLU(gamma * (x - mean) / sqrt(variance + epsilon) + beta) = x    for x >= 0
 
@@ -30,7 +30,6 @@ from lemonade_tf.architecture.layers import (
     Add,
     AveragePooling2D,
     Concatenate,
-    Conv2D,
     Cropping2D,
     Dropout,
     Flatten,
@@ -44,7 +43,7 @@ from lemonade_tf.architecture.layers import (
     ZeroPadding2D,
 )
 from lemonade_tf.operators.base import Change, MeasureStatistics, Operator
-from lemonade_tf.operators.initial import NORMALIZATION, output_statistics
+from lemonade_tf.operators.morphisms import insert_affine, insert_linear, repeat_idempotent
 
 KERNEL_SIZES = (3, 5)
 _NEVER_NEGATIVE = ("relu", "relu6", "sigmoid", "hard_sigmoid", "softplus", "softmax")
@@ -112,65 +111,14 @@ class InsertConvolution(Operator):
         return f"a kernel of size {size} is too large for the {shape[0]}x{shape[1]} of {name!r}"
 
     def _apply(self, graph: Graph, site: InsertSite, rng: np.random.Generator) -> Change:
-        channels = graph.shapes()[site.node][-1]
-        convolution_weights, normalization_weights = {}, {}
-        if graph.weighted:
-            mean, variance = output_statistics(graph, site.node)
-            convolution_weights = {"kernel": identity_kernel(site.kernel_size, channels)}
-            normalization_weights = identity_normalization(mean, variance, NORMALIZATION.epsilon)
-        convolution = graph.add(
-            graph.unique_name("conv"),
-            Conv2D(channels, site.kernel_size),
-            [site.node],
-            convolution_weights,
-        )
-        normalization = graph.add(
-            graph.unique_name("bn"), NORMALIZATION, [convolution], normalization_weights
-        )
-        relu = graph.add(graph.unique_name("relu"), ReLU(), [normalization])
-        graph.redirect(site.node, relu, but=[convolution])
+        convolution = insert_linear(graph, site.node, site.kernel_size)
+        normalization = insert_affine(graph, convolution)
+        relu = repeat_idempotent(graph, normalization, ReLU(), "relu")
         return Change(
             graph,
             affected=(convolution, normalization, relu),
             repairs=(MeasureStatistics(normalization, identity=True),),
         )
-
-
-def identity_kernel(size: int, channels: int) -> np.ndarray:
-    """Return the kernel (size, size, channels, channels) of the identity (equation 4, A = 1)."""
-    kernel = np.zeros((size, size, channels, channels), np.float32)
-    kernel[size // 2, size // 2] = np.eye(channels)
-    return kernel
-
-
-def identity_normalization(
-    mean: np.ndarray, variance: np.ndarray, epsilon: float
-) -> dict[str, np.ndarray]:
-    """Return the weights of a batch norm that undoes its own normalisation (equation 5).
-
-    Rounded to float32, sqrt(variance + epsilon) is off by up to 6e-8. So of the numbers near to it
-    that one is taken for gamma whose gamma^2 - epsilon a float32 happens to hold best; the
-    variance + epsilon moves by less than 1e-3 of itself, and gamma / sqrt(variance + epsilon) is 1
-    to some 1e-12 (1e-10 at most).
-
-    Args:
-        mean: (channels,).
-        variance: (channels,), not negative.
-        epsilon: As in the layer.
-    """
-    near = np.sqrt(variance.astype(np.float64) + epsilon).astype(np.float32)
-    gammas = near + np.arange(-4096, 4097, dtype=np.float32)[:, None] * np.spacing(near)
-    variances = (gammas.astype(np.float64) ** 2 - epsilon).astype(np.float32)
-    off = np.abs(gammas / np.sqrt(variances.astype(np.float64) + epsilon) - 1)
-    off[variances < 0] = np.inf
-    best = np.argmin(off, axis=0), np.arange(len(near))
-    mean = mean.astype(np.float32)
-    return {
-        "gamma": gammas[best],
-        "beta": mean,
-        "moving_mean": mean,
-        "moving_variance": variances[best],
-    }
 
 
 def non_negative(graph: Graph) -> tuple[str, ...]:

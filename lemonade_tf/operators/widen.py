@@ -1,7 +1,7 @@
 """Increase the filters of a convolution: a network morphism (section 3.1, item 2).
 
-Equation 6 (type II). With h the convolution and what follows it up to its readers, and h~ the new
-filters, the readers A become (A A~) with A~ = 0:
+Equation 6 (type II, see `morphisms`). With h the convolution and what follows it up to its readers,
+and h~ the new filters, the readers A become (A A~) with A~ = 0:
 
     (A A~) (h(x), h~(x)) = A h(x)
 
@@ -29,11 +29,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.architecture.channels import ABSORBERS, ChannelChange, change_channels
+from lemonade_tf.architecture.channels import ABSORBERS, ChannelChange
 from lemonade_tf.architecture.groups import FRESH, channel_groups
 from lemonade_tf.architecture.layers import BatchNormalization, Conv2D, SeparableConv2D
 from lemonade_tf.operators.base import Change, MeasureStatistics, Operator, in_order
 from lemonade_tf.operators.initial import glorot_uniform
+from lemonade_tf.operators.morphisms import append_channels
 
 FACTORS = (4 / 3, 2)
 
@@ -113,7 +114,7 @@ class WidenConvolution(Operator):
             size = sizes[group]
             new = np.arange(extra) % size if self.split else np.full(extra, FRESH)
             sources[group] = np.append(np.arange(size), new)
-        change = change_channels(graph, sources, lambda _, shape: glorot_uniform(shape, rng))
+        change = append_channels(graph, sources, lambda _, shape: glorot_uniform(shape, rng))
         return Change(
             graph,
             affected=changed_nodes(graph, change),

@@ -21,7 +21,7 @@ import numpy as np
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.layers import BatchNormalization
 from lemonade_tf.operators import MeasureStatistics
-from lemonade_tf.operators.deepen import identity_normalization
+from lemonade_tf.operators.morphisms import identity_normalization
 
 _MOST_VALUES = 2**26  # of one layer's output at a time: 256 MB in float32
 

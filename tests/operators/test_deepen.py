@@ -5,19 +5,11 @@ import re
 import numpy as np
 import pytest
 from graphs import GRAPHS, convolutions, finished, images, new_weights, small
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from reference import forward
 
 from lemonade_tf.architecture import layers as L
 from lemonade_tf.operators import InsertConvolution, MeasureStatistics
-from lemonade_tf.operators.deepen import (
-    InsertSite,
-    identity_kernel,
-    identity_normalization,
-    non_negative,
-)
+from lemonade_tf.operators.deepen import InsertSite, non_negative
 
 INSERT = InsertConvolution()
 
@@ -181,25 +173,3 @@ def test_the_block_passes_on_what_it_is_given():
     np.testing.assert_array_equal(values[conv], values["relu_2"])
     np.testing.assert_allclose(values[bn], values["relu_2"], rtol=0, atol=1e-10)
     np.testing.assert_allclose(values[relu], values["relu_2"], rtol=0, atol=1e-10)
-
-
-def test_identity_kernel():
-    kernel = identity_kernel(3, 4)
-    assert (kernel.shape, kernel.dtype) == ((3, 3, 4, 4), np.float32)
-
-
-VARIANCES = arrays(np.float32, 5, elements=st.floats(0, 2**20, width=32, allow_subnormal=False))
-MEANS = arrays(np.float32, 5, elements=st.floats(-100, 100, width=32))
-
-
-@settings(deadline=None)
-@given(MEANS, VARIANCES, st.sampled_from([1e-3, 1e-5]))
-def test_identity_normalization(mean, variance, epsilon):
-    weights = identity_normalization(mean, variance, epsilon)
-    gamma, new = (weights[k].astype(np.float64) for k in ("gamma", "moving_variance"))
-    np.testing.assert_allclose(gamma / np.sqrt(new + epsilon), 1, rtol=0, atol=1e-10)
-    np.testing.assert_array_equal(weights["beta"], mean)
-    np.testing.assert_array_equal(weights["moving_mean"], mean)
-    assert (new >= 0).all()
-    np.testing.assert_allclose(new + epsilon, variance + epsilon, rtol=1.1e-3)
-    assert all(value.dtype == np.float32 for value in weights.values())

@@ -11,7 +11,8 @@ from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.text import same_architecture
 from lemonade_tf.operators import AddSkip, InsertConvolution, MeasureStatistics, Remove
 from lemonade_tf.operators.connect import SkipSite
-from lemonade_tf.operators.deepen import InsertSite, identity_normalization
+from lemonade_tf.operators.deepen import InsertSite
+from lemonade_tf.operators.morphisms import identity_normalization
 from lemonade_tf.operators.remove import RemoveSite, block
 
 REMOVE = Remove()

@@ -1,0 +1,168 @@
+"""The four types of network morphism (A.0.1), as edits of a graph: what exact operators consist of.
+
+With N for what a node puts out, and primes for what is new:
+
+    I    N  becomes  A' N + b',           A' = 1, b' = 0          (4)  `insert_linear`
+         N  becomes  C' (A N + b) + d',   C' = A^-1, d' = -C' b   (5)  `insert_affine`
+    II   A h + b  becomes  (A A') (h, h') + b,    A' = 0          (6)  `append_channels`,
+                                                                       `append_input`
+    III  N  becomes  N' N,                N' = N, idempotent      (7)  `repeat_idempotent`
+    IV   N  becomes  (1 - l') N + l' h',  l' = 0                  (8)  `blend`
+
+Each edit changes the graph in place, keeps its function, and every weight that it makes can learn:
+one factor of a new product is zero, never both.
+
+The convention for lambda, here and everywhere: (1 - lambda) x + lambda y, with x what was there, y
+what is new, and lambda = 0 at first, as in section 3.1. (Equation 8 has lambda before what was
+there, and begins at 1.)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture.channels import (
+    ChannelChange,
+    Fresh,
+    change_channels,
+    change_readers,
+)
+from lemonade_tf.architecture.groups import FRESH, Sources
+from lemonade_tf.architecture.layers import Concatenate, Conv2D, ConvexSum, Layer, ReLU
+from lemonade_tf.operators.initial import NORMALIZATION, output_statistics
+
+# --- Type I --------------------------------------------------------------------------------------
+
+
+def insert_linear(graph: Graph, node: str, kernel_size: int) -> str:
+    """Insert a convolution behind a node that starts as the identity, and return its name.
+
+    Equation 4; "Net2DeeperNet" (Chen et al., 2015).
+    """
+    channels = graph.shapes()[node][-1]
+    weights = {"kernel": identity_kernel(kernel_size, channels)} if graph.weighted else {}
+    return _insert(graph, node, "conv", Conv2D(channels, kernel_size), weights)
+
+
+def insert_affine(graph: Graph, node: str) -> str:
+    """Insert a batch norm behind a node that undoes its own normalisation, and return its name.
+
+    Equation 5: the statistics are A and b, scale and offset C and d. The statistics are guessed
+    from the batch norms before; to keep the function in training too, they want to be measured.
+    """
+    weights = {}
+    if graph.weighted:
+        weights = identity_normalization(*output_statistics(graph, node), NORMALIZATION.epsilon)
+    return _insert(graph, node, "bn", NORMALIZATION, weights)
+
+
+def identity_kernel(size: int, channels: int) -> np.ndarray:
+    """Return the kernel (size, size, channels, channels) of the identity (equation 4, A = 1)."""
+    kernel = np.zeros((size, size, channels, channels), np.float32)
+    kernel[size // 2, size // 2] = np.eye(channels)
+    return kernel
+
+
+def identity_normalization(
+    mean: np.ndarray, variance: np.ndarray, epsilon: float
+) -> dict[str, np.ndarray]:
+    """Return the weights of a batch norm that undoes its own normalisation (equation 5).
+
+    Rounded to float32, sqrt(variance + epsilon) is off by up to 6e-8. So of the numbers near to it
+    that one is taken for gamma whose gamma^2 - epsilon a float32 happens to hold best; the
+    variance + epsilon moves by less than 1e-3 of itself, and gamma / sqrt(variance + epsilon) is 1
+    to some 1e-12 (1e-10 at most).
+
+    Args:
+        mean: (channels,).
+        variance: (channels,), not negative.
+        epsilon: As in the layer.
+    """
+    near = np.sqrt(variance.astype(np.float64) + epsilon).astype(np.float32)
+    gammas = near + np.arange(-4096, 4097, dtype=np.float32)[:, None] * np.spacing(near)
+    variances = (gammas.astype(np.float64) ** 2 - epsilon).astype(np.float32)
+    off = np.abs(gammas / np.sqrt(variances.astype(np.float64) + epsilon) - 1)
+    off[variances < 0] = np.inf
+    best = np.argmin(off, axis=0), np.arange(len(near))
+    mean = mean.astype(np.float32)
+    return {
+        "gamma": gammas[best],
+        "beta": mean,
+        "moving_mean": mean,
+        "moving_variance": variances[best],
+    }
+
+
+# --- Type II -------------------------------------------------------------------------------------
+
+
+def append_channels(graph: Graph, sources: Sources, fresh: Fresh) -> ChannelChange:
+    """Give groups of channels further ones, which those who read them ignore at first.
+
+    Equation 6, with h the layers that make the channels.
+
+    Args:
+        graph: The graph.
+        sources: For each group, the source of each channel; see `architecture.channels`. A fresh
+            one is read with weight zero (h' arbitrary), one that is listed twice is shared out
+            among its copies (h' = h, "Net2WiderNet").
+        fresh: Returns the weights that make fresh channels.
+    """
+    return change_channels(graph, sources, fresh)
+
+
+def append_input(graph: Graph, node: str, other: str) -> tuple[str, ChannelChange]:
+    """Let all who read a node read another one behind it, with weight zero.
+
+    Equation 6, with h' = another node of the same resolution; but the nodes between that and
+    `other`, if there are any, have to read `node` no more than that.
+
+    Returns:
+        The name of the concatenation, and what changed behind it.
+    """
+    shapes = graph.shapes()
+    width, extra = shapes[node][-1], shapes[other][-1]
+    merge = _insert(graph, node, "skip_concat", ReLU(), {}, but=graph.ancestors(other) | {other})
+    source = np.append(np.arange(width), np.full(extra, FRESH))
+    change = change_readers(graph, merge, source, lambda _, shape: np.ones(shape, np.float32))
+    graph.set_layer(merge, Concatenate(), inputs=[node, other])
+    return merge, change
+
+
+# --- Types III and IV ----------------------------------------------------------------------------
+
+
+def repeat_idempotent(graph: Graph, node: str, layer: Layer, stem: str) -> str:
+    """Insert a layer that has been applied before, and return its name.
+
+    Equation 7. What the node puts out has to be what the layer would make of it: for a ReLU, the
+    node is never negative (see `deepen.non_negative`).
+    """
+    return _insert(graph, node, stem, layer, {})
+
+
+def blend(graph: Graph, node: str, other: str) -> str:
+    """Replace a node by (1 - lambda) times it and lambda times another, and return the sum's name.
+
+    Equation 8, with h any node of the same shape. The nodes that `other` is made of go on reading
+    `node` if they do.
+    """
+    weights = {"lambda": np.float32(0)} if graph.weighted else {}
+    merge = graph.add(graph.unique_name("skip_sum"), ConvexSum(), [node, other], weights)
+    graph.redirect(node, merge, but=[merge, *graph.ancestors(other), other])
+    return merge
+
+
+def _insert(
+    graph: Graph,
+    node: str,
+    stem: str,
+    layer: Layer,
+    weights: dict[str, np.ndarray],
+    but: frozenset[str] = frozenset(),
+) -> str:
+    """Add a layer that reads a node, for all who read the node to read instead."""
+    name = graph.add(graph.unique_name(stem), layer, [node], weights)
+    graph.redirect(node, name, but=[name, *but])
+    return name
