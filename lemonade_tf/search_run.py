@@ -496,6 +496,7 @@ def _evaluation(name: str, outcome: Outcome) -> Evaluation:
         "images_per_second": result.images_per_second,
         "losses": list(result.losses),
         "distillation_losses": list(result.distillation_losses),
+        "epsilon": result.epsilon,
     }
     expensive = {"error": result.error, **result.measured}
     return Evaluation(name, expensive, seconds=result.seconds, details=details)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.operators.base import Change, MeasureStatistics, Operator, SiteError
+from lemonade_tf.operators.base import Change, FitOutputs, MeasureStatistics, Operator, SiteError
 from lemonade_tf.operators.connect import AddSkip
 from lemonade_tf.operators.deepen import InsertConvolution
 from lemonade_tf.operators.prune import PruneFilters
@@ -35,6 +35,7 @@ __all__ = [
     "OPERATORS",
     "AddSkip",
     "Change",
+    "FitOutputs",
     "InsertConvolution",
     "MeasureStatistics",
     "Operator",

@@ -44,6 +44,23 @@ class MeasureStatistics:
 
 
 @dataclass(frozen=True)
+class FitOutputs:
+    """A layer with a kernel that wants to be fitted to training images.
+
+    An approximate operator changed what the layer reads, or its form. Fitted, it puts out as
+    nearly as it can what the node of the same name does in the parent, in the least-squares sense.
+
+    Attributes:
+        node: A convolution, separable convolution or dense layer.
+    """
+
+    node: str
+
+
+Repair = MeasureStatistics | FitOutputs
+
+
+@dataclass(frozen=True)
 class Change:
     """A child, and what its making leaves to be done.
 
@@ -58,7 +75,7 @@ class Change:
 
     graph: Graph
     affected: tuple[str, ...]
-    repairs: tuple[MeasureStatistics, ...] = ()
+    repairs: tuple[Repair, ...] = ()
     sources: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def followed_by(self, later: Change) -> Change:
@@ -68,18 +85,22 @@ class Change:
         those of channels that moved move along.
         """
         affected = {*self.affected, *later.affected}
-        repairs = {r.node: r for r in later.repairs}
-        for repair in self.repairs:
-            if repair.node in later.graph:
-                moved = _moved(repair, later.sources.get(repair.node))
-                if moved.channels != ():
-                    repairs[repair.node] = _united(moved, repairs.get(repair.node))
         return Change(
             graph=later.graph,
             affected=in_order(later.graph, affected),
-            repairs=tuple(repairs[n] for n in in_order(later.graph, repairs)),
+            repairs=(*_fits(self, later), *_measurements(self, later)),
             sources=_composed(self.sources, later.sources, later.graph),
         )
+
+    @property
+    def fits(self) -> tuple[FitOutputs, ...]:
+        """The repairs that fit outputs, in the order of the graph."""
+        return tuple(r for r in self.repairs if isinstance(r, FitOutputs))
+
+    @property
+    def measurements(self) -> tuple[MeasureStatistics, ...]:
+        """The repairs that measure statistics, in the order of the graph."""
+        return tuple(r for r in self.repairs if isinstance(r, MeasureStatistics))
 
 
 def in_order(graph: Graph, names: Container[str]) -> tuple[str, ...]:
@@ -108,6 +129,21 @@ def _composed(
                 source = np.where(source < 0, FRESH, first[name][source])
             composed[name] = source
     return composed
+
+
+def _fits(first: Change, later: Change) -> tuple[FitOutputs, ...]:
+    nodes = {repair.node for repair in (*first.fits, *later.fits)}
+    return tuple(FitOutputs(name) for name in in_order(later.graph, nodes))
+
+
+def _measurements(first: Change, later: Change) -> tuple[MeasureStatistics, ...]:
+    repairs = {repair.node: repair for repair in later.measurements}
+    for repair in first.measurements:
+        if repair.node in later.graph:
+            moved = _moved(repair, later.sources.get(repair.node))
+            if moved.channels != ():
+                repairs[repair.node] = _united(moved, repairs.get(repair.node))
+    return tuple(repairs[n] for n in in_order(later.graph, repairs))
 
 
 def _moved(repair: MeasureStatistics, source: np.ndarray | None) -> MeasureStatistics:

@@ -3,7 +3,8 @@
 A separable convolution with depthwise kernel d and pointwise kernel p is the convolution with
 kernel[h, w, i, o] = sum_k d[h, w, i, k] p[i, k, o]. Conversely, for each input channel i the
 matrix kernel[(h, w), i, o] has as its best approximation of rank m, in the least-squares sense,
-the first m terms of its singular value decomposition (Eckart-Young).
+the first m terms of its singular value decomposition (Eckart-Young); weighted by data, of the
+square root of the second moments of the channel's windows times that matrix.
 """
 
 from __future__ import annotations
@@ -53,21 +54,49 @@ def with_kernel(
     return {**weights, **separate(kernel, layer.depth_multiplier)}
 
 
-def separate(kernel: np.ndarray, depth_multiplier: int = 1) -> dict[str, np.ndarray]:
-    """Return the depthwise and pointwise kernels closest to a kernel (height, width, in, out)."""
+def separate(
+    kernel: np.ndarray, depth_multiplier: int = 1, moments: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Return the depthwise and pointwise kernels closest to a kernel (height, width, in, out).
+
+    Args:
+        kernel: The kernel.
+        depth_multiplier: How many terms for each input channel.
+        moments: (in, height * width, height * width), the second moments of the windows that each
+            input channel has in data; closest is then what differs least on those. By default all
+            places of the kernel count alike.
+    """
     height, width, channels, filters = kernel.shape
     matrices = kernel.transpose(2, 0, 1, 3).reshape(channels, height * width, filters)
-    left, values, right = np.linalg.svd(matrices.astype(np.float64), full_matrices=False)
+    root, inverse = _roots(moments, channels, height * width)
+    left, values, right = np.linalg.svd(root @ matrices.astype(np.float64), full_matrices=False)
     rank = min(depth_multiplier, values.shape[1])
-    root = np.sqrt(values[:, :rank])
+    share = np.sqrt(values[:, :rank])
     depthwise = np.zeros((height * width, channels, depth_multiplier), np.float32)
     pointwise = np.zeros((channels, depth_multiplier, filters), np.float32)
-    depthwise[:, :, :rank] = (left[:, :, :rank] * root[:, None]).transpose(1, 0, 2)
-    pointwise[:, :rank] = right[:, :rank] * root[:, :, None]
+    columns = inverse @ (left[:, :, :rank] * share[:, None])
+    depthwise[:, :, :rank] = columns.transpose(1, 0, 2)
+    pointwise[:, :rank] = right[:, :rank] * share[:, :, None]
     return {
         "depthwise_kernel": depthwise.reshape(height, width, channels, depth_multiplier),
         "pointwise_kernel": pointwise.reshape(1, 1, channels * depth_multiplier, filters),
     }
+
+
+def _roots(moments: np.ndarray | None, channels: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the square root of each channel's moments, and its inverse.
+
+    Directions that hardly occur count as a thousandth of the average one: they leave no trace in
+    the data, and their inverse would blow up.
+    """
+    if moments is None:
+        identity = np.broadcast_to(np.eye(size), (channels, size, size))
+        return identity, identity
+    values, vectors = np.linalg.eigh(moments)
+    least = 1e-3 * values.mean(axis=1, keepdims=True) + 1e-12
+    roots = np.sqrt(np.maximum(values, least))[:, None]
+    turned = vectors.transpose(0, 2, 1)
+    return (vectors * roots) @ turned, (vectors / roots) @ turned
 
 
 def compose(first: np.ndarray, second: np.ndarray) -> np.ndarray:

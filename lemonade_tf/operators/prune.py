@@ -7,7 +7,7 @@ are tied by sums or products; the paper does not say how its authors choose. How
 from the shapes alone.
 
 Affected, and so distilled: the pruned convolutions, the batch norms on them, their readers and the
-batch norms behind those (A.1).
+batch norms behind those (A.1). The readers want to be fitted, to do without what was pruned.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.channels import ABSORBERS, change_channels
 from lemonade_tf.architecture.groups import channel_groups
 from lemonade_tf.operators.base import Change, Operator, in_order
-from lemonade_tf.operators.remove import normalizations_of, statistics_of
+from lemonade_tf.operators.remove import fits_of, normalizations_of, statistics_of
 from lemonade_tf.operators.widen import (
     changeable_convolutions,
     changed_nodes,
@@ -91,8 +91,9 @@ class PruneFilters(Operator):
             changed.update(normalizations_of(graph, reader))
         affected = in_order(graph, changed)
         behind = [n for r in change.readers for n in normalizations_of(graph, r)]
-        repairs = statistics_of(graph, in_order(graph, behind))
-        return Change(graph, affected, repairs, change.sources)
+        statistics = statistics_of(graph, in_order(graph, behind))
+        fits = fits_of(graph, in_order(graph, change.readers))
+        return Change(graph, affected, (*fits, *statistics), change.sources)
 
 
 def num_removed(size: int, fraction: str) -> int:

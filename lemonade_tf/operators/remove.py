@@ -16,7 +16,8 @@ Sites are listed only where parameters become fewer: the middle of a 64-8-64 bot
 so does a convex sum that has no 1x1 convolution, which costs no parameters at all.
 
 Affected, and so distilled, are the immediate predecessor and successor layers (A.1), a batch norm
-counting as part of its convolution.
+counting as part of its convolution. The successors want to be fitted: with training images at hand,
+what they lost is made up for by least squares before any training.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.architecture.channels import absorbed, change_readers, places
+from lemonade_tf.architecture.channels import ABSORBERS, absorbed, change_readers, places
 from lemonade_tf.architecture.cost import layer_parameters
 from lemonade_tf.architecture.layers import (
     Add,
@@ -38,7 +39,14 @@ from lemonade_tf.architecture.layers import (
     Layer,
     SeparableConv2D,
 )
-from lemonade_tf.operators.base import Change, MeasureStatistics, Operator, in_order, is_activation
+from lemonade_tf.operators.base import (
+    Change,
+    FitOutputs,
+    MeasureStatistics,
+    Operator,
+    in_order,
+    is_activation,
+)
 from lemonade_tf.operators.kernels import compose, full_kernel, same_window, with_kernel
 
 _MERGES = (ConvexSum, Concatenate, Add)
@@ -244,7 +252,9 @@ def _change(graph: Graph, place: str, sources: Mapping[str, np.ndarray] | None =
     affected = in_order(graph, {*_last_up_to(graph, place), *after})
     _drop_idle_sums(graph)
     kept = in_order(graph, affected)
-    return Change(graph, kept, statistics_of(graph, in_order(graph, after)), sources or {})
+    after = in_order(graph, after)
+    repairs = (*fits_of(graph, after), *statistics_of(graph, after))
+    return Change(graph, kept, repairs, sources or {})
 
 
 def _last_up_to(graph: Graph, place: str) -> set[str]:
@@ -261,15 +271,19 @@ def _last_up_to(graph: Graph, place: str) -> set[str]:
 
 
 def _first_behind(graph: Graph, place: str) -> set[str]:
-    """Return the first layers with weights behind a place, convolutions with their batch norms."""
+    """Return the first layers with weights behind a place, convolutions with their batch norms.
+
+    A batch norm that comes first (imported networks that activate before they convolve) is part
+    of the convolution behind it.
+    """
     found: set[str] = set()
     pending = list(graph.consumers(place))
     while pending:
         name = pending.pop()
         if _has_weights(graph, name):
             found.update({name, *normalizations_of(graph, name)})
-        else:
-            pending.extend(graph.consumers(name))
+        if name not in found or _is_normalization(graph[name].layer):
+            pending.extend(n for n in graph.consumers(name) if n not in found)
     return found
 
 
@@ -281,6 +295,11 @@ def normalizations_of(graph: Graph, name: str) -> tuple[str, ...]:
     """Return the batch norms that read a node."""
     readers = graph.consumers(name)
     return tuple(n for n in readers if isinstance(graph[n].layer, BatchNormalization))
+
+
+def fits_of(graph: Graph, affected: Sequence[str]) -> tuple[FitOutputs, ...]:
+    """Return the repairs of the convolutions and dense layers among the affected nodes."""
+    return tuple(FitOutputs(n) for n in affected if isinstance(graph[n].layer, ABSORBERS))
 
 
 def statistics_of(graph: Graph, affected: Sequence[str]) -> tuple[MeasureStatistics, ...]:

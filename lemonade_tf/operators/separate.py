@@ -5,7 +5,8 @@ The factors start as the best ones in the least-squares sense: for each input ch
 singular vectors of its part of the kernel (see `kernels`). The new convolution has depth
 multiplier 1. Sites are those where parameters become fewer; a 1x1 convolution would only grow.
 
-Affected, and so distilled: the convolution and the batch norm behind it.
+Affected, and so distilled: the convolution and the batch norm behind it. The convolution wants to
+be fitted: with training images at hand, the factors are the best for what it reads.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from lemonade_tf.architecture.cost import layer_parameters
 from lemonade_tf.architecture.layers import Conv2D, SeparableConv2D
 from lemonade_tf.operators.base import Change, Operator, in_order
 from lemonade_tf.operators.kernels import full_kernel, separate
-from lemonade_tf.operators.remove import normalizations_of, statistics_of
+from lemonade_tf.operators.remove import fits_of, normalizations_of, statistics_of
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ class SeparateConvolution(Operator):
             del weights["kernel"]
         graph.set_layer(site.node, separable(node.layer), weights)
         affected = in_order(graph, {site.node, *normalizations_of(graph, site.node)})
-        return Change(graph, affected, statistics_of(graph, affected))
+        repairs = (*fits_of(graph, affected), *statistics_of(graph, affected))
+        return Change(graph, affected, repairs)
 
 
 @lru_cache(maxsize=4096)

@@ -1,7 +1,7 @@
 """One child, from its parent's file and its operators to its own file (Algorithm 1, line 14).
 
-Load the parent, apply the operators, measure what they left to be measured, distill if one of
-them is approximate, train, evaluate, save. This is all that a worker does, and needs nothing but
+Load the parent, apply the operators, fit and measure what they left to be, distill if one of them
+is approximate, train, evaluate, save. This is all that a worker does, and needs nothing but
 plain values, the data set and the parent's file.
 """
 
@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +27,21 @@ from lemonade_tf.keras_bridge.graph_to_model import to_keras
 from lemonade_tf.keras_bridge.saving import save_model
 from lemonade_tf.keras_bridge.weights import read_weights
 from lemonade_tf.objectives import ObjectiveError, Trained
-from lemonade_tf.operators import OPERATORS, replay
+from lemonade_tf.operators import OPERATORS, Change, replay
 from lemonade_tf.operators.initial import inherited_weights, initial_weights
+from lemonade_tf.training.activations import num_images_at_once
 from lemonade_tf.training.datasets import Dataset
-from lemonade_tf.training.distillation import distill
+from lemonade_tf.training.distillation import distill, prepare_lesson
+from lemonade_tf.training.epsilon import EPSILON_IMAGES, epsilon
 from lemonade_tf.training.evaluate import error, predict, share_wrong
 from lemonade_tf.training.fit import FitResult, TrainingDiverged, finite, fit
+from lemonade_tf.training.fitted_start import fit_outputs
 from lemonade_tf.training.measuring import measured
 from lemonade_tf.training.memory import attempts, batch_of, out_of_memory
 from lemonade_tf.training.preparation import AS_THEY_ARE, Preparation
-from lemonade_tf.training.repairs import measure_statistics, num_images_to_measure
+from lemonade_tf.training.repairs import measure_statistics
 from lemonade_tf.training.settings import TrainingSettings
-from lemonade_tf.training.step import backend
+from lemonade_tf.training.step import Forward, backend
 from lemonade_tf.training.task import ChildResult, ChildTask
 
 _APPROXIMATE_NAMES = frozenset(operator.name for operator in OPERATORS if not operator.exact)
@@ -95,6 +99,8 @@ class _Making:
         self.facts: dict[str, Any] = {"batch_size": batch_of(settings, len(dataset.x_train))}
         self.seconds: dict[str, float] = {}
         self.failure: str | None = None
+        self._forward: Forward | None = None  # the child's, and
+        self._parent_model: keras.Model | None = None  # both made once, where they are needed
 
     def fits(self) -> bool:
         """Make the child, or say why there is none; return whether the memory sufficed."""
@@ -108,6 +114,8 @@ class _Making:
             size = (self.facts.get(key) for key in ("batch_size", "parameters", "multiply_adds"))
             self.failure = out_of_memory(*size)
             return False
+        finally:
+            self._forward = self._parent_model = None  # what they hold may be needed at once
         return True
 
     def result(self) -> ChildResult:
@@ -123,16 +131,18 @@ class _Making:
         with self._phase("load"):
             parent = self._parent(weights_rng)
         with self._phase("operators"):
-            change = replay(parent, self.task.operators, rng=weights_rng)
+            change = self._change(parent, weights_rng)
         graph = change.graph
         self.facts["parameters"] = count_parameters(graph)
         self.facts["multiply_adds"] = count_multiply_adds(graph)
         with self._phase("build"):
             model = training_model(graph, seed=int(rng.integers(2**31)))
+        self._forward = backend().forward(model)
         with self._phase("repair"):
-            self._repair(change.repairs, graph, model, rng)
+            self._repair(parent, change, model, rng)
         with self._phase("distill"):
-            distilled = self._distill(parent, change.affected, model, rng)
+            distilled = self._distill(parent, change, model, rng)
+        self._parent_model = None
         with self._phase("train"):
             trained = self._train(model, rng)
         self.facts["distillation_losses"] = distilled.losses
@@ -169,25 +179,59 @@ class _Making:
             return initial_weights(graph, rng=rng)
         return inherited_weights(graph, load_graph(self.task.parent_file), rng=rng)
 
+    def _change(self, parent: Graph, rng: np.random.Generator) -> Change:
+        change = replay(parent, self.task.operators, rng=rng)
+        if not self._approximate or self.settings.approximate_start != "random":
+            return change
+        graph, new = change.graph.copy(), initial_weights(change.graph, rng=rng)
+        for name in change.affected:
+            graph.set_weights(name, new[name].weights)
+        return replace(change, graph=graph)
+
+    @property
+    def _approximate(self) -> bool:
+        return any(r["operator"] in _APPROXIMATE_NAMES for r in self.task.operators)
+
     def _repair(
-        self, repairs: Any, graph: Graph, model: keras.Model, rng: np.random.Generator
+        self, parent: Graph, change: Change, model: keras.Model, rng: np.random.Generator
     ) -> None:
-        if repairs:
-            most = num_images_to_measure(graph, self.settings.statistics_images)
-            chosen = rng.permutation(len(self.dataset.x_train))[:most]
-            measure_statistics(repairs, graph, model, self.dataset.x_train[chosen])
+        settings, data = self.settings, self.dataset
+        fits = change.fits and settings.approximate_start == "fitted"
+        if not change.repairs:
+            return
+        shuffled = rng.permutation(len(data.x_train))
+        if fits:
+            most = num_images_at_once(parent, settings.fit_images)
+            images = data.x_train[shuffled[:most]]
+            fit_outputs(change, parent, self._model_of(parent), model, images, rng=rng)
+        if change.measurements:
+            most = num_images_at_once(change.graph, settings.statistics_images)
+            images = data.x_train[shuffled[:most]]
+            measure_statistics(change.measurements, change.graph, model, images)
+
+    def _model_of(self, parent: Graph) -> keras.Model:
+        if self._parent_model is None:
+            self._parent_model = training_model(parent)
+        return self._parent_model
 
     def _distill(
-        self, parent: Graph, affected: Any, model: keras.Model, rng: np.random.Generator
+        self, parent: Graph, change: Change, model: keras.Model, rng: np.random.Generator
     ) -> FitResult:
-        approximate = any(r["operator"] in _APPROXIMATE_NAMES for r in self.task.operators)
-        if not approximate or not self.settings.distillation_epochs:
+        if not self._approximate or not self.settings.distillation_epochs:
             return FitResult()
-        forward = backend().forward(training_model(parent))
-        teacher = predict(
-            forward, self.dataset.x_train, batch_size=self.settings.evaluation_batch_size
-        )
-        return distill(model, affected, self.images, teacher, settings=self.settings, rng=rng)
+        x_train, settings = self.dataset.x_train, self.settings
+        teacher = self._model_of(parent)
+        lesson = prepare_lesson(parent, teacher, change, model, x_train, self.images, settings)
+        some = rng.permutation(len(x_train))[:EPSILON_IMAGES]
+        before = self._epsilon(lesson.teacher, some)
+        result = distill(lesson, change.affected, settings=settings, rng=rng)
+        self.facts["epsilon"] = {"before": before, "after": self._epsilon(lesson.teacher, some)}
+        return result
+
+    def _epsilon(self, teacher: np.ndarray, some: np.ndarray) -> dict[str, float]:
+        size = self.settings.evaluation_batch_size
+        student = predict(self._forward, self.dataset.x_train[some], batch_size=size)
+        return epsilon(teacher[some], student)
 
     def _train(self, model: keras.Model, rng: np.random.Generator) -> FitResult:
         return fit(
@@ -202,7 +246,7 @@ class _Making:
 
     def _evaluate(self, model: keras.Model, graph: Graph) -> None:
         """Evaluate the trained model, which in inference computes the bits that the file does."""
-        data, forward = self.dataset, backend().forward(model)
+        data, forward = self.dataset, self._forward
         size = self.settings.evaluation_batch_size
         probabilities = predict(forward, data.x_validation, batch_size=size)
         self.facts["error"] = share_wrong(probabilities, data.y_validation)

@@ -79,7 +79,8 @@ def fit(
 
     Args:
         model: Puts out logits; see `to_keras`.
-        images: (n, height, width, channels), raw pixels; best on the device already (`place`).
+        images: (n, height, width, channels), raw pixels; best on the device already (`place`). Or
+            a list of what the model reads instead.
         targets: (n,) integer classes or (n, classes) probabilities.
         epochs: Passes over the images.
         settings: The rest.
@@ -99,7 +100,7 @@ def fit(
         ValueError: The state to resume is not one of this model.
     """
     start = time.perf_counter()
-    count = images.shape[0]
+    count = targets.shape[0]
     batch_size = min(settings.batch_size, count)
     num_steps = count // batch_size
     rates = cosine(settings.learning_rate, epochs * num_steps).reshape(epochs, num_steps)

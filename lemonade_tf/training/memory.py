@@ -35,6 +35,8 @@ def attempts(settings: TrainingSettings, num_images: int) -> Iterator[TrainingSe
             settings,
             batch_size=batch // 2,
             statistics_images=max(1, settings.statistics_images // 2),
+            fit_images=max(1, settings.fit_images // 2),
+            distillation_memory=settings.distillation_memory / 2,
             evaluation_batch_size=max(1, settings.evaluation_batch_size // 2),
         )
 

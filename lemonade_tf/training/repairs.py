@@ -12,7 +12,6 @@ The network is walked once, layer by layer without compiling, up to the last rep
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 from typing import Any
 
 import keras
@@ -22,14 +21,7 @@ from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.layers import BatchNormalization
 from lemonade_tf.operators import MeasureStatistics
 from lemonade_tf.operators.morphisms import identity_normalization
-
-_MOST_VALUES = 2**26  # of one layer's output at a time: 256 MB in float32
-
-
-def num_images_to_measure(graph: Graph, most: int) -> int:
-    """Return on how many images to measure: as many as given, fewer where they are too large."""
-    largest = max(prod(shape) for shape in graph.shapes().values())
-    return max(1, min(most, _MOST_VALUES // largest))
+from lemonade_tf.training.activations import walk
 
 
 def measure_statistics(
@@ -44,23 +36,15 @@ def measure_statistics(
         images: (n, height, width, channels), raw pixels.
     """
     by_node = {repair.node: repair for repair in repairs}
-    needed = frozenset(by_node).union(*(graph.ancestors(name) for name in by_node))
     layers = {layer.name: layer for layer in model.layers}
-    readers = {n: sum(reader in needed for reader in graph.consumers(n)) for n in needed}
-    values: dict[str, Any] = {}
-    for name in (n for n in graph.order() if n in needed):
-        node = graph[name]
-        inputs = [values[source] for source in node.inputs]
-        if not inputs:
-            values[name] = keras.ops.cast(images, "float32")
-        elif isinstance(node.layer, BatchNormalization):
-            values[name] = _normalise(layers[name], inputs[0], by_node.get(name))
-        else:
-            values[name] = layers[name](inputs[0] if len(inputs) == 1 else inputs, training=False)
-        for source in dict.fromkeys(node.inputs):
-            readers[source] -= 1
-            if not readers[source]:
-                del values[source]  # no longer needed, and large
+
+    def compute(name: str, inputs: list[Any]) -> Any:
+        if isinstance(graph[name].layer, BatchNormalization):
+            return _normalise(layers[name], inputs[0], by_node.get(name))
+        return layers[name](inputs[0] if len(inputs) == 1 else inputs, training=False)
+
+    known = {graph.input: keras.ops.cast(images, "float32")}
+    walk(graph, known, until=by_node, compute=compute)
 
 
 def _normalise(layer: Any, inputs: Any, repair: MeasureStatistics | None) -> Any:

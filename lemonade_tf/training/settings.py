@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import isfinite
 
+STARTS = ("fitted", "inherited", "random")
+
 
 @dataclass(frozen=True)
 class TrainingSettings:
@@ -39,6 +41,15 @@ class TrainingSettings:
         mixup: The alpha of the weights with which images are mixed; 0 for no mixing.
         statistics_images: The most images on which statistics of inserted batch normalizations
             are measured.
+        approximate_start: From what approximate operators start, before distillation: "inherited",
+            the parent's weights as far as they fit (see `operators`); "fitted", those brought
+            nearest to the parent by least squares (see `fitted_start`); "random", new ones in all
+            affected layers, as A.1 literally has it ("inherit all weights except the weights of
+            the affected layers").
+        fit_images: The most images on which they are fitted.
+        distillation_memory: The most gigabytes for what the part that a child shares with its
+            parent puts out for all training images, which is computed once for both; if it takes
+            more, it is computed anew in every epoch.
         evaluation_batch_size: Images at a time in evaluation.
     """
 
@@ -54,15 +65,25 @@ class TrainingSettings:
     cutout: int = 0
     mixup: float = 0.0
     statistics_images: int = 256
+    approximate_start: str = "fitted"
+    fit_images: int = 1024
+    distillation_memory: float = 1.0
     evaluation_batch_size: int = 256
 
     def __post_init__(self) -> None:
         for name in ("epochs", "distillation_epochs", "pad", "cutout"):
             _require(self, name, getattr(self, name) >= 0, "an integer that is not negative")
-        for name in ("batch_size", "statistics_images", "evaluation_batch_size"):
+        for name in ("batch_size", "statistics_images", "fit_images", "evaluation_batch_size"):
             _require(self, name, getattr(self, name) >= 1, "a positive integer")
         for name in ("learning_rate", "distillation_learning_rate"):
             _require(self, name, getattr(self, name) > 0, "a positive number")
+        if self.approximate_start not in STARTS:
+            raise ValueError(
+                f"approximate_start is {self.approximate_start!r}; expected one of"
+                f" {', '.join(STARTS)}."
+            )
+        memory = self.distillation_memory
+        _require(self, "distillation_memory", memory >= 0, "a number that is not negative")
         _require(self, "mixup", self.mixup >= 0, "a number that is not negative")
         _require(self, "momentum", 0 <= self.momentum < 1, "a number in [0, 1)")
         _require(self, "weight_decay", self.weight_decay >= 0, "a number that is not negative")

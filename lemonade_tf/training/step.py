@@ -16,6 +16,8 @@ import numpy as np
 from lemonade_tf.training.preparation import AS_THEY_ARE, Preparation
 from lemonade_tf.training.settings import TrainingSettings
 
+Inputs = np.ndarray | list[np.ndarray]
+
 
 class Backend(ABC):
     """Compiles and runs on one backend; has no state."""
@@ -65,7 +67,8 @@ class Trainer(ABC):
         Steps end early at a loss that is not finite.
 
         Args:
-            images: (n, height, width, channels), on the device.
+            images: (n, height, width, channels), on the device; or a list of what the model reads
+                instead, each (n, ...).
             targets: (n,) integer classes or (n, classes) probabilities, on the device.
             indices: (steps, batch_size) int32: the images of each step.
             learning_rates: (steps,) float32.
@@ -91,6 +94,8 @@ class Trainer(ABC):
 class Forward(ABC):
     """A model in inference, compiled once for batches of any size.
 
+    It takes images, (batch, height, width, channels), or a list of what else the model reads.
+
     Attributes:
         num_traces: How often it was traced.
     """
@@ -98,8 +103,12 @@ class Forward(ABC):
     num_traces: int = 0
 
     @abstractmethod
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
+    def probabilities(self, images: Inputs) -> np.ndarray:
         """Return the softmax of what the model puts out: (batch, classes)."""
+
+    @abstractmethod
+    def outputs(self, images: Inputs) -> list[np.ndarray]:
+        """Return what a model of one or several outputs puts out: each (batch, ...)."""
 
 
 def backend() -> Backend:

@@ -13,7 +13,8 @@ which is Nesterov's momentum as Sutskever et al. (2013) and Keras write it.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import keras
@@ -22,7 +23,7 @@ import tensorflow as tf
 
 from lemonade_tf.training.preparation import Preparation
 from lemonade_tf.training.settings import TrainingSettings
-from lemonade_tf.training.step import Backend, Forward, Trainer
+from lemonade_tf.training.step import Backend, Forward, Inputs, Trainer
 
 _SIGNS_OF_FULL_MEMORY = ("out of memory", "OUT_OF_MEMORY", "Dst tensor is not initialized")
 
@@ -126,7 +127,7 @@ class TensorFlowTrainer(Trainer):
             batch = tf.gather(indices, step)
             of_step = {name: tf.gather(values, step) for name, values in draws.items()}
             inputs, labels = self._preparation.prepare(
-                tf.cast(tf.gather(images, batch), tf.float32), tf.gather(targets, batch), of_step
+                _taken(images, batch), tf.gather(targets, batch), of_step
             )
             loss = self._step(inputs, labels, tf.gather(learning_rates, step))
             return step + 1, total + loss
@@ -166,20 +167,36 @@ class TensorFlowForward(Forward):
 
     def __init__(self, model: keras.Model) -> None:
         self._model = model
-        self._shape = (None, *model.input_shape[1:])
-        self._call: Any = None
+        self._traced: dict[Any, Any] = {}
 
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
+    def probabilities(self, images: Inputs) -> np.ndarray:
         """Return the softmax of what the model puts out."""
-        if self._call is None:
-            self._call = tf.function(self._trace, autograph=False).get_concrete_function(
-                tf.TensorSpec(self._shape, images.dtype)
-            )
-        return self._call(tf.constant(images)).numpy()
+        return self._run(tf.nn.softmax, images).numpy()
 
-    def _trace(self, images: tf.Tensor) -> tf.Tensor:
+    def outputs(self, images: Inputs) -> list[np.ndarray]:
+        """Return what a model of one or several outputs puts out."""
+        return [tensor.numpy() for tensor in self._run(tf.nest.flatten, images)]
+
+    def _run(self, finish: Callable[[Any], Any], images: Inputs) -> Any:
+        if finish not in self._traced:
+            specs = tf.nest.map_structure(
+                lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), images
+            )
+            function = tf.function(partial(self._trace, finish), autograph=False)
+            self._traced[finish] = function.get_concrete_function(specs)
+        return self._traced[finish](tf.nest.map_structure(tf.constant, images))
+
+    def _trace(self, finish: Callable[[Any], Any], images: Any) -> Any:
         self.num_traces += 1
-        return tf.nn.softmax(self._model(tf.cast(images, tf.float32), training=False))
+        inputs = tf.nest.map_structure(lambda tensor: tf.cast(tensor, tf.float32), images)
+        return finish(self._model(inputs, training=False))
+
+
+def _taken(images: Any, batch: tf.Tensor) -> Any:
+    """Return those of the images, or of each of what a model reads instead, as float32."""
+    if isinstance(images, list | tuple):
+        return [_taken(part, batch) for part in images]
+    return tf.cast(tf.gather(images, batch), tf.float32)
 
 
 def cross_entropy(targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:

@@ -65,6 +65,8 @@ class ChildResult:
             and "train"), and "total", to which an attempt that did not fit into memory belongs.
         losses: The mean loss of each epoch of training.
         distillation_losses: Of distillation.
+        epsilon: Equation 9, "before" and "after" distillation, each as "cross_entropy" and "kl"
+            (see `training.epsilon`); None if there was no distillation.
         epochs: How many epochs of training it had.
         batch_size: Images of a step; half of what was asked for where that did not fit into memory.
         num_images: How many images went through training and distillation.
@@ -82,6 +84,7 @@ class ChildResult:
     seconds: Mapping[str, float] = field(default_factory=dict)
     losses: tuple[float, ...] = ()
     distillation_losses: tuple[float, ...] = ()
+    epsilon: Mapping[str, Mapping[str, float]] | None = None
     epochs: int = 0
     batch_size: int | None = None
     num_images: int = 0

@@ -5,7 +5,7 @@ import pytest
 from graphs import OPERATORS, small
 
 from lemonade_tf.architecture import check
-from lemonade_tf.operators import Change, MeasureStatistics, SiteError, record, replay
+from lemonade_tf.operators import Change, FitOutputs, MeasureStatistics, SiteError, record, replay
 from lemonade_tf.operators.connect import SkipSite
 from lemonade_tf.operators.deepen import InsertSite
 from lemonade_tf.operators.prune import PruneSite
@@ -52,6 +52,16 @@ def test_repairs_are_united(first, second, expected):
     other = Change(graph, (), tuple(MeasureStatistics(n, c) for n, c in second))
     repairs = one.followed_by(other).repairs
     assert [(repair.node, repair.channels) for repair in repairs] == list(expected)
+
+
+def test_what_wants_to_be_fitted_is_united_in_order():
+    graph = small()
+    first = Change(graph, (), (FitOutputs("logits"), FitOutputs("gone"), MeasureStatistics("bn_1")))
+    second = Change(graph, (), (FitOutputs("conv_2"), FitOutputs("logits")))
+    both = first.followed_by(second)
+    assert both.fits == (FitOutputs("conv_2"), FitOutputs("logits"))
+    assert both.measurements == (MeasureStatistics("bn_1"),)
+    assert both.repairs == (*both.fits, *both.measurements)
 
 
 def test_repairs_move_with_their_channels():

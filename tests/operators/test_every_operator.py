@@ -10,6 +10,7 @@ from reference import relative_difference
 
 from lemonade_tf.architecture import check
 from lemonade_tf.architecture import layers as L
+from lemonade_tf.architecture.channels import ABSORBERS
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.text import canonical_hash, to_json
 from lemonade_tf.operators import Operator, SiteError, record, replay
@@ -167,7 +168,11 @@ def test_affected_and_repairs_name_nodes_of_the_child(operator, make):
         nodes = [repair.node for repair in change.repairs]
         assert len(set(nodes)) == len(nodes)
         assert set(nodes) <= set(change.affected)
-        for repair in change.repairs:
+        assert change.repairs == (*change.fits, *change.measurements)
+        assert not (operator.exact and change.fits)
+        for repair in change.fits:
+            assert isinstance(change.graph[repair.node].layer, ABSORBERS)
+        for repair in change.measurements:
             assert isinstance(change.graph[repair.node].layer, L.BatchNormalization)
             channels = change.graph.shapes()[repair.node][-1]
             assert repair.channels is None or (

@@ -7,7 +7,7 @@ from reference import relative_difference
 
 from lemonade_tf.architecture import check
 from lemonade_tf.architecture import layers as L
-from lemonade_tf.operators import MeasureStatistics, PruneFilters
+from lemonade_tf.operators import FitOutputs, MeasureStatistics, PruneFilters
 from lemonade_tf.operators.prune import PruneSite, num_removed
 
 PRUNE = PruneFilters()
@@ -150,7 +150,7 @@ def test_shapes_keep_as_many():
 def test_affected_are_what_changed_and_the_batch_norms_behind():
     change = _prune(small(), "conv_1")
     assert change.affected == ("conv_1", "bn_1", "conv_2", "bn_2")
-    assert change.repairs == (MeasureStatistics("bn_2"),)
+    assert change.repairs == (FitOutputs("conv_2"), MeasureStatistics("bn_2"))
     change = _prune(small(), "conv_3")
     assert change.affected == ("conv_3", "bn_3", "logits")
-    assert change.repairs == ()
+    assert change.repairs == (FitOutputs("logits"),)

@@ -9,7 +9,7 @@ from lemonade_tf.architecture import Graph, check
 from lemonade_tf.architecture import layers as L
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.text import same_architecture
-from lemonade_tf.operators import AddSkip, InsertConvolution, MeasureStatistics, Remove
+from lemonade_tf.operators import AddSkip, FitOutputs, InsertConvolution, MeasureStatistics, Remove
 from lemonade_tf.operators.connect import SkipSite
 from lemonade_tf.operators.deepen import InsertSite
 from lemonade_tf.operators.morphisms import identity_normalization
@@ -262,7 +262,7 @@ def test_a_projected_sum_is_removed_with_its_pooling_and_convolution():
     check(change.graph)
     assert dict(change.graph.items()) == dict(graph.items())
     assert change.affected == ("conv_2", "bn_2", "conv_3", "bn_3")
-    assert change.repairs == (MeasureStatistics("bn_3"),)
+    assert change.repairs == (FitOutputs("conv_3"), MeasureStatistics("bn_3"))
 
 
 def test_a_sum_without_parameters_stays():
@@ -294,17 +294,19 @@ def test_a_skip_over_a_block_that_is_removed_goes_too():
 
 
 @pytest.mark.parametrize(
-    ("node", "affected", "repairs"),
+    ("node", "affected", "fitted", "measured"),
     [
-        ("conv_1", ["conv_2", "bn_2"], ["bn_2"]),
-        ("conv_2", ["conv_1", "bn_1", "conv_3", "bn_3"], ["bn_3"]),
-        ("conv_3", ["conv_2", "bn_2", "logits"], []),
+        ("conv_1", ["conv_2", "bn_2"], "conv_2", ["bn_2"]),
+        ("conv_2", ["conv_1", "bn_1", "conv_3", "bn_3"], "conv_3", ["bn_3"]),
+        ("conv_3", ["conv_2", "bn_2", "logits"], "logits", []),
     ],
 )
-def test_neighbours_are_affected(node, affected, repairs):
+def test_neighbours_are_affected(node, affected, fitted, measured):
     change = _remove(small(), node)
     assert change.affected == tuple(affected)
-    assert change.repairs == tuple(MeasureStatistics(name) for name in repairs)
+    assert change.fits == (FitOutputs(fitted),)
+    assert change.measurements == tuple(MeasureStatistics(name) for name in measured)
+    assert change.repairs == (*change.fits, *change.measurements)
     assert count_parameters(change.graph) < count_parameters(small())
 
 

@@ -96,7 +96,7 @@ def test_children_are_whole_and_their_cells_alike(operator, seed):
         cell_of(change.graph)
         assert change.affected
         assert set(change.affected) <= set(change.graph)
-        for repair in change.repairs:
+        for repair in change.measurements:
             assert isinstance(change.graph[repair.node].layer, L.BatchNormalization)
         if operator.exact:
             assert relative_difference(graph, change.graph, x) < 1e-10, site

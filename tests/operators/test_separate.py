@@ -7,7 +7,7 @@ from reference import relative_difference
 
 from lemonade_tf.architecture import Graph, check
 from lemonade_tf.architecture import layers as L
-from lemonade_tf.operators import MeasureStatistics, SeparateConvolution
+from lemonade_tf.operators import FitOutputs, MeasureStatistics, SeparateConvolution
 from lemonade_tf.operators.separate import SeparateSite, separable
 
 SEPARATE = SeparateConvolution()
@@ -97,7 +97,7 @@ def test_a_bias_is_kept():
 def test_affected():
     change = _separate(small(), "conv_3")
     assert change.affected == ("conv_3", "bn_3")
-    assert change.repairs == (MeasureStatistics("bn_3"),)
+    assert change.repairs == (FitOutputs("conv_3"), MeasureStatistics("bn_3"))
     change = _separate(every_layer(), "strided")
     assert change.affected == ("strided",)
-    assert change.repairs == ()
+    assert change.repairs == (FitOutputs("strided"),)

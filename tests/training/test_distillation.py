@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from lemonade_tf.architecture.shared import shared_part
 from lemonade_tf.keras_bridge import load_graph, read_weights, to_keras
-from lemonade_tf.operators import APPROXIMATE
-from lemonade_tf.training.distillation import distill, only_trainable
+from lemonade_tf.operators import APPROXIMATE, AddSkip, Change
+from lemonade_tf.operators.connect import SkipSite
+from lemonade_tf.training.distillation import distill, only_trainable, prepare_lesson
 from lemonade_tf.training.evaluate import predict
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.training.step import backend
@@ -22,26 +26,35 @@ def pruned(parent_file):
     return parent, prune.apply(parent, site, rng=np.random.default_rng(0))
 
 
-def run(graph, affected, teacher, digits, epochs=3):
-    model = training_model(graph)
-    result = distill(
+SETTINGS = TrainingSettings(distillation_epochs=3, batch_size=32)
+
+
+def lesson_of(parent, change, model, digits, **settings):
+    return prepare_lesson(
+        parent,
+        training_model(parent),
+        change,
         model,
-        affected,
+        digits.x_train,
         backend().place(digits.x_train),
-        teacher,
-        settings=TrainingSettings(distillation_epochs=epochs, batch_size=32),
-        rng=np.random.default_rng(0),
+        replace(SETTINGS, **settings),
     )
-    return result, model
+
+
+def run(parent, change, digits, **settings):
+    model = training_model(change.graph)
+    lesson = lesson_of(parent, change, model, digits, **settings)
+    rng, settings = np.random.default_rng(0), replace(SETTINGS, **settings)
+    return distill(lesson, change.affected, settings=settings, rng=rng), model
 
 
 def test_the_child_comes_closer_to_the_parent(pruned, digits):
     parent, change = pruned
-    teacher = predict(backend().forward(training_model(parent)), digits.x_train)
-    result, model = run(change.graph, change.affected, teacher, digits)
+    result, model = run(parent, change, digits)
     assert len(result.losses) == 3
     assert result.losses[-1] < result.losses[0]
     assert result.num_traces == 1
+    teacher = predict(backend().forward(training_model(parent)), digits.x_train)
 
     def distance(of):
         student = predict(backend().forward(of), digits.x_train)
@@ -50,10 +63,10 @@ def test_the_child_comes_closer_to_the_parent(pruned, digits):
     assert distance(model) < distance(training_model(change.graph))
 
 
-def test_all_else_stays_bit_for_bit(pruned, digits, assert_equal_weights):
+@pytest.mark.parametrize("memory", [1.0, 0.0])
+def test_all_else_stays_bit_for_bit(pruned, digits, assert_equal_weights, memory):
     parent, change = pruned
-    teacher = predict(backend().forward(training_model(parent)), digits.x_train)
-    _, model = run(change.graph, change.affected, teacher, digits)
+    _, model = run(parent, change, digits, distillation_memory=memory)
     after = read_weights(model, change.graph)
     affected = frozenset(change.affected)
     assert {"conv_1", "bn_1", "logits"} - affected  # something with weights is frozen
@@ -64,11 +77,68 @@ def test_all_else_stays_bit_for_bit(pruned, digits, assert_equal_weights):
 
 
 def test_nothing_affected_nothing_done(network, digits, assert_equal_weights):
-    teacher = np.full((320, 10), 0.1, np.float32)
     for affected in ((), ("relu_1", "pool_1")):
-        result, model = run(network, affected, teacher, digits)
+        result, model = run(network, Change(network, affected), digits)
         assert result.losses == ()
         assert_equal_weights(network, read_weights(model, network))
+
+
+# --- What child and parent share -----------------------------------------------------------------
+
+
+def test_the_shared_part_is_computed_once_with_the_same_result(pruned, digits):
+    parent, change = pruned
+    lesson = lesson_of(parent, change, training_model(change.graph), digits)
+    assert lesson.shared == {"input", "rescaling", "conv_1", "bn_1", "relu_1", "pool_1"}
+    assert lesson.inputs.shape == (320, *parent.shapes()["pool_1"])
+    names = [layer.name for layer in lesson.student.layers]
+    assert "conv_1" not in names
+    assert {"conv_2", "conv_3", "logits"} <= set(names)
+    plain = lesson_of(parent, change, training_model(change.graph), digits, distillation_memory=0.0)
+    assert plain.shared == frozenset()
+    np.testing.assert_allclose(lesson.teacher, plain.teacher, atol=1e-6)
+    cached, model = run(parent, change, digits)
+    again, other = run(parent, change, digits, distillation_memory=0.0)
+    np.testing.assert_allclose(cached.losses, again.losses, rtol=1e-5)
+    for first, second in zip(model.weights, other.weights, strict=True):
+        np.testing.assert_allclose(first.value, second.value, rtol=0, atol=2e-4)
+
+
+def test_no_more_memory_than_is_set_aside(pruned, digits):
+    parent, change = pruned
+    needed = 320 * np.prod(parent.shapes()["pool_1"]) * 8 / 2**30
+    model = training_model(change.graph)
+    assert lesson_of(parent, change, model, digits, distillation_memory=needed).shared
+    less = lesson_of(parent, change, model, digits, distillation_memory=0.999 * needed)
+    assert not less.shared
+    assert less.student is model
+
+
+def test_what_takes_no_computing_is_not_kept(network, digits):
+    prune = next(operator for operator in APPROXIMATE if operator.name == "prune_filters")
+    site = next(s for s in prune.candidates(network) if s.node == "conv_1")
+    change = prune.apply(network, site, rng=np.random.default_rng(0))
+    lesson = lesson_of(network, change, training_model(change.graph), digits)
+    assert not lesson.shared  # it would be the rescaled images
+
+
+def test_several_values_are_shared_over_a_skip(network, digits):
+    rng = np.random.default_rng(0)
+    connect = AddSkip()
+    site = SkipSite("relu_1", "relu_3", "concatenate")
+    parent = connect.apply(network, site, rng=rng).graph
+    prune = next(operator for operator in APPROXIMATE if operator.name == "prune_filters")
+    sites = {s.node: s for s in prune.candidates(parent)}
+    change = prune.apply(parent, sites["conv_3"], rng=rng)
+    part = shared_part(parent, change.graph, changing=change.affected)
+    lesson = lesson_of(parent, change, training_model(change.graph), digits)
+    assert len(part.ends) == len(lesson.inputs) == 2
+    result, _ = run(parent, change, digits)
+    plain, _ = run(parent, change, digits, distillation_memory=0.0)
+    np.testing.assert_allclose(result.losses, plain.losses, rtol=1e-4)
+
+
+# --- The rest ------------------------------------------------------------------------------------
 
 
 def test_layers_are_trainable_again_afterwards(network):
@@ -81,14 +151,9 @@ def test_layers_are_trainable_again_afterwards(network):
 
 
 def test_the_learning_rate_is_that_of_distillation(pruned, digits):
-    parent, change = pruned
-    teacher = predict(backend().forward(training_model(parent)), digits.x_train)
-
     def distilled(**rates):
-        model = training_model(change.graph)
-        settings = TrainingSettings(distillation_epochs=1, batch_size=32, **rates)
-        rng, images = np.random.default_rng(0), backend().place(digits.x_train)
-        distill(model, change.affected, images, teacher, settings=settings, rng=rng)
+        parent, change = pruned
+        _, model = run(parent, change, digits, distillation_epochs=1, **rates)
         return read_weights(model, change.graph)["conv_2"].weights["kernel"]
 
     slow = distilled(distillation_learning_rate=0.001)

@@ -5,7 +5,7 @@ from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture import layers as kinds
 from lemonade_tf.keras_bridge import load_graph, read_weights, to_keras
 from lemonade_tf.operators import EXACT, MeasureStatistics, replay
-from lemonade_tf.training.repairs import measure_statistics, num_images_to_measure
+from lemonade_tf.training.repairs import measure_statistics
 
 
 def child_of(parent, *, names, seed=0):
@@ -118,12 +118,3 @@ def test_other_statistics_stay(parent_file, digits, assert_equal_weights):
     child = repaired(change, digits.x_train[:64])
     repairs = frozenset(repair.node for repair in change.repairs)
     assert_equal_weights(change.graph, child, but=repairs)
-
-
-def test_large_images_are_measured_on_fewer():
-    graph, _ = bare()
-    assert num_images_to_measure(graph, 256) == 256
-    large = Graph()
-    large.add("input", kinds.Input((1024, 1024, 1)))
-    large.output = large.add("conv", kinds.Conv2D(16), ["input"])
-    assert num_images_to_measure(large, 256) == 4

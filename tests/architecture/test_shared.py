@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+from graphs import small
+
+from lemonade_tf.architecture import layers as L
+from lemonade_tf.architecture.shared import shared_part
+
+
+def test_a_network_shares_all_with_itself():
+    graph = small()
+    part = shared_part(graph, graph.copy())
+    assert part.nodes == set(graph)
+    assert part.ends == (graph.output,)
+
+
+def test_all_up_to_the_first_change_is_shared():
+    graph, other = small(), small()
+    kernel = other["conv_3"].weights["kernel"] + 1
+    other.set_weights("conv_3", {"kernel": kernel})
+    part = shared_part(graph, other)
+    assert part.ends == ("pool_2",)
+    assert part.nodes == graph.ancestors("conv_3")
+    assert part.num_values(graph) == np.prod(graph.shapes()["pool_2"])
+
+
+@pytest.mark.parametrize("layer", [L.Conv2D(6, 5), L.Conv2D(6, 3, padding="valid")])
+def test_another_layer_is_not_shared(layer):
+    graph, other = small().copy(weights=False), small().copy(weights=False)
+    other.set_layer("conv_1", layer)
+    if layer.padding == "valid":
+        other.set_layer("pool_2", L.MaxPooling2D(2, padding="same"))
+    assert shared_part(graph, other).ends == ("rescaling",)
+
+
+def test_what_is_to_be_trained_is_not_shared():
+    graph = small()
+    part = shared_part(graph, graph, changing=["bn_2"])
+    assert part.ends == ("conv_2",)
+
+
+def test_a_new_reader_makes_an_end():
+    graph, other = small(), small()
+    other.add("more", L.ReLU(), ["relu_1"])
+    part = shared_part(graph, other)
+    assert part.ends == ("relu_1", graph.output)
+
+
+def test_dropout_is_not_shared():
+    def dropping():
+        graph = small()
+        name = graph.add("dropout", L.Dropout(0.5), ["pool_1"])
+        graph.redirect("pool_1", name, but=[name])
+        return graph
+
+    assert shared_part(dropping(), dropping()).ends == ("pool_1",)
