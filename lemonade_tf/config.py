@@ -20,6 +20,7 @@ from lemonade_tf.objectives import ObjectiveError, limits_of, objectives_named, 
 
 SPACES = ("networks", "cells")
 SAMPLING = ("density", "uniform")
+STARTS = ("fitted", "inherited", "random")
 # What may be given anew when a search is resumed: nothing that a result depends on.
 MAY_CHANGE = (
     "data_dir",
@@ -68,6 +69,11 @@ class SearchConfig:
         batch_size: Images a training step.
         learning_rate: Of the first step of training; a cosine takes it to 0.
         distillation_learning_rate: The same for distillation.
+        approximate_start: From what approximate operators start: "fitted", the parent's weights
+            brought nearest to it by least squares; "inherited", as far as they fit; "random", new
+            ones in all affected layers.
+        distillation_memory: Gigabytes, for each worker, for what a child shares with its parent
+            and what then need not be computed in every epoch of distillation.
         weight_decay: Its gradient is weight_decay * w, on kernels only.
         pad: Augmentation: pixels of padding on each side before a random crop; 0 for none.
         flip: Augmentation: whether to flip every other image left to right.
@@ -112,6 +118,8 @@ class SearchConfig:
     batch_size: int = 64
     learning_rate: float = 0.01
     distillation_learning_rate: float = 0.01
+    approximate_start: str = "fitted"
+    distillation_memory: float = 1.0
     weight_decay: float = 5e-4
     pad: int = 4
     flip: bool = True
@@ -144,6 +152,7 @@ class SearchConfig:
                 raise ConfigError(f"--{name}: {error}") from None
         _one_of("space", self.space, SPACES)
         _one_of("sampling", self.sampling, SAMPLING)
+        _one_of("approximate_start", self.approximate_start, STARTS)
         for name in (
             "cells_per_block",
             "num_proposed",
@@ -177,7 +186,7 @@ class SearchConfig:
         for name in ("learning_rate", "distillation_learning_rate"):
             if not 0 < getattr(self, name) < inf:
                 raise ConfigError(f"--{name} is {getattr(self, name)}; expected more than 0.")
-        for name in ("weight_decay", "mixup"):
+        for name in ("weight_decay", "mixup", "distillation_memory"):
             if not 0 <= getattr(self, name) < inf:
                 raise ConfigError(f"--{name} is {getattr(self, name)}; expected 0 or more.")
         for name in ("max_hours", "max_child_hours"):

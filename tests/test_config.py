@@ -56,6 +56,11 @@ def test_a_preset_is_chosen_by_the_data_set_and_overridden_by_settings():
         ({"filters": (12,)}, r"--filters is \(12,\); .* at least 16"),
         ({"filters": ()}, r"--filters is \(\)"),
         ({"cells_per_block": 0}, r"--cells_per_block is 0; expected a whole number of at least 1"),
+        (
+            {"approximate_start": "best"},
+            r"--approximate_start is 'best'; expected one of fitted, inherited, random",
+        ),
+        ({"distillation_memory": -0.5}, r"--distillation_memory is -0.5; expected 0 or more"),
         ({"sampling": "best"}, r"--sampling is 'best'; expected one of density, uniform"),
         ({"objectives": ("error", "size")}, r"--objectives: unknown objective 'size'; known are"),
         ({"objectives": ("error",)}, r"--objectives: .* at least one cheap objective"),

@@ -18,6 +18,7 @@ from lemonade_tf.operators import APPROXIMATE, SiteError, record, replay
 from lemonade_tf.training import child as child_module
 from lemonade_tf.training.child import train_child
 from lemonade_tf.training.fit import TrainingDiverged, fit
+from lemonade_tf.training.settings import STARTS
 from lemonade_tf.training.task import ChildTask
 
 PHASES = ["load", "operators", "build", "repair", "distill", "train", "compile", "evaluate", "save"]
@@ -93,6 +94,26 @@ def test_a_child_by_an_approximate_operator_is_distilled(
     assert result.failure is None
     assert len(result.distillation_losses) == 2
     assert result.num_images == (4 + 2) * 320
+    before, after = result.epsilon["before"], result.epsilon["after"]
+    assert 0 < after["kl"] < before["kl"]
+    entropy = before["cross_entropy"] - before["kl"]  # of the parent
+    assert after["cross_entropy"] - after["kl"] == pytest.approx(entropy)
+
+
+def test_an_exact_child_has_no_epsilon(parent_file, digits, settings, insertion, tmp_path):
+    result = train_child(task(parent_file, tmp_path / "17.h5", insertion), digits, settings)
+    assert result.epsilon is None
+    assert result.distillation_losses == ()
+
+
+def test_better_starts_are_nearer_to_the_parent(parent_file, digits, settings, pruning, tmp_path):
+    found = {}
+    for start in STARTS:
+        given = replace(settings, epochs=1, distillation_epochs=1, approximate_start=start)
+        result = train_child(task(parent_file, tmp_path / f"{start}.h5", pruning), digits, given)
+        found[start] = result.epsilon["before"]["kl"]
+    assert found["fitted"] < 0.7 * found["inherited"]
+    assert found["inherited"] < 0.5 * found["random"]
 
 
 @pytest.mark.slow

@@ -1,6 +1,11 @@
 import pytest
 
-from lemonade_tf.training.settings import TrainingSettings
+from lemonade_tf import config
+from lemonade_tf.training.settings import STARTS, TrainingSettings
+
+
+def test_a_search_offers_the_same_starts():
+    assert config.STARTS == STARTS
 
 
 def test_defaults_are_the_papers():
@@ -20,6 +25,8 @@ def test_defaults_are_the_papers():
         ("learning_rate", float("inf"), "learning_rate is inf"),
         ("momentum", 1.0, r"momentum is 1.0; expected a number in \[0, 1\)"),
         ("weight_decay", float("nan"), "weight_decay is nan"),
+        ("distillation_memory", -1.0, "distillation_memory is -1.0"),
+        ("approximate_start", "best", "'best'; expected one of fitted, inherited, random"),
     ],
 )
 def test_what_makes_no_sense_is_refused(name, value, message):

@@ -25,8 +25,9 @@ def test_nothing_holds_a_model_that_was_trained(network, digits):
     indices, rates = np.arange(32, dtype=np.int32).reshape(2, 16), np.float32([0.1, 0.1])
     trainer.run_epoch(place(digits.x_train), place(digits.y_train), indices, rates, {})
     forward.probabilities(digits.x_test)
-    references = [weakref.ref(held) for held in (model, trainer._epoch.graph, forward._call.graph)]
-    del model, trainer, forward
+    (traced,) = forward._traced.values()
+    references = [weakref.ref(held) for held in (model, trainer._epoch.graph, traced.graph)]
+    del traced, model, trainer, forward
     gc.collect()
     assert [reference() for reference in references] == [None] * 3
 
