@@ -75,7 +75,7 @@ def test_where_no_initial_network_is_within_the_limits_the_search_does_not_begin
         toy_search(tmp_path / "run", in_process=True, limit=limit)
     assert str(caught.value) == (
         "--limit: none of the 4 initial networks is within parameters=1,000,"
-        " file_bytes=2,000,000 B; the smallest have parameters 14,980, file_bytes 114,883 B."
+        " file_bytes=2,000,000; the smallest have parameters 14,980, file_bytes 114,883."
         " Allow for more."
     )
     assert not (tmp_path / "run").exists()

@@ -30,7 +30,7 @@ class Limit:
     most: float
 
     def __str__(self) -> str:
-        return f"{self.objective.name}={self.objective.shown(self.most)}"
+        return f"{self.objective.name}={self.most:,.10g}"
 
 
 def limits_of(settings: Mapping[str, Any]) -> tuple[Limit, ...]:
@@ -89,6 +89,6 @@ def exceeded(
 def smallest(limits: Sequence[Limit], graphs: Sequence[Graph]) -> str:
     """Say what the least is that some networks have of each objective with a limit."""
     return ", ".join(
-        f"{limit.objective.name} {limit.objective.shown(min(map(limit.objective.value, graphs)))}"
+        f"{limit.objective.name} {min(map(limit.objective.value, graphs)):,.10g}"
         for limit in limits
     )

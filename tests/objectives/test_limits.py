@@ -34,9 +34,9 @@ def test_what_is_known_is_not_computed_again():
     assert exceeded(limits(parameters=10), GRAPH, {"parameters": 9}) == {}
 
 
-def test_a_limit_is_told_in_the_unit_of_its_objective():
+def test_limits_are_told_with_their_numbers():
     (limit,) = limits(file_bytes=2e6)
-    assert str(limit) == "file_bytes=2,000,000 B"
+    assert str(limit) == "file_bytes=2,000,000"
     both = limits(parameters=1, multiply_adds=1)
     assert smallest(both, [LARGE, GRAPH]) == (
         f"parameters {count_parameters(GRAPH):,}, multiply_adds {count_multiply_adds(GRAPH):,}"
