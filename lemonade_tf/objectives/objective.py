@@ -8,9 +8,9 @@ network. One of your own is ten lines in a module that can be imported, here ene
     from lemonade_tf.objectives import Objective
 
     def energy(graph):
-        return 4.6e-12 * count_multiply_adds(graph) + 2.6e-9 * count_parameters(graph)
+        return 4.6e-12 * count_multiply_adds(graph) + 640e-12 * count_parameters(graph)
 
-    ENERGY = Objective("energy", "log", compute=energy)
+    ENERGY = Objective("energy", "log", compute=energy, unit="J")
 
 and is asked for as `--objectives error,energy:ENERGY`. By this text the processes that train find
 it, too, and whoever reads the run later; a function is never pickled.
@@ -31,9 +31,7 @@ from lemonade_tf.objectives.beginning import Beginning
 from lemonade_tf.objectives.trained import Trained
 
 Scale = Literal["log", "linear"]
-Unit = Literal["", "fraction", "s", "B"]
 SCALES = ("log", "linear")
-UNITS = ("", "fraction", "s", "B")
 _COLUMNS = ("id", "file", "test_error")  # of front.csv, beside the objectives
 _MANY = 10.0  # the reference is so many times the largest initial network
 
@@ -57,7 +55,8 @@ class Objective:
         measure: The value of a trained network, for an expensive objective; None for a cheap one.
             Called in the process that trained it. Keras is loaded there, and nowhere else: import
             it inside of the function.
-        unit: How values are shown: "fraction" as percent, "s" seconds, "B" bytes.
+        unit: How values are shown: "fraction" as percent; else "s" for seconds, "B" for bytes, or
+            any other unit without a prefix, such as "J", which is given one: 1.2 mJ.
         reference: Of the hypervolume: a value that no good network comes near to, or a function
             that gives it for a number of classes. By default 1 for a fraction, and ten times the
             largest initial network for what is cheap; other objectives have to say it.
@@ -73,7 +72,7 @@ class Objective:
     scale: Scale
     compute: Callable[..., float] | None = None
     measure: Callable[[Trained], float] | None = None
-    unit: Unit = ""
+    unit: str = ""
     reference: float | Callable[[int], float] | None = None
     prepare: Callable[[Beginning], Any] | None = None
 
@@ -83,8 +82,16 @@ class Objective:
                 f"an objective is called {self.name!r}; expected a name of letters, digits and _"
                 f" that is none of {', '.join(_COLUMNS)}."
             )
-        self._check_choice("scale", self.scale, SCALES)
-        self._check_choice("unit", self.unit, UNITS)
+        if self.scale not in SCALES:
+            raise ObjectiveError(
+                f"the objective {self.name!r} has the scale {self.scale!r}; expected one of"
+                f" {', '.join(map(repr, SCALES))}."
+            )
+        if not isinstance(self.unit, str) or " " in self.unit or not self.unit.isprintable():
+            raise ObjectiveError(
+                f"the objective {self.name!r} has the unit {self.unit!r}; expected one word, such"
+                ' as "s", or "".'
+            )
         if (self.compute is None) == (self.measure is None):
             raise ObjectiveError(
                 f"the objective {self.name!r} has {'neither' if self.compute is None else 'both'}"
@@ -108,13 +115,6 @@ class Objective:
                 f"the objective {self.name!r} is measured and has no reference; expected"
                 " reference=, a value that no good network comes near to, which the hypervolume"
                 " refers to."
-            )
-
-    def _check_choice(self, what: str, value: str, known: Sequence[str]) -> None:
-        if value not in known:
-            raise ObjectiveError(
-                f"the objective {self.name!r} has the {what} {value!r}; expected one of"
-                f" {', '.join(map(repr, known))}."
             )
 
     @property
