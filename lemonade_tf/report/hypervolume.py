@@ -11,6 +11,7 @@ from lemonade_tf.report.figure import new_figure
 from lemonade_tf.report.run import Run
 
 MAX_LINE = 105  # characters in the title
+JOINT = "\xa0"  # a space at which no line ends
 
 
 def hypervolume_figure(run: Run) -> Any:
@@ -28,9 +29,11 @@ def hypervolume_figure(run: Run) -> Any:
             color="grey",
             fontsize=8,
         )
-    values = (f"{name} {value:,.10g}" for name, value in run.config["reference"].items())
-    reference = textwrap.fill(f"Reference point: {', '.join(values)}", MAX_LINE)
+    point = ", ".join(
+        f"{name}{JOINT}{value:,.10g}" for name, value in run.config["reference"].items()
+    )
+    title = textwrap.fill(f"Reference point: {point}", MAX_LINE).replace(JOINT, " ")
     axes.set_xlabel("networks trained")
     axes.set_ylabel("hypervolume of the front")
-    axes.set_title(reference, loc="left", fontsize=9)
+    axes.set_title(title, loc="left", fontsize=9)
     return figure

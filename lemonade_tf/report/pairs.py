@@ -7,11 +7,12 @@ from typing import Any
 from lemonade_tf.objectives import Objective
 from lemonade_tf.report.colors import error_colors
 from lemonade_tf.report.figure import blank_figure, style
-from lemonade_tf.report.quantities import in_words, written_short
+from lemonade_tf.report.parallel import ends
+from lemonade_tf.report.quantities import in_words
 from lemonade_tf.report.run import Run
-from lemonade_tf.report.scales import dress_small, extent, tick_values, values_of
+from lemonade_tf.report.scales import dress_small, extent, values_of
 
-PANEL = 1.75  # inches
+PANEL, SIDE = 1.75, 6.0  # inches, at least: of a panel, of all together
 MARGINS = (0.9, 0.6)  # for what stands to the left and below
 OTHERS = "#c9ccd1"
 
@@ -20,7 +21,8 @@ def pairs_figure(run: Run) -> Any:
     """Draw all pairs of objectives: all networks pale, the front in the colors of its error."""
     objectives = (run.error, *run.others)
     side = len(objectives) - 1
-    figure = blank_figure(PANEL * side + MARGINS[0], PANEL * side + MARGINS[1])
+    inches = max(SIDE, PANEL * side)
+    figure = blank_figure(inches + MARGINS[0], inches + MARGINS[1])
     grid = figure.subplots(side, side, squeeze=False)
     colors = error_colors(run)
     for row, below in enumerate(objectives[1:]):
@@ -63,9 +65,10 @@ def _add_key(figure: Any, run: Run, colors: Any) -> None:
     width, height = figure.get_size_inches()
     left, top = 1 - 1.9 / width, 1 - 0.75 / height
     bar = figure.add_axes((left, top, 1.6 / width, 0.1 / height))
-    ticks = tick_values(run.error, *extent(run.error, run.front()), most=5)
     figure.colorbar(colors, cax=bar, orientation="horizontal")
-    bar.set_xticks(ticks, written_short(run.error, ticks), fontsize=8)
+    low, high = extent(run.error, run.front())
+    numbers = {low + at * (high - low): text for at, text in ends(run.error, run.front()).items()}
+    bar.set_xticks(list(numbers), list(numbers.values()), fontsize=8)
     bar.minorticks_off()
     bar.set_title(
         f"front in all {len(run.objectives)} objectives,\nby {in_words(run.error)}",

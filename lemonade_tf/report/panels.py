@@ -30,6 +30,7 @@ def panels_figure(run: Run) -> Any:
         _draw_panel(axes, run, objective)
     for axes in list(grid)[count:]:
         axes.remove()
+    figure.align_ylabels()
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), frameon=False)
     return figure

@@ -12,12 +12,12 @@ from typing import Any
 
 from lemonade_tf.objectives import Objective
 from lemonade_tf.report.colors import error_colors
-from lemonade_tf.report.figure import blank_figure
+from lemonade_tf.report.figure import HEIGHT, WIDTH, blank_figure
 from lemonade_tf.report.quantities import in_words, written_short
 from lemonade_tf.report.run import Run
 from lemonade_tf.report.scales import extent, tick_values, values_of
 
-AXIS_WIDTH, HEIGHT = 1.6, 5.0  # inches
+AXIS_WIDTH = 1.6  # inches
 INK = "#444444"
 # Behind numbers, so that lines do not hide them.
 BACKED = {
@@ -30,7 +30,7 @@ NEAR = 0.06  # of an axis: a number so near to an end would cover that of the en
 def parallel_figure(run: Run) -> Any:
     """Draw the networks of the front as lines across an axis for each objective."""
     objectives, front = (run.error, *run.others), run.front()
-    figure = blank_figure(AXIS_WIDTH * len(objectives) + 0.6, HEIGHT)
+    figure = blank_figure(max(WIDTH, AXIS_WIDTH * len(objectives) + 0.6), HEIGHT)
     axes = figure.subplots()
     colors = error_colors(run)
     heights = [positions(objective, front) for objective in objectives]
@@ -47,7 +47,7 @@ def parallel_figure(run: Run) -> Any:
         )
     for place, objective in enumerate(objectives):
         _draw_axis(axes, place, objective, front)
-    axes.set(xlim=(-0.35, len(objectives) - 0.4), ylim=(-0.14, 1.16))
+    axes.set(xlim=(-0.35, len(objectives) - 0.65), ylim=(-0.14, 1.16))
     axes.axis("off")
     networks = "network" if len(front) == 1 else "networks"
     axes.set_title(

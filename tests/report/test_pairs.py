@@ -3,6 +3,7 @@ import pytest
 from runs import make_run_in, make_small_run
 
 from lemonade_tf.report import pairs_figure
+from lemonade_tf.report.parallel import ends
 
 
 def panels(figure):
@@ -53,10 +54,13 @@ def test_numbers_are_at_the_left_and_the_bottom_only(tmp_path, num_objectives):
 
 
 def test_the_key_says_what_colors_mean(tmp_path):
-    figure = pairs_figure(make_run_in(tmp_path / "run", 5))
+    run = make_run_in(tmp_path / "run", 5)
+    figure = pairs_figure(run)
     (bar,) = [axes for axes in figure.axes if axes.get_subplotspec() is None]
     assert bar.get_title(loc="left") == "front in all 5 objectives,\nby validation error"
-    assert [text.get_text() for text in bar.get_xticklabels()] == ["10 %", "20 %", "30 %", "40 %"]
+    assert [text.get_text() for text in bar.get_xticklabels()] == [
+        *ends(run.error, run.front()).values()
+    ]
     assert [text.get_text() for text in figure.texts] == ["pale: all 60 networks"]
 
 

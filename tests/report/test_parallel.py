@@ -53,7 +53,7 @@ def test_every_network_of_the_front_crosses_every_axis(tmp_path, num_objectives)
     for line in lines:
         assert len(line.get_ydata()) == num_objectives
         assert all(0 <= y <= 1 for y in line.get_ydata())
-    assert figure.get_size_inches()[0] == pytest.approx(1.6 * num_objectives + 0.6)
+    assert figure.get_size_inches()[0] == pytest.approx(max(7.5, 1.6 * num_objectives + 0.6))
     for objective in run.objectives:
         assert list(ends(objective, run.front())) == [0, 1]
         assert all(NEAR < at < 1 - NEAR for at in ticks_between(objective, run.front()))
