@@ -1,5 +1,5 @@
 import pytest
-from runs import CONFIG, HISTORY, line, make_run
+from runs import CONFIG, HISTORY, line, make_run, make_small_run
 
 from lemonade_tf.comparison import (
     ComparisonError,
@@ -81,3 +81,12 @@ def test_runs_with_different_objectives_cannot_be_compared(run, tmp_path):
 def test_no_runs_at_all():
     with pytest.raises(ComparisonError, match="no runs"):
         compare([])
+
+
+def test_fronts_in_three_objectives_are_drawn_in_two_alone(tmp_path):
+    figure = comparison_figure([make_small_run(tmp_path / "run")])
+    (axes,) = figure.axes
+    _, front = axes.lines
+    assert list(front.get_xdata()) == [1_000, 5_000]
+    assert list(front.get_ydata()) == pytest.approx([30, 20])
+    assert axes.get_title(loc="left") == "Pareto fronts: digits, in these two objectives alone"

@@ -100,11 +100,8 @@ def _draw_axis(
     axes.plot([place, place], [0, 1], color=INK, linewidth=1, zorder=1)
     axes.text(place, 1.1, in_words(objective), ha="center", va="bottom", fontsize=9)
     for at, text in ends(objective, front).items():
-        beyond = {0.0: -0.03, 1.0: 1.03}.get(at, at)
-        beside = 0 if at in (0.0, 1.0) else -0.06
-        side = "center" if at in (0.0, 1.0) else "right"
-        vertical = {0.0: "top", 1.0: "bottom"}.get(at, "center")
-        axes.text(place + beside, beyond, text, ha=side, va=vertical, fontsize=9, weight="bold")
+        beyond, side = (at - 0.03, "top") if at == 0 else (at + 0.03, "bottom")
+        axes.text(place, beyond, text, ha="center", va=side, fontsize=9, weight="bold", **BACKED)
     for at, text in ticks_between(objective, front).items():
         axes.plot([place - 0.03, place], [at, at], color=INK, linewidth=0.8, zorder=1)
         axes.text(place - 0.06, at, text, ha="right", va="center", color=INK, fontsize=8, **BACKED)
