@@ -182,13 +182,14 @@ class _Fitter:
             variables[key].assign(value)
 
     def _replaced(self, name: str) -> np.ndarray | None:
-        """Return the full kernel that a separable convolution replaces, if it does."""
+        """Return the full kernel that a separable convolution replaces, if it is of its shape."""
         before, now = self._parent[name], self._change.graph[name]
         same_kind = type(before.layer) is type(now.layer)
         if same_kind or not isinstance(now.layer, SeparableConv2D):
             return None
-        kernel = full_kernel(before.layer, before.weights)
-        return kernel if kernel.shape[2] == self._change.graph.input_shapes(name)[0][-1] else None
+        kernel, graph = full_kernel(before.layer, before.weights), self._change.graph
+        channels = (graph.input_shapes(name)[0][-1], graph.shapes()[name][-1])
+        return kernel if kernel.shape[2:] == channels else None
 
 
 def _is_measured(graph: Graph, name: str) -> bool:

@@ -14,6 +14,8 @@ from lemonade_tf.operators import (
     Change,
     FitOutputs,
     PruneFilters,
+    SeparateConvolution,
+    WidenConvolution,
 )
 from lemonade_tf.operators.initial import initial_weights
 from lemonade_tf.operators.kernels import full_kernel
@@ -184,3 +186,16 @@ def test_what_the_parent_does_not_have_is_left_out():
     change = Change(child, (new, "conv_2"), (FitOutputs(new), FitOutputs("conv_2")))
     assert fit(change, parent)[1] == ("conv_2",)
     assert fit(Change(child, (new,), (FitOutputs(new),)), parent)[1] == ()
+
+
+@pytest.mark.parametrize("operator", [PruneFilters(), WidenConvolution()], ids=lambda o: o.name)
+def test_a_convolution_that_is_separated_and_changes_its_filters(operator):
+    parent = small()
+    separate = SeparateConvolution()
+    (site, *_) = separate.candidates(parent)
+    first = separate.apply(parent, site, rng=rng())
+    second = next(s for s in operator.candidates(first.graph) if s.node == site.node)
+    change = first.followed_by(operator.apply(first.graph, second, rng=rng()))
+    child, names = fit(change, parent)
+    assert site.node in names
+    assert child.shapes() == change.graph.shapes()
