@@ -6,8 +6,17 @@ from collections.abc import Sequence
 
 from lemonade_tf.objectives import ERROR, Objective
 
-_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"))
-_NANO = (1e-9, "n")
+_PREFIXES = (
+    (1e12, "T"),
+    (1e9, "G"),
+    (1e6, "M"),
+    (1e3, "k"),
+    (1.0, ""),
+    (1e-3, "m"),
+    (1e-6, "µ"),
+    (1e-9, "n"),
+)
+_PICO = (1e-12, "p")
 MAX_DIGITS = 6
 _HYPHENATED = {"multiply_adds": "multiply-adds"}
 
@@ -51,7 +60,7 @@ def engineering(value: float, unit: str = "", *, digits: int = 3, keep_zeros: bo
         keep_zeros: Whether zeros at the end stay, so that a column lines up: 1.20 ms.
     """
     value = float(f"{value:.{digits}g}")  # first, so that 999.9 becomes 1k
-    factor, prefix = next((p for p in _PREFIXES if abs(value) >= p[0]), _NANO)
+    factor, prefix = next((p for p in _PREFIXES if abs(value) >= p[0]), _PICO)
     if value == 0:
         factor, prefix = 1.0, ""
     number = f"{value / factor:{'#' if keep_zeros and value else ''}.{digits}g}".rstrip(".")

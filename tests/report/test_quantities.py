@@ -47,7 +47,14 @@ def test_values_along_an_axis_are_short_and_differ(unit, values, texts):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(999.9, "1k"), (999.4, "999"), (1e-9, "1n"), (3.25e12, "3.25T"), (-1500, "-1.5k")],
+    [
+        (999.9, "1k"),
+        (999.4, "999"),
+        (1e-9, "1n"),
+        (4.6e-12, "4.6p"),
+        (3.25e12, "3.25T"),
+        (-1500, "-1.5k"),
+    ],
 )
 def test_prefixes(value, text):
     assert engineering(value) == text
