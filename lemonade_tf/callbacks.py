@@ -57,6 +57,9 @@ class Callback:
     def on_stop_requested(self, state: SearchState) -> None:
         """Called when Ctrl-C was pressed once: what runs is finished, then the search ends."""
 
+    def on_prepare(self, config: SearchConfig, objectives: Sequence[str]) -> None:
+        """Called before the search begins, if objectives have to find something out first."""
+
     def on_search_begin(self, state: SearchState) -> None:
         """Called once the run folder exists and before any network is trained."""
 

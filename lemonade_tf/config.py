@@ -16,6 +16,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from lemonade_tf.latency import PROTOCOLS
 from lemonade_tf.objectives import ObjectiveError, limits_of, objectives_named, objectives_of
 
 SPACES = ("networks", "cells")
@@ -28,6 +29,7 @@ MAY_CHANGE = (
     "num_generations",
     "max_hours",
     "max_child_hours",
+    "latency_protocol",
     "keep_all",
     "tensorboard",
     "workers",
@@ -86,6 +88,12 @@ class SearchConfig:
             by default there is no limit. What is being trained then is finished first.
         max_child_hours: A child that takes longer is a failure, and its worker is replaced, so that
             one that hangs does not hold up the search.
+        latency_table: The folder of a former run whose measured table `latency` and `lite_latency`
+            are foretold from, so that runs can be compared; by default one is measured, which takes
+            half a minute to two minutes each.
+        latency_protocol: How the inference times of the front's networks are measured: "default",
+            the median of as many passes as it wants to be exact within 1 %, for a second at most;
+            or "paper", the mean of 5,000 passes (A.3).
         initial_run: The folder of a run whose front is what this search begins with, instead of
             the space's initial networks; on the same data or on other.
         keep_all: Whether to keep the file of every network that was trained, rather than those of
@@ -129,6 +137,8 @@ class SearchConfig:
     max_redraws: int = 10
     max_hours: float | None = None
     max_child_hours: float | None = 12.0
+    latency_table: str | None = None
+    latency_protocol: str = "default"
     initial_run: str | None = None
     keep_all: bool = False
     tensorboard: bool = False
@@ -152,6 +162,7 @@ class SearchConfig:
                 raise ConfigError(f"--{name}: {error}") from None
         _one_of("space", self.space, SPACES)
         _one_of("sampling", self.sampling, SAMPLING)
+        _one_of("latency_protocol", self.latency_protocol, tuple(PROTOCOLS))
         _one_of("approximate_start", self.approximate_start, STARTS)
         for name in (
             "cells_per_block",

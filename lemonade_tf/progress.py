@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import log10
 from typing import Any
 
@@ -13,6 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from lemonade_tf.callbacks import Callback, SearchState
+from lemonade_tf.config import SearchConfig
+from lemonade_tf.latency import WAYS
 
 LONG_HOURS = 12.0  # an estimate from here on comes with a warning
 
@@ -28,6 +30,14 @@ class ProgressDisplay(Callback):
         self.console = console or Console()
         self._live: Live | None = None
         self._told = 0.0  # when the state was last told, by time.monotonic
+
+    def on_prepare(self, config: SearchConfig, objectives: Sequence[str]) -> None:
+        """Say what is found out before the search begins."""
+        names = ", ".join(objectives)
+        text = f"Preparing {names}."
+        if set(objectives) & set(WAYS):
+            text = f"Preparing {names}: measuring some 180 networks, which takes a minute or two."
+        self.console.print(text, highlight=False, soft_wrap=True)
 
     def on_search_begin(self, state: SearchState) -> None:
         """Say where the run is, and start the display."""

@@ -120,7 +120,7 @@ def random_search(
         ]
         for _ in new.evaluate(executor, individuals):
             pass
-        new.end_generation()
+        new.end_generation(executor)
         return True
 
     return conduct(setup, dataset, callbacks, started, train)

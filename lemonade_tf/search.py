@@ -93,7 +93,7 @@ def search(
         return _run(search_setup.resume(config, store, dataset), dataset, callbacks, started)
     config = make_config(**settings) if config is None else config
     dataset = _load(config)
-    setup = search_setup.begin(config, dataset, _carry_out)
+    setup = search_setup.begin(config, dataset, partial(_carry_out, callbacks))
     return _run(setup, dataset, callbacks, started)
 
 
@@ -132,8 +132,12 @@ def _workers(config: SearchConfig, num_workers: int, log_dir: Path | None = None
     )
 
 
-def _carry_out(config: SearchConfig, tasks: Sequence[ObjectiveTask]) -> list[Outcome]:
+def _carry_out(
+    callbacks: Sequence[Callback], config: SearchConfig, tasks: Sequence[ObjectiveTask]
+) -> list[Outcome]:
     """Have objectives prepared by one worker, which has the machine to itself."""
+    for callback in callbacks:
+        callback.on_prepare(config, [task.name for task in tasks])
     with _workers(config, 1) as executor:
         return list(executor.run(tasks))
 

@@ -11,6 +11,8 @@ from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.config import ConfigError, SearchConfig
 from lemonade_tf.executors import Outcome
+from lemonade_tf.former_tables import former_tables
+from lemonade_tf.latency import WAYS
 from lemonade_tf.objectives import Limit, ObjectiveError, exceeded, find_objective, smallest
 from lemonade_tf.training.task import ObjectiveTask
 
@@ -33,17 +35,20 @@ def prepared_objectives(
         What they found out, by their names in the settings.
 
     Raises:
+        ConfigError: The tables of a former run are asked for, and do not hold here.
         ObjectiveError: One cannot be prepared.
     """
     called = {find_objective(name).name for name in config.objectives}
     names = [*config.objectives, *(n for n in config.limit if n not in called)]
+    input_shape = initial[0].shapes()[initial[0].input]
+    known = former_tables(config, [name for name in WAYS if name in names], input_shape)
     tasks = [
         ObjectiveTask(name, tuple(map(to_json, initial)), config.space, config.threads, config.seed)
         for name in dict.fromkeys(names)
-        if find_objective(name).prepare is not None
+        if find_objective(name).prepare is not None and name not in known
     ]
     if not tasks:
-        return {}
+        return known
     if carry_out is None:
         raise ObjectiveError(
             f"objective {tasks[0].name!r} has to be prepared by a worker, and there is none here."
@@ -54,7 +59,7 @@ def prepared_objectives(
             raise ObjectiveError(
                 f"the objective {outcome.task.name!r} could not be prepared: {outcome.failure}"
             )
-    return {outcome.task.name: outcome.result for outcome in outcomes}
+    return known | {outcome.task.name: outcome.result for outcome in outcomes}
 
 
 def within(limits: Sequence[Limit], initial: Sequence[Graph]) -> Kept:

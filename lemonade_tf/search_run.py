@@ -42,6 +42,7 @@ from lemonade_tf.executors.devices import default_num_workers
 from lemonade_tf.failures import FailureWatch
 from lemonade_tf.interrupt import Unless
 from lemonade_tf.journal import dumps
+from lemonade_tf.measurements import Measurements
 from lemonade_tf.objectives import Objective, ObjectiveError, exceeded
 from lemonade_tf.quality import front_hypervolume
 from lemonade_tf.resume import individuals
@@ -120,6 +121,7 @@ class SearchRun:
         self._unchecked: set[str] = set()  # networks whose file is from before a resumption
         self._needed: Counter[str] = Counter()  # parents of children that are not trained yet
         self._failures = FailureWatch()
+        self._measurements = Measurements(self.store, self._names(), config.latency_protocol)
         hours = config.max_hours
         self.deadline = None if hours is None else started + 3600 * hours
         self._recall_past()
@@ -183,7 +185,7 @@ class SearchRun:
         )
         complete = not self._has_to_stop() or self._start > self.config.num_generations
         for generation in generations if complete else ():
-            self.end_generation()
+            self.end_generation(executor)
             complete = generation.complete
             if generation.number < self.config.num_generations and self._has_to_stop():
                 complete = False
@@ -239,7 +241,7 @@ class SearchRun:
             failures = "; ".join(f"{e.id}: {e.failure}" for e in evaluations.values())
             raise SearchError(f"no initial network could be trained. {failures}")
         if self._start == 1:
-            self.end_generation()
+            self.end_generation(executor)
         return trained
 
     def begin_generation(self, number: int, proposals: Sequence[Proposal]) -> None:
@@ -403,8 +405,10 @@ class SearchRun:
         if not self.config.keep_all:
             self.store.keep_models({*self.state.front, *(+self._needed)})
 
-    def end_generation(self) -> None:
-        """Tell that the population was updated; it is the front."""
+    def end_generation(self, executor: Executor) -> None:
+        """Have the front measured, which is the population now, and tell that it was updated."""
+        if not self.stop_requested():
+            self._measurements.take(executor, self.state.front.values())
         self.tell("on_generation_end")
 
     def rows(self) -> list[dict[str, Any]]:

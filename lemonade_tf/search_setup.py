@@ -88,8 +88,8 @@ def begin(
             prepared to.
 
     Raises:
-        ConfigError: The search cannot begin with `initial_run`, or an objective has no value for
-            an initial network.
+        ConfigError: The search cannot begin with `initial_run` or use `latency_table`, or an
+            objective has no value for an initial network, or none of them is within the limits.
         ObjectiveError: An objective cannot be prepared.
         StoreError: The folder holds a run, or cannot be written.
     """

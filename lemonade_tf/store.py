@@ -5,6 +5,7 @@
     history.jsonl      a line per evaluated child
     proposals.jsonl    a line per proposed child
     models/ID.h5       the networks of the population, and those that are pinned
+    measurements.jsonl a line for each inference time of a network of the front that was measured
     front.csv          the current Pareto front, a row a network
     pinned.txt         ids of networks whose file is to be kept, a line each
     plots/             pictures
@@ -40,6 +41,7 @@ from lemonade_tf import journal
 from lemonade_tf.atomic import publish, replacing, write_atomic
 
 CONFIG, HISTORY, PROPOSALS, FRONT = "config.json", "history.jsonl", "proposals.jsonl", "front.csv"
+MEASUREMENTS = "measurements.jsonl"
 INITIAL, MODELS, STAGING, PINNED = "initial.jsonl", "models", "staging", "pinned.txt"
 PLOTS = "plots"
 IDENTITY = "run"  # of config.json: tells a run from all others
@@ -248,6 +250,23 @@ class RunStore:
             StoreError: If the file is damaged. A last line that was cut short is left out only.
         """
         return self._read(PROPOSALS)
+
+    def append_measurements(self, records: Iterable[journal.Record]) -> None:
+        """Add measured inference times, all or none; on disk when this returns.
+
+        Raises:
+            StoreError: If they cannot be written; the list is then as it was.
+            ValueError: If a record is not JSON, for instance as it holds NaN.
+        """
+        self._append(MEASUREMENTS, records)
+
+    def read_measurements(self) -> list[dict[str, Any]]:
+        """Return the measured inference times, in the order in which they were added.
+
+        Raises:
+            StoreError: If the file is damaged. A last line that was cut short is left out only.
+        """
+        return self._read(MEASUREMENTS)
 
     def replace_proposals(self, records: Iterable[journal.Record]) -> None:
         """Write the list of proposed children anew.

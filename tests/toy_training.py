@@ -24,6 +24,8 @@ from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
 from lemonade_tf.architecture.text import from_json, to_json
 from lemonade_tf.callbacks import Callback
 from lemonade_tf.executors import InProcessExecutor
+from lemonade_tf.latency import Measurement
+from lemonade_tf.latency.task import Measured, MeasuringTask
 from lemonade_tf.objectives import Trained
 from lemonade_tf.operators import replay
 from lemonade_tf.report import read_run
@@ -55,6 +57,8 @@ class Toy:
     def __call__(self, task):
         if isinstance(task, TimingTask):
             return Timing(0.01, 0.001, 0.0001)
+        if isinstance(task, MeasuringTask):
+            return self._measure(task)
         if isinstance(task, ObjectiveTask):
             return prepare_objective(task, load_dataset("digits"))
         time.sleep(self.seconds)
@@ -80,6 +84,15 @@ class Toy:
             parameters=parameters,
             multiply_adds=count_multiply_adds(graph),
         )
+
+    def _measure(self, task):
+        if self.fault == "die_measuring":
+            os.kill(os.getpid(), signal.SIGKILL)
+        seconds = [1e-6 * len(from_json(network)) for network in task.networks]
+        results = [Measurement(s, 10, 0.01) for s in seconds]
+        if self.fault == "unmeasured":
+            results[0] = "LiteError: no such operation"
+        return Measured(tuple(results), "a toy", {}, 0.1)
 
     def _go_wrong(self, task):
         kind, _, ids = self.fault.partition(":")

@@ -8,6 +8,9 @@ from lemonade_tf.objectives.beginning import Beginning
 from lemonade_tf.objectives.known import (
     ERROR,
     FILE_BYTES,
+    INT8_ERROR,
+    LATENCY,
+    LITE_LATENCY,
     MULTIPLY_ADDS,
     OBJECTIVES,
     PARAMETERS,
@@ -34,6 +37,9 @@ __all__ = [
     # Those that come with the package.
     "ERROR",
     "FILE_BYTES",
+    "INT8_ERROR",
+    "LATENCY",
+    "LITE_LATENCY",
     "MULTIPLY_ADDS",
     "OBJECTIVES",
     "PARAMETERS",

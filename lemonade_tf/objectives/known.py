@@ -7,6 +7,8 @@ import numpy as np
 from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
 from lemonade_tf.architecture.memory import peak_memory
 from lemonade_tf.objectives.file_bytes import file_bytes
+from lemonade_tf.objectives.inference_time import LATENCY, LITE_LATENCY
+from lemonade_tf.objectives.int8_error import int8_error
 from lemonade_tf.objectives.objective import Objective, ObjectiveError
 from lemonade_tf.objectives.trained import Trained
 
@@ -39,8 +41,21 @@ ERROR = Objective("error", "linear", measure=_error, unit="fraction", reference=
 TOP5_ERROR = Objective(
     "top5_error", "linear", measure=_top5_error, unit="fraction", reference=_top5_error_of_guessing
 )
+INT8_ERROR = Objective(
+    "int8_error", "linear", measure=int8_error, unit="fraction", reference=_error_of_guessing
+)
 PARAMETERS = Objective("parameters", "log", count_parameters)
 MULTIPLY_ADDS = Objective("multiply_adds", "log", count_multiply_adds)
 FILE_BYTES = Objective("file_bytes", "log", file_bytes, unit="B")
 PEAK_MEMORY = Objective("peak_memory", "log", peak_memory, unit="B")
-OBJECTIVES = (ERROR, PARAMETERS, MULTIPLY_ADDS, FILE_BYTES, PEAK_MEMORY, TOP5_ERROR)
+OBJECTIVES = (
+    ERROR,
+    PARAMETERS,
+    MULTIPLY_ADDS,
+    FILE_BYTES,
+    PEAK_MEMORY,
+    LATENCY,
+    LITE_LATENCY,
+    TOP5_ERROR,
+    INT8_ERROR,
+)

@@ -25,6 +25,7 @@ class Trained:
             from these, too.
         make_model: Returns the network as a Keras model.
         make_file: Writes the network as a file, and returns its path.
+        training_images: The training images, raw, for what has to be calibrated.
     """
 
     graph: Graph
@@ -33,6 +34,7 @@ class Trained:
     probabilities: np.ndarray
     make_model: Callable[[], Any] = field(repr=False)
     make_file: Callable[[], Path] = field(repr=False)
+    training_images: np.ndarray | None = field(default=None, repr=False)
 
     @cached_property
     def model(self) -> Any:

@@ -51,6 +51,15 @@ class Run:
         """The lines of networks that were trained and did not fail."""
         return [line for line in self.history if line["failure"] is None]
 
+    @cached_property
+    def measured_seconds(self) -> Mapping[str, Mapping[str, float]]:
+        """The measured inference times of networks of the front: by objective, then by id."""
+        found: dict[str, dict[str, float]] = {}
+        for line in self.store.read_measurements():
+            if line["seconds"] is not None:
+                found.setdefault(line["objective"], {})[line["id"]] = line["seconds"]
+        return found
+
     @property
     def num_generations(self) -> int:
         """The number of the last generation that trained a network."""

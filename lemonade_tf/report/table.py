@@ -5,12 +5,14 @@ from __future__ import annotations
 import html
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from lemonade_tf.objectives import Objective
 from lemonade_tf.report.quantities import in_words, written
 from lemonade_tf.report.run import Run
 
@@ -21,14 +23,15 @@ MADE_BY = 24  # characters that the column takes at least
 def table_rows(run: Run) -> tuple[list[str], list[list[str]]]:
     """Return the front as a header and rows of text, from the smallest network on.
 
-    The cheap objectives come first, then other expensive ones, the error, and the test error.
+    The cheap objectives come first, then other expensive ones, the error, and the test error. An
+    inference time that was foretold is followed by that which was measured.
     The cells of space II have numbers as in the paper: Cell 0 is that of the largest network.
     """
     front = run.front()
     of_cells = run.config.get("space") == "cells"
     objectives = (*run.others, run.error)
-    header = ["id", *(["cell"] if of_cells else ()), *map(in_words, objectives)]
-    header += ["test error", "made by"]
+    titles = chain.from_iterable(_titles(run, o) for o in objectives)
+    header = ["id", *(["cell"] if of_cells else ()), *titles, "test error", "made by"]
     rows = []
     for number, line in zip(reversed(range(len(front))), front, strict=True):
         test = line["test_error"]
@@ -36,12 +39,26 @@ def table_rows(run: Run) -> tuple[list[str], list[list[str]]]:
             [
                 line["id"],
                 *([f"Cell {number}"] if of_cells else ()),
-                *(written(o, line["objectives"][o.name]) for o in objectives),
+                *chain.from_iterable(_values(run, o, line) for o in objectives),
                 "" if test is None else written(run.error, test),
                 made_by(line),
             ]
         )
     return header, rows
+
+
+def _titles(run: Run, objective: Objective) -> list[str]:
+    title = in_words(objective)
+    return [title, f"{title} measured"] if objective.name in run.measured_seconds else [title]
+
+
+def _values(run: Run, objective: Objective, line: Mapping[str, Any]) -> list[str]:
+    """Return the value of an objective as text, and what was measured, if anything was."""
+    texts = [written(objective, line["objectives"][objective.name])]
+    if objective.name in run.measured_seconds:
+        seconds = run.measured_seconds[objective.name].get(line["id"])
+        texts.append("" if seconds is None else written(objective, seconds))
+    return texts
 
 
 def made_by(line: Mapping[str, Any]) -> str:

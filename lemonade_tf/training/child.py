@@ -268,6 +268,7 @@ class _Making:
                 probabilities,
                 make_model=lambda: to_keras(graph),
                 make_file=lambda: _saved(graph, Path(folder) / f"{self.task.id}.h5"),
+                training_images=data.x_train,
             )
             try:
                 self.facts["measured"] = measured(self.task.objectives, trained)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from lemonade_tf.latency.task import MeasuringTask
 from lemonade_tf.training.settings import TrainingSettings
 
 # What a worker needs, to be imported once, before workers are forked.
@@ -140,7 +141,7 @@ class ObjectiveTask:
     seed: int
 
 
-Task = ChildTask | TimingTask | ObjectiveTask
+Task = ChildTask | TimingTask | ObjectiveTask | MeasuringTask
 
 
 def start_worker(

@@ -8,6 +8,8 @@ from typing import Any
 
 import keras
 
+from lemonade_tf.latency.measuring import measure_networks
+from lemonade_tf.latency.task import MeasuringTask
 from lemonade_tf.training.augmentation import preparation_for
 from lemonade_tf.training.child import train_child
 from lemonade_tf.training.datasets import Dataset, load_dataset
@@ -62,15 +64,17 @@ class Worker:
         self._warm = False
 
     def __call__(self, task: Task) -> Any:
-        """Train a child, time a network, or prepare an objective.
+        """Train a child, time a network or several, or prepare an objective.
 
-        See `train_child`, `time_network` and `prepare_objective`.
+        See `train_child`, `time_network`, `measure_networks` and `prepare_objective`.
         """
         given = (task, self._data, self._settings)
         prepared = {"images": self._images, "preparation": self._preparation}
         try:
             if isinstance(task, ObjectiveTask):
                 return prepare_objective(task, self._data)
+            if isinstance(task, MeasuringTask):
+                return measure_networks(task)
             if not isinstance(task, TimingTask):
                 return train_child(*given, **prepared)
             if not self._warm:

@@ -1,0 +1,118 @@
+"""Inference time: measured twice, and foretold from a table, of ten networks.
+
+    python benchmarks/latency.py [--quick]
+
+For digits (8x8x1) and CIFAR (32x32x3), as Keras models and in LiteRT: measures a table as a search
+does before it begins, then ten networks of very different sizes, drawn from search space I by other
+seeds than those of the table, twice, in two passes over all of them. Prints the rank correlation
+(Spearman) of the two passes, that of the foretold times with the measured ones, and the ratios.
+Everything runs on one thread, in this process. With --quick the digits only, on a small table.
+
+The last line is foretold over measured, the median over all networks, images and ways. Target: 0.8
+to 1.25, a rank correlation of at least 0.9, and a proposal judged in less than 1 ms.
+"""
+
+import argparse
+import os
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from lemonade_tf.architecture.cost import count_multiply_adds
+from lemonade_tf.architecture.text import to_json
+from lemonade_tf.latency import DEFAULT, WAYS, fit, measuring
+from lemonade_tf.latency.measuring import measure_networks, measure_table
+from lemonade_tf.latency.protocol import TABLE, Protocol
+from lemonade_tf.latency.sample import sample_layers, sample_networks
+from lemonade_tf.latency.task import MeasuringTask
+from lemonade_tf.search_spaces import NETWORKS
+from lemonade_tf.training.setup_tensorflow import set_up
+
+IMAGES = ((8, 8, 1), (32, 32, 3))
+NUM_CLASSES = 10
+QUICK = Protocol(error=0.1, most_seconds=0.05, least_groups=3, warm_up=1)
+
+
+def ten_networks(initial):
+    """Return ten networks of a space, evenly spread over the logarithm of their multiply-adds."""
+    rng = np.random.default_rng(1)
+    found = sample_networks(initial, NETWORKS.propose, rng=rng, number=60)
+    sizes = np.log([count_multiply_adds(graph) for graph in found])
+    wanted = np.linspace(sizes.min(), sizes.max(), 10)
+    chosen = dict.fromkeys(int(np.abs(sizes - size).argmin()) for size in wanted)
+    rest = (i for i in range(len(found)) if i not in chosen)
+    while len(chosen) < 10:
+        chosen[next(rest)] = None
+    return [found[i] for i in chosen]
+
+
+def measured(graphs, way, protocol):
+    """Return the seconds of an image of each network."""
+    task = MeasuringTask(way, tuple(map(to_json, graphs)), protocol)
+    return np.array([result.seconds for result in measure_networks(task).results])
+
+
+def judged(model, graphs):
+    """Return how many seconds it takes to judge a network whose shapes are not known yet."""
+    copies = [type(g).from_nodes(dict(g.items()), g.output) for g in graphs]
+    start = time.perf_counter()
+    for graph in copies:
+        model.seconds(graph)
+    return (time.perf_counter() - start) / len(copies)
+
+
+def compare(shape, way, quick):
+    """Print a line for images and a way; return foretold over measured of each network."""
+    initial = [g.copy(weights=False) for g in NETWORKS.initial_graphs(shape, NUM_CLASSES)]
+    table = measure_table(
+        way,
+        initial,
+        NETWORKS.propose,
+        num_classes=NUM_CLASSES,
+        threads=1,
+        rng=np.random.default_rng(0),
+        protocol=QUICK if quick else TABLE,
+    )
+    model = fit(table)
+    graphs = ten_networks(initial)
+    first = measured(graphs, way, QUICK if quick else DEFAULT)
+    second = measured(graphs[::-1], way, QUICK if quick else DEFAULT)[::-1]
+    foretold = np.array([model.seconds(graph) for graph in graphs])
+    mean = np.sqrt(first * second)
+    ratios = foretold / mean
+    print(
+        f"{'x'.join(map(str, shape)):8} {way:13} {table.seconds:6.0f} s {len(table.rows):5}"
+        f"   {1e6 * mean.min():7.1f} to {1e6 * mean.max():7.1f}"
+        f"   {spearmanr(first, second)[0]:.3f} ({np.median(second / first):.2f})"
+        f"   {spearmanr(foretold, mean)[0]:.3f}"
+        f"   {np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})"
+        f"   {1e3 * judged(model, graphs):.2f} ms",
+        flush=True,
+    )
+    return ratios
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="digits only, on a small table")
+    quick = parser.parse_args().quick
+    set_up(1)
+    if quick:
+        measuring.sample_layers = lambda *given, **named: sample_layers(
+            *given, **named, channels=(8, 64)
+        )[::4]
+    load = f", load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    print(f"one thread{load}; microseconds an image")
+    print(
+        f"{'images':8} {'way':13} {'table':>8} {'rows':>5}   {'networks':>18}   again"
+        "           foretold   foretold / measured   judged in"
+    )
+    ratios = [compare(s, way, quick) for s in IMAGES[: 1 if quick else None] for way in WAYS]
+    print(f"ratio: {np.median(np.concatenate(ratios)):.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""The error in whole numbers of 8 bits, of a network that was trained."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from lemonade_tf.architecture import Graph
+from lemonade_tf.keras_bridge import read_weights, to_keras
+from lemonade_tf.keras_bridge.lite_tensorflow import LiteModel, to_lite
+from lemonade_tf.objectives import INT8_ERROR, ObjectiveError, Trained
+from lemonade_tf.search_spaces import NETWORKS
+from lemonade_tf.training.child import training_model
+from lemonade_tf.training.datasets import load_dataset
+from lemonade_tf.training.evaluate import predict, share_wrong
+from lemonade_tf.training.fit import fit
+from lemonade_tf.training.settings import TrainingSettings
+from lemonade_tf.training.step import backend
+
+
+@pytest.fixture(scope="module")
+def trained() -> Trained:
+    """A network that gets some ten percent of the digits wrong."""
+    data = load_dataset("digits")
+    initial = NETWORKS.initial_graphs((8, 8, 1), 10, rescaling=data.rescaling())[0]
+    keras.utils.set_random_seed(0)
+    model = training_model(initial)
+    settings = TrainingSettings(epochs=3)
+    images, labels = backend().place(data.x_train), backend().place(data.y_train)
+    rng = np.random.default_rng(0)
+    fit(model, images, labels, epochs=3, settings=settings, rng=rng)
+    graph = read_weights(model, initial)
+    probabilities = predict(backend().forward(model), data.x_validation)
+    return Trained(
+        graph,
+        data.x_validation,
+        data.y_validation,
+        probabilities,
+        make_model=lambda: to_keras(graph),
+        make_file=lambda: None,
+        training_images=data.x_train,
+    )
+
+
+def test_it_is_the_error_of_the_quantised_network(trained):
+    error = share_wrong(trained.probabilities, trained.labels)
+    found = INT8_ERROR.measured(trained)
+    assert 0.02 < error < 0.5  # or the rest would say little
+    assert abs(found - error) < 0.05
+    content = to_lite(
+        trained.graph, logits=True, quantise="int8", calibration=trained.training_images[:128]
+    )
+    outputs = LiteModel(content).predict(trained.images)
+    assert found == (outputs.argmax(axis=1) != trained.labels).mean()
+    agreeing = (outputs.argmax(axis=1) == trained.probabilities.argmax(axis=1)).mean()
+    assert agreeing > 0.9
+
+
+def test_it_does_not_look_at_what_the_float_network_says(trained):
+    blind = replace(trained, probabilities=np.zeros_like(trained.probabilities))
+    assert INT8_ERROR.measured(blind) == INT8_ERROR.measured(trained)
+
+
+def test_without_the_right_ranges_it_is_another_error(trained):
+    """Ranges that a black image gives cut off everything that a digit does."""
+    black = replace(trained, training_images=np.zeros_like(trained.training_images[:1]))
+    assert INT8_ERROR.measured(black) > INT8_ERROR.measured(trained) + 0.2
+
+
+def test_a_network_that_cannot_be_quantised_is_a_failure_in_one_line(trained):
+    nothing = replace(trained, graph=Graph())
+    with pytest.raises(ObjectiveError, match="the objective 'int8_error' raised"):
+        INT8_ERROR.measured(nothing)
+
+
+def test_the_reference_is_the_error_of_guessing():
+    assert INT8_ERROR.reference_value([], 10) == 0.9
