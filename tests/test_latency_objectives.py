@@ -131,6 +131,18 @@ def test_the_table_of_a_former_run(tmp_path, monkeypatch):
     assert prepared[0] == prepared[1]
 
 
+def test_a_limit_on_a_time_that_is_not_minimised(tmp_path):
+    first = run_search(tmp_path / "first", num_generations=0)
+    times = [line["objectives"]["latency"] for line in read_run(first.workdir).trained]
+    result = run_search(
+        tmp_path / "run", objectives=("error", "parameters"), limit={"latency": sorted(times)[1]}
+    )
+    run = read_run(result.workdir)
+    assert set(run.config["prepared"]) == {"latency"}
+    assert run.config["num_initial"] == 2
+    assert not run.store.read_measurements()
+
+
 def test_a_former_run_without_such_a_table(tmp_path):
     first, by_latency = str(tmp_path / "first"), ("error", "latency")
     run_search(first, objectives=by_latency, num_generations=0)
@@ -183,7 +195,7 @@ def test_a_table_of_another_version_is_refused():
         LATENCY.with_prepared(values).value(graph)
 
 
-@pytest.mark.slow  # a minute: a real table of few rows, and eleven networks trained for real
+@pytest.mark.slow  # two minutes: real tables, and seven networks that are trained for real
 def test_a_search_by_measured_times(tmp_path):
     """Everything for real, from the measuring of the tables to the quantised networks."""
     result = search(
