@@ -1,8 +1,8 @@
 """Surgery on a Keras model, at layers that are named: the operators of section 3 without a search.
 
 `widen`, `deepen` and `add_skip` keep what the model computes and leave room to learn; `prune`,
-`separate` and `remove` make it smaller and change what it computes as little as they can, so it
-wants some training afterwards.
+`separate` and `remove` make it smaller and change what it computes as little as they can: much less
+with some images at hand, to which what is left is fitted by least squares.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import keras
 import numpy as np
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.keras_bridge import from_keras, to_keras
+from lemonade_tf.keras_bridge import from_keras, read_weights, to_keras
 from lemonade_tf.operators import (
     AddSkip,
+    Change,
     InsertConvolution,
     Operator,
     PruneFilters,
@@ -26,6 +27,8 @@ from lemonade_tf.operators import (
     WidenConvolution,
 )
 from lemonade_tf.operators.connect import CONVEX_SUM
+from lemonade_tf.training.fitted_start import fit_outputs
+from lemonade_tf.training.repairs import measure_statistics
 
 
 class Surgery:
@@ -53,6 +56,7 @@ class Surgery:
         self,
         model: keras.Model,
         *,
+        images: np.ndarray | None = None,
         input_shape: tuple[int, int, int] | None = None,
         seed: int = 0,
     ) -> None:
@@ -60,13 +64,25 @@ class Surgery:
 
         Args:
             model: A functional or Sequential model of the layers that `from_keras` can read.
+            images: (n, height, width, channels), some hundred of those that the model is for, as
+                it takes them; labels are not needed. With them, the layers that read what was
+                pruned or removed are brought as near as can be to what they put out before.
             input_shape: (height, width, channels), for a model that leaves its sizes open.
             seed: Draws the values of new weights.
 
         Raises:
             GraphError: The model has layers that a graph cannot express; the message names them.
+            ValueError: The images do not fit the model.
         """
         self.graph: Graph = from_keras(model, input_shape=input_shape)
+        shape = self.graph.shapes()[self.graph.input]
+        if images is not None and (len(images) == 0 or images.shape[1:] != shape):
+            expected = ", ".join(map(str, ("n", *shape)))
+            raise ValueError(
+                f"the images have the shape {images.shape}; expected ({expected}), as the model"
+                " reads them."
+            )
+        self._images = images
         self._name = model.name
         self._rng = np.random.default_rng(seed)
 
@@ -131,7 +147,7 @@ class Surgery:
     def prune(self, layer: str, fraction: float = 0.5) -> tuple[str, ...]:
         """Remove a fraction of the filters of a convolution and of those tied to it.
 
-        Those with the smallest weights go.
+        Those with the smallest weights go; with images, what they did is made up for.
 
         Args:
             layer: A Conv2D or a SeparableConv2D.
@@ -172,5 +188,20 @@ class Surgery:
         if why is not None:
             raise SiteError(f"cannot {what}: {why}.")
         change = operator.apply(self.graph, site, rng=self._rng)
-        self.graph = change.graph
+        if self._images is None:
+            self.graph = change.graph
+        else:
+            self.graph = self._repaired(change, operator.exact)
         return change.affected
+
+    def _repaired(self, change: Change, exact: bool) -> Graph:
+        """Return the child of a change, brought as near to the parent as the images tell how."""
+        model = to_keras(change.graph, learnable=True)
+        if exact:
+            measure_statistics(
+                change.measurements, change.graph, model, self._images, training=False
+            )
+        else:
+            before = to_keras(self.graph, learnable=True)
+            fit_outputs(change, self.graph, before, model, self._images, rng=self._rng)
+        return read_weights(model, change.graph)

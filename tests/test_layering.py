@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "evolution": {"architecture"},
     "keras_bridge": {"architecture"},
     "training": {"architecture", "operators", "keras_bridge", "atomic", "latency", "objectives"},
-    "surgery": {"architecture", "operators", "keras_bridge"},
+    "surgery": {"architecture", "operators", "keras_bridge", "training"},
     "latency": {"architecture", "operators", "keras_bridge"},
     "objectives": {"architecture", "keras_bridge", "latency", "search_spaces"},
     "executors": set(),

@@ -240,3 +240,53 @@ def test_the_example_in_the_readme(tmp_path, monkeypatch):
     assert not [layer.name for layer in smaller.layers if layer.name.startswith("block_12_")]
     exec(second, names)
     np.testing.assert_allclose(outputs(names["wider"], images), outputs(model, images), atol=1e-6)
+
+
+# --- With images ---------------------------------------------------------------------------------
+
+
+def many(number, seed):
+    """Return images whose pixels are alike, as those of images are."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.uniform(0, 255, (number, 4, 4, 3)).repeat(4, axis=1).repeat(4, axis=2)
+    return (0.8 * coarse + 0.2 * rng.uniform(0, 255, coarse.shape)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "operate",
+    [
+        lambda s: s.prune("last_conv"),
+        lambda s: s.prune("grow_conv", 0.4),
+        lambda s: s.prune("stem_conv", 0.25),
+        lambda s: s.separate("stem_conv"),
+        lambda s: s.prune("block_conv", 0.25),
+    ],
+)
+def test_with_images_shrinking_does_less_damage(model, operate):
+    others = many(100, seed=1)
+    expected = np.log(outputs(model, others))
+
+    def damage(images):
+        surgery = Surgery(model, images=images)
+        operate(surgery)
+        smaller = surgery.model()
+        assert smaller.count_params() < model.count_params()
+        return np.abs(np.log(outputs(smaller, others)) - expected).mean()
+
+    assert damage(many(200, seed=0)) < 0.8 * damage(None)
+
+
+def test_with_images_growing_keeps_what_the_model_computes(model, images):
+    surgery = Surgery(model, images=many(32, seed=0))
+    surgery.deepen("block_out")
+    surgery.widen("last_conv")
+    np.testing.assert_allclose(
+        outputs(surgery.model(), images), outputs(model, images), atol=TOLERANCE
+    )
+
+
+@pytest.mark.parametrize("shape", [(10, 8, 8, 3), (0, 16, 16, 3), (16, 16, 3)])
+def test_images_of_another_shape(model, shape):
+    message = f"shape {shape}; expected (n, 16, 16, 3), as the model reads them"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Surgery(model, images=np.zeros(shape))

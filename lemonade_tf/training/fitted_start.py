@@ -169,17 +169,23 @@ class _Fitter:
         if not len(columns):
             return
         variables = {v.name: v for v in layer.weights}
-        new = fitted(
+        normalizations = _normalizations(graph, name)
+        new, missing = fitted(
             node.layer,
             {key: np.asarray(v.value) for key, v in variables.items()},
             self._replaced(name),
             _windows(node.layer, values, self._places[name]),
             self._wanted[name][:, source[columns]],
             columns,
-            free_mean=_is_measured(graph, name),
+            free_mean=bool(normalizations),
         )
         for key, value in new.items():
             variables[key].assign(value)
+        for reader in normalizations:
+            mean = self._layers[reader].moving_mean
+            values = np.array(np.asarray(mean.value))
+            values[columns] -= missing
+            mean.assign(values)
 
     def _replaced(self, name: str) -> np.ndarray | None:
         """Return the full kernel that a separable convolution replaces, if it is of its shape."""
@@ -192,7 +198,8 @@ class _Fitter:
         return kernel if kernel.shape[2:] == channels else None
 
 
-def _is_measured(graph: Graph, name: str) -> bool:
-    """Return whether batch norms alone read a node: the mean of what they read does not count."""
+def _normalizations(graph: Graph, name: str) -> tuple[str, ...]:
+    """Return the batch norms that read a node, if they alone do: its mean can be theirs."""
     readers = graph.consumers(name)
-    return bool(readers) and all(isinstance(graph[r].layer, BatchNormalization) for r in readers)
+    alone = all(isinstance(graph[r].layer, BatchNormalization) for r in readers)
+    return readers if alone else ()

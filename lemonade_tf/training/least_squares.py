@@ -5,8 +5,8 @@ has already becomes K + D, where
 
     D = argmin |x (K + D) - y|^2 + r |D|^2,        r = RIDGE times the mean square of x
 
-so what the images do not determine stays as it is. Where the mean of y is free (the layer has a
-bias, or a batch norm follows that is measured anew), x and y are taken less their means.
+so what the images do not determine stays as it is. Where the layer has a bias, or a batch norm
+follows whose mean can move instead, x and y are taken less their means.
 
 A separable convolution with depthwise kernel d and pointwise kernel p is the kernel
 K[w, i, o] = sum_m d[w, i, m] p[i, m, o]. Replacing a convolution it starts from the singular value
@@ -28,8 +28,8 @@ from lemonade_tf.architecture.layers import Conv2D, Dense, Layer, SeparableConv2
 from lemonade_tf.operators.kernels import separate
 
 RIDGE = 1e-3
-# Of x, 9 x 512: some ten seconds. Beyond, only the centre of the window is fitted, and a separable
-# convolution is left as it is.
+# Of x, 9 x 512: some ten seconds. Beyond, only the centre of the window is fitted. A separable
+# convolution, which takes several fits, is left as it is beyond half of that.
 MOST_COLUMNS = 4608
 _SWEEPS = 3
 _ROWS = 4096  # at a time
@@ -124,8 +124,8 @@ def fitted(
     columns: np.ndarray,
     *,
     free_mean: bool,
-) -> dict[str, np.ndarray]:
-    """Return the weights with which a layer puts out what it ought to.
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Return the weights with which a layer puts out what it ought to, and what is missing to it.
 
     Args:
         layer: A convolution, separable convolution or dense layer.
@@ -136,10 +136,15 @@ def fitted(
         outputs: (rows, filters of `columns`), what it ought to put out.
         columns: Which of its filters those are.
         free_mean: Whether the mean of what it puts out is free though it has no bias.
+
+    Returns:
+        The weights; and (columns,) what, added to what the layer then puts out, makes its mean
+        right: 0 if it has a bias, or if its mean is not free.
     """
     centred = free_mean or "bias" in weights
-    if isinstance(layer, SeparableConv2D) and windows[0].size > MOST_COLUMNS:
-        return dict(weights)
+    missing = np.zeros(len(columns))
+    if isinstance(layer, SeparableConv2D) and 2 * windows[0].size > MOST_COLUMNS:
+        return dict(weights), missing
     if isinstance(layer, SeparableConv2D):
         new, mean = _separable(weights, before, windows, outputs, columns, centred)
     else:
@@ -148,7 +153,9 @@ def fitted(
     if "bias" in weights:
         new["bias"] = weights["bias"].copy()
         new["bias"][columns] = mean
-    return {key: value.astype(np.float32) for key, value in {**weights, **new}.items()}
+    else:
+        missing = mean
+    return {key: value.astype(np.float32) for key, value in {**weights, **new}.items()}, missing
 
 
 def _plain(
@@ -160,7 +167,7 @@ def _plain(
     centred: bool,
     groups: int,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Return the kernel of a convolution, block by block, and the bias of its columns."""
+    """Return the kernel of a convolution, block by block, and the bias that its columns want."""
     old = weights["kernel"][None, None] if isinstance(layer, Dense) else weights["kernel"]
     kernel, bias = old.astype(np.float64), np.zeros(len(columns))
     height, width, channels, filters = kernel.shape
@@ -193,7 +200,7 @@ def _separable(
     columns: np.ndarray,
     centred: bool,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Return both kernels of a separable convolution, and the bias of its columns."""
+    """Return both kernels of a separable convolution, and the bias that its columns want."""
     rows, height, width, channels = windows.shape
     x = windows.reshape(rows, -1)
     moments = Moments.of(x, outputs, centred=centred)

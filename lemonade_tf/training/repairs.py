@@ -25,7 +25,12 @@ from lemonade_tf.training.activations import walk
 
 
 def measure_statistics(
-    repairs: Sequence[MeasureStatistics], graph: Graph, model: keras.Model, images: np.ndarray
+    repairs: Sequence[MeasureStatistics],
+    graph: Graph,
+    model: keras.Model,
+    images: np.ndarray,
+    *,
+    training: bool = True,
 ) -> None:
     """Set the statistics of batch normalizations in a model to those of images.
 
@@ -34,12 +39,15 @@ def measure_statistics(
         graph: The graph of the model.
         model: What `to_keras(graph, learnable=True)` returned.
         images: (n, height, width, channels), raw pixels.
+        training: Whether the images go through the network as in training; else, as in inference,
+            the other batch normalizations use the statistics that they have.
     """
     by_node = {repair.node: repair for repair in repairs}
     layers = {layer.name: layer for layer in model.layers}
 
     def compute(name: str, inputs: list[Any]) -> Any:
-        if isinstance(graph[name].layer, BatchNormalization):
+        is_normalization = isinstance(graph[name].layer, BatchNormalization)
+        if name in by_node or (training and is_normalization):
             return _normalise(layers[name], inputs[0], by_node.get(name))
         return layers[name](inputs[0] if len(inputs) == 1 else inputs, training=False)
 
