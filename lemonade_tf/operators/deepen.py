@@ -112,7 +112,7 @@ class InsertConvolution(Operator):
 
     def _apply(self, graph: Graph, site: InsertSite, rng: np.random.Generator) -> Change:
         convolution = insert_linear(graph, site.node, site.kernel_size)
-        normalization = insert_affine(graph, convolution)
+        normalization = insert_affine(graph, convolution, like=site.node)
         relu = repeat_idempotent(graph, normalization, ReLU(), "relu")
         return Change(
             graph,

@@ -45,15 +45,20 @@ def insert_linear(graph: Graph, node: str, kernel_size: int) -> str:
     return _insert(graph, node, "conv", Conv2D(channels, kernel_size), weights)
 
 
-def insert_affine(graph: Graph, node: str) -> str:
+def insert_affine(graph: Graph, node: str, *, like: str) -> str:
     """Insert a batch norm behind a node that undoes its own normalisation, and return its name.
 
     Equation 5: the statistics are A and b, scale and offset C and d. The statistics are guessed
     from the batch norms before; to keep the function in training too, they want to be measured.
+
+    Args:
+        graph: The graph.
+        node: The node.
+        like: An earlier node that puts out the same, whose statistics are guessed.
     """
     weights = {}
     if graph.weighted:
-        weights = identity_normalization(*output_statistics(graph, node), NORMALIZATION.epsilon)
+        weights = identity_normalization(*output_statistics(graph, like), NORMALIZATION.epsilon)
     return _insert(graph, node, "bn", NORMALIZATION, weights)
 
 

@@ -10,6 +10,7 @@ from reference import forward
 from lemonade_tf.architecture import layers as L
 from lemonade_tf.operators import InsertConvolution, MeasureStatistics
 from lemonade_tf.operators.deepen import InsertSite, non_negative
+from lemonade_tf.operators.initial import output_statistics
 
 INSERT = InsertConvolution()
 
@@ -173,3 +174,15 @@ def test_the_block_passes_on_what_it_is_given():
     np.testing.assert_array_equal(values[conv], values["relu_2"])
     np.testing.assert_allclose(values[bn], values["relu_2"], rtol=0, atol=1e-10)
     np.testing.assert_allclose(values[relu], values["relu_2"], rtol=0, atol=1e-10)
+
+
+def test_the_batch_norm_begins_with_the_statistics_guessed_of_what_it_reads():
+    graph = small()
+    change = _insert(graph, "pool_1")
+    _, bn, _ = change.affected
+    mean, variance = output_statistics(graph, "pool_1")
+    assert (mean > 0).all()  # of a rectified normal, not the 0 and 1 of what is unknown
+    np.testing.assert_array_equal(change.graph[bn].weights["moving_mean"], mean)
+    np.testing.assert_allclose(
+        change.graph[bn].weights["moving_variance"], variance, rtol=1e-3, atol=1e-5
+    )

@@ -57,7 +57,7 @@ def test_equation_4(node):
 
 @pytest.mark.parametrize("node", ["conv_2", "relu_3"])
 def test_equation_5(node):
-    before, after, made = edited(lambda g: insert_affine(g, node))
+    before, after, made = edited(lambda g: insert_affine(g, node, like=node))
     weights = {k: v.astype(np.float64) for k, v in after[made].weights.items()}
     deviation = np.sqrt(weights["moving_variance"] + after[made].layer.epsilon)
     a, b = 1 / deviation, -weights["moving_mean"] / deviation
@@ -148,7 +148,7 @@ def test_equation_8_and_its_lambda():
     "edit",
     [
         lambda g: insert_linear(g, "relu_1", 5),
-        lambda g: insert_affine(g, "relu_1"),
+        lambda g: insert_affine(g, "relu_1", like="relu_1"),
         lambda g: blend(g, "relu_2", "relu_2"),
         lambda g: append_input(g, "relu_2", "relu_2"),
     ],

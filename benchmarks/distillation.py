@@ -1,0 +1,86 @@
+"""Distillation with the shared part computed once, against all of it in every step: seconds.
+
+    python benchmarks/distillation.py [--quick]
+
+A chain of ten blocks on 32x32 images loses half of the filters of one convolution, and is
+distilled for five epochs: the teacher's probabilities, compiling, and all steps. Once as a search
+does, what lies before the first affected layer computed once for parent and child and kept
+(`distillation_memory`); once with nothing kept. Each child is the same on both sides, which take
+turns. By the depth of the pruned block: the ratio of the CPU seconds, the median over pairs. The
+last line is the mean over depths.
+"""
+
+import argparse
+import time
+
+import numpy as np
+from common import BATCH, IMAGE, chain
+
+DEPTHS, NUM_BLOCKS, NUM_EPOCHS = (1, 3, 5, 7, 9), 10, 5
+
+
+def child_of(parent, number):
+    """Return the change that prunes a block: a child that is not in any cache."""
+    from lemonade_tf.operators import PruneFilters
+    from lemonade_tf.operators.prune import PruneSite
+
+    rng = np.random.default_rng(number)
+    convolutions = [name for name in parent.order() if name.startswith("conv")]
+    site = PruneSite(convolutions[number - 1], "1/2")
+    return PruneFilters().apply(parent, site, rng=rng)
+
+
+def seconds(parent, change, images, memory):
+    """Return CPU and wall-clock seconds of one distillation, and the nodes it shared."""
+    from lemonade_tf.training.child import training_model
+    from lemonade_tf.training.distillation import distill, prepare_lesson
+    from lemonade_tf.training.settings import TrainingSettings
+    from lemonade_tf.training.step import backend
+
+    settings = TrainingSettings(
+        distillation_epochs=NUM_EPOCHS, batch_size=BATCH, distillation_memory=memory
+    )
+    teacher, student = training_model(parent), training_model(change.graph)
+    placed = backend().place(images)
+    cpu, wall = time.process_time(), time.perf_counter()
+    lesson = prepare_lesson(parent, teacher, change, student, images, placed, settings)
+    distill(lesson, change.affected, settings=settings, rng=np.random.default_rng(0))
+    return time.process_time() - cpu, time.perf_counter() - wall, len(lesson.shared)
+
+
+def compare(depth, number, num_images):
+    """Return the CPU and wall-clock seconds of a pair: kept, and not."""
+    parent = chain(NUM_BLOCKS, (16 + number, 32 + number, 64 + number)).graph()
+    rng = np.random.default_rng(number)
+    images = rng.integers(0, 256, (num_images, *IMAGE)).astype(np.uint8)
+    change = child_of(parent, depth)
+    found = {
+        m: seconds(parent, change, images, m) for m in ((1.0, 0.0) if number % 2 else (0.0, 1.0))
+    }
+    if depth > 1 and not found[1.0][2]:
+        raise RuntimeError("nothing was shared; the comparison is void.")
+    return found[1.0][:2], found[0.0][:2]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="two depths, one pair, few images")
+    quick = parser.parse_args().quick
+    depths, pairs, num_images = ((3, 9), 1, 256) if quick else (DEPTHS, 5, 2000)
+    compare(9, 0, 2 * BATCH)  # warm
+    print(f"{num_images} images\npruned block   kept   not (CPU s)   ratio   of wall-clock")
+    ratios = []
+    for depth in depths:
+        times = np.array([compare(depth, n, num_images) for n in range(1, pairs + 1)])
+        cpu, wall = times[..., 0], times[..., 1]
+        ratios.append(np.median(cpu[:, 0] / cpu[:, 1]))
+        print(
+            f"{depth:12} {np.median(cpu[:, 0]):6.1f} {np.median(cpu[:, 1]):6.1f}"
+            f" {ratios[-1]:13.2f} {np.median(wall[:, 0] / wall[:, 1]):15.2f}",
+            flush=True,
+        )
+    print(f"ratio: {np.mean(ratios):.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""Inserted blocks in training mode: what the statistics of their batch norms are worth (3.1).
+
+    python experiments/insertions.py [--dataset digits] [--seeds 3]
+
+An inserted block is the identity at inference, whatever the statistics of its batch norm, as long
+as scale and offset fit them. In training, the batch's own are used; so if those that it was given
+are not right, a child begins to train as another network than its parent. Trains an initial network
+of space I, inserts one and three blocks at random, and prints how far the softmax in training mode
+is from the parent's, on average over images and classes, and of the most probable class: with
+statistics 0 and 1, with those that the operator guesses from the batch norms before, and measured
+on 256 training images as a search does. Beside it, what the same network differs by between one
+batch and another.
+
+Expected: see "Measured" in the README.
+"""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from absl import app, flags
+
+from lemonade_tf.architecture.text import to_json
+from lemonade_tf.keras_bridge import load_graph, to_keras
+from lemonade_tf.operators import InsertConvolution, record, replay
+from lemonade_tf.operators.morphisms import identity_normalization
+from lemonade_tf.search_spaces import NETWORKS
+from lemonade_tf.training.augmentation import preparation_for
+from lemonade_tf.training.child import train_child
+from lemonade_tf.training.datasets import load_dataset
+from lemonade_tf.training.repairs import measure_statistics
+from lemonade_tf.training.settings import TrainingSettings
+from lemonade_tf.training.task import ChildTask
+
+DATASET = flags.DEFINE_string("dataset", "digits", "As for lemonade-tf search.")
+DATA_DIR = flags.DEFINE_string("data_dir", None, "As for lemonade-tf search.")
+EPOCHS = flags.DEFINE_integer("epochs", 8, "Epochs of training of the network.")
+SEEDS = flags.DEFINE_integer("seeds", 3, "How many seeds, from 0 on.")
+QUICK = flags.DEFINE_bool("quick", False, "Scale down to seconds, to see that it works.")
+
+STATISTICS = ("0 and 1", "guessed", "measured")
+NUM_MEASURED, BATCH = 256, 64
+
+
+def trained(dataset, seed, epochs):
+    """Return an initial network, trained."""
+    graph = NETWORKS.initial_graphs(
+        dataset.input_shape, dataset.num_classes, rescaling=dataset.rescaling()
+    )[0]
+    settings = TrainingSettings(epochs=epochs)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.h5"
+        task = ChildTask(
+            id="network",
+            operators=(),
+            output=str(path),
+            weights_seed=np.random.SeedSequence([seed, 0]),
+            training_seed=np.random.SeedSequence([seed, 1]),
+            architecture=to_json(graph),
+        )
+        train_child(task, dataset, settings, preparation=preparation_for(dataset, settings))
+        return load_graph(path)
+
+
+def inserted(parent, number, rng):
+    """Return the change that inserts some blocks at random places."""
+    insert, records, graph = InsertConvolution(), [], parent
+    for _ in range(number):
+        sites = insert.candidates(graph)
+        records.append(record(insert, sites[rng.integers(len(sites))]))
+        graph = replay(parent, records, rng=rng).graph
+    return replay(parent, records, rng=rng)
+
+
+def child_of(change, statistics, images):
+    """Return the Keras model of a child, its new batch norms with those statistics."""
+    graph = change.graph.copy()
+    if statistics == "0 and 1":
+        for repair in change.measurements:
+            width = graph.shapes()[repair.node][-1]
+            epsilon = graph[repair.node].layer.epsilon
+            weights = identity_normalization(np.zeros(width), np.ones(width), epsilon)
+            graph.set_weights(repair.node, weights)
+    model = to_keras(graph, learnable=True)
+    if statistics == "measured":
+        measure_statistics(change.measurements, graph, model, images)
+    return model
+
+
+def apart(first, second, batches):
+    """Return how far the softmax of two models is apart in training mode: mean, and at the top."""
+    mean, top = [], []
+    for one, other in batches:
+        p, q = (np.asarray(m(x, training=True)) for m, x in ((first, one), (second, other)))
+        p, q = p[: BATCH // 2], q[: BATCH // 2]
+        mean.append(np.abs(p - q).mean())
+        top.append(np.abs(p - q)[np.arange(len(p)), p.argmax(1)].mean())
+    return np.mean(mean), np.mean(top)
+
+
+def compare(dataset, seed, epochs):
+    """Print the differences for one seed."""
+    rng = np.random.default_rng(seed)
+    parent = trained(dataset, seed, epochs)
+    shuffled = dataset.x_train[rng.permutation(len(dataset.x_train))]
+    measured_on, rest = shuffled[:NUM_MEASURED], shuffled[NUM_MEASURED:]
+    batches = [rest[at : at + BATCH] for at in range(0, len(rest) - 2 * BATCH, BATCH)][:8]
+    same = [(b, b) for b in batches]
+    half = BATCH // 2  # the first half of each batch again, with another second half
+    following = zip(batches, batches[1:] + batches[:1], strict=True)
+    mixed = [np.concatenate([one[:half], other[half:]]) for one, other in following]
+    model, pairs = to_keras(parent), list(zip(batches, mixed, strict=True))
+    found = {("the parent, among other images", 0): apart(model, model, pairs)}
+    for number in (1, 3):
+        change = inserted(parent, number, rng)
+        for statistics in STATISTICS:
+            child = child_of(change, statistics, measured_on)
+            found[statistics, number] = apart(model, child, same)
+    for (name, number), (mean, top) in found.items():
+        print(f"{seed:4} {name:30} {number:10} {mean:14.5f} {top:18.5f}", flush=True)
+
+
+def main(_):
+    dataset = load_dataset(DATASET.value, DATA_DIR.value)
+    print("seed statistics                     insertions  softmax apart  at the top class")
+    for seed in range(1 if QUICK.value else SEEDS.value):
+        compare(dataset, seed, 1 if QUICK.value else EPOCHS.value)
+
+
+if __name__ == "__main__":
+    app.run(main)
