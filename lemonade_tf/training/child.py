@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +29,16 @@ from lemonade_tf.keras_bridge.weights import read_weights
 from lemonade_tf.objectives import ObjectiveError, Trained
 from lemonade_tf.operators import OPERATORS, Change, replay
 from lemonade_tf.operators.initial import inherited_weights, initial_weights
-from lemonade_tf.training.activations import num_images_at_once
 from lemonade_tf.training.datasets import Dataset
 from lemonade_tf.training.distillation import distill, prepare_lesson
 from lemonade_tf.training.epsilon import EPSILON_IMAGES, epsilon
 from lemonade_tf.training.evaluate import error, predict, share_wrong
 from lemonade_tf.training.fit import FitResult, TrainingDiverged, finite, fit
-from lemonade_tf.training.fitted_start import fit_outputs
 from lemonade_tf.training.measuring import measured
 from lemonade_tf.training.memory import attempts, batch_of, out_of_memory
 from lemonade_tf.training.preparation import AS_THEY_ARE, Preparation
-from lemonade_tf.training.repairs import measure_statistics
 from lemonade_tf.training.settings import TrainingSettings
+from lemonade_tf.training.starts import carry_out_repairs, with_new_weights
 from lemonade_tf.training.step import Forward, backend
 from lemonade_tf.training.task import ChildResult, ChildTask
 
@@ -139,7 +137,15 @@ class _Making:
             model = training_model(graph, seed=int(rng.integers(2**31)))
         self._forward = backend().forward(model)
         with self._phase("repair"):
-            self._repair(parent, change, model, rng)
+            carry_out_repairs(
+                change,
+                parent,
+                partial(self._model_of, parent),
+                model,
+                self.dataset.x_train,
+                self.settings,
+                rng=rng,
+            )
         with self._phase("distill"):
             distilled = self._distill(parent, change, model, rng)
         self._parent_model = None
@@ -181,33 +187,13 @@ class _Making:
 
     def _change(self, parent: Graph, rng: np.random.Generator) -> Change:
         change = replay(parent, self.task.operators, rng=rng)
-        if not self._approximate or self.settings.approximate_start != "random":
-            return change
-        graph, new = change.graph.copy(), initial_weights(change.graph, rng=rng)
-        for name in change.affected:
-            graph.set_weights(name, new[name].weights)
-        return replace(change, graph=graph)
+        if self._approximate and self.settings.approximate_start == "random":
+            return with_new_weights(change, rng)
+        return change
 
     @property
     def _approximate(self) -> bool:
         return any(r["operator"] in _APPROXIMATE_NAMES for r in self.task.operators)
-
-    def _repair(
-        self, parent: Graph, change: Change, model: keras.Model, rng: np.random.Generator
-    ) -> None:
-        settings, data = self.settings, self.dataset
-        fits = change.fits and settings.approximate_start == "fitted"
-        if not change.repairs:
-            return
-        shuffled = rng.permutation(len(data.x_train))
-        if fits:
-            most = num_images_at_once(parent, settings.fit_images)
-            images = data.x_train[shuffled[:most]]
-            fit_outputs(change, parent, self._model_of(parent), model, images, rng=rng)
-        if change.measurements:
-            most = num_images_at_once(change.graph, settings.statistics_images)
-            images = data.x_train[shuffled[:most]]
-            measure_statistics(change.measurements, change.graph, model, images)
 
     def _model_of(self, parent: Graph) -> keras.Model:
         if self._parent_model is None:

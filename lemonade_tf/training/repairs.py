@@ -1,4 +1,4 @@
-"""Carrying out the repairs that operators ask for: statistics of new batch normalizations.
+"""Carrying out a repair that operators ask for: statistics of new batch normalizations.
 
 In training, batch normalization uses the batch's statistics; an inserted block is the identity
 only if its moving statistics are those. So they are measured, on training images that go through

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from graphs import small, tied
+from graphs import EXACT, GRAPHS, images, random_chain, small, tied
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture import layers as L
@@ -201,3 +201,21 @@ def test_a_convolution_that_is_separated_and_changes_its_filters(operator):
     child, names = fit(change, parent)
     assert site.node in names
     assert child.shapes() == change.graph.shapes()
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("make", GRAPHS.values(), ids=GRAPHS)
+def test_after_any_three_operators(make, seed):
+    parent, generator = make(), np.random.default_rng(seed)
+    chain = random_chain(parent, (*EXACT, *APPROXIMATE), 3, generator, retrained=False)
+    change = Change(parent, ())
+    for _, _, _, step in chain:
+        change = change.followed_by(step)
+    some = images(parent, number=24)
+    model = model_of(change.graph)
+    names = fit_outputs(change, parent, model_of(parent), model, some, rng=generator)
+    assert set(names) <= {repair.node for repair in change.fits}
+    measure_statistics(change.measurements, change.graph, model, some)
+    for name, node in read_weights(model, change.graph).items():
+        for key, value in node.weights.items():
+            assert np.isfinite(value).all(), (name, key)
