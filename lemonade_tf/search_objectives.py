@@ -56,9 +56,8 @@ def prepared_objectives(
     outcomes = carry_out(config, tasks)
     for outcome in outcomes:
         if outcome.failure is not None:
-            raise ObjectiveError(
-                f"the objective {outcome.task.name!r} could not be prepared: {outcome.failure}"
-            )
+            why = outcome.failure.removeprefix(f"{ObjectiveError.__name__}: ")
+            raise ObjectiveError(f"objective {outcome.task.name!r} could not be prepared: {why}")
     return known | {outcome.task.name: outcome.result for outcome in outcomes}
 
 

@@ -105,7 +105,11 @@ def test_a_module_that_is_gone_is_one_line(here, capsys):
     [
         (("error", "own:BROKEN"), ConfigError, "'broken' gave 0, which has no logarithm"),
         (("error", "own:NONE"), ConfigError, "--objectives: .* no 'NONE'. It has DEPTH, TIME"),
-        (("error", "own:UNPREPARED"), ObjectiveError, "could not be prepared: ZeroDivisionError"),
+        (
+            ("error", "own:UNPREPARED"),
+            ObjectiveError,
+            r"not be prepared: it raised ZeroDivisionError: .*, line 27\)",
+        ),
     ],
 )
 def test_what_cannot_begin_leaves_no_folder(here, objectives, error, message):

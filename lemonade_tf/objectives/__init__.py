@@ -24,7 +24,7 @@ from lemonade_tf.objectives.named import (
     objectives_of,
     rescaled,
 )
-from lemonade_tf.objectives.objective import SCALES, Objective, ObjectiveError
+from lemonade_tf.objectives.objective import SCALES, Objective, ObjectiveError, described
 from lemonade_tf.objectives.trained import Trained
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "Trained",
     "Beginning",
     "ObjectiveError",
+    "described",
     "SCALES",
     # Those that come with the package.
     "ERROR",

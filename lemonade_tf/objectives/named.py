@@ -132,7 +132,7 @@ def _imported(module: str, name: str) -> ModuleType:
         sys.path.insert(0, here)
     try:
         return importlib.import_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script that was written to be run ends so
         words = " ".join(f"{type(error).__name__}: {error}".split())
         raise ObjectiveError(
             f"objective {name!r}: importing {module} raised {words}; expected a module in the"

@@ -116,6 +116,8 @@ class Objective:
                 " reference=, a value that no good network comes near to, which the hypervolume"
                 " refers to."
             )
+        if self.reference is not None and not callable(self.reference):
+            self._number(self.reference)
 
     @property
     def cheap(self) -> bool:
@@ -154,7 +156,7 @@ class Objective:
         """
         values = [self.value(graph) for graph in initial] if self.cheap else []
         if callable(self.reference):
-            return self.reference(num_classes)
+            return self._checked(self.reference, num_classes)
         if self.reference is not None:
             return self.reference
         if max(values) <= 0:
@@ -167,10 +169,15 @@ class Objective:
     def _checked(self, function: Callable[[Any], float], argument: Any) -> float:
         try:
             value = function(argument)
+        except ObjectiveError:
+            raise
         except Exception as error:
             raise ObjectiveError(
-                f"the objective {self.name!r} raised {_described(error)}."
+                f"the objective {self.name!r} raised {described(error)}."
             ) from error
+        return self._number(value)
+
+    def _number(self, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, Real):
             raise ObjectiveError(
                 f"the objective {self.name!r} gave {value!r}, of type {type(value).__name__};"
@@ -193,8 +200,8 @@ def _with(compute: Callable[[Graph, Any], float], prepared: Any, graph: Graph) -
     return compute(graph, prepared)
 
 
-def _described(error: Exception) -> str:
-    """Return an exception as text, and the line of the objective's function where it arose."""
+def described(error: Exception) -> str:
+    """Return an exception that was caught as text, and the line where it left the caller."""
     words = " ".join(f"{type(error).__name__}: {error}".split())
     frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is ours
     frames = [frame for frame in frames if frame.name != _with.__name__]

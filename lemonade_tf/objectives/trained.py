@@ -19,7 +19,8 @@ class Trained:
 
     Attributes:
         graph: Its graph, with its weights.
-        images: The validation images, (n, height, width, channels), raw.
+        images: The validation images, (n, height, width, channels), raw. Like all arrays here, they
+            are read-only.
         labels: Their classes, (n,).
         probabilities: What the network says of them, (n, classes); computed once, the error is
             from these, too.
@@ -35,6 +36,12 @@ class Trained:
     make_model: Callable[[], Any] = field(repr=False)
     make_file: Callable[[], Path] = field(repr=False)
     training_images: np.ndarray | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("images", "labels", "probabilities"):  # that others go on with
+            view = getattr(self, name).view()
+            view.flags.writeable = False
+            object.__setattr__(self, name, view)
 
     @cached_property
     def model(self) -> Any:

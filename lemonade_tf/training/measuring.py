@@ -11,7 +11,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from lemonade_tf.architecture.text import from_json
-from lemonade_tf.objectives import Beginning, ObjectiveError, Trained, find_objective
+from lemonade_tf.objectives import (
+    Beginning,
+    ObjectiveError,
+    Trained,
+    described,
+    find_objective,
+)
 from lemonade_tf.training.datasets import Dataset
 from lemonade_tf.training.task import ObjectiveTask
 
@@ -34,7 +40,7 @@ def prepare_objective(task: ObjectiveTask, dataset: Dataset) -> Any:
     """Return what an objective's `prepare` finds out, as plain JSON.
 
     Raises:
-        ObjectiveError: It is not JSON.
+        ObjectiveError: It raised an exception, or what it found is not JSON.
     """
     objective = find_objective(task.name)
     beginning = Beginning(
@@ -45,11 +51,13 @@ def prepare_objective(task: ObjectiveTask, dataset: Dataset) -> Any:
         threads=task.threads,
         seed=task.seed,
     )
-    found = objective.prepare(beginning)
+    try:
+        found = objective.prepare(beginning)
+    except Exception as error:
+        raise ObjectiveError(f"it raised {described(error)}.") from error
     try:
         return json.loads(json.dumps(found, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise ObjectiveError(
-            f"the objective {objective.name!r} was prepared to what is not JSON ({error}); expected"
-            " numbers, texts, lists and dicts of them."
+            f"what it found is not JSON ({error}); expected numbers, texts, lists and dicts."
         ) from error

@@ -31,6 +31,7 @@ def here(tmp_path, monkeypatch):
     (tmp_path / "own_objectives.py").write_text(MODULE)
     (tmp_path / "half_objectives.py").write_text("import no_such_thing")
     (tmp_path / "bad_objectives.py").write_text("x = (")
+    (tmp_path / "run_objectives.py").write_text("raise SystemExit(3)")
     yield tmp_path
     for name in ("own_objectives", "half_objectives", "bad_objectives"):
         sys.modules.pop(name, None)
@@ -62,6 +63,7 @@ def test_an_objective_of_ones_own_is_found_in_the_current_folder(here):
         (["error", PARAMETERS], "objectives are given by name, .* not as Objective"),
         (["error", "none_objectives:A"], "importing none_objectives raised ModuleNotFoundError"),
         (["error", "half_objectives:A"], "No module named 'no_such_thing'; expected a module in"),
+        (["error", "run_objectives:A"], "importing run_objectives raised SystemExit: 3; expected"),
         (["error", "bad_objectives:A"], "importing bad_objectives raised SyntaxError"),
         (["error", "own_objectives:DEPT"], "has no 'DEPT'. It has DEPTH, OTHER_DEPTH, WIDTH, MINE"),
         (["error", "own_objectives:"], "has no ''. It has DEPTH"),

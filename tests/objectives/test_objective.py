@@ -131,6 +131,7 @@ def test_a_prepared_objective_computes_with_what_was_found():
         ({}, "neither compute and measure; expected compute=, a function of a graph"),
         ({"compute": len, "measure": len}, "both compute and measure"),
         ({"measure": len}, "is measured and has no reference; expected reference="),
+        ({"compute": len, "reference": float("inf")}, "'energy' gave inf; expected a finite"),
         ({"measure": len, "prepare": len}, "has prepare and measure; only a cheap"),
         ({"measure": len, "unit": "fraction"}, "a fraction on a log scale"),
     ],

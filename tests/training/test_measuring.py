@@ -80,6 +80,12 @@ def test_nothing_is_measured_that_was_not_asked_for(train):
     assert train().measured == {}
 
 
+def test_what_is_measured_has_no_part_in_the_training(train):
+    with_it, without = train(f"{__name__}:SPREAD"), train()
+    for name in ("error", "test_error", "losses"):
+        assert getattr(with_it, name) == getattr(without, name)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -98,7 +104,15 @@ def test_an_objective_for_which_the_memory_does_not_suffice(train):
 
 
 def test_several_are_measured_by_what_they_are_called():
-    given = Trained(None, None, np.zeros(4, int), np.eye(7)[[0, 6, 6, 6]], None, None)
+    images, labels, probabilities = (
+        np.zeros((4, 2, 2, 1)),
+        np.zeros(4, int),
+        np.eye(7)[[0, 6, 6, 6]],
+    )
+    given = Trained(None, images, labels, probabilities, None, None)
+    with pytest.raises(ValueError, match="read-only"):
+        given.images[0] = 1
+    images[0] = 1  # whose they are, may
     assert measured(("error", "top5_error"), given) == {"error": 0.75, "top5_error": 0.0}
 
 
@@ -106,5 +120,5 @@ def test_an_objective_is_prepared(digits):
     graphs = (to_json(small().copy(weights=False)),) * 2
     task = ObjectiveTask(f"{__name__}:COUNTED", graphs, "networks", threads=1, seed=0)
     assert prepare_objective(task, digits) == {"factor": 2, "shape": [320, 8, 8, 1]}
-    with pytest.raises(ObjectiveError, match="'unplain' was prepared to what is not JSON"):
+    with pytest.raises(ObjectiveError, match="what it found is not JSON"):
         prepare_objective(replace(task, name=f"{__name__}:UNPLAIN"), digits)
