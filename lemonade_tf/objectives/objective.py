@@ -77,6 +77,13 @@ class Objective:
     prepare: Callable[[Beginning], Any] | None = None
 
     def __post_init__(self) -> None:
+        self._check_words()
+        self._check_functions()
+        if self.unit == "fraction" and self.reference is None:
+            object.__setattr__(self, "reference", 1.0)
+        self._check_reference()
+
+    def _check_words(self) -> None:
         if not str(self.name).isidentifier() or self.name in _COLUMNS:
             raise ObjectiveError(
                 f"an objective is called {self.name!r}; expected a name of letters, digits and _"
@@ -92,6 +99,13 @@ class Objective:
                 f"the objective {self.name!r} has the unit {self.unit!r}; expected one word, such"
                 ' as "s", or "".'
             )
+        if self.unit == "fraction" and self.scale == "log":
+            raise ObjectiveError(
+                f"the objective {self.name!r} is a fraction on a log scale; a fraction may be 0,"
+                ' which has no logarithm: expected scale "linear".'
+            )
+
+    def _check_functions(self) -> None:
         if (self.compute is None) == (self.measure is None):
             raise ObjectiveError(
                 f"the objective {self.name!r} has {'neither' if self.compute is None else 'both'}"
@@ -103,13 +117,8 @@ class Objective:
                 f"the objective {self.name!r} has prepare and measure; only a cheap objective can"
                 " be prepared."
             )
-        if self.unit == "fraction" and self.scale == "log":
-            raise ObjectiveError(
-                f"the objective {self.name!r} is a fraction on a log scale; a fraction may be 0,"
-                ' which has no logarithm: expected scale "linear".'
-            )
-        if self.unit == "fraction" and self.reference is None:
-            object.__setattr__(self, "reference", 1.0)
+
+    def _check_reference(self) -> None:
         if not self.cheap and self.reference is None:
             raise ObjectiveError(
                 f"the objective {self.name!r} is measured and has no reference; expected"

@@ -38,10 +38,11 @@ class Trained:
     training_images: np.ndarray | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("images", "labels", "probabilities"):  # that others go on with
-            view = getattr(self, name).view()
-            view.flags.writeable = False
-            object.__setattr__(self, name, view)
+        for name in ("images", "labels", "probabilities", "training_images"):
+            if getattr(self, name) is not None:
+                view = getattr(self, name).view()
+                view.flags.writeable = False  # others go on with them
+                object.__setattr__(self, name, view)
 
     @cached_property
     def model(self) -> Any:
