@@ -88,6 +88,19 @@ def test_the_search_is_gone_on_with_by_the_same_objectives(here):
     assert (here / "prepared.txt").read_text() == "once\n" * 2  # not for the resumption
 
 
+def test_a_limit_on_a_prepared_objective_that_is_not_minimised(here):
+    chosen = {"objectives": ("error", "own:DEPTH"), "limit": {"own:TIME": 22}}  # 4 * 0.25 a layer
+    toy_search(here / "whole", in_process=True, **chosen)
+    run = read_run(here / "whole")
+    assert max(line["objectives"]["depth"] for line in run.trained) <= 22
+    beyond = [p["exceeded"] for p in run.store.read_proposals() if p["outcome"] == "outside"]
+    assert beyond
+    assert all(list(values) == ["time"] and values["time"] > 22 for values in beyond)
+    cut(here / "cut", 6, **chosen)
+    assert toy_search(here / "cut", in_process=True, resume=True).complete
+    assert results(here / "cut") == results(here / "whole")
+
+
 def test_a_module_that_is_gone_is_one_line(here, capsys):
     toy_search(here / "run", in_process=True, num_generations=0, objectives=ALL)
     del sys.modules["own"]
