@@ -1,8 +1,8 @@
 """plots/parallel.html: the front in parallel coordinates, to pick a network with.
 
-Dragging along an axis leaves the networks between; the table below the picture has only those, and
-the one under the pointer stands out. The page holds all that it needs, so that it opens on a
-machine without a connection: 4.8 MB, most of which is Plotly. Hence it is a page of its own.
+Dragging along an axis leaves the networks between, and the table below the picture has only those.
+The page holds all that it needs, so that it opens on a machine without a connection: 4.8 MB, most
+of which is Plotly. Hence it is a page of its own.
 """
 
 from __future__ import annotations
@@ -42,10 +42,7 @@ function leaveRows() {
   rows().forEach((row, i) => { row.hidden = !axes.every(axis => holds(axis, i)); });
   document.getElementById("left").textContent = rows().filter(row => !row.hidden).length;
 }
-function mark(line) { rows().forEach((row, i) => row.classList.toggle("marked", i === line)); }
 plot.on("plotly_restyle", leaveRows);
-plot.on("plotly_hover", event => mark(event.curveNumber));
-plot.on("plotly_unhover", () => mark(-1));
 """
 
 
@@ -68,7 +65,7 @@ def _page(run: Run) -> str:
     num = len(run.front())
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>"
-        f"<style>{STYLE}\nbody {{ max-width: 90rem }} .marked {{ background: #ffe9a8 }}</style>"
+        f"<style>{STYLE}\nbody {{ max-width: 90rem }}</style>"
         f"<h1>{title}</h1><p>Drag along an axis to say what you can afford, or what you want;"
         f" click on the axis to take it back. <b id=left>{num}</b> of {num} networks are left;"
         f" their files are models/ID.h5.</p>{plot}{html_table(run)}</html>\n"

@@ -18,6 +18,7 @@ from lemonade_tf.report.run import Run
 from lemonade_tf.report.scales import extent, tick_values, values_of
 
 AXIS_WIDTH = 1.6  # inches
+FEW = 60  # networks; the lines of more are thinner
 INK = "#444444"
 # Behind numbers, so that lines do not hide them.
 BACKED = {
@@ -34,16 +35,17 @@ def parallel_figure(run: Run) -> Any:
     axes = figure.subplots()
     colors = error_colors(run)
     heights = [positions(objective, front) for objective in objectives]
+    width, alpha = (1.4, 0.8) if len(front) <= FEW else (0.6, 0.6)
     # The best are drawn last, on top.
     for i in sorted(range(len(front)), key=lambda i: -front[i]["objectives"][run.error.name]):
         axes.plot(
             range(len(objectives)),
             [of_axis[i] for of_axis in heights],
             color=colors.to_rgba(front[i]["objectives"][run.error.name]),
-            linewidth=1.4,
-            alpha=0.8,
             marker="o",
-            markersize=3,
+            markersize=2 * width,
+            linewidth=width,
+            alpha=alpha,
         )
     for place, objective in enumerate(objectives):
         _draw_axis(axes, place, objective, front)

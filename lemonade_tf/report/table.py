@@ -107,11 +107,12 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto
 table { border-collapse: collapse; width: 100% } img { max-width: 100% }
 th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid #ddd }
 th:first-child, td:first-child, th:last-child, td:last-child { text-align: left }
+td:not(:last-child) { white-space: nowrap }
 """.strip()
 
 
 def html_table(run: Run) -> str:
-    """Return the front as a table of HTML, the id of a network also as that of its row."""
+    """Return the front as a table of HTML."""
     header, rows = table_rows(run)
     cells = "".join(f"<th>{html.escape(text)}</th>" for text in header)
     lines = "".join(
