@@ -21,8 +21,9 @@ of approximately 300 neural network architectures." It has not been repeated her
     python experiments/search_five_objectives.py --workdir RUN --dataset cifar10
 
 is its scale, 100 generations of 40 children, by the objectives above. Others are named by
-`--objectives`, your own among them: see the README. The error on a second data set would be one of
-those, measured by training there, too.
+`--objectives`, your own among them (see the README): with error, int8_error, parameters,
+multiply_adds and latency two are expensive and one is a time, as in the paper. The error on a
+second data set would be one of your own, which trains there, too.
 
     python experiments/search_five_objectives.py --workdir RUN --quick
 
