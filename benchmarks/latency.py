@@ -23,10 +23,10 @@ from scipy.stats import spearmanr
 
 from lemonade_tf.architecture.cost import count_multiply_adds
 from lemonade_tf.architecture.text import to_json
-from lemonade_tf.latency import DEFAULT, WAYS, fit, measuring
+from lemonade_tf.latency import DEFAULT, WAYS, fit
 from lemonade_tf.latency.measuring import measure_networks, measure_table
-from lemonade_tf.latency.protocol import TABLE, Protocol
-from lemonade_tf.latency.sample import sample_layers, sample_networks
+from lemonade_tf.latency.protocol import Protocol
+from lemonade_tf.latency.sample import sample_networks
 from lemonade_tf.latency.task import MeasuringTask
 from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.training.setup_tensorflow import set_up
@@ -77,7 +77,7 @@ def compare(shape, way, quick):
         num_classes=NUM_CLASSES,
         threads=1,
         rng=np.random.default_rng(0),
-        protocol=QUICK if quick else TABLE,
+        **({"protocol": QUICK, "channels": (8, 64), "num_networks": 8} if quick else {}),
     )
     model = fit(table)
     graphs = ten_networks(initial)
@@ -103,10 +103,6 @@ def main():
     parser.add_argument("--quick", action="store_true", help="digits only, on a small table")
     quick = parser.parse_args().quick
     set_up(1)
-    if quick:
-        measuring.sample_layers = lambda *given, **named: sample_layers(
-            *given, **named, channels=(8, 64)
-        )[::4]
     load = f", load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     print(f"one thread{load}; microseconds an image")
     print(

@@ -36,6 +36,22 @@ def test_a_line_says_it_all(state):
     )
 
 
+@pytest.mark.parametrize(
+    ("objectives", "text"),
+    [
+        (["own:TIME"], "Preparing own:TIME.\n"),
+        (
+            ["own:TIME", "latency"],
+            "Preparing own:TIME, latency: measuring some 180 netw",
+        ),
+    ],
+)
+def test_what_is_prepared_is_said(objectives, text):
+    console = Console(file=io.StringIO())
+    ProgressDisplay(console).on_prepare(SearchConfig(), objectives)
+    assert console.file.getvalue().startswith(text)
+
+
 def test_before_the_first_network(tmp_path):
     state = SearchState(SearchConfig(), tmp_path, num_expected=4)
     assert "best error -  hypervolume 0.0000  time 0 s  left -" in line(state)

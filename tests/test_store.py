@@ -170,6 +170,13 @@ class TestLists:
         with pytest.raises(StoreError, match=r"line 1, .* belongs to another run"):
             store.read_history()
 
+    def test_measurements_are_a_list_of_their_own(self, store):
+        assert store.read_measurements() == []
+        store.append_measurements({"id": f"1-{n}", "seconds": 0.1 * n} for n in range(2))
+        store.append_measurements([{"id": "2-0", "seconds": None}])
+        assert [line["id"] for line in store.read_measurements()] == ["1-0", "1-1", "2-0"]
+        assert store.read_history() == []
+
     def test_replacing_the_proposals(self, store):
         store.append_proposals([{"id": "1-0"}, {"id": "1-1"}])
         store.replace_proposals([{"id": "1-2"}])

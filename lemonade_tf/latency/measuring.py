@@ -25,7 +25,13 @@ from lemonade_tf.architecture.cost import count_multiply_adds
 from lemonade_tf.architecture.layers import ConvexSum
 from lemonade_tf.architecture.text import from_json, to_json
 from lemonade_tf.latency.protocol import TABLE, Measurement, Protocol, measure
-from lemonade_tf.latency.sample import Propose, sample_layers, sample_networks
+from lemonade_tf.latency.sample import (
+    CHANNELS,
+    NUM_NETWORKS,
+    Propose,
+    sample_layers,
+    sample_networks,
+)
 from lemonade_tf.latency.table import WAYS, LatencyTable, TableError, row_of
 from lemonade_tf.latency.task import Measured, MeasuringTask
 from lemonade_tf.operators.initial import initial_weights
@@ -43,8 +49,10 @@ def measure_table(
     threads: int,
     rng: np.random.Generator,
     protocol: Protocol = TABLE,
+    channels: Sequence[int] = CHANNELS,
+    num_networks: int = NUM_NETWORKS,
 ) -> LatencyTable:
-    """Measure a table; half a minute for images of 8x8 and of 32x32 pixels on a CPU.
+    """Measure a table; half a minute for images of 8x8 or 32x32 pixels on an idle CPU.
 
     Args:
         way: How networks are run: one of `WAYS`.
@@ -54,14 +62,16 @@ def measure_table(
         threads: How many threads this process lets an operation use; to be noted.
         rng: Draws networks.
         protocol: How to measure a time.
+        channels: How many channels layers have.
+        num_networks: How many whole networks to measure.
 
     Raises:
         TableError: No network could be measured; the message says why.
     """
     input_shape = initial[0].shapes()[initial[0].input]
     most = max(map(count_multiply_adds, initial))
-    graphs = sample_layers(input_shape, num_classes, most_multiply_adds=most)
-    graphs += sample_networks(initial, propose, rng=rng)
+    graphs = sample_layers(input_shape, num_classes, most_multiply_adds=most, channels=channels)
+    graphs += sample_networks(initial, propose, rng=rng, number=num_networks)
     task = MeasuringTask(way, tuple(map(to_json, graphs)), protocol, _ROUNDS)
     measured = measure_networks(task)
     found = zip(graphs, measured.results, strict=True)
