@@ -45,6 +45,8 @@ class TensorBoard(Callback):
                 self._writer.add_scalar(f"network/{name}", value, step)
             if record["test_error"] is not None:
                 self._writer.add_scalar("network/test_error", record["test_error"], step)
+            for when, distances in (record["epsilon"] or {}).items():
+                self._writer.add_scalar(f"epsilon/{when}_distillation", distances["kl"], step)
         for phase, seconds in record["seconds"].items():
             self._writer.add_scalar(f"seconds/{phase}", seconds, step)
         self._writer.add_scalar("search/failed", state.num_failed, step)

@@ -45,6 +45,12 @@ def test_every_network_is_a_step(run):
         [line["objectives"]["error"] for line in run.history]
     )
     assert len(found["seconds/train"]) == len(run.history)
+    distilled = [line["epsilon"] for line in run.history if line["epsilon"] is not None]
+    assert 0 < len(distilled) < len(run.history)
+    after = found["epsilon/after_distillation"]
+    assert [after[n].simple_value for n in sorted(after)] == pytest.approx(
+        [line["after"]["kl"] for line in distilled]
+    )
     assert set(found) >= {"network/parameters", "network/test_error", "search/failed"}
 
 

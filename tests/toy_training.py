@@ -27,7 +27,7 @@ from lemonade_tf.executors import InProcessExecutor
 from lemonade_tf.latency import Measurement
 from lemonade_tf.latency.task import Measured, MeasuringTask
 from lemonade_tf.objectives import Trained
-from lemonade_tf.operators import replay
+from lemonade_tf.operators import APPROXIMATE, replay
 from lemonade_tf.report import read_run
 from lemonade_tf.training.datasets import load_dataset
 from lemonade_tf.training.measuring import measured, prepare_objective
@@ -80,6 +80,7 @@ class Toy:
             test_error=round(share, 4),
             seconds={"train": self.seconds, "total": self.seconds},
             losses=(share,),
+            epsilon=_epsilon(task, share),
             epochs=1,
             num_images=100,
             parameters=parameters,
@@ -110,6 +111,14 @@ class Toy:
             raise ValueError(f"no luck with {task.id}")
         if kind == "full":
             raise OSError(28, "No space left on device")
+
+
+def _epsilon(task, share):
+    approximate = {operator.name for operator in APPROXIMATE}
+    if not any(record["operator"] in approximate for record in task.operators):
+        return None
+    both = (("before", 1 + share), ("after", share))
+    return {when: {"cross_entropy": 2 + kl, "kl": kl} for when, kl in both}
 
 
 def toy_search(workdir, *, in_process=False, **settings):
