@@ -175,8 +175,8 @@ def _add_retrain(commands: Any) -> None:
         description=(
             "Train the networks of a run's front from scratch: new weights, training and"
             " validation images together, the augmentation of the run, and the paper's settings"
-            " unless you change them; those are hours a network. When it was ended, the same"
-            " command goes on."
+            " unless you change them; those are hours a network. Of a run with several data sets,"
+            " they are trained on the first. When it was ended, the same command goes on."
         ),
     )
     parser.add_argument(

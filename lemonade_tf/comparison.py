@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lemonade_tf.data_names import datasets_of
 from lemonade_tf.quality import front_hypervolume
 from lemonade_tf.report import Run, drawn, dress, new_figure, stair
 
@@ -79,7 +80,7 @@ def _objectives(run: Run) -> str:
 
 
 def _dataset(run: Run) -> str:
-    return Path(run.config["dataset"]).name
+    return ",".join(Path(name).name for name in datasets_of(run.config["dataset"]))
 
 
 def _compared(run: Run, reference: Mapping[str, float]) -> Comparison:

@@ -10,14 +10,22 @@ the paper: not something to start on a laptop. A preset replaces some of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from math import inf
 from pathlib import Path
 from typing import Any
 
+from lemonade_tf.data_names import DataNameError, datasets_of, joined
 from lemonade_tf.latency import PROTOCOLS
-from lemonade_tf.objectives import ObjectiveError, limits_of, objectives_named, objectives_of
+from lemonade_tf.objectives import (
+    ObjectiveError,
+    is_error_on,
+    limits_of,
+    objectives_named,
+    objectives_of,
+    with_errors,
+)
 
 SPACES = ("networks", "cells")
 SAMPLING = ("density", "uniform")
@@ -50,12 +58,15 @@ class SearchConfig:
             networks; multiples of 4, at least 16.
         cells_per_block: Of space "cells": n, the cells in each block; one more comes between two.
         dataset: "digits", "cifar10", "cifar100", or the path of an .npz file with x_train, y_train
-            (, x_test, y_test).
+            (, x_test, y_test). Several of the same image size, separated by commas, or a tuple in
+            Python: every network is trained on each, and its errors are different objectives.
         data_dir: The folder with the files of CIFAR, which are fetched into it if they are not
             there; by default data in the current one.
         workdir: The folder of the run; by default a new one under runs/.
         objectives: What is minimised, by name; `error` and at least one cheap objective. One of
             your own is MODULE:NAME, an `Objective` in a module of the current folder, or installed.
+            Of several data sets, `error` is that on the first, and `error_NAME` that on each other
+            one, also where it is not named here.
         limit: Bounds on cheap objectives, as parameters=1e6,multiply_adds=50e6; a mapping in
             Python. A network beyond one is not trained: a child is drawn again, an initial network
             left out. They need not be among the objectives that are minimised; by default there
@@ -147,12 +158,16 @@ class SearchConfig:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "objectives", tuple(self.objectives))
+        object.__setattr__(self, "dataset", joined(self.dataset))
+        try:
+            object.__setattr__(self, "objectives", with_errors(self.objectives, self.dataset))
+        except DataNameError as error:
+            raise ConfigError(f"--dataset: {error}") from None
         object.__setattr__(self, "filters", tuple(self.filters))
         object.__setattr__(self, "limit", dict(self.limit))
         object.__setattr__(self, "scale", dict(self.scale))
         for name, check in (
-            ("objectives", lambda settings: objectives_named(settings["objectives"])),
+            ("objectives", _check_objectives),
             ("scale", objectives_of),
             ("limit", limits_of),
         ):
@@ -211,6 +226,11 @@ class SearchConfig:
         return {**plain, "objectives": list(self.objectives), "filters": list(self.filters)}
 
 
+def _check_objectives(settings: Mapping[str, Any]) -> None:
+    objectives_named(settings["objectives"])
+    objectives_of({**settings, "scale": {}})
+
+
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise ConfigError(f"--{name} is {value!r}; expected one of {', '.join(known)}.")
@@ -267,9 +287,12 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def preset_for(dataset: str, space: str = "networks") -> str:
-    """Return the preset that is used for a data set and a space when none is named."""
-    if dataset != "digits":
+def preset_for(dataset: str | Iterable[str], space: str = "networks") -> str:
+    """Return the preset that is used for a data set and a space when none is named.
+
+    Of several data sets, the first counts.
+    """
+    if datasets_of(joined(dataset))[0] != "digits":
         return "paper"
     return "digits_cells" if space == "cells" else "digits"
 
@@ -307,7 +330,11 @@ def resumed_config(before: Mapping[str, Any], given: Mapping[str, Any]) -> Searc
     known = [field.name for field in fields(SearchConfig)]
     settings = {name: before[name] for name in known if name in before}
     settings = {"limit": {}, "scale": {}, **settings}  # what an older run has none of
-    given = SearchConfig(**{**settings, **given})
+    merged = {**settings, **given}
+    if joined(merged["dataset"]) != settings["dataset"] and "objectives" not in given:
+        # Those that are errors on other data sets follow from what these are.
+        merged["objectives"] = [n for n in settings["objectives"] if not is_error_on(n)]
+    given = SearchConfig(**merged)
     changed = [
         f"--{name} was {_shown(settings[name])}, now {_shown(value)}"
         for name, value in given.as_json().items()
@@ -331,7 +358,7 @@ def _shown(value: Any) -> Any:
 
 def default_workdir(dataset: str, root: str | Path = "runs") -> Path:
     """Return the first of runs/NAME-1, runs/NAME-2, ... that does not exist."""
-    stem = Path(dataset).stem or "run"
+    stem = "-".join(Path(name).stem for name in datasets_of(dataset)) or "run"
     number = 1
     while (Path(root) / f"{stem}-{number}").exists():
         number += 1

@@ -6,7 +6,8 @@ training step at the real batch size, and for the evaluation of an image. A netw
     fixed + steps * step + images * image,
 
 and a child that is distilled, once more fixed, the steps of distillation, and the evaluation of
-its parent on the training images. A search is its initial networks and then, generation by
+its parent on the training images. With several data sets, it takes so for each: the steps and the
+images are those of all. A search is its initial networks and then, generation by
 generation, as many rounds as it takes the workers to train the children.
 
 Assumed is that children cost what the initial networks do on average, and that every generation is
@@ -40,9 +41,10 @@ class Workload:
         num_accepted: Children trained in each.
         num_workers: Processes that train them.
         share_distilled: The share of children that are distilled.
-        num_training_images: Images of an epoch.
-        num_evaluated_images: Images on which a trained network is evaluated.
+        num_training_images: Images of an epoch, of all data sets.
+        num_evaluated_images: Images on which a trained network is evaluated, of all data sets.
         settings: How networks are trained.
+        num_data_sets: On how many data sets.
     """
 
     num_initial: int
@@ -53,6 +55,7 @@ class Workload:
     num_training_images: int
     num_evaluated_images: int
     settings: TrainingSettings
+    num_data_sets: int = 1
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def share_distilled(space: SearchSpace) -> float:
 def estimate(timings: Sequence[Timing], workload: Workload) -> Estimate:
     """Return how long a search will take whose initial networks take what was measured."""
     settings = workload.settings
-    fixed = fmean(timing.fixed for timing in timings)
+    fixed = workload.num_data_sets * fmean(timing.fixed for timing in timings)
     step = fmean(timing.step for timing in timings)
     image = fmean(timing.image for timing in timings)
     images = workload.num_training_images

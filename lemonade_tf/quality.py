@@ -22,14 +22,26 @@ from lemonade_tf.objectives import Objective
 
 
 def reference_point(
-    objectives: Iterable[Objective], initial: Sequence[Graph], num_classes: int
+    objectives: Iterable[Objective],
+    initial: Sequence[Graph],
+    num_classes: int,
+    others: Mapping[str, int] | None = None,
 ) -> dict[str, float]:
     """Return the reference point of a run, by objective.
+
+    Args:
+        objectives: Those of the run.
+        initial: The initial networks.
+        num_classes: How many classes its data set has.
+        others: How many the data set has that an objective is about, where that is another one.
 
     Raises:
         ObjectiveError: An objective has no value for an initial network.
     """
-    return {o.name: o.reference_value(initial, num_classes) for o in objectives}
+    classes = others or {}
+    return {
+        o.name: o.reference_value(initial, classes.get(o.name, num_classes)) for o in objectives
+    }
 
 
 def coordinates(objectives: Iterable[Objective], values: Mapping[str, float]) -> list[float]:

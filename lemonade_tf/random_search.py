@@ -41,7 +41,7 @@ from lemonade_tf.search import SearchResult, conduct
 from lemonade_tf.search_run import SearchError, SearchRun
 from lemonade_tf.search_setup import begin
 from lemonade_tf.search_spaces import SearchSpace
-from lemonade_tf.training.datasets import load_dataset
+from lemonade_tf.training.datasets import load_datasets
 
 NEAR = 1.1  # a size is near another if neither is more than this many times the other
 NUM_FREE_STEPS = 10
@@ -90,7 +90,7 @@ def random_search(
     if not run.trained:
         raise SearchError(f"{run.store.path} has no trained network to compare with.")
     config = _config(run, workdir, seed, workers)
-    dataset = load_dataset(config.dataset, config.data_dir)
+    dataset, further = load_datasets(config.dataset, config.data_dir)
     size = size_of(run)
     sizes = [line["objectives"][size.name] for line in run.trained]
     bounds = (min(sizes), max(sizes))
@@ -99,7 +99,7 @@ def random_search(
         "num_initial": 0,
     }
     kept = {name: run.config[name] for name in ("reference", "prepared") if name in run.config}
-    setup = begin(config, dataset, **kept, **recorded)
+    setup = begin(config, dataset, further=further, **kept, **recorded)
 
     def train(new: SearchRun, executor: Executor) -> bool:
         new.state.num_expected = config.num_accepted

@@ -4,6 +4,8 @@ What a search reports is the error after some epochs with inherited weights. The
 with others' is that of the architecture trained at length from new weights, on training and
 validation images together.
 
+Of a run with several data sets, networks are retrained on the first.
+
 The same command goes on after whatever ended it (see `retrained`). As in a search, the driver
 never loads Keras.
 """
@@ -20,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from lemonade_tf.config import ConfigError
+from lemonade_tf.data_names import datasets_of
 from lemonade_tf.executors import Outcome, ProcessExecutor
 from lemonade_tf.executors.devices import default_num_workers
 from lemonade_tf.report import Run, read_run
@@ -143,12 +146,17 @@ def _settings(run: Run, config: RetrainConfig) -> tuple[TrainingSettings, dict[s
     except ValueError as error:
         raise RetrainError(f"the augmentation of {run.store.path} does not fit: {error}") from error
     plain = {name: value for name, value in given.items() if name != "workers"}
-    return training, {**plain, "dataset": run.config["dataset"], "images": data.digest()[:16]}
+    return training, {**plain, "dataset": _first(run), "images": data.digest()[:16]}
+
+
+def _first(run: Run) -> str:
+    """Return the data set of the run, of several the first."""
+    return datasets_of(run.config["dataset"])[0]
 
 
 def _data(run: Run) -> Dataset:
     """Return the data set of the run."""
-    name = run.config["dataset"]
+    name = _first(run)
     try:
         data = load_dataset(name, run.config.get("data_dir"))
     except DatasetError as error:
@@ -182,7 +190,7 @@ def _train(
     threads = run.config.get("threads", 1)
     data_dir = run.config.get("data_dir")
     with ProcessExecutor(
-        partial(start_retraining, run.config["dataset"], data_dir, training, threads),
+        partial(start_retraining, _first(run), data_dir, training, threads),
         num_workers=min(len(tasks), config.workers or default_num_workers(threads)),
         threads=threads,
         preload=PRELOAD,

@@ -24,7 +24,7 @@ from lemonade_tf.search_run import SearchError, SearchRun, training_settings
 from lemonade_tf.search_setup import Setup
 from lemonade_tf.store import RunStore
 from lemonade_tf.training.augmentation import preparation_for
-from lemonade_tf.training.datasets import Dataset, load_dataset
+from lemonade_tf.training.datasets import Dataset, load_datasets
 from lemonade_tf.training.task import PRELOAD, ObjectiveTask, start_worker
 
 __all__ = ["Callback", "SearchConfig", "SearchError", "SearchResult", "SearchState", "search"]
@@ -89,11 +89,12 @@ def search(
         store = RunStore.open(workdir)
         given = _expanded(settings) if config is None else config.as_json()
         config = resumed_config(store.read_config(), given)
-        dataset = _load(config)
-        return _run(search_setup.resume(config, store, dataset), dataset, callbacks, started)
+        dataset, further = _load(config)
+        setup = search_setup.resume(config, store, dataset, further)
+        return _run(setup, dataset, callbacks, started)
     config = make_config(**settings) if config is None else config
-    dataset = _load(config)
-    setup = search_setup.begin(config, dataset, partial(_carry_out, callbacks))
+    dataset, further = _load(config)
+    setup = search_setup.begin(config, dataset, partial(_carry_out, callbacks), further=further)
     return _run(setup, dataset, callbacks, started)
 
 
@@ -107,13 +108,14 @@ def _expanded(settings: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _load(config: SearchConfig) -> Dataset:
-    dataset = load_dataset(config.dataset, config.data_dir)
+def _load(config: SearchConfig) -> tuple[Dataset, dict[str, Dataset]]:
+    dataset, further = load_datasets(config.dataset, config.data_dir)
     try:
-        preparation_for(dataset, training_settings(config))
+        for each in (dataset, *further.values()):
+            preparation_for(each, training_settings(config))
     except ValueError as error:
         raise ConfigError(f"the augmentation does not fit the images: {error}") from None
-    return dataset
+    return dataset, further
 
 
 def _workers(config: SearchConfig, num_workers: int, log_dir: Path | None = None) -> Executor:
@@ -163,7 +165,7 @@ def conduct(
 
     Args:
         setup: What the search begins with, or goes on from.
-        dataset: The images.
+        dataset: The images, of the first data set.
         callbacks: Told of the progress.
         started: When, as a value of `time.monotonic`.
         train: Trains the networks of the run; returns whether it came to its end.

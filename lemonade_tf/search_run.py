@@ -21,10 +21,14 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
+import numpy as np
+
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.text import canonical_hash, to_json
 from lemonade_tf.callbacks import Callback, SearchState
+from lemonade_tf.child_tasks import ChildTasks
 from lemonade_tf.config import SearchConfig
+from lemonade_tf.data_names import file_id
 from lemonade_tf.estimate import FEWEST_NETWORKS, Workload, estimate, measure, share_distilled
 from lemonade_tf.evolution import (
     CheapObjective,
@@ -32,8 +36,6 @@ from lemonade_tf.evolution import (
     EvolutionSettings,
     Individual,
     Proposal,
-    Purpose,
-    child_seed,
     evolve,
     update_front,
 )
@@ -50,7 +52,7 @@ from lemonade_tf.search_setup import Setup
 from lemonade_tf.store import HISTORY, PROPOSALS, StoreError, disk_error
 from lemonade_tf.training.datasets import Dataset
 from lemonade_tf.training.settings import TrainingSettings
-from lemonade_tf.training.task import ChildTask
+from lemonade_tf.training.task import ChildResult, ChildTask
 
 
 class SearchError(RuntimeError):
@@ -68,7 +70,7 @@ class SearchRun:
 
     Args:
         setup: What it begins with, or goes on from.
-        dataset: The images.
+        dataset: The images, of the first data set.
         callbacks: Told of the progress.
         started: When, as a value of `time.monotonic`.
         stop_requested: Asked before a child is handed to a worker, and after each generation.
@@ -84,8 +86,8 @@ class SearchRun:
     ) -> None:
         config = setup.config
         self.config, self.store, self.space = config, setup.store, setup.space
-        self.initial, self.origins, self.past = setup.initial, setup.origins, setup.past
-        self.reference = setup.reference
+        self.initial, self.past = setup.initial, setup.past
+        self.reference, self.further = setup.reference, tuple(setup.further)
         self.callbacks, self.started, self.stop_requested = callbacks, started, stop_requested
         self.objectives: tuple[Objective, ...] = tuple(setup.objectives)
         self.cheap = [
@@ -93,29 +95,32 @@ class SearchRun:
         ]
         self.expensive = [o.name for o in self.objectives if not o.cheap]
         self.limits = setup.limits
-        self.measured = tuple(  # beside the error, as workers find them
+        errors = {"error", *(data.error for data in self.further)}
+        measured = tuple(  # beside the errors, as workers find them
             name
             for name, o in zip(config.objectives, self.objectives, strict=True)
-            if not o.cheap and o.name != "error"
+            if not o.cheap and o.name not in errors
         )
+        self._tasks = ChildTasks(config.seed, self.store, setup.origins, measured, self.further)
         self.num_workers = config.workers or default_num_workers(config.threads)
+        datasets = (dataset, *(data.dataset for data in self.further))
         self.workload = Workload(
             num_initial=len(self.initial),
             num_generations=config.num_generations,
             num_accepted=config.num_accepted,
             num_workers=self.num_workers,
             share_distilled=share_distilled(self.space),
-            num_training_images=len(dataset.x_train),
-            num_evaluated_images=len(dataset.x_validation)
-            + (0 if dataset.x_test is None else len(dataset.x_test)),
+            num_training_images=sum(len(data.x_train) for data in datasets),
+            num_evaluated_images=sum(map(_num_evaluated, datasets)),
             settings=training_settings(config),
+            num_data_sets=len(datasets),
         )
         self.state = SearchState(
             config,
             self.store.path,
             num_expected=len(self.initial) + config.num_generations * config.num_accepted,
         )
-        self.test_errors: dict[str, float | None] = {}
+        self.test_errors: dict[str, Mapping[str, float | None]] = {}  # by column
         self.lineage_epochs: dict[str, int] = {}  # of training, from the initial network on
         self._past_individuals: dict[str, Individual] = {}
         self._unchecked: set[str] = set()  # networks whose file is from before a resumption
@@ -133,7 +138,7 @@ class SearchRun:
         for id_, line in self.past.lines.items():
             self._count(line)
             if line["failure"] is None:
-                self.test_errors[id_] = line["test_error"]
+                self.test_errors[id_] = self._test_errors(line)
         trained = [i for i in self._past_individuals.values() if i.evaluated]
         front = update_front([], sorted(trained, key=lambda i: i.age_key), self._names())
         self.state.front = {i.id: i for i in front}
@@ -150,9 +155,12 @@ class SearchRun:
         )
 
     def _check_file(self, id_: str) -> None:
-        """Check a file that was written before the search was resumed, once."""
+        """Check what files of a network were written before the search was resumed, once."""
         if id_ in self._unchecked:
-            self.store.check_model(id_, self.past.lines[id_]["file"])
+            line = self.past.lines[id_]
+            self.store.check_model(id_, line["file"])
+            for data in self.further:
+                self.store.check_model(file_id(id_, data.name), line["files"][data.name])
             self._unchecked.discard(id_)
 
     # --- Algorithm 1 -------------------------------------------------------------------------
@@ -160,14 +168,14 @@ class SearchRun:
     def evolve(self, executor: Executor) -> bool:
         """Run the search; return whether it ran to its end."""
         if self.past.lines:  # it may have been killed before it wrote what follows from them
-            self.store.write_front(self.rows(), self._names())
+            self._write_front()
         self.tell("on_search_begin")
         self._estimate(executor)
         initial = self._train_initial(executor)
         met = [i for i in self._past_individuals.values() if 0 < i.generation < self._start]
         generations = evolve(
             initial,
-            propose=lambda parent, rng: self.space.propose(parent.graph, rng=rng),
+            propose=self._propose,
             evaluate=partial(self.evaluate, executor),
             cheap=self.cheap,
             settings=EvolutionSettings(
@@ -192,6 +200,15 @@ class SearchRun:
             if not complete:
                 break
         return complete
+
+    def _propose(
+        self, parent: Individual, rng: np.random.Generator
+    ) -> tuple[Graph, tuple[dict[str, Any], ...]] | None:
+        """Return a child's shapes and operators that apply on all data sets; None if none do."""
+        made = self.space.propose(parent.graph, rng=rng)
+        if made is None or all(data.allows(parent.graph, made[1]) for data in self.further):
+            return made
+        return None
 
     def _exceeded(self, child: Individual) -> dict[str, float]:
         with _mendable():
@@ -289,34 +306,9 @@ class SearchRun:
         return executor.run(Unless(self.stop_requested, tasks), deadline=self.deadline)
 
     def _task(self, individual: Individual) -> ChildTask:
-        generation, attempt = map(int, individual.id.split("-"))
-        seed = partial(child_seed, self.config.seed, generation, attempt)
-        parent, architecture = individual.parent, None
-        if parent is not None:
-            self._check_file(parent)
-            parent_file = str(self.store.model_path(parent))
-        else:
-            parent_file, architecture = None, to_json(individual.graph)
-            if self.origins and generation == 0:
-                self.origins[attempt].check()
-                parent_file = self.origins[attempt].file
-        return ChildTask(
-            id=individual.id,
-            operators=individual.operators,
-            output=str(self.store.staging_path(individual.id)),
-            parent_file=parent_file,
-            architecture=architecture,
-            weights_seed=seed(Purpose.WEIGHTS),
-            training_seed=seed(Purpose.TRAINING),
-            record={
-                "id": individual.id,
-                "generation": individual.generation,
-                "parent": individual.parent,
-                "operators": list(individual.operators),
-                "cheap": dict(individual.cheap),
-            },
-            objectives=self.measured,
-        )
+        if individual.parent is not None:
+            self._check_file(individual.parent)
+        return self._tasks.task(individual)
 
     # --- What comes back ---------------------------------------------------------------------
 
@@ -342,7 +334,7 @@ class SearchRun:
             raise full
         evaluation = _evaluation(individual.id, outcome).checked(self.expensive)
         failed = evaluation.failure is not None
-        file = None if failed else self.store.adopt_model(individual.id)
+        files = {"file": None} if failed else self._adopt(individual.id)
         objectives = {**evaluation.expensive, **individual.cheap}
         epochs = evaluation.details.get("epochs", 0)
         record = {
@@ -356,7 +348,7 @@ class SearchRun:
             "lineage_epochs": self.lineage_epochs.get(individual.parent or "", 0) + epochs,
             "seconds": dict(evaluation.seconds),
             "time": time.time(),
-            "file": file,
+            **files,
             "failure": evaluation.failure,
             "first_failure": first_failure,
             "log": outcome.log,
@@ -364,7 +356,7 @@ class SearchRun:
         self.store.append_history(record)
         self._count(record)
         if not failed:
-            self.test_errors[individual.id] = evaluation.details["test_error"]
+            self.test_errors[individual.id] = self._test_errors(evaluation.details)
             self._update_front([*self.state.front.values(), _evaluated(individual, evaluation)])
         if individual.parent is not None:
             self._needed[individual.parent] -= 1
@@ -377,6 +369,20 @@ class SearchRun:
                 f"{told}. See {self.store.path / 'logs'}; mend the cause, then go on with --resume."
             )
         return evaluation
+
+    def _adopt(self, id_: str) -> dict[str, Any]:
+        """Move the files of a network among the models; return what the record says of them.
+
+        Until it is on record, the network counts for nothing, however many files it has.
+        """
+        names = [data.name for data in self.further]
+        files = {name: self.store.adopt_model(file_id(id_, name)) for name in names}
+        return {"file": self.store.adopt_model(id_), **({"files": files} if files else {})}
+
+    def _test_errors(self, details: Mapping[str, Any]) -> dict[str, float | None]:
+        """Return the test errors of a network by their columns in front.csv."""
+        further = {d.test_error: details["further"][d.name]["test_error"] for d in self.further}
+        return {"test_error": details["test_error"], **further}
 
     def _count(self, line: Mapping[str, Any]) -> None:
         self.lineage_epochs[line["id"]] = line["lineage_epochs"]
@@ -394,7 +400,11 @@ class SearchRun:
         if {i.id for i in front} != set(self.state.front):
             self.state.front = {i.id: i for i in front}
             self._measure_front()
-            self.store.write_front(self.rows(), self._names())
+            self._write_front()
+
+    def _write_front(self) -> None:
+        further = [data.test_error for data in self.further]
+        self.store.write_front(self.rows(), self._names(), further)
 
     def _measure_front(self) -> None:
         points = [individual.objectives for individual in self.state.front.values()]
@@ -403,7 +413,8 @@ class SearchRun:
     def _discard(self) -> None:
         """Remove the networks that nothing needs: not the front, no child that is yet to come."""
         if not self.config.keep_all:
-            self.store.keep_models({*self.state.front, *(+self._needed)})
+            names = [data.name for data in self.further]
+            self.store.keep_models({*self.state.front, *(+self._needed)}, names)
 
     def end_generation(self, executor: Executor) -> None:
         """Have the front measured, which is the population now, and tell that it was updated."""
@@ -419,7 +430,7 @@ class SearchRun:
                 "id": i.id,
                 "file": f"models/{i.id}.h5",
                 **{o.name: i.objectives[o.name] for o in self.objectives},
-                "test_error": self.test_errors.get(i.id),
+                **self.test_errors.get(i.id, {"test_error": None}),
             }
             for i in by_size
         ]
@@ -498,12 +509,29 @@ def _evaluation(name: str, outcome: Outcome) -> Evaluation:
         "batch_size": result.batch_size,
         "num_images": result.num_images,
         "images_per_second": result.images_per_second,
+        **_learning(result),
+    }
+    if result.further:
+        details["further"] = {
+            data: {"test_error": r.test_error, "batch_size": r.batch_size, **_learning(r)}
+            for data, r in result.further.items()
+        }
+    expensive = {"error": result.error, **result.measured}
+    return Evaluation(name, expensive, seconds=result.seconds, details=details)
+
+
+def _learning(result: ChildResult) -> dict[str, Any]:
+    """Return how a network learned on a data set."""
+    return {
         "losses": list(result.losses),
         "distillation_losses": list(result.distillation_losses),
         "epsilon": result.epsilon,
     }
-    expensive = {"error": result.error, **result.measured}
-    return Evaluation(name, expensive, seconds=result.seconds, details=details)
+
+
+def _num_evaluated(dataset: Dataset) -> int:
+    """Return on how many images of a data set a trained network is evaluated."""
+    return len(dataset.x_validation) + (0 if dataset.x_test is None else len(dataset.x_test))
 
 
 def _proposal_record(proposal: Proposal) -> dict[str, Any]:

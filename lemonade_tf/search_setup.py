@@ -13,6 +13,7 @@ from typing import Any
 from lemonade_tf import __version__
 from lemonade_tf.architecture import Graph
 from lemonade_tf.config import ConfigError, SearchConfig, default_workdir
+from lemonade_tf.further import FurtherData, further_data
 from lemonade_tf.objectives import Limit, Objective, ObjectiveError, limits_of, objectives_of
 from lemonade_tf.quality import reference_point
 from lemonade_tf.resume import Past, read_past
@@ -45,6 +46,7 @@ class Setup:
         origins: Where the initial networks come from, if they are those of a former run's front.
         reference: The reference point of the hypervolume.
         past: What the search has done so far.
+        further: The data sets after the first.
     """
 
     config: SearchConfig
@@ -56,6 +58,7 @@ class Setup:
     origins: Sequence[Origin]
     reference: Mapping[str, float]
     past: Past
+    further: Sequence[FurtherData] = ()
 
 
 def space_of(config: SearchConfig) -> SearchSpace:
@@ -75,14 +78,20 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
 
 
 def begin(
-    config: SearchConfig, dataset: Dataset, carry_out: CarryOut | None = None, **recorded: Any
+    config: SearchConfig,
+    dataset: Dataset,
+    carry_out: CarryOut | None = None,
+    *,
+    further: Mapping[str, Dataset] | None = None,
+    **recorded: Any,
 ) -> Setup:
     """Begin a search in a new folder.
 
     Args:
         config: The settings.
-        dataset: The images.
+        dataset: The images, of the first data set.
         carry_out: Has a worker prepare objectives, if there are any that want it.
+        further: The other data sets, by what they are called.
         **recorded: More for config.json, or instead of what it says otherwise; `reference` is the
             reference point of another run, to compare with, `prepared` what its objectives were
             prepared to.
@@ -100,9 +109,11 @@ def begin(
         recorded["prepared"] = prepared
     settings = {**config.as_json(), **recorded}
     objectives, limits = objectives_of(settings), limits_of(settings)
+    others = further_data(further or {})
     try:
         kept = within(limits, initial)
-        reference = reference_point(objectives, kept(initial), dataset.num_classes)
+        classes = {other.error: other.dataset.num_classes for other in others}
+        reference = reference_point(objectives, kept(initial), dataset.num_classes, classes)
     except ObjectiveError as error:
         raise ConfigError(f"--objectives: {error} (asked of the initial networks)") from error
     warn_of_networks_left_out(limits, initial, kept(initial))
@@ -111,6 +122,7 @@ def begin(
         **config.as_json(),
         **_versions(),
         **_description(dataset),
+        **_descriptions(further),
         "num_initial": len(initial),
         "reference": reference,
         **recorded,
@@ -119,18 +131,25 @@ def begin(
     store = RunStore.create(workdir, configuration)
     if found:
         store.write_initial([origin.as_json() for origin in found])
+    reference = configuration["reference"]
     return Setup(
-        config, store, space, objectives, limits, initial, found, configuration["reference"], Past()
+        config, store, space, objectives, limits, initial, found, reference, Past(), others
     )
 
 
-def resume(config: SearchConfig, store: RunStore, dataset: Dataset) -> Setup:
+def resume(
+    config: SearchConfig,
+    store: RunStore,
+    dataset: Dataset,
+    further: Mapping[str, Dataset] | None = None,
+) -> Setup:
     """Go on with a search, from whatever is in its folder.
 
     Args:
         config: Its settings; see `resumed_config`.
         store: Its folder.
-        dataset: The images.
+        dataset: The images, of the first data set.
+        further: The other data sets, by what they are called.
 
     Raises:
         ConfigError: It is no search that can be gone on with.
@@ -143,12 +162,10 @@ def resume(config: SearchConfig, store: RunStore, dataset: Dataset) -> Setup:
         raise ConfigError(
             f"--resume: {store.path} was not made by a search; choose another --workdir."
         )
-    for name, value in _description(dataset).items():
-        if before.get(name) != value:
-            raise StoreError(
-                f"the data set {config.dataset} is not what the search in {store.path} began with"
-                f" ({name} was {before.get(name)}, now {value}); restore it."
-            )
+    _check_same(store, dataset, before)
+    for name, data in (further or {}).items():
+        _check_same(store, data, before["further"][name])
+    others = further_data(further or {})
     store.lock()
     try:
         space = space_of(config)
@@ -173,8 +190,22 @@ def resume(config: SearchConfig, store: RunStore, dataset: Dataset) -> Setup:
         store.release()
         raise
     return Setup(
-        config, store, space, objectives, limits, initial, found, before["reference"], past
+        config, store, space, objectives, limits, initial, found, before["reference"], past, others
     )
+
+
+def _check_same(store: RunStore, dataset: Dataset, before: Mapping[str, Any]) -> None:
+    """Check that a data set is the one that a search began with.
+
+    Raises:
+        StoreError: It is not.
+    """
+    for name, value in _description(dataset).items():
+        if before.get(name) != value:
+            raise StoreError(
+                f"the data set {dataset.name} is not what the search in {store.path} began with"
+                f" ({name} was {before.get(name)}, now {value}); restore it."
+            )
 
 
 def _origins(config: SearchConfig, dataset: Dataset) -> tuple[Origin, ...]:
@@ -219,6 +250,13 @@ def _description(dataset: Dataset) -> dict[str, Any]:
         },
         "images_sha256": dataset.digest(),
     }
+
+
+def _descriptions(further: Mapping[str, Dataset] | None) -> dict[str, Any]:
+    """Return what config.json says of the other data sets, if there are any."""
+    if not further:
+        return {}
+    return {"further": {name: _description(dataset) for name, dataset in further.items()}}
 
 
 def _warn_of_other_versions(before: Mapping[str, str]) -> None:

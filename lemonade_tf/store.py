@@ -5,6 +5,7 @@
     history.jsonl      a line per evaluated child
     proposals.jsonl    a line per proposed child
     models/ID.h5       the networks of the population, and those that are pinned
+    models/ID.NAME.h5  the same, trained on a further data set
     measurements.jsonl a line for each inference time of a network of the front that was measured
     front.csv          the current Pareto front, a row a network
     pinned.txt         ids of networks whose file is to be kept, a line each
@@ -16,7 +17,7 @@ it had finished. One search at a time writes to a folder: it holds a lock on it,
 takes from it when it ends, in whatever way.
 
 The settings and every line carry checksums, the lines one that depends on the run (`run` in
-config.json), and a line of the history has that of the network's file: what was damaged, or comes
+config.json), and a line of the history has those of the network's files: what was damaged, or comes
 from elsewhere, is found out. A folder whose config.json has no `run` was made by other means; it
 can be read, without such checks, but not gone on with.
 """
@@ -370,12 +371,20 @@ class RunStore:
                 f" {described['bytes']:,}, with the checksum in {HISTORY}; restore it."
             )
 
-    def keep_models(self, ids: Iterable[str]) -> None:
-        """Remove the networks that are neither among those given nor pinned."""
-        kept = {self.model_path(id_) for id_ in {*ids, *self.read_pinned()}}
+    def keep_models(self, ids: Iterable[str], further: Iterable[str] = ()) -> None:
+        """Remove the networks that are neither among those given nor pinned.
+
+        Args:
+            ids: Those to keep.
+            further: What the data sets after the first are called, whose files go with them.
+        """
+        kept = {*ids, *self.read_pinned()}
+        names = ("", *(f".{name}" for name in further))
         with _explained(self.path / MODELS):
             for path in (self.path / MODELS).glob("*-*.h5"):
-                if path not in kept and _OF_A_SEARCH.fullmatch(path.stem) and path.is_file():
+                id_, dot, name = path.stem.partition(".")
+                of_a_search = _OF_A_SEARCH.fullmatch(id_) and f"{dot}{name}" in names
+                if of_a_search and not {id_, path.stem} & kept and path.is_file():
                     path.unlink(missing_ok=True)
 
     def num_bytes(self) -> int:
@@ -421,24 +430,31 @@ class RunStore:
 
     # The front
 
-    def write_front(self, rows: Iterable[Mapping[str, Any]], objectives: Sequence[str]) -> None:
+    def write_front(
+        self,
+        rows: Iterable[Mapping[str, Any]],
+        objectives: Sequence[str],
+        further: Iterable[str] = (),
+    ) -> None:
         """Write the Pareto front.
 
         Args:
             rows: For each network, its `id`, each objective by its name, and `test_error`, which
                 may be None or left out. Anything else is left out.
             objectives: The names of the objectives, in the order of the columns.
+            further: Columns after these, which may be left out in a row likewise.
 
         Raises:
             StoreError: If it cannot be written; the front before stays.
         """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["id", "file", *objectives, "test_error"])
+        last = ("test_error", *further)
+        writer.writerow(["id", "file", *objectives, *last])
         for row in rows:
             file = self.model_path(row["id"]).relative_to(self.path).as_posix()
             values = [row[name] for name in objectives]
-            writer.writerow([row["id"], file, *values, row.get("test_error")])
+            writer.writerow([row["id"], file, *values, *map(row.get, last)])
         with _explained(self.path / FRONT):
             write_atomic(self.path / FRONT, text.getvalue().encode())
 

@@ -53,6 +53,12 @@ def test_the_formula_by_hand():
     assert (given.num_networks, given.num_workers) == (44, 1)
 
 
+def test_what_a_network_costs_once_it_costs_on_each_data_set():
+    given = estimate(TIMINGS, workload(num_data_sets=3))
+    assert given.seconds_per_initial == pytest.approx(INITIAL + 2 * 2)
+    assert given.seconds_per_child == pytest.approx(CHILD + 1.5 * 2 * 2)
+
+
 @pytest.mark.parametrize(("num_workers", "first", "each"), [(2, 2, 4), (3, 2, 3), (16, 1, 1)])
 def test_workers_train_in_rounds_and_wait_for_the_end_of_a_generation(num_workers, first, each):
     given = estimate(TIMINGS, workload(num_workers=num_workers))

@@ -13,6 +13,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+from data_sets import write_data_sets
 from runs import change_config, make_run
 from toy_training import Break, cut, results, toy_search
 
@@ -218,12 +219,12 @@ def kill(pid):
         os.kill(pid, signal.SIGKILL)
 
 
-def killed_at_moments(folder, whole, number):
+def killed_at_moments(folder, whole, number, **settings):
     """Kill a search at random moments, its workers too in half of the cases, and resume it."""
     rng = random.Random(number)
     workdir = folder / f"run-{number}"
     num_lines = rng.randrange(17)
-    process = start(workdir, seconds=0.1)
+    process = start(workdir, seconds=0.1, **settings)
     with process:
         if num_lines:
             wait_for_lines(workdir, num_lines)
@@ -238,7 +239,7 @@ def killed_at_moments(folder, whole, number):
         reported = content[: content.rfind(b"\n") + 1]
     for path in workdir.glob("models/*.h5"):
         json.loads(path.read_text())  # whole
-    process = start(workdir, resume=True)
+    process = start(workdir, resume=True, **settings)
     out, err = process.communicate(timeout=120)
     assert (out, process.returncode) == ("complete\n", 0), err
     assert results(workdir) == whole
@@ -251,6 +252,13 @@ def killed_at_moments(folder, whole, number):
 @pytest.mark.parametrize("number", range(4))
 def test_killed_at_random_moments(tmp_path, whole, number):
     killed_at_moments(tmp_path, whole, number)
+
+
+@pytest.mark.parametrize("number", [4, 5])
+def test_killed_at_random_moments_of_a_search_over_two_data_sets(tmp_path, number):
+    settings = {"dataset": ",".join(write_data_sets(tmp_path))}
+    toy_search(tmp_path / "whole", in_process=True, **settings)
+    killed_at_moments(tmp_path, results(tmp_path / "whole"), number, **settings)
 
 
 @pytest.mark.slow

@@ -84,7 +84,8 @@ class Pretence:
 
     @contextmanager
     def __call__(self, setup, **options):
-        self.settings, self.options = setup.args[2], options
+        self.dataset, _, self.settings, _ = setup.args
+        self.options = options
         yield self
 
     def run(self, tasks):
@@ -373,6 +374,13 @@ def test_the_command_says_what_failed(capsys, run, executor):
     assert status == 1
     assert "12.50 %" in out
     assert err == "lemonade-tf: 1 of the networks failed: 1-0: diverged: [Errno]\n"
+
+
+def test_of_several_data_sets_networks_are_retrained_on_the_first(run, images, executor):
+    change_config(run, dataset=f"{images},elsewhere.npz")
+    retrain(run, config=SHORT)
+    settings = executor.tasks[0].settings
+    assert (settings["dataset"], executor.dataset) == (str(images), str(images))
 
 
 # --- In earnest ------------------------------------------------------------------------------

@@ -305,6 +305,14 @@ class TestModels:
         store.keep_models(["1-2"])
         assert _files(store.path / "models") == ["0-1.h5", "1-2.h5", "1-3.h5"]
 
+    def test_files_of_further_data_sets_go_with_those_of_the_first(self, store):
+        for id_ in ("0-1", "0-1.flowers", "1-2", "1-2.flowers", "1-3", "1-3.flowers", "1-3.mine"):
+            self._stage(store, id_)
+        store.pin(["1-2", "1-3.flowers"])
+        store.keep_models([], further=["flowers"])
+        kept = ["1-2.flowers.h5", "1-2.h5", "1-3.flowers.h5", "1-3.mine.h5"]
+        assert _files(store.path / "models") == kept
+
     @pytest.mark.parametrize("id_", ["9-9", "../config"])
     def test_pinning_what_is_not_there(self, store, id_):
         self._stage(store, "0-1")
@@ -343,6 +351,15 @@ class TestFront:
             "id,file,error,parameters,test_error\n"
             "1-2,models/1-2.h5,0.25,1000,0.3\n"
             "0-1,models/0-1.h5,0.3333333333333333,20,\n"
+        )
+
+    def test_columns_after_the_test_error(self, store):
+        rows = [{**self.ROWS[0], "test_error_flowers": 0.4}, self.ROWS[1]]
+        store.write_front(rows, ["error"], ["test_error_flowers"])
+        assert (store.path / "front.csv").read_text() == (
+            "id,file,error,test_error,test_error_flowers\n"
+            "1-2,models/1-2.h5,0.25,0.3,0.4\n"
+            "0-1,models/0-1.h5,0.3333333333333333,,\n"
         )
 
     def test_it_is_replaced(self, store):

@@ -23,6 +23,7 @@ from lemonade_tf import search as module
 from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
 from lemonade_tf.architecture.text import from_json, to_json
 from lemonade_tf.callbacks import Callback
+from lemonade_tf.data_names import file_id
 from lemonade_tf.executors import InProcessExecutor
 from lemonade_tf.latency import Measurement
 from lemonade_tf.latency.task import Measured, MeasuringTask
@@ -31,6 +32,7 @@ from lemonade_tf.operators import APPROXIMATE, replay
 from lemonade_tf.report import read_run
 from lemonade_tf.training.datasets import load_dataset
 from lemonade_tf.training.measuring import measured, prepare_objective
+from lemonade_tf.training.several import train_on_all
 from lemonade_tf.training.task import ChildResult, ObjectiveTask, Timing, TimingTask
 
 SETTINGS = {
@@ -61,12 +63,16 @@ class Toy:
             return self._measure(task)
         if isinstance(task, ObjectiveTask):
             return prepare_objective(task, load_dataset("digits"))
+        return train_on_all(task, self._train)
+
+    def _train(self, task):
         time.sleep(self.seconds)
         parent = from_json(task.architecture or Path(task.parent_file).read_text())
         graph = replay(parent, task.operators, rng=np.random.default_rng(0)).graph
         text = to_json(graph.copy(weights=False))
         self._go_wrong(task)
-        seed = hashlib.sha256((text + str(task.training_seed.entropy)).encode()).digest()
+        seed = f"{text}{task.training_seed.entropy}{task.data or ''}"
+        seed = hashlib.sha256(seed.encode()).digest()
         share = int.from_bytes(seed[:4], "big") / 2**32
         parameters = count_parameters(graph)
         Path(task.output).write_text(text)
@@ -98,7 +104,7 @@ class Toy:
 
     def _go_wrong(self, task):
         kind, _, ids = self.fault.partition(":")
-        if not kind or (ids and task.id not in ids.split(",")):
+        if not kind or (ids and file_id(task.id, task.data) not in ids.split(",")):
             return
         if kind == "die":
             os.kill(os.getpid(), signal.SIGKILL)

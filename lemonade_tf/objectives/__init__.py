@@ -5,6 +5,7 @@ to train. An *expensive* one is measured on the trained network.
 """
 
 from lemonade_tf.objectives.beginning import Beginning
+from lemonade_tf.objectives.further import is_error_on, with_errors
 from lemonade_tf.objectives.known import (
     ERROR,
     FILE_BYTES,
@@ -51,6 +52,9 @@ __all__ = [
     "objectives_named",
     "objectives_of",
     "rescaled",
+    # On further data sets.
+    "is_error_on",
+    "with_errors",
     # Bounds on them.
     "Limit",
     "exceeded",

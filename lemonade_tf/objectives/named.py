@@ -16,6 +16,8 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
+from lemonade_tf.data_names import ERROR_ON
+from lemonade_tf.objectives.further import check_errors, error_on, is_error_on
 from lemonade_tf.objectives.known import ERROR, OBJECTIVES
 from lemonade_tf.objectives.objective import SCALES, Objective, ObjectiveError
 
@@ -53,9 +55,11 @@ def objectives_of(settings: Mapping[str, Any]) -> tuple[Objective, ...]:
         settings: Those of the run, as in its config.json.
 
     Raises:
-        ObjectiveError: As `objectives_named`; or a scale is given for what is no objective of it.
+        ObjectiveError: As `objectives_named`; or one is the error on a data set that the run does
+            not have, or a scale is given for what is no objective of it.
     """
     names = settings["objectives"]
+    check_errors(names, settings.get("dataset", ""))
     found = rescaled(objectives_named(names), settings.get("scale", {}))
     prepared = settings.get("prepared", {})
     return tuple(
@@ -90,6 +94,8 @@ def rescaled(objectives: Iterable[Objective], scales: Mapping[str, str]) -> tupl
 def find_objective(name: str) -> Objective:
     """Return the objective of a name, or of a module as "MODULE:NAME".
 
+    That of "error_NAME" is the error on a further data set, whether a search has it or not.
+
     Raises:
         ObjectiveError: There is none.
     """
@@ -100,6 +106,8 @@ def find_objective(name: str) -> Objective:
         )
     if name in _BY_NAME:
         return _BY_NAME[name]
+    if is_error_on(name):
+        return error_on(name.removeprefix(ERROR_ON))
     module, colon, attribute = name.partition(":")
     if not colon:
         near = difflib.get_close_matches(name, _BY_NAME, n=1)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from lemonade_tf.data_names import further_names
 from lemonade_tf.evolution import hypervolume, pareto_front
 from lemonade_tf.objectives import ERROR, Objective, objectives_of
 from lemonade_tf.quality import coordinates
@@ -45,6 +46,11 @@ class Run:
         """The objectives but the error: the cheap ones first, else in the order of the run."""
         others = (o for o in self.objectives if o.name != ERROR.name)
         return tuple(sorted(others, key=lambda objective: not objective.cheap))
+
+    @cached_property
+    def further(self) -> tuple[str, ...]:
+        """What the data sets after the first are called."""
+        return further_names(self.config["dataset"])
 
     @cached_property
     def trained(self) -> list[Mapping[str, Any]]:

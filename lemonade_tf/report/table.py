@@ -23,24 +23,24 @@ MADE_BY = 24  # characters that the column takes at least
 def table_rows(run: Run) -> tuple[list[str], list[list[str]]]:
     """Return the front as a header and rows of text, from the smallest network on.
 
-    The cheap objectives come first, then other expensive ones, the error, and the test error. An
-    inference time that was foretold is followed by that which was measured.
+    The cheap objectives come first, then other expensive ones, the error, and the test errors on
+    all data sets. An inference time that was foretold is followed by that which was measured.
     The cells of space II have numbers as in the paper: Cell 0 is that of the largest network.
     """
     front = run.front()
     of_cells = run.config.get("space") == "cells"
     objectives = (*run.others, run.error)
     titles = chain.from_iterable(_titles(run, o) for o in objectives)
-    header = ["id", *(["cell"] if of_cells else ()), *titles, "test error", "made by"]
+    tests = ["test error", *(f"test error {name}" for name in run.further)]
+    header = ["id", *(["cell"] if of_cells else ()), *titles, *tests, "made by"]
     rows = []
     for number, line in zip(reversed(range(len(front))), front, strict=True):
-        test = line["test_error"]
         rows.append(
             [
                 line["id"],
                 *([f"Cell {number}"] if of_cells else ()),
                 *chain.from_iterable(_values(run, o, line) for o in objectives),
-                "" if test is None else written(run.error, test),
+                *_test_errors(run, line),
                 made_by(line),
             ]
         )
@@ -59,6 +59,11 @@ def _values(run: Run, objective: Objective, line: Mapping[str, Any]) -> list[str
         seconds = run.measured_seconds[objective.name].get(line["id"])
         texts.append("" if seconds is None else written(objective, seconds))
     return texts
+
+
+def _test_errors(run: Run, line: Mapping[str, Any]) -> list[str]:
+    errors = [line["test_error"], *(line["further"][name]["test_error"] for name in run.further)]
+    return ["" if error is None else written(run.error, error) for error in errors]
 
 
 def made_by(line: Mapping[str, Any]) -> str:

@@ -272,6 +272,7 @@ class _Making:
             "operators": list(self.task.operators),
             "objectives": objectives,
             "test_error": self.facts["test_error"],
+            **({} if self.task.data is None else {"data": self.task.data}),
             **self.task.record,
         }
         save_model(graph, self.task.output, record)

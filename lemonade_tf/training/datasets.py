@@ -20,10 +20,18 @@ from pathlib import Path
 import numpy as np
 
 from lemonade_tf.architecture.layers import Rescaling
+from lemonade_tf.data_names import datasets_of, further_names
 from lemonade_tf.training.cifar import CIFAR10, CIFAR100, Layout, read_cifar
 from lemonade_tf.training.npz import DatasetError, read_npz
 
-__all__ = ["DATASETS", "Dataset", "DatasetError", "UnknownDatasetError", "load_dataset"]
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "DatasetError",
+    "UnknownDatasetError",
+    "load_dataset",
+    "load_datasets",
+]
 
 _SPLIT_SEED = 1912  # of the data sets, not of a search: never to change
 _MOST_VALIDATION_IMAGES = 5000
@@ -113,6 +121,34 @@ def load_dataset(name: str | os.PathLike[str], data_dir: str | Path | None = Non
         f"There is no data set {name!r}; give one of {', '.join(sorted(DATASETS))}, or the path of "
         "an .npz file with x_train and y_train."
     )
+
+
+def load_datasets(
+    dataset: str, data_dir: str | Path | None = None
+) -> tuple[Dataset, dict[str, Dataset]]:
+    """Load the data sets of a setting: the first, and the others by what they are called.
+
+    Args:
+        dataset: One as for `load_dataset`, or several, separated by commas.
+        data_dir: As for `load_dataset`.
+
+    Raises:
+        DatasetError: One cannot be used, or their images differ in shape.
+    """
+    first, *others = (load_dataset(name, data_dir) for name in datasets_of(dataset))
+    further = dict(zip(further_names(dataset), others, strict=True))
+    for name, data in further.items():
+        if data.input_shape != first.input_shape:
+            raise DatasetError(
+                f"the images of {name} are {_by(data)}, those of {first.name} {_by(first)};"
+                " expected the same size and channels in all data sets of a search, as each"
+                " network is trained on all of them. Bring the images to one size."
+            )
+    return first, further
+
+
+def _by(data: Dataset) -> str:
+    return "x".join(map(str, data.input_shape))
 
 
 def _digits(data_dir: Path | None) -> Dataset:

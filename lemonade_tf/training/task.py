@@ -34,6 +34,8 @@ class ChildTask:
             `parent_file` where they fit, if both are given.
         record: Plain values to keep in the file: the lineage.
         objectives: The expensive objectives to measure, by name, beside the error.
+        data: What the data set is called that it is trained on; None for the first.
+        further: The same child on the other data sets.
     """
 
     id: str
@@ -45,6 +47,8 @@ class ChildTask:
     architecture: str | None = None
     record: Mapping[str, Any] = field(default_factory=dict)
     objectives: tuple[str, ...] = ()
+    data: str | None = None
+    further: tuple[ChildTask, ...] = ()
 
     def __post_init__(self) -> None:
         if self.parent_file is None and self.architecture is None:
@@ -76,6 +80,7 @@ class ChildResult:
         multiply_adds: Its multiply-adds for one image.
         measured: Expensive objectives that were asked for beside the error, by what they are
             called.
+        further: What became of it on the other data sets, by what these are called.
     """
 
     id: str
@@ -93,6 +98,7 @@ class ChildResult:
     parameters: int | None = None
     multiply_adds: int | None = None
     measured: Mapping[str, float] = field(default_factory=dict)
+    further: Mapping[str, ChildResult] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
