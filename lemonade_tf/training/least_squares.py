@@ -3,9 +3,12 @@
 With x the windows that a layer reads, as rows, and y what it ought to put out, a kernel K that it
 has already becomes K + D, where
 
-    D = argmin |x (K + D) - y|^2 + r |D|^2,        r = RIDGE times the mean square of x
+    D = argmin |x (K + D) - y|^2 + r |D|^2,        r = a share in RIDGES of the mean square of x
 
-so what the images do not determine stays as it is. Where the layer has a bias, or a batch norm
+so what the images do not determine stays as it is. The share is the first for which the kernel does
+not become much larger: where what the layer reads is nearly the same in all channels, the nearest
+kernel is the difference of large numbers, and at the learning rate that the parent was trained at
+such a child diverges. Where the layer has a bias, or a batch norm
 follows whose mean can move instead, x and y are taken less their means.
 
 A separable convolution with depthwise kernel d and pointwise kernel p is the kernel
@@ -18,8 +21,10 @@ The second moments of x and y are all that is needed of the data.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from scipy.linalg import solve
@@ -27,7 +32,8 @@ from scipy.linalg import solve
 from lemonade_tf.architecture.layers import Conv2D, Dense, Layer, SeparableConv2D
 from lemonade_tf.operators.kernels import separate
 
-RIDGE = 1e-3
+RIDGES = (1e-2, 1e-1, 3e-1)
+MOST_GROWTH = 2.0  # of the norm of a kernel, so that the next share is not tried
 # Of x, 9 x 512: some ten seconds. Beyond, only the centre of the window is fitted. A separable
 # convolution, which takes several fits, is left as it is beyond half of that.
 MOST_COLUMNS = 4608
@@ -66,19 +72,15 @@ class Moments:
             both += rows.T @ (y[start : start + _ROWS] - y_mean.astype(np.float32))
         return cls(windows / len(x), both / len(x), x_mean, y_mean)
 
-    @property
-    def ridge(self) -> float:
-        """r, a little above 0 even where all of x is 0."""
-        return RIDGE * float(np.trace(self.windows)) / len(self.windows) + 1e-12
 
-
-def nearest_kernel(moments: Moments, kernel: np.ndarray) -> np.ndarray:
-    """Return K + D for a kernel K (columns, filters)."""
-    return kernel + _solve(moments.windows, moments.both - moments.windows @ kernel, moments.ridge)
+def nearest_kernel(moments: Moments, kernel: np.ndarray, share: float) -> np.ndarray:
+    """Return K + D for a kernel K (columns, filters) and a share of the mean square of x."""
+    rest = moments.both - moments.windows @ kernel
+    return kernel + _solve(moments.windows, rest, share)
 
 
 def nearest_factors(
-    moments: Moments, depthwise: np.ndarray, pointwise: np.ndarray
+    moments: Moments, depthwise: np.ndarray, pointwise: np.ndarray, share: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return both kernels of a separable convolution, fitted in turn.
 
@@ -86,6 +88,7 @@ def nearest_factors(
         moments: Columns are (window, channel).
         depthwise: (window, channels, multiplier).
         pointwise: (channels, multiplier, filters).
+        share: Of the mean square of what is multiplied.
     """
     window, channels, multiplier = depthwise.shape
     shape = (window, channels, window, channels)
@@ -96,20 +99,28 @@ def nearest_factors(
         inner = inner.reshape(channels * multiplier, -1)
         target = np.einsum("wim,wio->imo", d, both, optimize=True).reshape(len(inner), -1)
         p = pointwise.reshape(len(inner), -1)
-        ridge = RIDGE * np.trace(inner) / len(inner) + 1e-12
-        pointwise = (p + _solve(inner, target - inner @ p, ridge)).reshape(pointwise.shape)
+        pointwise = (p + _solve(inner, target - inner @ p, share)).reshape(pointwise.shape)
         products = np.einsum("imo,jno->imjn", pointwise, pointwise, optimize=True)
         inner = np.einsum("wivj,imjn->wimvjn", gram, products, optimize=True)
         inner = inner.reshape(d.size, d.size)
         target = np.einsum("wio,imo->wim", both, pointwise, optimize=True).ravel()
-        ridge = RIDGE * np.trace(inner) / len(inner) + 1e-12
-        step = _solve(inner, target - inner @ d.ravel(), ridge)
+        step = _solve(inner, target - inner @ d.ravel(), share)
         depthwise = d + step.reshape(d.shape)
     return depthwise, pointwise
 
 
-def _solve(matrix: np.ndarray, right: np.ndarray, ridge: float) -> np.ndarray:
+def _solve(matrix: np.ndarray, right: np.ndarray, share: float) -> np.ndarray:
+    ridge = share * np.trace(matrix) / len(matrix) + 1e-12  # not 0 even where all of x is
     return solve(matrix + ridge * np.eye(len(matrix)), right, assume_a="pos")
+
+
+def _first_small(fit: Callable[[float], Any], size: Callable[[Any], float], before: float) -> Any:
+    """Return the first fit that is not much larger than what was there before, or the last."""
+    for share in RIDGES:
+        found = fit(share)
+        if size(found) <= MOST_GROWTH * before:
+            break
+    return found
 
 
 # --- A layer -----------------------------------------------------------------------------------
@@ -179,8 +190,12 @@ def _plain(
         wanted = kernel[..., columns[here]].reshape(-1, here.sum()).astype(np.float32)
         rest = outputs[:, here] - own.reshape(len(own), -1) @ wanted
         x = own[(slice(None), *part)].reshape(len(own), -1)
-        moments = Moments.of(x, rest, centred=centred)
-        change = nearest_kernel(moments, np.zeros((x.shape[1], rest.shape[1])))
+        moments, old = Moments.of(x, rest, centred=centred), kernel[where].reshape(x.shape[1], -1)
+        change = _first_small(
+            partial(nearest_kernel, moments, np.zeros_like(old)),
+            lambda d, old=old: np.linalg.norm(old + d),
+            np.linalg.norm(old),
+        )
         kernel[where] += change.reshape(kernel[where].shape)
         bias[here] = moments.mean - moments.window_mean @ change
     return {"kernel": kernel[0, 0] if isinstance(layer, Dense) else kernel}, bias
@@ -211,14 +226,21 @@ def _separable(
     depthwise = weights["depthwise_kernel"].astype(np.float64)
     multiplier = depthwise.shape[3]
     pointwise = weights["pointwise_kernel"].astype(np.float64).reshape(channels, multiplier, -1)
-    d, p = nearest_factors(
-        moments, depthwise.reshape(-1, channels, multiplier), pointwise[..., columns]
+    start = (depthwise.reshape(-1, channels, multiplier), pointwise[..., columns])
+    d, p = _first_small(
+        partial(nearest_factors, moments, *start),
+        lambda found: np.linalg.norm(_product(*found)),
+        np.linalg.norm(_product(*start)),
     )
     pointwise[..., columns] = p
-    mean = moments.mean - moments.window_mean @ np.einsum("wim,imo->wio", d, p).reshape(
-        x.shape[1], -1
-    )
+    mean = moments.mean - moments.window_mean @ _product(d, p)
     return {
         "depthwise_kernel": d.reshape(depthwise.shape),
         "pointwise_kernel": pointwise.reshape(1, 1, channels * multiplier, -1),
     }, mean
+
+
+def _product(depthwise: np.ndarray, pointwise: np.ndarray) -> np.ndarray:
+    """Return the kernel (columns, filters) of a separable convolution."""
+    product = np.einsum("wim,imo->wio", depthwise, pointwise)
+    return product.reshape(-1, pointwise.shape[-1])

@@ -31,10 +31,9 @@ def test_moments():
     np.testing.assert_allclose(centred.window_mean, x.mean(0), rtol=1e-5)
 
 
-def test_the_nearest_kernel_is_numpys(monkeypatch):
-    monkeypatch.setattr(least_squares, "RIDGE", 0.0)
+def test_the_nearest_kernel_is_numpys():
     x, y = normal(500, 7), normal(500, 3)
-    found = nearest_kernel(Moments.of(x, y, centred=False), normal(7, 3))
+    found = nearest_kernel(Moments.of(x, y, centred=False), normal(7, 3), 0.0)
     np.testing.assert_allclose(found, np.linalg.lstsq(x, y)[0], atol=1e-4)
 
 
@@ -42,9 +41,21 @@ def test_what_the_data_do_not_determine_stays():
     x = np.zeros((50, 4), np.float32)
     x[:, 0] = normal(50)
     start = normal(4, 2)
-    found = nearest_kernel(Moments.of(x, normal(50, 2), centred=False), start)
+    found = nearest_kernel(Moments.of(x, normal(50, 2), centred=False), start, 1e-2)
     np.testing.assert_allclose(found[1:], start[1:], rtol=1e-5)
     assert np.abs(found[0] - start[0]).min() > 1e-3
+
+
+def test_a_kernel_does_not_become_much_larger():
+    """What it reads is nearly the same in all channels: only their differences tell."""
+    same = normal(800, 1, 1, 1)
+    windows = np.repeat(same, 6, axis=3) + 0.01 * normal(800, 1, 1, 6)
+    y = 1000 * (windows[:, 0, 0, :1] - windows[:, 0, 0, 1:2]).astype(np.float32)
+    weights = {"kernel": normal(1, 1, 6, 1)}
+    new, _ = fitted(L.Conv2D(1, 1), weights, None, windows, y, np.arange(1), free_mean=False)
+    free = np.linalg.lstsq(windows.reshape(800, 6), y)[0]
+    assert np.linalg.norm(free) > 300 * np.linalg.norm(weights["kernel"])
+    assert np.linalg.norm(new["kernel"]) < 2 * np.linalg.norm(weights["kernel"])
 
 
 LAYERS = {
@@ -119,7 +130,7 @@ def test_large_windows_are_fitted_at_the_centre(monkeypatch):
     assert np.abs(change[1, 1]).max() > 0.1
     change[1, 1] = 0
     np.testing.assert_array_equal(change, 0)
-    np.testing.assert_allclose(put_out(layer, new, windows), y, atol=0.02)
+    np.testing.assert_allclose(put_out(layer, new, windows), y, atol=0.1)
     layer, weights = LAYERS["separable"]
     new, _ = fitted(layer, weights, None, windows, y, np.arange(4), free_mean=False)
     assert all(new[key] is weights[key] for key in weights)
