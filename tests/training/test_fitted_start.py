@@ -116,7 +116,7 @@ def test_filters_that_others_can_stand_in_for_are_not_missed():
     def off(graph):
         return np.abs(values_of(graph, "bn_3") - wanted).mean()
 
-    assert off(child) < 0.01 * off(change.graph)
+    assert off(child) < 0.05 * off(change.graph)
 
 
 @pytest.mark.parametrize("operator", APPROXIMATE, ids=lambda o: o.name)
