@@ -48,11 +48,12 @@ from lemonade_tf.measurements import Measurements
 from lemonade_tf.objectives import Objective, ObjectiveError, exceeded
 from lemonade_tf.quality import front_hypervolume
 from lemonade_tf.resume import individuals
+from lemonade_tf.search_records import evaluation_of, history_record, proposal_record
 from lemonade_tf.search_setup import Setup
 from lemonade_tf.store import HISTORY, PROPOSALS, StoreError, disk_error
 from lemonade_tf.training.datasets import Dataset
 from lemonade_tf.training.settings import TrainingSettings
-from lemonade_tf.training.task import ChildResult, ChildTask
+from lemonade_tf.training.task import ChildTask
 
 
 class SearchError(RuntimeError):
@@ -264,7 +265,7 @@ class SearchRun:
     def begin_generation(self, number: int, proposals: Sequence[Proposal]) -> None:
         """Put the proposals of a generation, which begins, on record."""
         self.state.generation = number
-        records = [_proposal_record(p) for p in proposals]
+        records = [proposal_record(p) for p in proposals]
         before = list(self.past.proposals.get(number, ()))
         if before != [json.loads(dumps(r)) for r in records[: len(before)]]:
             raise StoreError(
@@ -332,27 +333,20 @@ class SearchRun:
         full = disk_error(self.store.path / "staging", outcome.errno)
         if full is not None:
             raise full
-        evaluation = _evaluation(individual.id, outcome).checked(self.expensive)
+        evaluation = evaluation_of(individual.id, outcome).checked(self.expensive)
         failed = evaluation.failure is not None
         files = {"file": None} if failed else self._adopt(individual.id)
         objectives = {**evaluation.expensive, **individual.cheap}
         epochs = evaluation.details.get("epochs", 0)
-        record = {
-            "id": individual.id,
-            "generation": individual.generation,
-            "parent": individual.parent,
-            "operators": list(individual.operators),
-            "architecture": canonical_hash(individual.graph),
-            "objectives": {o.name: objectives.get(o.name) for o in self.objectives},
-            **evaluation.details,
-            "lineage_epochs": self.lineage_epochs.get(individual.parent or "", 0) + epochs,
-            "seconds": dict(evaluation.seconds),
-            "time": time.time(),
-            **files,
-            "failure": evaluation.failure,
-            "first_failure": first_failure,
-            "log": outcome.log,
-        }
+        record = history_record(
+            individual,
+            evaluation,
+            {name: objectives.get(name) for name in self._names()},
+            lineage_epochs=self.lineage_epochs.get(individual.parent or "", 0) + epochs,
+            files=files,
+            log=outcome.log,
+            first_failure=first_failure,
+        )
         self.store.append_history(record)
         self._count(record)
         if not failed:
@@ -496,53 +490,6 @@ def _evaluated(individual: Individual, evaluation: Evaluation) -> Individual:
     return replace(individual, expensive=evaluation.expensive)
 
 
-def _evaluation(name: str, outcome: Outcome) -> Evaluation:
-    """Return what the evolution needs to know of a task's outcome."""
-    if outcome.failure is not None:
-        return Evaluation(name, failure=outcome.failure)
-    result = outcome.result
-    if result.failure is not None:
-        return Evaluation(name, failure=result.failure, seconds=result.seconds)
-    details = {
-        "test_error": result.test_error,
-        "epochs": result.epochs,
-        "batch_size": result.batch_size,
-        "num_images": result.num_images,
-        "images_per_second": result.images_per_second,
-        **_learning(result),
-    }
-    if result.further:
-        details["further"] = {
-            data: {"test_error": r.test_error, "batch_size": r.batch_size, **_learning(r)}
-            for data, r in result.further.items()
-        }
-    expensive = {"error": result.error, **result.measured}
-    return Evaluation(name, expensive, seconds=result.seconds, details=details)
-
-
-def _learning(result: ChildResult) -> dict[str, Any]:
-    """Return how a network learned on a data set."""
-    return {
-        "losses": list(result.losses),
-        "distillation_losses": list(result.distillation_losses),
-        "epsilon": result.epsilon,
-    }
-
-
 def _num_evaluated(dataset: Dataset) -> int:
     """Return on how many images of a data set a trained network is evaluated."""
     return len(dataset.x_validation) + (0 if dataset.x_test is None else len(dataset.x_test))
-
-
-def _proposal_record(proposal: Proposal) -> dict[str, Any]:
-    individual = proposal.individual
-    return {
-        "id": individual.id,
-        "generation": individual.generation,
-        "parent": individual.parent,
-        "operators": list(individual.operators),
-        "cheap": dict(individual.cheap),
-        "outcome": proposal.outcome,
-        "duplicate_of": proposal.duplicate_of,
-        **({"exceeded": dict(proposal.exceeded)} if proposal.exceeded else {}),
-    }

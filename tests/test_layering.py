@@ -90,6 +90,7 @@ MAY_IMPORT = {
         "training",
     },
     "search_setup": ANYTHING,
+    "search_records": {"architecture", "evolution", "executors", "training"},
     "search_run": ANYTHING,
     "search": ANYTHING,
     "random_search": ANYTHING,
