@@ -226,7 +226,7 @@ def test_a_model_that_cannot_be_read_is_refused():
 def test_the_example_in_the_readme(tmp_path, monkeypatch):
     text = (Path(__file__).parent.parent / "README.md").read_text()
     _, section = text.split("## The parts alone")
-    first, second, *_ = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    first, fitted, second, *_ = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     monkeypatch.chdir(tmp_path)
     names = {}
     exec(first, names)
@@ -238,6 +238,9 @@ def test_the_example_in_the_readme(tmp_path, monkeypatch):
     assert smaller.count_params() < model.count_params()
     assert smaller.get_layer("block_13_project").filters == 80
     assert not [layer.name for layer in smaller.layers if layer.name.startswith("block_12_")]
+    names["images"] = images.repeat(4, axis=0)
+    exec(fitted, names)
+    assert names["surgery"].graph["Conv_1"].layer.filters == 960
     exec(second, names)
     np.testing.assert_allclose(outputs(names["wider"], images), outputs(model, images), atol=1e-6)
 
