@@ -175,10 +175,17 @@ class SearchConfig:
                 check(vars(self))
             except ObjectiveError as error:
                 raise ConfigError(f"--{name}: {error}") from None
+        self._check_words()
+        self._check_counts()
+        self._check_amounts()
+
+    def _check_words(self) -> None:
         _one_of("space", self.space, SPACES)
         _one_of("sampling", self.sampling, SAMPLING)
         _one_of("latency_protocol", self.latency_protocol, tuple(PROTOCOLS))
         _one_of("approximate_start", self.approximate_start, STARTS)
+
+    def _check_counts(self) -> None:
         for name in (
             "cells_per_block",
             "num_proposed",
@@ -209,6 +216,8 @@ class SearchConfig:
                 f"--num_accepted is {self.num_accepted}, more than --num_proposed,"
                 f" {self.num_proposed}; children are accepted from those proposed."
             )
+
+    def _check_amounts(self) -> None:
         for name in ("learning_rate", "distillation_learning_rate"):
             if not 0 < getattr(self, name) < inf:
                 raise ConfigError(f"--{name} is {getattr(self, name)}; expected more than 0.")

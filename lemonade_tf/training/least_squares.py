@@ -73,10 +73,14 @@ class Moments:
         return cls(windows / len(x), both / len(x), x_mean, y_mean)
 
 
-def nearest_kernel(moments: Moments, kernel: np.ndarray, share: float) -> np.ndarray:
-    """Return K + D for a kernel K (columns, filters) and a share of the mean square of x."""
-    rest = moments.both - moments.windows @ kernel
-    return kernel + _solve(moments.windows, rest, share)
+def nearest_change(moments: Moments, share: float) -> np.ndarray:
+    """Return D (columns, filters), of moments with what K leaves over as y.
+
+    Args:
+        moments: Of x, and of y less what the kernel K makes of x.
+        share: Of the mean square of x.
+    """
+    return _solve(moments.windows, moments.both, share)
 
 
 def nearest_factors(
@@ -179,8 +183,9 @@ def _plain(
     groups: int,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Return the kernel of a convolution, block by block, and the bias that its columns want."""
-    old = weights["kernel"][None, None] if isinstance(layer, Dense) else weights["kernel"]
-    kernel, bias = old.astype(np.float64), np.zeros(len(columns))
+    kernel, bias = weights["kernel"].astype(np.float64), np.zeros(len(columns))
+    if isinstance(layer, Dense):
+        kernel = kernel[None, None]
     height, width, channels, filters = kernel.shape
     part = _window_that_is_fitted(height, width, channels)
     for group in range(groups):
@@ -192,13 +197,15 @@ def _plain(
         x = own[(slice(None), *part)].reshape(len(own), -1)
         moments, old = Moments.of(x, rest, centred=centred), kernel[where].reshape(x.shape[1], -1)
         change = _first_small(
-            partial(nearest_kernel, moments, np.zeros_like(old)),
-            lambda d, old=old: np.linalg.norm(old + d),
-            np.linalg.norm(old),
+            partial(nearest_change, moments), partial(_norm_of_sum, old), np.linalg.norm(old)
         )
         kernel[where] += change.reshape(kernel[where].shape)
         bias[here] = moments.mean - moments.window_mean @ change
     return {"kernel": kernel[0, 0] if isinstance(layer, Dense) else kernel}, bias
+
+
+def _norm_of_sum(kernel: np.ndarray, change: np.ndarray) -> float:
+    return float(np.linalg.norm(kernel + change))
 
 
 def _window_that_is_fitted(height: int, width: int, channels: int) -> tuple[slice, slice]:
