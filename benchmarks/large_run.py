@@ -20,8 +20,8 @@ from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.text import canonical_hash
 from lemonade_tf.config import make_config
 from lemonade_tf.report import read_run
-from lemonade_tf.search_run import SearchRun
-from lemonade_tf.search_setup import begin, resume
+from lemonade_tf.search.run import SearchRun
+from lemonade_tf.search.setup import begin, resume
 from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.status import read_status
 from lemonade_tf.store import RunStore
@@ -65,7 +65,7 @@ def make(workdir, num_generations, num_accepted, front_size):
     for id_, parent, graph, records in found:
         generation = int(id_.split("-")[0])
         if id_ in errors:
-            setup.store.staging_path(id_).write_bytes(rng.bytes(100_000))
+            setup.store.models.staging_path(id_).write_bytes(rng.bytes(100_000))
         line = {
             "id": id_,
             "generation": generation,
@@ -73,23 +73,25 @@ def make(workdir, num_generations, num_accepted, front_size):
             "operators": list(records),
         }
         parameters = count_parameters(graph)
-        setup.store.append_history(
-            {
-                **line,
-                "architecture": canonical_hash(graph),
-                "objectives": {"error": errors.get(id_, 0.6), "parameters": parameters},
-                "test_error": 0.6,
-                "losses": [0.1] * 20,
-                "lineage_epochs": 20,
-                "seconds": dict.fromkeys(SECONDS, 1.5),
-                "time": 1.8e9,
-                "file": setup.store.adopt_model(id_) if id_ in errors else None,
-                "failure": None,
-            }
+        setup.store.history.append(
+            [
+                {
+                    **line,
+                    "architecture": canonical_hash(graph),
+                    "objectives": {"error": errors.get(id_, 0.6), "parameters": parameters},
+                    "test_error": 0.6,
+                    "losses": [0.1] * 20,
+                    "lineage_epochs": 20,
+                    "seconds": dict.fromkeys(SECONDS, 1.5),
+                    "time": 1.8e9,
+                    "file": setup.store.models.adopt(id_) if id_ in errors else None,
+                    "failure": None,
+                }
+            ]
         )
         if generation:
             proposals.append({**line, "cheap": {"parameters": parameters}, "outcome": "accepted"})
-    setup.store.append_proposals(proposals)
+    setup.store.proposals.append(proposals)
     setup.store.release()
     return config
 

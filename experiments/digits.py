@@ -54,7 +54,7 @@ def reevaluate(run, folder):
         f"{axis}_{p}": getattr(data, f"{axis}_{p}") for axis in "xy" for p in ("validation", "test")
     }
     np.savez(images, **parts)
-    files = {str(run.store.model_path(line["id"])): line for line in run.front()}
+    files = {str(run.store.models.path(line["id"])): line for line in run.front()}
     command = [sys.executable, "-c", EVALUATE, str(images), *files]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     errors = json.loads(output.splitlines()[-1])

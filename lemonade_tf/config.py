@@ -111,7 +111,8 @@ class SearchConfig:
             the front.
         tensorboard: Whether to write summaries for TensorBoard into the run folder.
         seed: Of everything random.
-        workers: Processes that train children; by default one a GPU, or one a CPU core.
+        workers: Processes that train children; by default one a GPU, or one a CPU core. More than
+            there are GPUs share them, so that one builds a child while another trains.
         threads: CPU threads of each worker. A setting of the run: another number of threads sums
             in another order, and changes the last digits.
 

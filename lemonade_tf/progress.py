@@ -12,9 +12,9 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from lemonade_tf.callbacks import Callback, SearchState
 from lemonade_tf.config import SearchConfig
 from lemonade_tf.latency import WAYS
+from lemonade_tf.search.callbacks import Callback, SearchState
 
 LONG_HOURS = 12.0  # an estimate from here on comes with a warning
 

@@ -31,15 +31,15 @@ import numpy as np
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.text import canonical_hash
-from lemonade_tf.callbacks import Callback
 from lemonade_tf.config import SearchConfig
 from lemonade_tf.evolution import Individual, Proposal, Purpose, child_seed
 from lemonade_tf.executors import Executor
 from lemonade_tf.objectives import PARAMETERS, Limit, Objective, exceeded
 from lemonade_tf.report import Run
-from lemonade_tf.search import SearchResult, conduct
-from lemonade_tf.search_run import SearchError, SearchRun
-from lemonade_tf.search_setup import begin
+from lemonade_tf.search.callbacks import Callback
+from lemonade_tf.search.conduct import SearchResult, conduct
+from lemonade_tf.search.run import SearchError, SearchRun
+from lemonade_tf.search.setup import begin
 from lemonade_tf.search_spaces import SearchSpace
 from lemonade_tf.training.datasets import load_datasets
 

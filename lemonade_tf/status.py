@@ -11,7 +11,7 @@ from typing import Any
 from lemonade_tf.progress import duration
 from lemonade_tf.quality import front_hypervolume
 from lemonade_tf.report import Run, read_run
-from lemonade_tf.resume import read_past
+from lemonade_tf.search.resume import read_past
 from lemonade_tf.store import CONFIG, StoreError
 
 
@@ -78,7 +78,7 @@ def read_status(workdir: str | Path) -> Status:
         hypervolume=front_hypervolume(run.objectives, front, config["reference"]),
         seconds_by_phase=seconds_by_phase(history),
         seconds_since_last=max(0.0, time.time() - max(times)) if times else None,
-        num_bytes=run.store.num_bytes(),
+        num_bytes=run.store.models.num_bytes(),
     )
 
 

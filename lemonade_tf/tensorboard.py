@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from lemonade_tf.callbacks import Callback, SearchState
 from lemonade_tf.report import front_figure, read_run
+from lemonade_tf.search.callbacks import Callback, SearchState
 
 FOLDER = "tensorboard"
 

@@ -3,10 +3,10 @@ import io
 import pytest
 from rich.console import Console
 
-from lemonade_tf.callbacks import SearchState
 from lemonade_tf.config import SearchConfig
 from lemonade_tf.evolution import Individual
 from lemonade_tf.progress import ProgressDisplay, display, duration, line
+from lemonade_tf.search.callbacks import SearchState
 
 
 @pytest.fixture

@@ -147,8 +147,8 @@ def test_a_random_search_is_a_run_that_compares_with_the_other(tmp_path):
     data = load_dataset("digits")
     initial = NETWORKS.initial_graphs(data.input_shape, 10, rescaling=data.rescaling())
     for entry in run.front():
-        graph = load_graph(run.store.model_path(entry["id"]))
-        (walk,) = [p for p in run.store.read_proposals() if p["id"] == entry["id"]]
+        graph = load_graph(run.store.models.path(entry["id"]))
+        (walk,) = [p for p in run.store.proposals.read() if p["id"] == entry["id"]]
         first = initial[int(walk["parent"].removeprefix("0-"))].copy(weights=False)
         made = replay(first, walk["operators"], rng=np.random.default_rng(0)).graph
         assert canonical_hash(made) == canonical_hash(graph) == entry["architecture"]

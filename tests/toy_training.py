@@ -19,10 +19,8 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
-from lemonade_tf import search as module
 from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
 from lemonade_tf.architecture.text import from_json, to_json
-from lemonade_tf.callbacks import Callback
 from lemonade_tf.data_names import file_id
 from lemonade_tf.executors import InProcessExecutor
 from lemonade_tf.latency import Measurement
@@ -30,6 +28,8 @@ from lemonade_tf.latency.task import Measured, MeasuringTask
 from lemonade_tf.objectives import Trained
 from lemonade_tf.operators import APPROXIMATE, replay
 from lemonade_tf.report import read_run
+from lemonade_tf.search import conduct as module
+from lemonade_tf.search.callbacks import Callback
 from lemonade_tf.training.datasets import load_dataset
 from lemonade_tf.training.measuring import measured, prepare_objective
 from lemonade_tf.training.several import train_on_all
@@ -162,7 +162,7 @@ def results(workdir):
     history = {
         line["id"]: {k: v for k, v in line.items() if k not in left_out} for line in run.history
     }
-    proposals = run.store.read_proposals()
+    proposals = run.store.proposals.read()
     files = sorted(path.name for path in (run.store.path / "models").iterdir())
     front = (run.store.path / "front.csv").read_text()
     return {"history": history, "proposals": proposals, "front": front, "files": files}
@@ -171,11 +171,11 @@ def results(workdir):
 if __name__ == "__main__":
     import toy_training  # by this name, under which workers find it
 
-    from lemonade_tf.cli import _user_errors
+    from lemonade_tf.cli.failure import user_errors
 
     os.environ["TOY_FAULT"] = sys.argv[3] if len(sys.argv) > 3 else ""
     try:
         result = toy_training.toy_search(sys.argv[1], **json.loads(sys.argv[2]))
-    except _user_errors() as error:
+    except user_errors() as error:
         raise SystemExit(f"toy: {error}") from None
     print("stopped" if result.stopped else "complete" if result.complete else "incomplete")

@@ -61,7 +61,7 @@ class Run:
     def measured_seconds(self) -> Mapping[str, Mapping[str, float]]:
         """The measured inference times of networks of the front: by objective, then by id."""
         found: dict[str, dict[str, float]] = {}
-        for line in self.store.read_measurements():
+        for line in self.store.measurements.read():
             if line["seconds"] is not None:
                 found.setdefault(line["objective"], {})[line["id"]] = line["seconds"]
         return found
@@ -121,4 +121,4 @@ def read_run(workdir: str | Path) -> Run:
         StoreError: The folder holds no run, or one that is damaged.
     """
     store = RunStore.open(workdir)
-    return Run(store, store.read_config(), store.read_history())
+    return Run(store, store.read_config(), store.history.read())

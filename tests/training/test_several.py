@@ -7,12 +7,12 @@ import pytest
 
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.keras_bridge import load_graph, load_model, load_record
+from lemonade_tf.search.warm_start import adapted
 from lemonade_tf.training.child import train_child
 from lemonade_tf.training.preparation import AS_THEY_ARE
 from lemonade_tf.training.several import merged, train_on_all
 from lemonade_tf.training.task import ChildResult, ChildTask
 from lemonade_tf.training.worker import Worker
-from lemonade_tf.warm_start import adapted
 
 FIRST = ChildResult(
     "3-1",

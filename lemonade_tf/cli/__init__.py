@@ -1,0 +1,33 @@
+"""The command `lemonade-tf`.
+
+Exit status: 0 on success, 2 for a wrong use of the command, 1 for everything else that goes
+wrong; then one line on the standard error says what happened and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lemonade_tf.cli.failure import fail, user_errors
+from lemonade_tf.cli.parser import make_parser
+from lemonade_tf.config import ConfigError
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status."""
+    options = make_parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except ConfigError as error:
+        return fail(str(error), status=2)
+    except KeyboardInterrupt:
+        return fail(
+            "stopped by Ctrl-C; what was finished is in the run folder. A search goes on with"
+            " --resume."
+        )
+    except BrokenPipeError:
+        return 1
+    except user_errors() as error:
+        return fail(str(error), status=2 if type(error).__name__ == "UnknownDatasetError" else 1)

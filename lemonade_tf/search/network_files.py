@@ -1,0 +1,65 @@
+"""The files of a search's networks: which are needed now, and whether they are what they were."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from lemonade_tf.data_names import file_id
+from lemonade_tf.store import RunStore
+
+
+class NetworkFiles:
+    """The files of a search's networks, on all of its data sets.
+
+    Args:
+        store: The run folder.
+        further: What the data sets after the first are called.
+        lines: The lines of history.jsonl from before the search was resumed, by id. Files from
+            then are checked before they are used.
+    """
+
+    def __init__(
+        self, store: RunStore, further: Sequence[str], lines: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        self._models, self._further, self._lines = store.models, further, lines
+        self._unchecked = {id_ for id_, line in lines.items() if line["failure"] is None}
+        self._needed: Counter[str] = Counter()
+
+    def check(self, id_: str) -> None:
+        """Check the files of a network that are from before the search was resumed, once.
+
+        Raises:
+            StoreError: One is not there, or another than was written.
+        """
+        if id_ in self._unchecked:
+            line = self._lines[id_]
+            self._models.check(id_, line["file"])
+            for name in self._further:
+                self._models.check(file_id(id_, name), line["files"][name])
+            self._unchecked.discard(id_)
+
+    def adopt(self, id_: str) -> dict[str, Any]:
+        """Move what a worker wrote among the models; return what the record says of it.
+
+        Until it is on record, the network counts for nothing, however many files it has.
+
+        Raises:
+            StoreError: A file is not there, or cannot be moved.
+        """
+        files = {name: self._models.adopt(file_id(id_, name)) for name in self._further}
+        return {"file": self._models.adopt(id_), **({"files": files} if files else {})}
+
+    def expect(self, parents: Iterable[str | None]) -> None:
+        """Note the parents of the children that are still to come; None is that of no child."""
+        self._needed = Counter(parent for parent in parents if parent is not None)
+
+    def done(self, parent: str | None) -> None:
+        """Note that a child, whose parent this is, came."""
+        if parent is not None:
+            self._needed[parent] -= 1
+
+    def discard(self, front: Iterable[str]) -> None:
+        """Remove the files that nothing needs: neither the front, nor a child still to come."""
+        self._models.keep({*front, *(+self._needed)}, self._further)

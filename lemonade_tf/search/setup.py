@@ -1,0 +1,274 @@
+"""What a search begins with, or goes on from: its folder, its settings, its initial networks."""
+
+from __future__ import annotations
+
+import logging
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from lemonade_tf import __version__
+from lemonade_tf.architecture import Graph
+from lemonade_tf.config import ConfigError, SearchConfig, default_workdir
+from lemonade_tf.objectives import Limit, Objective, ObjectiveError, limits_of, objectives_of
+from lemonade_tf.quality import reference_point
+from lemonade_tf.search.further import FurtherData, further_data
+from lemonade_tf.search.preparation import (
+    CarryOut,
+    prepared_objectives,
+    warn_of_networks_left_out,
+    within,
+)
+from lemonade_tf.search.resume import Past, read_past
+from lemonade_tf.search.warm_start import Origin, origins
+from lemonade_tf.search_spaces import CELLS, NETWORKS, SearchSpace
+from lemonade_tf.store import IDENTITY, RunStore, StoreError
+from lemonade_tf.training.datasets import Dataset
+
+_VERSIONED = ("keras", "tensorflow", "numpy", "scikit-learn")
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a search begins with, or goes on from.
+
+    Attributes:
+        config: The settings.
+        store: The folder, locked.
+        space: The search space.
+        objectives: What is minimised.
+        limits: What no network may exceed.
+        initial: The initial networks; only their shapes are used.
+        origins: Where the initial networks come from, if they are those of a former run's front.
+        reference: The reference point of the hypervolume.
+        past: What the search has done so far.
+        further: The data sets after the first.
+    """
+
+    config: SearchConfig
+    store: RunStore
+    space: SearchSpace
+    objectives: Sequence[Objective]
+    limits: Sequence[Limit]
+    initial: Sequence[Graph]
+    origins: Sequence[Origin]
+    reference: Mapping[str, float]
+    past: Past
+    further: Sequence[FurtherData] = ()
+
+
+def space_of(config: SearchConfig) -> SearchSpace:
+    """Return the search space of a search."""
+    if config.space == CELLS.name:
+        return replace(CELLS, filters=config.filters, cells_per_block=config.cells_per_block)
+    return NETWORKS
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of Python and of those packages that are installed under these names."""
+    found = {"python": platform.python_version()}
+    for name in packages:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+def begin(
+    config: SearchConfig,
+    dataset: Dataset,
+    carry_out: CarryOut | None = None,
+    *,
+    further: Mapping[str, Dataset] | None = None,
+    **recorded: Any,
+) -> Setup:
+    """Begin a search in a new folder.
+
+    Args:
+        config: The settings.
+        dataset: The images, of the first data set.
+        carry_out: Has a worker prepare objectives, if there are any that want it.
+        further: The other data sets, by what they are called.
+        **recorded: More for config.json, or instead of what it says otherwise; `reference` is the
+            reference point of another run, to compare with, `prepared` what its objectives were
+            prepared to.
+
+    Raises:
+        ConfigError: The search cannot begin with `initial_run` or use `latency_table`, or an
+            objective has no value for an initial network, or none of them is within the limits.
+        ObjectiveError: An objective cannot be prepared.
+        StoreError: The folder holds a run, or cannot be written.
+    """
+    workdir = config.workdir or default_workdir(config.dataset)
+    RunStore.check_vacant(workdir)  # before objectives are prepared, which may take a while
+    space = space_of(config)
+    found = _origins(config, dataset)
+    initial = _initial(space, dataset, found)
+    if "prepared" not in recorded and (prepared := prepared_objectives(config, initial, carry_out)):
+        recorded["prepared"] = prepared
+    settings = {**config.as_json(), **recorded}
+    objectives, limits = objectives_of(settings), limits_of(settings)
+    others = further_data(further or {})
+    try:
+        kept = within(limits, initial)
+        classes = {other.error: other.dataset.num_classes for other in others}
+        reference = reference_point(objectives, kept(initial), dataset.num_classes, classes)
+    except ObjectiveError as error:
+        raise ConfigError(f"--objectives: {error} (asked of the initial networks)") from error
+    warn_of_networks_left_out(limits, initial, kept(initial))
+    initial, found = kept(initial), kept(found)
+    configuration = {
+        **config.as_json(),
+        **_versions(),
+        **_description(dataset),
+        **_descriptions(further),
+        "num_initial": len(initial),
+        "reference": reference,
+        **recorded,
+    }
+    store = RunStore.create(workdir, configuration)
+    if found:
+        store.initial.replace([origin.as_json() for origin in found])
+    reference = configuration["reference"]
+    return Setup(
+        config, store, space, objectives, limits, initial, found, reference, Past(), others
+    )
+
+
+def resume(
+    config: SearchConfig,
+    store: RunStore,
+    dataset: Dataset,
+    further: Mapping[str, Dataset] | None = None,
+) -> Setup:
+    """Go on with a search, from whatever is in its folder.
+
+    Args:
+        config: Its settings; see `resumed_config`.
+        store: Its folder.
+        dataset: The images, of the first data set.
+        further: The other data sets, by what they are called.
+
+    Raises:
+        ConfigError: It is no search that can be gone on with.
+        StoreError: Another process writes to the folder, a file is damaged, or the data set is
+            not the one that the search began with.
+    """
+    before = store.read_config()
+    objectives, limits = objectives_of(before), limits_of(before)
+    if "random_search" in before or not store.sealed:
+        raise ConfigError(
+            f"--resume: {store.path} was not made by a search; choose another --workdir."
+        )
+    _check_same(store, dataset, before)
+    for name, data in (further or {}).items():
+        _check_same(store, data, before["further"][name])
+    others = further_data(further or {})
+    store.lock()
+    try:
+        space = space_of(config)
+        found = [Origin.from_json(values) for values in store.initial.read()]
+        killed_early = config.initial_run is not None and not found  # before it noted them
+        if killed_early:
+            found = _origins(config, dataset)
+        initial = _initial(space, dataset, found)
+        kept = within(limits, initial)
+        initial, found = kept(initial), kept(found)
+        if killed_early:
+            store.initial.replace([origin.as_json() for origin in found])
+        past = read_past(store, len(initial))
+        if config.num_generations < past.start_generation - 1:
+            raise ConfigError(
+                f"--num_generations is {config.num_generations}; the search in {store.path} has"
+                f" finished {past.start_generation - 1} already."
+            )
+        _warn_of_other_versions(before.get("versions", {}))
+        store.write_config({**before, **config.as_json(), IDENTITY: before[IDENTITY]})
+    except BaseException:
+        store.release()
+        raise
+    return Setup(
+        config, store, space, objectives, limits, initial, found, before["reference"], past, others
+    )
+
+
+def _check_same(store: RunStore, dataset: Dataset, before: Mapping[str, Any]) -> None:
+    """Check that a data set is the one that a search began with.
+
+    Raises:
+        StoreError: It is not.
+    """
+    for name, value in _description(dataset).items():
+        if before.get(name) != value:
+            raise StoreError(
+                f"the data set {dataset.name} is not what the search in {store.path} began with"
+                f" ({name} was {before.get(name)}, now {value}); restore it."
+            )
+
+
+def _origins(config: SearchConfig, dataset: Dataset) -> tuple[Origin, ...]:
+    if config.initial_run is None:
+        return ()
+    return origins(
+        config.initial_run,
+        config.space,
+        dataset.input_shape,
+        dataset.num_classes,
+        dataset.rescaling(),
+    )
+
+
+def _initial(space: SearchSpace, dataset: Dataset, found: Sequence[Origin]) -> tuple[Graph, ...]:
+    if found:
+        return tuple(origin.graph for origin in found)
+    graphs = space.initial_graphs(
+        dataset.input_shape, dataset.num_classes, rescaling=dataset.rescaling()
+    )
+    return tuple(graph.copy(weights=False) for graph in graphs)
+
+
+def _versions() -> dict[str, Any]:
+    """Return what config.json says of what a search is run by."""
+    return {
+        "lemonade_tf": __version__,
+        "versions": versions(_VERSIONED),
+        "backend": "tensorflow",
+    }
+
+
+def _description(dataset: Dataset) -> dict[str, Any]:
+    """Return what config.json says of the images."""
+    return {
+        "num_classes": dataset.num_classes,
+        "input_shape": list(dataset.input_shape),
+        "num_images": {
+            "training": len(dataset.x_train),
+            "validation": len(dataset.x_validation),
+            "test": 0 if dataset.x_test is None else len(dataset.x_test),
+        },
+        "images_sha256": dataset.digest(),
+    }
+
+
+def _descriptions(further: Mapping[str, Dataset] | None) -> dict[str, Any]:
+    """Return what config.json says of the other data sets, if there are any."""
+    if not further:
+        return {}
+    return {"further": {name: _description(dataset) for name, dataset in further.items()}}
+
+
+def _warn_of_other_versions(before: Mapping[str, str]) -> None:
+    now = versions(_VERSIONED)
+    differing = [
+        f"{name} was {before[name]}, now {now.get(name)}"
+        for name in before
+        if before[name] != now.get(name)
+    ]
+    if differing:
+        _logger.warning(
+            "%s: the search goes on, but may come to other results than it would have.",
+            "; ".join(differing),
+        )

@@ -1,0 +1,159 @@
+"""Begin a search with the front of a former run, instead of with the space's initial networks.
+
+The networks are brought to the new data: its image shape, its rescaling, its number of classes.
+They inherit, as children do, every weight whose shape stays; what is new (a last layer for other
+classes, a first one for other channels) is drawn. Then they are trained as the initial networks
+are, also if the data is the same: their errors were measured in another run.
+
+The paper begins with trivial networks only; this is for going on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lemonade_tf.architecture import Graph, GraphError, check
+from lemonade_tf.architecture.cells import CellError, cell_of
+from lemonade_tf.architecture.layers import Dense, Input, Rescaling
+from lemonade_tf.architecture.text import from_json, to_json
+from lemonade_tf.config import ConfigError
+from lemonade_tf.keras_bridge import FileError, load_graph
+from lemonade_tf.report import read_run
+from lemonade_tf.search_spaces import CELLS, augment
+from lemonade_tf.store import StoreError, describe_file
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A network of a former run that an initial network begins as.
+
+    Attributes:
+        id: Its id in that run.
+        file: Its file.
+        described: What the file was when the search began; see `describe_file`.
+        graph: What it becomes: shapes, for the new data.
+    """
+
+    id: str
+    file: str
+    described: Mapping[str, Any]
+    graph: Graph
+
+    def check(self) -> None:
+        """Check that the file is still what it was when the search began.
+
+        Raises:
+            StoreError: It is not.
+        """
+        path = Path(self.file)
+        if not path.is_file() or describe_file(path) != dict(self.described):
+            raise StoreError(
+                f"{path} is not the file that the search began with (--initial_run); restore it,"
+                " or begin another search."
+            )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return {
+            "id": self.id,
+            "file": self.file,
+            **self.described,
+            "architecture": to_json(self.graph),
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Origin:
+        """Return what `as_json` made plain values of."""
+        described = {name: values[name] for name in ("bytes", "sha256")}
+        return cls(values["id"], values["file"], described, from_json(values["architecture"]))
+
+
+def origins(
+    initial_run: str,
+    space: str,
+    input_shape: Iterable[int],
+    num_classes: int,
+    rescaling: Rescaling,
+) -> tuple[Origin, ...]:
+    """Return the networks of a former run's front, for new data.
+
+    Args:
+        initial_run: The folder of the former run.
+        space: The search space of the new one.
+        input_shape: (height, width, channels) of the new images.
+        num_classes: How many classes they have.
+        rescaling: What they go through first.
+
+    Raises:
+        StoreError: The folder holds no run, or a damaged one.
+        ConfigError: The run has another search space, no front, or a network that cannot read the
+            new images.
+    """
+    run = read_run(initial_run)
+    if run.config.get("space") != space:
+        raise ConfigError(
+            f"--initial_run: {initial_run} is a run in the space {run.config.get('space')!r}, this"
+            f" one is in {space!r}; give --space {run.config.get('space')}."
+        )
+    adapt = adapted_cells if space == CELLS.name else adapted
+    found = []
+    for line in run.front():
+        path = run.store.models.path(line["id"])
+        try:
+            graph = adapt(load_graph(path), tuple(input_shape), num_classes, rescaling)
+        except (FileError, GraphError, CellError) as error:
+            raise ConfigError(
+                f"--initial_run: the network {line['id']} of {initial_run} cannot be begun with:"
+                f" {error}"
+            ) from error
+        found.append(Origin(line["id"], str(path.absolute()), describe_file(path), graph))
+    if not found:
+        raise ConfigError(f"--initial_run: {initial_run} has no trained network.")
+    return tuple(found)
+
+
+def adapted_cells(
+    graph: Graph, input_shape: tuple[int, ...], num_classes: int, rescaling: Rescaling
+) -> Graph:
+    """Return the shapes of a network of cells for other images and classes.
+
+    Raises:
+        CellError: It is not made of cells.
+    """
+    _, cells_per_block, filters = cell_of(graph)
+    new = augment(
+        graph,
+        cells_per_block=cells_per_block,
+        filters=filters,
+        input_shape=input_shape,
+        num_classes=num_classes,
+        rescaling=rescaling,
+    )
+    return new.copy(weights=False)
+
+
+def adapted(
+    graph: Graph, input_shape: tuple[int, ...], num_classes: int, rescaling: Rescaling
+) -> Graph:
+    """Return the shapes of a network for other images and classes.
+
+    Raises:
+        GraphError: It cannot read images of this shape, or has no dense layer at its end.
+    """
+    graph = graph.copy(weights=False)
+    graph.set_layer(graph.input, Input(input_shape))
+    for name in graph.consumers(graph.input):
+        if isinstance(graph[name].layer, Rescaling):
+            graph.set_layer(name, rescaling)
+    last = graph.output
+    while not isinstance(graph[last].layer, Dense):
+        if len(graph[last].inputs) != 1:
+            raise GraphError(f"there is no dense layer before its output {graph.output!r}.")
+        last = graph[last].inputs[0]
+    if graph[last].layer.units != num_classes:
+        graph.set_layer(last, replace(graph[last].layer, units=num_classes))
+    check(graph)
+    return graph

@@ -1,0 +1,20 @@
+"""The folder of a run: what a search writes, and what reports and resuming read."""
+
+from lemonade_tf.store.errors import StoreError, disk_error
+from lemonade_tf.store.model_files import ModelFiles, describe_file
+from lemonade_tf.store.names import CONFIG, HISTORY, IDENTITY, PROPOSALS
+from lemonade_tf.store.record_list import RecordList
+from lemonade_tf.store.run_store import RunStore
+
+__all__ = [
+    "CONFIG",
+    "HISTORY",
+    "IDENTITY",
+    "ModelFiles",
+    "PROPOSALS",
+    "RecordList",
+    "RunStore",
+    "StoreError",
+    "describe_file",
+    "disk_error",
+]

@@ -1,0 +1,180 @@
+"""The files of a run's networks: those that are kept, and those that a worker is writing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lemonade_tf.atomic import publish, write_atomic
+from lemonade_tf.store.errors import StoreError, explained
+from lemonade_tf.store.names import HISTORY, MODELS, PINNED, STAGING
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_OF_A_SEARCH = re.compile(r"[0-9]+-[0-9]+")  # the ids that a search gives
+
+
+class ModelFiles:
+    """The files of a run's networks.
+
+    Args:
+        run: The folder of the run.
+
+    Attributes:
+        folder: Where the networks lie.
+        staging: Where workers write them.
+        pinned: The list of those whose file is to be kept.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self._run, self.pinned = run, run / PINNED
+        self.folder, self.staging = run / MODELS, run / STAGING
+
+    def make_folders(self) -> None:
+        """Make the folders.
+
+        Raises:
+            StoreError: If that cannot be done.
+        """
+        with explained(self._run):
+            for folder in (self.folder, self.staging):
+                folder.mkdir(parents=True, exist_ok=True)
+
+    def path(self, id_: str) -> Path:
+        """Return where a network of the population lies."""
+        return self.folder / f"{_checked(id_)}.h5"
+
+    def find(self, id_: str) -> Path:
+        """Return the file of a network that is among the models.
+
+        Raises:
+            StoreError: If there is none of that id.
+        """
+        paths = self.folder.glob("*.h5")
+        found = {path.stem: path for path in paths if _ID.fullmatch(path.stem)}
+        if id_ not in found:
+            known = ", ".join(sorted(found, key=lambda name: (len(name), name))) or "none"
+            raise StoreError(f"there is no network {id_!r} in {self.folder}; known are {known}.")
+        return found[id_]
+
+    def staging_path(self, id_: str) -> Path:
+        """Return where to write a network that is to be adopted.
+
+        No other process has the same place for it, as a worker of a search that was just killed
+        may still be writing.
+        """
+        return self.staging / f"{_checked(id_)}.{os.getpid()}.h5"
+
+    def adopt(self, id_: str) -> dict[str, Any]:
+        """Move a network that was written to its staging path among the models.
+
+        Returns:
+            Its `bytes` and its `sha256`, to be kept on record, for `check`.
+
+        Raises:
+            StoreError: If it is not there, or cannot be moved.
+        """
+        source, target = self.staging_path(id_), self.path(id_)
+        with explained(target):
+            try:
+                described = describe_file(source)
+                publish(source, target)
+            except FileNotFoundError as error:
+                raise StoreError(
+                    f"The network {id_} cannot be kept: {error.filename} is not there. Leave the "
+                    "folder alone while a search runs."
+                ) from error
+        return described
+
+    def check(self, id_: str, described: Mapping[str, Any]) -> None:
+        """Check that the file of a network is as it was adopted.
+
+        Raises:
+            StoreError: If it is not there, or another one.
+        """
+        path = self.path(id_)
+        with explained(path):
+            try:
+                found = describe_file(path)
+            except FileNotFoundError:
+                raise StoreError(f"{path} is not there; the search needs it: restore it.") from None
+        if found != dict(described):
+            raise StoreError(
+                f"{path} is not the file that the search wrote: {found['bytes']:,} bytes, expected"
+                f" {described['bytes']:,}, with the checksum in {HISTORY}; restore it."
+            )
+
+    def keep(self, ids: Iterable[str], further: Iterable[str] = ()) -> None:
+        """Remove the networks that are neither among those given nor pinned.
+
+        Args:
+            ids: Those to keep.
+            further: What the data sets after the first are called, whose files go with them.
+        """
+        kept = {*ids, *self.read_pinned()}
+        names = ("", *(f".{name}" for name in further))
+        with explained(self.folder):
+            for path in self.folder.glob("*-*.h5"):
+                id_, dot, name = path.stem.partition(".")
+                of_a_search = _OF_A_SEARCH.fullmatch(id_) and f"{dot}{name}" in names
+                if of_a_search and not {id_, path.stem} & kept and path.is_file():
+                    path.unlink(missing_ok=True)
+
+    def num_bytes(self) -> int:
+        """Return how many bytes the files of the networks have."""
+        with explained(self.folder):
+            return sum(path.stat().st_size for path in self.folder.glob("*.h5"))
+
+    def read_pinned(self) -> set[str]:
+        """Return the ids of the networks whose file is to be kept."""
+        with explained(self.pinned):
+            try:
+                return {i for i in self.pinned.read_text().split() if _ID.fullmatch(i)}
+            except FileNotFoundError:
+                return set()
+            except UnicodeDecodeError:
+                raise StoreError(f"{self.pinned} is no text; expected ids, a line each.") from None
+
+    def pin(self, ids: Iterable[str]) -> None:
+        """Have the files of networks kept, whatever becomes of the front.
+
+        Raises:
+            StoreError: If one of them has no file; nothing is pinned then.
+        """
+        ids = list(ids)
+        for id_ in ids:
+            self.find(id_)
+        lines = "".join(f"{id_}\n" for id_ in sorted({*self.read_pinned(), *ids}))
+        with explained(self.pinned):
+            write_atomic(self.pinned, lines.encode())
+
+    def clear_staging(self) -> None:
+        """Remove what was left unfinished, by workers or by a search that was killed.
+
+        Only when no worker is running.
+        """
+        with explained(self.staging):
+            self.staging.mkdir(exist_ok=True)
+            for path in [*self.staging.iterdir(), *self._run.glob(".*.unfinished*")]:
+                if path.is_file():
+                    path.unlink(missing_ok=True)
+
+
+def _checked(id_: str) -> str:
+    """Check that an id can be the name of a file."""
+    if not isinstance(id_, str) or not _ID.fullmatch(id_):
+        raise ValueError(
+            f"The id {id_!r} cannot be the name of a file; expected up to 100 letters, digits, "
+            "dots, dashes and underscores, such as '12-7'."
+        )
+    return id_
+
+
+def describe_file(path: Path) -> dict[str, Any]:
+    """Return the `bytes` and the `sha256` of a file."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"bytes": path.stat().st_size, "sha256": digest}

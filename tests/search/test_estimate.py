@@ -1,0 +1,193 @@
+import time
+
+import numpy as np
+import pytest
+
+from lemonade_tf.config import SearchConfig, make_config
+from lemonade_tf.executors import InProcessExecutor
+from lemonade_tf.progress import estimate_lines
+from lemonade_tf.search.callbacks import Callback, SearchState
+from lemonade_tf.search.estimate import (
+    FEWEST_NETWORKS,
+    Estimate,
+    Workload,
+    estimate,
+    measure,
+    share_distilled,
+)
+from lemonade_tf.search.run import SearchError, SearchRun
+from lemonade_tf.search.setup import begin
+from lemonade_tf.search_spaces import CELLS, NETWORKS
+from lemonade_tf.search_spaces.networks import NetworkSpace
+from lemonade_tf.training.datasets import load_dataset
+from lemonade_tf.training.settings import TrainingSettings
+from lemonade_tf.training.task import Timing, TimingTask
+
+
+def workload(**settings):
+    training = TrainingSettings(epochs=10, distillation_epochs=2, batch_size=64)
+    values = {
+        "num_initial": 4,
+        "num_generations": 5,
+        "num_accepted": 8,
+        "num_workers": 1,
+        "share_distilled": 0.5,
+        "num_training_images": 650,  # ten batches; what does not fill another is left out
+        "num_evaluated_images": 200,
+        "settings": training,
+    }
+    return Workload(**{**values, **settings})
+
+
+TIMINGS = [Timing(fixed=1.0, step=0.02, image=0.001), Timing(fixed=3.0, step=0.04, image=0.003)]
+# fixed 2, an epoch 10 * 0.03, evaluation 200 * 0.002
+INITIAL = 2 + 10 * 0.3 + 0.4
+CHILD = INITIAL + 0.5 * (2 + 2 * 0.3 + 650 * 0.002)
+
+
+def test_the_formula_by_hand():
+    given = estimate(TIMINGS, workload())
+    assert given.seconds_per_initial == pytest.approx(INITIAL)
+    assert given.seconds_per_child == pytest.approx(CHILD)
+    assert given.hours == pytest.approx((4 * INITIAL + 40 * CHILD) / 3600)
+    assert (given.num_networks, given.num_workers) == (44, 1)
+
+
+def test_what_a_network_costs_once_it_costs_on_each_data_set():
+    given = estimate(TIMINGS, workload(num_data_sets=3))
+    assert given.seconds_per_initial == pytest.approx(INITIAL + 2 * 2)
+    assert given.seconds_per_child == pytest.approx(CHILD + 1.5 * 2 * 2)
+
+
+@pytest.mark.parametrize(("num_workers", "first", "each"), [(2, 2, 4), (3, 2, 3), (16, 1, 1)])
+def test_workers_train_in_rounds_and_wait_for_the_end_of_a_generation(num_workers, first, each):
+    given = estimate(TIMINGS, workload(num_workers=num_workers))
+    assert given.hours == pytest.approx((first * INITIAL + 5 * each * CHILD) / 3600)
+
+
+def test_without_distillation_a_child_takes_what_an_initial_network_does():
+    settings = TrainingSettings(epochs=10, distillation_epochs=0, batch_size=64)
+    given = estimate(TIMINGS, workload(settings=settings))
+    assert given.seconds_per_child == pytest.approx(INITIAL)
+
+
+def test_fewer_images_than_a_batch_holds_are_one_batch():
+    given = estimate(TIMINGS, workload(num_training_images=30))
+    assert given.seconds_per_initial == pytest.approx(2 + 10 * 0.03 + 0.4)
+
+
+def test_the_share_of_children_that_are_distilled():
+    assert share_distilled(NETWORKS) == pytest.approx((1 / 2 + 3 / 4 + 7 / 8) / 3)
+    assert share_distilled(NetworkSpace(approximate=())) == 0
+    assert share_distilled(CELLS) == 1 / 2
+
+
+def test_the_share_is_above_that_of_initial_networks_to_which_fewer_operators_apply():
+    rng = np.random.default_rng(0)
+    graph = NETWORKS.initial_graphs((32, 32, 3), 10)[1]
+    approximate = {operator.name for operator in NETWORKS.approximate}
+    children = [NETWORKS.propose(graph, rng=rng)[1] for _ in range(300)]
+    count = sum(any(entry["operator"] in approximate for entry in child) for child in children)
+    assert 0.35 < count / 300 < share_distilled(NETWORKS)
+
+
+@pytest.mark.parametrize(("num_workers", "num_tasks"), [(1, 3), (3, 3), (4, 6), (8, 9)])
+def test_every_worker_has_a_network_to_time(num_workers, num_tasks):
+    asked = []
+
+    def answer(task):
+        asked.append(task)
+        return TIMINGS[0]
+
+    executor = InProcessExecutor(lambda: answer)
+    timings = measure(executor, ["a", "b", "c"], num_workers=num_workers)
+    assert timings == [TIMINGS[0]] * num_tasks
+    assert {task.architecture for task in asked} == {"a", "b", "c"}
+
+
+def test_networks_that_cannot_be_timed_are_left_out():
+    def answer(task):
+        if task.architecture == "large":
+            raise MemoryError
+        return TIMINGS[1]
+
+    executor = InProcessExecutor(lambda: answer)
+    assert measure(executor, ["small", "large"], num_workers=1) == [TIMINGS[1]]
+
+
+def test_when_time_is_up_nothing_is_timed():
+    executor = InProcessExecutor(lambda: pytest.fail)
+    assert measure(executor, ["a"], num_workers=1, deadline=time.monotonic()) == []
+
+
+# --- What a search tells ---------------------------------------------------------------------
+
+
+class Recorder(Callback):
+    def __init__(self):
+        self.events = []
+
+    def on_search_begin(self, state):
+        self.events.append("begin")
+
+    def on_estimate(self, state):
+        self.events.append(state.estimate.num_networks)
+
+    def on_network_end(self, state, record):
+        self.events.append(record["id"])
+
+
+def answer(task):
+    if isinstance(task, TimingTask):
+        return TIMINGS[0]
+    raise RuntimeError("not trained here")
+
+
+@pytest.mark.parametrize("num_accepted", [FEWEST_NETWORKS - 5, FEWEST_NETWORKS - 4])
+def test_a_search_is_estimated_unless_it_is_small(tmp_path, num_accepted):
+    settings = {"num_generations": 1, "num_proposed": 20, "workers": 1}
+    settings |= {"num_accepted": num_accepted, "workdir": str(tmp_path / "run")}
+    recorder = Recorder()
+    config = make_config("quick", **settings)
+    data = load_dataset("digits")
+    run = SearchRun(begin(config, data), data, [recorder], time.monotonic())
+    with pytest.raises(SearchError, match="not trained here"):
+        run.evolve(InProcessExecutor(lambda: answer))
+    expected = [] if 4 + num_accepted < FEWEST_NETWORKS else [4 + num_accepted]
+    assert recorder.events == ["begin", *expected, "0-0", "0-1", "0-2"]
+
+
+def lines(tmp_path, hours, num_workers=2, **settings):
+    given = Estimate(10, 20, hours, 4004, num_workers)
+    return estimate_lines(
+        SearchState(SearchConfig(**settings), tmp_path, num_expected=4004, estimate=given)
+    )
+
+
+@pytest.mark.parametrize(
+    ("hours", "text"),
+    [
+        (0.05, "about 3:00 min for"),
+        (0.99, "about 59:24 min for"),
+        (1, "about 1 hour for"),
+        (1.52, "about 1.5 hours for"),
+        (9.98, "about 10 hours for"),
+        (11.4, "about 11 hours for"),
+        (2913, "about 2,900 hours for 4,004 networks on 2 workers"),
+    ],
+)
+def test_the_line(tmp_path, hours, text):
+    assert text in lines(tmp_path, hours)[0]
+
+
+def test_a_long_search_comes_with_a_warning(tmp_path):
+    assert len(lines(tmp_path, 11)) == 1
+    _, warning = lines(tmp_path, 13)
+    for option in ("GPUs", "--max_hours", "--num_generations", "--preset"):
+        assert option in warning
+
+
+def test_a_search_that_ends_sooner_comes_with_none(tmp_path):
+    (line,) = lines(tmp_path, 2913, num_workers=1, max_hours=8)
+    assert "on 1 worker," in line
+    assert line.endswith("--max_hours ends the search after 8.")

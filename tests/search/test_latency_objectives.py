@@ -1,0 +1,223 @@
+"""Searches by inference time: what is foretold decides, what is measured is on record."""
+
+import json
+
+import numpy as np
+import pytest
+from toy_training import cut, results, toy_search
+
+from lemonade_tf.architecture.text import from_json
+from lemonade_tf.config import ConfigError, make_config
+from lemonade_tf.latency import WAYS, LatencyModel, LatencyTable, Protocol, measuring
+from lemonade_tf.latency.features import FEATURES
+from lemonade_tf.latency.table import row_of
+from lemonade_tf.objectives import LATENCY, LITE_LATENCY, OBJECTIVES, ObjectiveError
+from lemonade_tf.report import read_run, table_rows
+from lemonade_tf.search import search
+from lemonade_tf.search.callbacks import Callback
+from lemonade_tf.search_spaces import NETWORKS
+
+OBJECTIVE_NAMES = ("error", "parameters", *WAYS)
+
+
+def made_up_table(way, initial, propose, *, num_classes, threads, rng):
+    """Return a table of the initial networks alone, measured by nobody."""
+    model = LatencyModel(way, tuple(1e-9 * (1 + i % 3) for i in range(len(FEATURES))))
+    rows = tuple(row_of(graph, model.seconds(graph), way) for graph in initial)
+    shape = initial[0].shapes()[initial[0].input]
+    of_lite = way == "lite_latency"
+    return LatencyTable(way, shape, Protocol(), 1 if of_lite else threads, rows, "a toy")
+
+
+@pytest.fixture(autouse=True)
+def no_measuring(monkeypatch):
+    monkeypatch.setattr(measuring, "measure_table", made_up_table)
+
+
+def run_search(workdir, **settings):
+    given = {"objectives": OBJECTIVE_NAMES, "in_process": True, **settings}
+    return toy_search(workdir, **given)
+
+
+def test_the_objectives_are_cheap_times():
+    assert {LATENCY, LITE_LATENCY} <= set(OBJECTIVES)
+    for objective in (LATENCY, LITE_LATENCY):
+        assert (objective.cheap, objective.scale, objective.unit) == (True, "log", "s")
+        assert objective.prepare is not None
+
+
+def test_what_is_foretold_is_the_objective(tmp_path):
+    result = run_search(tmp_path / "run")
+    assert result.complete
+    run = read_run(result.workdir)
+    prepared = run.config["prepared"]
+    assert set(prepared) == set(WAYS)
+    for way in WAYS:
+        table = LatencyTable.from_json(prepared[way])
+        assert [row.is_layer for row in table.rows] == [False] * 4
+        model = LatencyModel.from_json(way, prepared[way]["weights"])
+        for line in run.trained:
+            graph = from_json((tmp_path / "run" / f"models/{line['id']}.h5").read_text())
+            assert line["objectives"][way] == model.seconds(graph)
+            break
+
+
+def test_the_front_is_measured_once_and_shown(tmp_path):
+    result = run_search(tmp_path / "run")
+    run = read_run(result.workdir)
+    lines = run.store.measurements.read()
+    keys = [(line["objective"], line["id"]) for line in lines]
+    assert len(keys) == len(set(keys))
+    assert {(way, row["id"]) for way in WAYS for row in result.front} <= set(keys)
+    foretold = {line["id"]: line["objectives"] for line in run.trained}
+    for line in lines:
+        assert line["foretold"] == foretold[line["id"]][line["objective"]]
+        assert line["failure"] is None
+        assert line["num_passes"] == 10
+    header, rows = table_rows(run)
+    assert header[2:6] == [
+        "latency", "latency measured", "lite latency", "lite latency measured",
+    ]  # fmt: skip
+    assert all(text.endswith("s") for row in rows for text in row[2:6])
+
+
+def test_without_such_objectives_nothing_is_measured(tmp_path):
+    result = run_search(tmp_path / "run", objectives=("error", "parameters"))
+    assert not (result.workdir / "measurements.jsonl").exists()
+    assert "prepared" not in read_run(result.workdir).config
+
+
+def test_a_resumed_search_measures_no_network_twice(tmp_path):
+    whole = run_search(tmp_path / "whole")
+    cut(tmp_path / "cut", 9, objectives=OBJECTIVE_NAMES)
+    assert run_search(tmp_path / "cut", resume=True).complete
+    assert results(tmp_path / "cut") == results(whole.workdir)
+    keys = [
+        [(line["objective"], line["id"]) for line in read_run(path).store.measurements.read()]
+        for path in (tmp_path / "cut", whole.workdir)
+    ]
+    assert len(keys[0]) == len(set(keys[0]))
+    assert set(keys[0]) == set(keys[1])
+
+
+def test_a_network_that_cannot_be_run_is_on_record(tmp_path, monkeypatch):
+    monkeypatch.setenv("TOY_FAULT", "unmeasured")
+    result = run_search(tmp_path / "run", num_generations=1)
+    assert result.complete
+    lines = read_run(result.workdir).store.measurements.read()
+    failed = [line for line in lines if line["failure"]]
+    assert {line["failure"] for line in failed} == {"LiteError: no such operation"}
+    assert all(line["seconds"] is None for line in failed)
+    assert any(line["failure"] is None for line in lines)
+
+
+def test_a_worker_that_dies_measuring_does_not_end_the_search(tmp_path, monkeypatch):
+    chosen = {"objectives": ("error", "latency"), "latency_table": str(tmp_path / "former")}
+    run_search(tmp_path / "former", objectives=("error", "latency"), num_generations=0)
+    monkeypatch.setenv("TOY_FAULT", "die_measuring")
+    result = run_search(tmp_path / "run", in_process=False, num_generations=1, **chosen)
+    assert result.complete
+    lines = read_run(result.workdir).store.measurements.read()
+    assert lines
+    assert all("died" in line["failure"] or "signal" in line["failure"] for line in lines)
+
+
+def test_the_table_of_a_former_run(tmp_path, monkeypatch):
+    first = run_search(tmp_path / "first")
+    monkeypatch.setattr(measuring, "measure_table", None)  # it would raise
+    second = run_search(tmp_path / "second", latency_table=str(tmp_path / "first"))
+    assert results(second.workdir) == results(first.workdir)
+    prepared = [read_run(path).config["prepared"] for path in (first.workdir, second.workdir)]
+    assert prepared[0] == prepared[1]
+
+
+def test_a_limit_on_a_time_that_is_not_minimised(tmp_path):
+    first = run_search(tmp_path / "first", num_generations=0)
+    times = [line["objectives"]["latency"] for line in read_run(first.workdir).trained]
+    result = run_search(
+        tmp_path / "run", objectives=("error", "parameters"), limit={"latency": sorted(times)[1]}
+    )
+    run = read_run(result.workdir)
+    assert set(run.config["prepared"]) == {"latency"}
+    assert run.config["num_initial"] == 2
+    assert not run.store.measurements.read()
+
+
+def test_a_former_run_without_such_a_table(tmp_path):
+    first, by_latency = str(tmp_path / "first"), ("error", "latency")
+    run_search(first, objectives=by_latency, num_generations=0)
+    for given, message in [
+        ({"latency_table": first}, "the run has no table of lite_latency"),
+        ({"latency_table": str(tmp_path / "none")}, "none"),
+        (
+            {"latency_table": first, "threads": 2, "objectives": by_latency},
+            "was measured with threads: 1, and the search has 2",
+        ),
+    ]:
+        with pytest.raises(ConfigError, match=f"--latency_table .*{message}"):
+            run_search(tmp_path / "run", **given)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_table_that_cannot_be_measured_is_one_line(tmp_path, monkeypatch):
+    def failing(*_, **__):
+        raise RuntimeError("no\ndevice")
+
+    monkeypatch.setattr(measuring, "measure_table", failing)
+    with pytest.raises(ObjectiveError, match=r"'latency' could not be .* RuntimeError: no d"):
+        run_search(tmp_path / "run")
+
+
+def test_the_user_is_told_what_is_prepared(tmp_path):
+    told = []
+
+    class Listener(Callback):
+        def on_prepare(self, config, objectives):
+            told.append((config.dataset, list(objectives)))
+
+    run_search(tmp_path / "run", num_generations=0, callbacks=[Listener()])
+    assert told == [("digits", list(WAYS))]
+
+
+def test_the_protocol_is_a_setting():
+    assert make_config(latency_protocol="paper").latency_protocol == "paper"
+    with pytest.raises(ConfigError, match="--latency_protocol is 'slow'; expected one of default"):
+        make_config(latency_protocol="slow")
+
+
+def test_a_table_of_another_version_is_refused():
+    graph = NETWORKS.initial_graphs((8, 8, 1), 10)[0]
+    table = made_up_table(
+        "latency", [graph], None, num_classes=10, threads=1, rng=np.random.default_rng(0)
+    )
+    values = {"weights": {}, **json.loads(json.dumps(table.as_json())), "format": 0}
+    with pytest.raises(ObjectiveError, match=r"TableError: .* measure a new one"):
+        LATENCY.with_prepared(values).value(graph)
+
+
+@pytest.mark.slow  # two minutes: real tables, and seven networks that are trained for real
+def test_a_search_by_measured_times(tmp_path):
+    """Everything for real, from the measuring of the tables to the quantised networks."""
+    result = search(
+        preset="quick",
+        objectives=("error", "parameters", *WAYS, "int8_error"),
+        num_generations=1,
+        workers=1,
+        workdir=str(tmp_path / "run"),
+    )
+    assert result.complete
+    run = read_run(tmp_path / "run")
+    for way in WAYS:
+        table = LatencyTable.from_json(run.config["prepared"][way])
+        assert len(table.rows) > 150
+        assert table.seconds > 0
+    lines = run.store.measurements.read()
+    assert {(way, row["id"]) for way in WAYS for row in result.front} <= {
+        (line["objective"], line["id"]) for line in lines
+    }
+    for line in lines:
+        assert line["failure"] is None
+        assert 0 < line["seconds"] < 1
+        assert 0 < line["foretold"] < 1
+    for line in run.trained:
+        assert 0 <= line["objectives"]["int8_error"] <= 1

@@ -1,0 +1,126 @@
+"""Searches with limits on cheap objectives, and with objectives on another scale."""
+
+from collections import Counter
+
+import pytest
+from toy_training import cut, results, toy_search
+
+from lemonade_tf.architecture.cost import count_multiply_adds
+from lemonade_tf.cli import main
+from lemonade_tf.comparison import ComparisonError, compare
+from lemonade_tf.config import ConfigError
+from lemonade_tf.report import front_figure, read_run, write_report
+from lemonade_tf.search.callbacks import Callback
+
+MANY = {"num_generations": 4, "num_proposed": 20, "num_accepted": 8, "in_process": True}
+LIMIT = {"parameters": 60_000, "multiply_adds": 500_000}
+
+
+class Accepted(Callback):
+    """Keeps the children that are trained."""
+
+    def __init__(self):
+        self.children = []
+
+    def on_generation_begin(self, state, proposals):
+        self.children += [p.individual for p in proposals if p.outcome == "accepted"]
+
+
+@pytest.mark.parametrize("sampling", ["density", "uniform"])
+def test_no_network_beyond_a_limit_is_trained(tmp_path, caplog, sampling):
+    accepted = Accepted()
+    toy_search(tmp_path / "run", limit=LIMIT, sampling=sampling, callbacks=[accepted], **MANY)
+    run = read_run(tmp_path / "run")
+    assert run.config["limit"] == LIMIT
+    assert run.config["num_initial"] == 2
+    assert run.config["reference"]["parameters"] < 10 * 60_000
+    assert max(line["objectives"]["parameters"] for line in run.trained) <= 60_000
+    assert len(accepted.children) == 4 * 8
+    assert max(count_multiply_adds(child.graph) for child in accepted.children) <= 500_000
+    proposals = run.store.proposals.read()
+    outcomes = Counter(line["outcome"] for line in proposals)
+    assert outcomes["outside"] > 5
+    assert outcomes["accepted"] == 4 * 8
+    for line in proposals:
+        beyond = line.get("exceeded", {})
+        assert bool(beyond) == (line["outcome"] == "outside")
+        assert all(value > LIMIT[name] for name, value in beyond.items())
+    (told,) = [r.getMessage() for r in caplog.records if "initial networks" in r.getMessage()]
+    assert told == (
+        "2 of 4 initial networks are beyond --limit parameters=60,000, multiply_adds=500,000,"
+        " and left out."
+    )
+
+
+def test_a_limited_search_is_gone_on_with(tmp_path):
+    settings = {k: v for k, v in MANY.items() if k != "in_process"}
+    toy_search(tmp_path / "whole", limit=LIMIT, **MANY)
+    cut(tmp_path / "cut", 15, limit=LIMIT, **settings)
+    for other in ({}, {"parameters": 60_000}, {**LIMIT, "parameters": 70_000}):
+        with pytest.raises(ConfigError, match="--limit was parameters=60000,multiply_adds=500000"):
+            toy_search(tmp_path / "cut", resume=True, **{**MANY, "limit": other})
+    assert toy_search(tmp_path / "cut", resume=True, limit=LIMIT, **MANY).complete
+    assert results(tmp_path / "cut") == results(tmp_path / "whole")
+
+
+def test_a_search_without_limits_cannot_be_limited_later(tmp_path):
+    toy_search(tmp_path / "run", in_process=True, num_generations=0)
+    with pytest.raises(ConfigError, match="--limit was none, now parameters=60000"):
+        toy_search(tmp_path / "run", resume=True, limit={"parameters": 60_000})
+
+
+def test_where_no_initial_network_is_within_the_limits_the_search_does_not_begin(tmp_path):
+    limit = {"parameters": 1_000, "file_bytes": 2e6}
+    with pytest.raises(ConfigError) as caught:
+        toy_search(tmp_path / "run", in_process=True, limit=limit)
+    assert str(caught.value) == (
+        "--limit: none of the 4 initial networks is within parameters=1,000,"
+        " file_bytes=2,000,000; the smallest have parameters 14,980, file_bytes 114,883."
+        " Allow for more."
+    )
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--limit", "parameters"], "expected NAME=NUMBER, several separated by commas"),
+        (["--limit", "parameters=many"], "parameters=many: expected a number, as 1e6"),
+        (["--limit", "parameters=-5"], "--limit: parameters=-5.0: expected a number of more than"),
+        (["--limit", "parameters=1,parameters=2"], "each name once"),
+        (["--limit", "parameters=1", "--limit", "parameters=2"], "parameters is given twice"),
+        (["--limit", "size=1"], "--limit: unknown objective 'size'; known are"),
+        (["--limit", "error=0.1"], "--limit: error=0.1: 'error' is measured on the trained"),
+        (["--scale", "parameters"], "expected NAME=log or NAME=linear"),
+        (["--scale", "parameters=cubic"], "--scale: parameters=cubic: expected parameters=log or"),
+        (["--scale", "multiply_adds=log"], "'multiply_adds' is none of the objectives of the sea"),
+        (["--limit", "parameters=1e3"], "--limit: none of the 4 initial networks is within"),
+    ],
+)
+def test_wrong_use_is_one_line_and_status_2(capsys, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    try:
+        status = main(["search", *arguments])
+    except SystemExit as ended:
+        status = ended.code
+    err = capsys.readouterr().err
+    assert status == 2
+    assert len(err.splitlines()) == 1
+    assert words in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scale_is_that_of_the_density_the_hypervolume_and_the_plots(tmp_path):
+    log = toy_search(tmp_path / "log", **MANY)
+    linear = toy_search(tmp_path / "linear", scale={"parameters": "linear"}, **MANY)
+    first, second = (read_run(result.workdir) for result in (log, linear))
+    assert [line["parent"] for line in first.store.proposals.read()] != [
+        line["parent"] for line in second.store.proposals.read()
+    ]
+    assert linear.hypervolume > 1e3 > log.hypervolume  # in parameters, in powers of ten
+    assert second.hypervolumes()[-1] == pytest.approx(linear.hypervolume)
+    write_report(second)
+    scales = [front_figure(run, run.objectives[1]).axes[0].get_xscale() for run in (first, second)]
+    assert scales == ["log", "linear"]
+    with pytest.raises(ComparisonError, match=r"parameters \(linear\)"):
+        compare([first, second])

@@ -1,0 +1,63 @@
+"""Which files of networks a search needs, and whether they are what they were."""
+
+import pytest
+from run_folders import files_in
+
+from lemonade_tf.search.network_files import NetworkFiles
+from lemonade_tf.store import StoreError
+
+
+def _write(store, *ids):
+    for id_ in ids:
+        store.models.staging_path(id_).write_bytes(id_.encode())
+
+
+def _networks(store):
+    return [name.removesuffix(".h5") for name in files_in(store.models.folder)]
+
+
+def test_what_the_front_and_children_to_come_need_stays(store):
+    files = NetworkFiles(store, [], {})
+    for id_ in ("0-0", "0-1", "0-2", "0-3"):
+        _write(store, id_)
+        files.adopt(id_)
+    files.expect(["0-1", "0-1", None, "0-2"])
+    files.discard(["0-0"])
+    assert _networks(store) == ["0-0", "0-1", "0-2"]
+    for parent in ("0-1", None, "0-2"):
+        files.done(parent)
+    files.discard(["0-0"])
+    assert _networks(store) == ["0-0", "0-1"]  # which has another child to come
+    files.done("0-1")
+    files.discard(["0-0"])
+    assert _networks(store) == ["0-0"]
+
+
+def test_the_files_of_all_data_sets_are_adopted_checked_and_discarded(store):
+    _write(store, "0-0", "0-0.flowers")
+    described = NetworkFiles(store, ["flowers"], {}).adopt("0-0")
+    assert described["file"]["bytes"] == 3
+    assert described["files"]["flowers"]["bytes"] == 11
+    files = NetworkFiles(store, ["flowers"], {"0-0": {**described, "failure": None}})
+    files.check("0-0")
+    store.models.path("0-0.flowers").write_bytes(b"other")
+    NetworkFiles(store, [], {"0-0": {**described, "failure": None}}).check("0-0")
+    files = NetworkFiles(store, ["flowers"], {"0-0": {**described, "failure": None}})
+    with pytest.raises(StoreError, match=r"0-0\.flowers\.h5 is not the file that the search wrote"):
+        files.check("0-0")
+    files.discard([])
+    assert _networks(store) == []
+
+
+def test_a_file_is_checked_once_and_only_if_it_is_from_before(store):
+    _write(store, "0-0", "0-1")
+    files = NetworkFiles(store, [], {})
+    described = {id_: {**files.adopt(id_), "failure": None} for id_ in ("0-0", "0-1")}
+    files = NetworkFiles(store, [], {**described, "0-2": {"failure": "diverged"}})
+    files.check("0-0")
+    for id_ in ("0-0", "0-1"):
+        store.models.path(id_).unlink()
+    for id_ in ("0-0", "0-2", "1-0"):  # checked before, failed, written since
+        files.check(id_)
+    with pytest.raises(StoreError, match=r"0-1\.h5 is not there; the search needs it"):
+        files.check("0-1")

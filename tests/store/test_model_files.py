@@ -1,0 +1,102 @@
+"""The files of a run's networks: adopted whole, checked, kept while they are needed."""
+
+import hashlib
+
+import pytest
+from run_folders import files_in
+
+from lemonade_tf.store import StoreError
+
+
+def _stage(store, id_, content=b"weights"):
+    store.models.staging_path(id_).write_bytes(content)
+    return store.models.adopt(id_)
+
+
+def test_adopting(store):
+    described = _stage(store, "12-7")
+    assert described == {"bytes": 7, "sha256": hashlib.sha256(b"weights").hexdigest()}
+    store.models.check("12-7", described)
+    assert store.models.num_bytes() == 7
+    _stage(store, "12-7", b"newer")
+    with pytest.raises(StoreError, match=r"12-7\.h5 is not the file .*: 5 bytes, expected 7"):
+        store.models.check("12-7", described)
+    assert store.models.path("12-7").read_bytes() == b"newer"
+    assert files_in(store.path) == ["config.json", "models/12-7.h5"]
+
+
+def test_adopting_what_is_not_there(store):
+    with pytest.raises(StoreError, match=r"network 12-7 cannot .*staging/12-7\..*h5 is not th"):
+        store.models.adopt("12-7")
+
+
+def test_finding(store):
+    for id_ in ("10-2", "9-1", "9-12"):
+        _stage(store, id_)
+    (store.path / "models/.9-1.4711.unfinished.h5").touch()
+    assert store.models.find("9-12") == store.path / "models/9-12.h5"
+    for unknown in ("9-2", "../models/9-1", ".9-1.4711.unfinished", ""):
+        with pytest.raises(StoreError, match=r"models; known are 9-1, 10-2, 9-12\.$"):
+            store.models.find(unknown)
+
+
+def test_finding_among_none(store):
+    with pytest.raises(StoreError, match=r"no network '0-0' in .*; known are none"):
+        store.models.find("0-0")
+
+
+def test_keeping(store):
+    for id_ in ("0-1", "1-2", "1-3"):
+        _stage(store, id_)
+    for name in ("README", "mine.h5"):
+        (store.path / "models" / name).touch()
+    store.models.keep(["1-2", "9-9"])
+    assert files_in(store.path / "models") == ["1-2.h5", "README", "mine.h5"]
+
+
+def test_pinned_ones_stay(store):
+    for id_ in ("0-1", "1-2", "1-3", "1-4"):
+        _stage(store, id_)
+    store.models.pin(["1-3"])
+    store.models.pin(["0-1", "1-3"])
+    assert store.models.read_pinned() == {"0-1", "1-3"}
+    store.models.keep(["1-2"])
+    assert files_in(store.path / "models") == ["0-1.h5", "1-2.h5", "1-3.h5"]
+
+
+def test_files_of_further_data_sets_go_with_those_of_the_first(store):
+    for id_ in ("0-1", "0-1.flowers", "1-2", "1-2.flowers", "1-3", "1-3.flowers", "1-3.mine"):
+        _stage(store, id_)
+    store.models.pin(["1-2", "1-3.flowers"])
+    store.models.keep([], further=["flowers"])
+    kept = ["1-2.flowers.h5", "1-2.h5", "1-3.flowers.h5", "1-3.mine.h5"]
+    assert files_in(store.path / "models") == kept
+
+
+@pytest.mark.parametrize("id_", ["9-9", "../config"])
+def test_pinning_what_is_not_there(store, id_):
+    _stage(store, "0-1")
+    with pytest.raises(StoreError, match=rf"no network '{id_}' .*; known are 0-1\."):
+        store.models.pin(["0-1", id_])
+    assert store.models.read_pinned() == set()
+
+
+def test_a_network_that_is_gone(store):
+    described = _stage(store, "0-1")
+    store.models.path("0-1").unlink()
+    with pytest.raises(StoreError, match=r"0-1\.h5 is not there; the search needs it: rest"):
+        store.models.check("0-1", described)
+
+
+def test_clearing_the_staging(store):
+    store.models.staging_path("0-1").touch()
+    (store.path / ".front.4711.unfinished.csv").touch()  # of a search that was killed
+    store.models.clear_staging()
+    assert files_in(store.path) == ["config.json"]
+
+
+@pytest.mark.parametrize("id_", ["", ".", "../1-2", "a/b", "a\\b", "-rf", "1 2", "a" * 101, 7])
+def test_ids_are_names_offiles_in(store, id_):
+    for path in (store.models.path, store.models.staging_path):
+        with pytest.raises(ValueError, match="cannot be the name of a file; expected up to"):
+            path(id_)

@@ -1,0 +1,268 @@
+"""The run folder: what is written is there, whole, whatever happens."""
+
+import csv
+import errno
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from run_folders import CONFIG, files_in
+
+from lemonade_tf.store import RunStore, StoreError
+
+ROOT = Path(__file__).parents[2]
+
+
+def _settings(store):
+    """The settings without the run's identity, which no two runs share."""
+    config = store.read_config()
+    assert len(config.pop("run")) == 32
+    return config
+
+
+class TestCreate:
+    def test_folders_are_made(self, tmp_path):
+        store = RunStore.create(tmp_path / "a/b", CONFIG)
+        assert _settings(store) == CONFIG
+        assert store.history.read() == store.proposals.read() == []
+        assert files_in(tmp_path) == ["a/b/config.json"]
+
+    def test_other_files_are_left_alone(self, tmp_path):
+        (tmp_path / "notes.txt").write_text("mine")
+        RunStore.create(tmp_path, CONFIG)
+        assert (tmp_path / "notes.txt").read_text() == "mine"
+
+    @pytest.mark.parametrize("name", ["config.json", "history.jsonl"])
+    def test_a_run_is_not_overwritten(self, tmp_path, name):
+        (tmp_path / name).write_text("{}")
+        with pytest.raises(StoreError, match=rf"holds a run already \({name}\); choose another"):
+            RunStore.create(tmp_path, CONFIG)
+        assert files_in(tmp_path) == [name]
+
+    @pytest.mark.parametrize("below", ["", "/run"])
+    def test_a_file_is_no_folder(self, tmp_path, below):
+        (tmp_path / "file").touch()
+        with pytest.raises(StoreError, match=r"/file.*; choose a --workdir that is a folder"):
+            RunStore.create(f"{tmp_path}/file{below}", CONFIG)
+
+    def test_a_folder_that_may_not_be_written_to(self, tmp_path, monkeypatch):
+        def mkdir(*arguments, **options):
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        monkeypatch.setattr(Path, "mkdir", mkdir)
+        with pytest.raises(StoreError, match=r"run: Permission denied; .* that you may write to"):
+            RunStore.create(tmp_path / "run", CONFIG)
+
+    def test_a_config_that_is_no_json_starts_no_run(self, tmp_path):
+        with pytest.raises(ValueError, match="cannot be written as JSON"):
+            RunStore.create(tmp_path / "run", {"seed": float("nan")})
+        assert not (tmp_path / "run").exists()
+
+
+class TestOpen:
+    def test_what_was_created(self, store):
+        store.history.append([{"id": "0-1"}])
+        opened = RunStore.open(str(store.path))
+        assert _settings(opened) == CONFIG
+        assert opened.history.read() == [{"id": "0-1"}]
+        assert RunStore.holds_run(store.path)
+
+    def test_a_folder_without_a_run(self, tmp_path):
+        assert not RunStore.holds_run(tmp_path)
+        with pytest.raises(StoreError, match=r"holds no run; expected .*config\.json"):
+            RunStore.open(tmp_path)
+
+    def test_no_folder(self, tmp_path):
+        assert not RunStore.holds_run(tmp_path / "run")
+        with pytest.raises(StoreError, match="run is not a folder; expected the --workdir"):
+            RunStore.open(tmp_path / "run")
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [(b"{", r"config\.json is not JSON"), (b"[]", "is not a JSON object"), (b"\xff", "JSON")],
+    )
+    def test_a_config_that_is_damaged(self, store, content, message):
+        (store.path / "config.json").write_bytes(content)
+        with pytest.raises(StoreError, match=message):
+            store.read_config()
+
+
+class TestConfig:
+    def test_it_is_replaced_and_the_lists_stay_readable(self, store):
+        store.history.append([{"id": "0-1"}])
+        store.write_config({**store.read_config(), "num_generations": 7})
+        opened = RunStore.open(store.path)
+        assert opened.read_config()["num_generations"] == 7
+        assert opened.history.read() == [{"id": "0-1"}]
+
+    @pytest.mark.parametrize("change", [{"seed": 4}, {"run": "0" * 32}, {"more": 1}])
+    def test_a_change_by_hand_is_found_out(self, store, change):
+        path = store.path / "config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+        with pytest.raises(StoreError, match=r"config\.json is not as it was written: .*--resume"):
+            RunStore.open(store.path)
+
+    @pytest.mark.parametrize("name", ["run", "crc32"])
+    def test_neither_the_identity_nor_the_checksum_can_be_left_out(self, store, name):
+        path = store.path / "config.json"
+        config = json.loads(path.read_text())
+        del config[name]
+        path.write_text(json.dumps(config))
+        with pytest.raises(StoreError, match="not as it was written"):
+            RunStore.open(store.path)
+
+    def test_a_run_that_was_made_by_hand_is_not_sealed(self, store, tmp_path):
+        assert RunStore.open(store.path).sealed
+        (tmp_path / "config.json").write_text('{"seed": 3}')
+        (tmp_path / "history.jsonl").write_text('{"id": "0-1"}\n')
+        by_hand = RunStore.open(tmp_path)
+        assert not by_hand.sealed
+        assert by_hand.history.read() == [{"id": "0-1"}]
+
+
+class TestLock:
+    def test_one_search_at_a_time(self, store):
+        other = RunStore.open(store.path)
+        with pytest.raises(StoreError, match=r"another search is writing to .*run; wait for its"):
+            other.lock()
+        assert other.is_locked()
+        store.release()
+        assert not other.is_locked()
+        other.lock()
+        assert store.is_locked()
+
+    def test_the_end_of_a_process_ends_its_lock(self, store):
+        store.release()
+        script = f"""
+from lemonade_tf.store import RunStore
+RunStore.open({str(store.path)!r}).lock()
+print("locked", flush=True)
+input()
+"""
+        process = subprocess.Popen(
+            [sys.executable, "-c", script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        with process:
+            assert process.stdout.readline() == b"locked\n"
+            assert store.is_locked()
+            process.kill()
+            process.wait()
+            assert not store.is_locked()
+
+
+class TestFront:
+    ROWS = (
+        {"id": "1-2", "parameters": 1000, "error": 0.25, "test_error": 0.3},
+        {"id": "0-1", "parameters": 20, "error": 1 / 3, "file_bytes": 7},
+    )
+
+    def test_columns(self, store):
+        store.write_front(self.ROWS, ["error", "parameters"])
+        assert (store.path / "front.csv").read_text() == (
+            "id,file,error,parameters,test_error\n"
+            "1-2,models/1-2.h5,0.25,1000,0.3\n"
+            "0-1,models/0-1.h5,0.3333333333333333,20,\n"
+        )
+
+    def test_columns_after_the_test_error(self, store):
+        rows = [{**self.ROWS[0], "test_error_flowers": 0.4}, self.ROWS[1]]
+        store.write_front(rows, ["error"], ["test_error_flowers"])
+        assert (store.path / "front.csv").read_text() == (
+            "id,file,error,test_error,test_error_flowers\n"
+            "1-2,models/1-2.h5,0.25,0.3,0.4\n"
+            "0-1,models/0-1.h5,0.3333333333333333,,\n"
+        )
+
+    def test_it_is_replaced(self, store):
+        for number in (2, 1, 0):
+            store.write_front(self.ROWS[:number], ["error"])
+            with (store.path / "front.csv").open() as file:
+                assert len(list(csv.DictReader(file))) == number
+        assert files_in(store.path) == ["config.json", "front.csv"]
+
+
+def _fail_with(number):
+    def fail(*arguments):
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+FULL = [
+    (errno.ENOSPC, "No space left on device; free some space there, or choose another --workdir"),
+    (errno.EDQUOT, "quota is used up: delete something, or choose another --workdir"),
+    (errno.EROFS, "Read-only file system; choose a --workdir that can be written to"),
+    (errno.EACCES, "Permission denied; choose a --workdir that you may write to"),
+    (errno.EIO, "Input/output error; see to it, or choose another --workdir"),
+]
+
+
+class TestFullDisk:
+    @pytest.mark.parametrize(("number", "message"), FULL)
+    @pytest.mark.parametrize("call", ["fsync", "write"])
+    def test_lists_stay_as_they_were(self, store, monkeypatch, number, message, call):
+        store.history.append([{"id": "0-1"}])
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, _fail_with(number))
+            with pytest.raises(StoreError, match=rf"history\.jsonl: .*{message}\.$"):
+                store.history.append([{"id": "0-2"}])
+        assert store.history.read() == [{"id": "0-1"}]
+        store.history.append([{"id": "0-3"}])
+        assert store.history.read() == [{"id": "0-1"}, {"id": "0-3"}]
+
+    def test_the_front_stays_as_it_was(self, store, monkeypatch):
+        store.write_front(TestFront.ROWS, ["error"])
+        before = (store.path / "front.csv").read_bytes()
+        monkeypatch.setattr(os, "fsync", _fail_with(errno.ENOSPC))
+        with pytest.raises(StoreError, match=r"front\.csv: No space left on device; free"):
+            store.write_front([], ["error"])
+        assert (store.path / "front.csv").read_bytes() == before
+        assert files_in(store.path) == ["config.json", "front.csv"]
+
+    def test_a_model_stays_as_it_was(self, store, monkeypatch):
+        store.models.staging_path("0-1").touch()
+        monkeypatch.setattr(os, "replace", _fail_with(errno.ENOSPC))
+        with pytest.raises(StoreError, match=r"models/0-1\.h5: No space left on device; free"):
+            store.models.adopt("0-1")
+
+    def test_a_limit_in_the_middle_of_a_batch(self, store):
+        """The kernel itself cuts the write short."""
+        script = f"""
+import resource
+from lemonade_tf.store import RunStore, StoreError
+store = RunStore.open({str(store.path)!r})
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, {resource.RLIM_INFINITY}))
+store.proposals.append([{{"id": "0-1"}}])
+try:
+    store.proposals.append([{{"id": f"1-{{n}}"}} for n in range(1000)])
+except StoreError as error:
+    print(error)
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        assert "proposals.jsonl: File too large; raise the limit" in done.stdout
+        assert done.stderr == ""
+        lines = (store.path / "proposals.jsonl").read_text()
+        assert len(lines.splitlines()) == 1
+        assert store.proposals.read() == [{"id": "0-1"}]
+
+
+def test_a_folder_for_pictures_is_made_when_one_is_asked_for(store):
+    assert store.plot_path("a.png") == store.plot_path("a.png") == store.path / "plots" / "a.png"
+    assert (store.path / "plots").is_dir()
+    (store.path / "plots").rmdir()
+    (store.path / "plots").touch()
+    with pytest.raises(StoreError, match=r"plots: File exists; choose a --workdir"):
+        store.plot_path("a.png")
