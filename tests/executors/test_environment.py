@@ -1,0 +1,40 @@
+"""The environment that workers are started in."""
+
+import pytest
+
+from lemonade_tf.executors.environment import server_environment, worker_environment
+
+
+def test_threads_are_those_asked_for_whatever_the_driver_has():
+    inherited = {"OMP_NUM_THREADS": "64", "HOME": "/home/me"}
+    found = server_environment(inherited, threads=2, share_gpus=False)
+    of_threads = {name for name in found if "THREADS" in name}
+    assert {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"} <= of_threads
+    assert {found[name] for name in of_threads} == {"2"}
+    assert found["HOME"] == "/home/me"
+    assert inherited == {"OMP_NUM_THREADS": "64", "HOME": "/home/me"}
+
+
+def test_only_a_shared_gpu_is_taken_by_and_by():
+    alone = server_environment({}, threads=1, share_gpus=False)
+    shared = server_environment({}, threads=1, share_gpus=True)
+    assert dict(shared.items() - alone.items()) == {
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    }
+
+
+def test_what_the_user_says_of_noise_and_memory_stays():
+    given = {"TF_CPP_MIN_LOG_LEVEL": "0", "TF_FORCE_GPU_ALLOW_GROWTH": "false"}
+    found = server_environment(given, threads=1, share_gpus=True)
+    assert found["TF_CPP_MIN_LOG_LEVEL"] == "0"
+    assert found["TF_FORCE_GPU_ALLOW_GROWTH"] == "false"
+
+
+@pytest.mark.parametrize(("slot", "gpu"), [(0, "3"), (1, "GPU-5a"), (2, "3"), (3, "GPU-5a")])
+def test_gpus_are_given_out_in_turn(slot, gpu):
+    assert worker_environment(slot, ["3", "GPU-5a"]) == {"CUDA_VISIBLE_DEVICES": gpu}
+
+
+def test_without_gpus_nothing_is_said_of_them():
+    assert worker_environment(0, []) == {}
