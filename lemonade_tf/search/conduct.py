@@ -108,11 +108,11 @@ def _expanded(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _load(config: SearchConfig) -> tuple[Dataset, dict[str, Dataset]]:
     dataset, further = load_datasets(config.dataset, config.data_dir)
-    try:
-        for each in (dataset, *further.values()):
+    for each in (dataset, *further.values()):
+        try:
             preparation_for(each, training_settings(config))
-    except ValueError as error:
-        raise ConfigError(f"the augmentation does not fit the images: {error}") from None
+        except ValueError as error:  # begins with the setting
+            raise ConfigError(f"{each.name}: --{error}") from None
     return dataset, further
 
 

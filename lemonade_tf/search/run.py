@@ -249,8 +249,8 @@ class SearchRun:
                 " trained; allow for more."
             )
         if not trained:
-            failures = "; ".join(f"{e.id}: {e.failure}" for e in evaluations.values())
-            raise SearchError(f"no initial network could be trained. {failures}")
+            failures = "; ".join(f"{e.id}: {e.failure.rstrip('.')}" for e in evaluations.values())
+            raise SearchError(f"no initial network could be trained. {failures}.")
         if self._start == 1:
             self.end_generation(executor)
         return trained

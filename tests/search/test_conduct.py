@@ -11,7 +11,7 @@ from lemonade_tf.architecture import check
 from lemonade_tf.architecture.cells import cell_of
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.text import canonical_hash
-from lemonade_tf.config import make_config
+from lemonade_tf.config import ConfigError, make_config
 from lemonade_tf.operators import replay
 from lemonade_tf.report import read_run
 from lemonade_tf.search import Callback, SearchError, SearchResult, search
@@ -202,6 +202,15 @@ def test_a_folder_that_holds_a_run_is_refused(finished, images):
 def test_a_data_set_that_does_not_exist_leaves_no_folder(tmp_path):
     with pytest.raises(DatasetError, match=r"nothing\.npz"):
         search(dataset=str(tmp_path / "nothing.npz"), workdir=str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_augmentation_that_is_too_large_for_the_images_is_named(tmp_path):
+    images = tmp_path / "small.npz"
+    np.savez(images, x_train=np.zeros((20, 8, 8, 1), np.uint8), y_train=np.arange(20) % 2)
+    for given, message in (({}, "--cutout is 16; expected 0"), ({"pad": 8}, "--pad is 8; expect")):
+        with pytest.raises(ConfigError, match=f"small.npz: {message}"):
+            search(dataset=str(images), workdir=str(tmp_path / "run"), **given)
     assert not (tmp_path / "run").exists()
 
 
