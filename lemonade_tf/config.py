@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lemonade_tf.data_names import DataNameError, datasets_of, joined
-from lemonade_tf.latency import PROTOCOLS
+from lemonade_tf.latency import PROTOCOLS, WAYS
 from lemonade_tf.objectives import (
     ObjectiveError,
     is_error_on,
@@ -315,7 +315,8 @@ def make_config(preset: str | None = None, **settings: Any) -> SearchConfig:
         **settings: Arguments of `SearchConfig`.
 
     Raises:
-        ConfigError: There is no such preset, or a value is out of range.
+        ConfigError: There is no such preset, a value is out of range, or a setting would have no
+            effect.
     """
     if preset is None:
         preset = preset_for(
@@ -323,7 +324,25 @@ def make_config(preset: str | None = None, **settings: Any) -> SearchConfig:
         )
     if preset not in PRESETS:
         raise ConfigError(f"--preset is {preset!r}; expected one of {', '.join(PRESETS)}.")
-    return replace(SearchConfig(), **{**PRESETS[preset], **settings})
+    config = replace(SearchConfig(), **{**PRESETS[preset], **settings})
+    _check_effects(config, settings)
+    return config
+
+
+def _check_effects(config: SearchConfig, given: Iterable[str]) -> None:
+    """Refuse a setting that was given and has no effect, as it was meant to have one."""
+    named = {*config.objectives, *config.limit}
+    for names, has_effect, mend in (
+        (("filters", "cells_per_block"), config.space == "cells", "choose --space cells"),
+        (
+            ("latency_table", "latency_protocol"),
+            bool(named & set(WAYS)),
+            f"name one of {', '.join(WAYS)} among --objectives",
+        ),
+    ):
+        for name in names:
+            if name in given and not has_effect:
+                raise ConfigError(f"--{name} has no effect here; leave it out, or {mend}.")
 
 
 def resumed_config(before: Mapping[str, Any], given: Mapping[str, Any]) -> SearchConfig:

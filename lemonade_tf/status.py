@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ class Status:
         num_generations: How many there are to be.
         num_trained: Networks trained and evaluated, the initial ones included.
         failures: The id and the failure of each network that failed.
+        proposals: How many children were proposed, by outcome: "accepted", "rejected", "duplicate",
+            "outside" of a limit.
         num_expected: Networks that the whole search trains, if every generation is full.
         front_size: Networks on the front.
         best_error: The least validation error, a fraction; None before the first network.
@@ -41,6 +44,7 @@ class Status:
     num_generations: int
     num_trained: int
     failures: Mapping[str, str]
+    proposals: Mapping[str, int]
     num_expected: int
     front_size: int
     best_error: float | None
@@ -72,6 +76,7 @@ def read_status(workdir: str | Path) -> Status:
         num_generations=config["num_generations"],
         num_trained=len(run.trained),
         failures={line["id"]: line["failure"] for line in history if line["failure"] is not None},
+        proposals=Counter(line["outcome"] for line in run.store.proposals.read()),
         num_expected=num_expected,
         front_size=len(front),
         best_error=min((values["error"] for values in front), default=None),
@@ -80,6 +85,17 @@ def read_status(workdir: str | Path) -> Status:
         seconds_since_last=max(0.0, time.time() - max(times)) if times else None,
         num_bytes=run.store.models.num_bytes(),
     )
+
+
+def _proposals(counts: Mapping[str, int]) -> str:
+    words = {
+        "accepted": "accepted",
+        "rejected": "rejected",
+        "duplicate": "met before",
+        "outside": "beyond a limit",
+    }
+    parts = (f"{counts[outcome]:,} {text}" for outcome, text in words.items() if counts[outcome])
+    return ", ".join(parts) or "none yet"
 
 
 def _is_finished(run: Run, num_expected: int) -> bool:
@@ -123,6 +139,7 @@ def status_lines(status: Status, workdir: str | Path) -> list[str]:
         f"generation   {status.generation} of {status.num_generations}",
         f"networks     {status.num_trained} trained, {len(status.failures)} failed,"
         f" of {status.num_expected}" + ("" if last is None else f"; the last {duration(last)} ago"),
+        f"proposals    {_proposals(status.proposals)}",
         f"front        {status.front_size} networks, best error {error},"
         f" hypervolume {status.hypervolume:.4f}",
         f"time         {phases or '-'} (in the workers)",

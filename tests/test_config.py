@@ -73,6 +73,27 @@ def test_a_senseless_value_is_refused_by_name(settings, message):
         SearchConfig(**settings)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"filters": (16,)}, "--filters has no effect here; .* choose --space cells"),
+        ({"cells_per_block": 1, "preset": "quick"}, "--cells_per_block has no effect here"),
+        ({"latency_table": "runs/a"}, "--latency_table has no effect .* one of latency, lite_lat"),
+        ({"latency_protocol": "paper"}, "--latency_protocol has no effect"),
+    ],
+)
+def test_a_setting_that_would_have_no_effect_is_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        make_config(**settings)
+
+
+def test_settings_of_cells_and_of_inference_times_have_one():
+    assert make_config(space="cells", filters=(16,), cells_per_block=1).filters == (16,)
+    of_time = {"latency_protocol": "paper"}
+    assert make_config(objectives=("error", "lite_latency"), **of_time).latency_protocol == "paper"
+    assert make_config(limit={"latency": 0.1}, **of_time).latency_protocol == "paper"
+
+
 def test_an_unknown_preset_is_refused():
     with pytest.raises(ConfigError, match="--preset is 'papers'; expected one of paper, digits"):
         make_config("papers")

@@ -38,6 +38,19 @@ def test_a_search_before_its_first_network(tmp_path):
     status = read_status(make_run(tmp_path / "run", (), {**CONFIG, **SIZES}))
     assert (status.num_trained, status.front_size, status.best_error) == (0, 0, None)
     assert status_lines(status, "RUN")[0].endswith("lemonade-tf search --workdir RUN --resume")
+    assert "proposals    none yet" in status_lines(status, "RUN")
+
+
+def test_proposals_are_counted_by_what_became_of_them(tmp_path):
+    limit = {"limit": {"parameters": 30_000}, "max_redraws": 3}
+    toy_search(tmp_path / "run", in_process=True, **limit)
+    status = read_status(tmp_path / "run")
+    outcomes = [line["outcome"] for line in RunStore.open(tmp_path / "run").proposals.read()]
+    assert dict(status.proposals) == {name: outcomes.count(name) for name in set(outcomes)}
+    assert status.proposals["outside"] > 0
+    text = "\n".join(status_lines(status, "RUN"))
+    assert f"{status.proposals['accepted']} accepted" in text
+    assert f"{status.proposals['outside']} beyond a limit" in text
 
 
 def test_whether_it_runs(tmp_path):

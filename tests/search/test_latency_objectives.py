@@ -179,8 +179,7 @@ def test_the_user_is_told_what_is_prepared(tmp_path):
     assert told == [("digits", list(WAYS))]
 
 
-def test_the_protocol_is_a_setting():
-    assert make_config(latency_protocol="paper").latency_protocol == "paper"
+def test_an_unknown_protocol_is_refused():
     with pytest.raises(ConfigError, match="--latency_protocol is 'slow'; expected one of default"):
         make_config(latency_protocol="slow")
 
