@@ -10,7 +10,7 @@ each operator and start it prints the medians over children of the Kullback-Leib
 the parent (training images), and of the child's error less its parent's (validation images).
 
 Digits, three networks of two seeds: 13 minutes on one CPU core. Expected: fitted without
-distillation is ahead of inherited after two epochs; see "Measured" in the README.
+distillation is ahead of inherited after two epochs; see docs/measured.md.
 """
 
 import tempfile

@@ -7,7 +7,7 @@ each, the hypervolume of the trained initial networks and of the final front, th
 whether every file of the front, loaded by plain `keras.models.load_model` in a process that cannot
 import lemonade_tf, has the recorded validation and test error.
 
-Expected: see "Measured" in the README.
+Expected: see docs/measured.md.
 """
 
 import json

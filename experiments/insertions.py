@@ -11,7 +11,7 @@ statistics 0 and 1, with those that the operator guesses from the batch norms be
 on 256 training images as a search does. Beside it, what the same network differs by between one
 batch and another.
 
-Expected: see "Measured" in the README.
+Expected: see docs/measured.md.
 """
 
 import tempfile

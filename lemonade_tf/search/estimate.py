@@ -3,11 +3,12 @@
 The workers time the initial networks: what each costs once (to compile, write and read), for a
 training step at the real batch size, and for the evaluation of an image. A network then takes
 
-    fixed + steps * step + images * image,
+    fixed + steps * step + images * image + measuring,
 
 and a child that is distilled, once more fixed, the steps of distillation, and the evaluation of
-its parent on the training images. With several data sets, it takes so for each: the steps and the
-images are those of all. A search is its initial networks and then, generation by
+its parent on the training images; `measuring` is what objectives of trained networks take beside
+the error. With several data sets, a network takes so for each, but is measured once: the steps and
+the images are those of all. A search is its initial networks and then, generation by
 generation, as many rounds as it takes the workers to train the children.
 
 Assumed is that children cost what the initial networks do on average, and that every generation is
@@ -94,10 +95,11 @@ def estimate(timings: Sequence[Timing], workload: Workload) -> Estimate:
     fixed = workload.num_data_sets * fmean(timing.fixed for timing in timings)
     step = fmean(timing.step for timing in timings)
     image = fmean(timing.image for timing in timings)
+    measuring = fmean(timing.measuring for timing in timings)
     images = workload.num_training_images
     epoch = step * (images // min(settings.batch_size, images))
 
-    initial = fixed + settings.epochs * epoch + workload.num_evaluated_images * image
+    initial = fixed + settings.epochs * epoch + workload.num_evaluated_images * image + measuring
     distillation = fixed + settings.distillation_epochs * epoch + images * image
     is_distilled = workload.share_distilled if settings.distillation_epochs else 0.0
     child = initial + is_distilled * distillation
@@ -118,6 +120,7 @@ def measure(
     executor: Executor,
     architectures: Sequence[str],
     *,
+    objectives: Sequence[str] = (),
     num_workers: int,
     deadline: float | None = None,
 ) -> list[Timing]:
@@ -129,6 +132,7 @@ def measure(
     Args:
         executor: Has workers that `start_worker` sets up.
         architectures: The networks, as JSON of `architecture.text`.
+        objectives: The expensive objectives to measure beside the error, by name.
         num_workers: How many workers it has.
         deadline: When to stop, as a value of `time.monotonic`.
 
@@ -136,6 +140,6 @@ def measure(
         The timings; fewer or none, if networks do not fit into memory or time was up.
     """
     times = ceil(num_workers / len(architectures))
-    tasks = [TimingTask(architecture) for architecture in [*architectures] * times]
+    tasks = [TimingTask(each, tuple(objectives)) for each in [*architectures] * times]
     outcomes = executor.run(tasks, deadline=deadline)
     return [outcome.result for outcome in outcomes if outcome.failure is None]

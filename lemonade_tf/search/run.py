@@ -217,7 +217,13 @@ class SearchRun:
         if self.state.num_expected < FEWEST_NETWORKS or self.past.lines:
             return
         graphs = [to_json(graph) for graph in self.initial]
-        timings = measure(executor, graphs, num_workers=self.num_workers, deadline=self.deadline)
+        timings = measure(
+            executor,
+            graphs,
+            objectives=self._tasks.measured,
+            num_workers=self.num_workers,
+            deadline=self.deadline,
+        )
         if timings:
             self.state.estimate = estimate(timings, self.workload)
             self.tell("on_estimate")

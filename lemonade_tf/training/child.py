@@ -8,12 +8,10 @@ plain values, the data set and the parent's file.
 from __future__ import annotations
 
 import gc
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -26,7 +24,7 @@ from lemonade_tf.keras_bridge.files import load_graph
 from lemonade_tf.keras_bridge.graph_to_model import to_keras
 from lemonade_tf.keras_bridge.saving import save_model
 from lemonade_tf.keras_bridge.weights import read_weights
-from lemonade_tf.objectives import ObjectiveError, Trained
+from lemonade_tf.objectives import ObjectiveError
 from lemonade_tf.operators import OPERATORS, Change, replay
 from lemonade_tf.operators.initial import inherited_weights, initial_weights
 from lemonade_tf.training.datasets import Dataset
@@ -34,7 +32,7 @@ from lemonade_tf.training.distillation import distill, prepare_lesson
 from lemonade_tf.training.epsilon import EPSILON_IMAGES, epsilon
 from lemonade_tf.training.evaluate import error, predict, share_wrong
 from lemonade_tf.training.fit import FitResult, TrainingDiverged, finite, fit
-from lemonade_tf.training.measuring import measured
+from lemonade_tf.training.measuring import measure_on
 from lemonade_tf.training.memory import attempts, batch_of, out_of_memory
 from lemonade_tf.training.preparation import AS_THEY_ARE, Preparation
 from lemonade_tf.training.settings import TrainingSettings
@@ -241,28 +239,18 @@ class _Making:
             self.facts["test_error"] = error(forward, data.x_test, data.y_test, batch_size=size)
         self.facts["measured"] = {}
         if self.task.objectives:
-            self._measure(finite(read_weights(model, graph)), probabilities)
+            of_file = finite(read_weights(model, graph))
+            self.facts["measured"] = self._measure(of_file, probabilities)
 
-    def _measure(self, graph: Graph, probabilities: np.ndarray) -> None:
-        """Measure the objectives that are asked for beside the error."""
-        data = self.dataset
-        with tempfile.TemporaryDirectory() as folder:
-            trained = Trained(
-                graph,
-                data.x_validation,
-                data.y_validation,
-                probabilities,
-                make_model=lambda: to_keras(graph),
-                make_file=lambda: _saved(graph, Path(folder) / f"{self.task.id}.h5"),
-                training_images=data.x_train,
-            )
-            try:
-                self.facts["measured"] = measured(self.task.objectives, trained)
-            except ObjectiveError as failed:
-                cause = failed.__cause__
-                if isinstance(cause, Exception) and backend().is_out_of_memory(cause):
-                    raise cause from None
-                raise
+    def _measure(self, graph: Graph, probabilities: np.ndarray) -> dict[str, float]:
+        """Return the objectives that are asked for beside the error."""
+        try:
+            return measure_on(self.dataset, self.task.objectives, graph, probabilities)
+        except ObjectiveError as failed:
+            cause = failed.__cause__
+            if isinstance(cause, Exception) and backend().is_out_of_memory(cause):
+                raise cause from None
+            raise
 
     def _save(self, graph: Graph) -> None:
         objectives = {k: self.facts[k] for k in ("error", "parameters", "multiply_adds")}
@@ -276,11 +264,6 @@ class _Making:
             **self.task.record,
         }
         save_model(graph, self.task.output, record)
-
-
-def _saved(graph: Graph, path: Path) -> Path:
-    save_model(graph, path, {})
-    return path
 
 
 def training_model(graph: Graph, seed: int | None = None) -> keras.Model:

@@ -7,10 +7,17 @@ not have; see `objectives.named`.
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.text import from_json
+from lemonade_tf.keras_bridge import to_keras
+from lemonade_tf.keras_bridge.saving import save_model
 from lemonade_tf.objectives import (
     Beginning,
     ObjectiveError,
@@ -34,6 +41,38 @@ def measured(names: Iterable[str], trained: Trained) -> dict[str, float]:
     """
     found = map(find_objective, names)
     return {objective.name: objective.measured(trained) for objective in found}
+
+
+def measure_on(
+    dataset: Dataset, names: Iterable[str], graph: Graph, probabilities: np.ndarray
+) -> dict[str, float]:
+    """Return expensive objectives of a network, by what they are called.
+
+    Args:
+        dataset: The images that it is for.
+        names: As in the settings.
+        graph: The network, with its weights.
+        probabilities: What it says of the validation images, (n, classes).
+
+    Raises:
+        ObjectiveError: One cannot be found, raised an exception, or gave no number.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        trained = Trained(
+            graph,
+            dataset.x_validation,
+            dataset.y_validation,
+            probabilities,
+            make_model=lambda: to_keras(graph),
+            make_file=lambda: _saved(graph, Path(folder) / "network.h5"),
+            training_images=dataset.x_train,
+        )
+        return measured(names, trained)
+
+
+def _saved(graph: Graph, path: Path) -> Path:
+    save_model(graph, path, {})
+    return path
 
 
 def prepare_objective(task: ObjectiveTask, dataset: Dataset) -> Any:

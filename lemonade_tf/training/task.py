@@ -107,9 +107,11 @@ class TimingTask:
 
     Attributes:
         architecture: JSON of `architecture.text`.
+        objectives: The expensive objectives to measure, by name, beside the error.
     """
 
     architecture: str
+    objectives: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,15 +119,17 @@ class Timing:
     """What a network takes, in seconds.
 
     Attributes:
-        fixed: Once, whatever the number of images: build the model, compile its training and its
-            evaluation, write its file and read it.
+        fixed: Once on a data set: build the model, compile its training and its evaluation, write
+            its file and read it.
         step: A training step of a batch.
         image: The evaluation of an image.
+        measuring: Once: the objectives that are measured beside the error.
     """
 
     fixed: float
     step: float
     image: float
+    measuring: float = 0.0
 
 
 @dataclass(frozen=True)

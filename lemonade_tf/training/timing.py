@@ -21,6 +21,7 @@ from lemonade_tf.operators.initial import initial_weights
 from lemonade_tf.training.child import training_model
 from lemonade_tf.training.datasets import Dataset
 from lemonade_tf.training.evaluate import predict
+from lemonade_tf.training.measuring import measure_on
 from lemonade_tf.training.preparation import AS_THEY_ARE, Preparation
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.training.step import backend, compile_trainer
@@ -74,7 +75,14 @@ def time_network(
         save_model(read_weights(model, graph), Path(folder) / "network.h5", {})
         load_graph(Path(folder) / "network.h5")
         fixed += time.perf_counter() - start
-    return Timing(fixed, training / NUM_STEPS, evaluation / len(some))
+    measuring = 0.0
+    if task.objectives:
+        size = settings.evaluation_batch_size
+        probabilities = predict(forward, dataset.x_validation, batch_size=size)
+        start = time.perf_counter()
+        measure_on(dataset, task.objectives, read_weights(model, graph), probabilities)
+        measuring = time.perf_counter() - start
+    return Timing(fixed, training / NUM_STEPS, evaluation / len(some), measuring)
 
 
 def _seconds(call: Callable[[], Any]) -> tuple[float, float]:

@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -59,6 +60,13 @@ def test_what_a_network_costs_once_it_costs_on_each_data_set():
     assert given.seconds_per_child == pytest.approx(CHILD + 1.5 * 2 * 2)
 
 
+def test_what_is_measured_on_a_network_is_measured_once_and_never_in_distillation():
+    timings = [replace(timing, measuring=0.5) for timing in TIMINGS]
+    given = estimate(timings, workload(num_data_sets=3))
+    assert given.seconds_per_initial == pytest.approx(INITIAL + 2 * 2 + 0.5)
+    assert given.seconds_per_child == pytest.approx(CHILD + 1.5 * 2 * 2 + 0.5)
+
+
 @pytest.mark.parametrize(("num_workers", "first", "each"), [(2, 2, 4), (3, 2, 3), (16, 1, 1)])
 def test_workers_train_in_rounds_and_wait_for_the_end_of_a_generation(num_workers, first, each):
     given = estimate(TIMINGS, workload(num_workers=num_workers))
@@ -100,8 +108,9 @@ def test_every_worker_has_a_network_to_time(num_workers, num_tasks):
         return TIMINGS[0]
 
     executor = InProcessExecutor(lambda: answer)
-    timings = measure(executor, ["a", "b", "c"], num_workers=num_workers)
+    timings = measure(executor, ["a", "b", "c"], objectives=["x"], num_workers=num_workers)
     assert timings == [TIMINGS[0]] * num_tasks
+    assert {task.objectives for task in asked} == {("x",)}
     assert {task.architecture for task in asked} == {"a", "b", "c"}
 
 

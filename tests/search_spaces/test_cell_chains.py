@@ -2,7 +2,7 @@
 
     pytest tests/search_spaces/test_cell_chains.py -m slow -s
 
-prints the figures that the README quotes.
+prints the figures in docs/measured.md.
 """
 
 import numpy as np

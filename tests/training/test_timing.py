@@ -1,9 +1,11 @@
 import gc
+import time
 from dataclasses import replace
 
 import pytest
 
 from lemonade_tf.architecture.text import to_json
+from lemonade_tf.objectives import Objective
 from lemonade_tf.training import timing
 from lemonade_tf.training.preparation import AS_THEY_ARE
 from lemonade_tf.training.settings import TrainingSettings
@@ -24,6 +26,24 @@ def assert_positive(measured):
 def test_a_network_is_timed(digits, network):
     settings = TrainingSettings(batch_size=32)
     assert_positive(timing.time_network(TimingTask(to_json(network)), digits, settings))
+
+
+def _nap(trained):
+    assert trained.probabilities.shape == (100, 10)
+    time.sleep(0.2)
+    return 1.0
+
+
+NAP = Objective("nap", "linear", measure=_nap, reference=2.0)  # found by the name of this module
+
+
+def test_what_is_measured_on_trained_networks_is_timed_by_itself(digits, network):
+    task = TimingTask(to_json(network), objectives=(f"{__name__}:NAP",))
+    measured = timing.time_network(task, digits, TrainingSettings(batch_size=32))
+    assert_positive(measured)
+    assert measured.measuring >= 0.2
+    without = timing.time_network(replace(task, objectives=()), digits, TrainingSettings())
+    assert without.measuring == 0
 
 
 def test_where_there_are_fewer_images_than_a_batch_holds(digits, network):
