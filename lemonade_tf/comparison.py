@@ -7,7 +7,7 @@ points of the runs. Runs that were made to be compared have the same, and keep t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,37 @@ def compare(runs: Sequence[Run]) -> list[Comparison]:
     """
     reference = common_reference(runs)
     return [_compared(run, reference) for run in runs]
+
+
+def within(run: Run, limits: Mapping[str, float]) -> Run:
+    """Return a run as if it had trained only those networks whose objectives are within limits.
+
+    Args:
+        run: The run.
+        limits: The largest value of an objective, by name.
+
+    Raises:
+        ComparisonError: The run has no such objective.
+    """
+    unknown = sorted(limits.keys() - {objective.name for objective in run.objectives})
+    if unknown:
+        raise ComparisonError(
+            f"{run.store.path} has no objective {', '.join(unknown)}; it has {_objectives(run)}."
+        )
+    return replace(
+        run,
+        history=[
+            line
+            for line in run.trained
+            if all(line["objectives"][name] <= limit for name, limit in limits.items())
+        ],
+    )
+
+
+def equally_long(runs: Sequence[Run]) -> list[Run]:
+    """Return runs as if each had ended when it had trained as many networks as the shortest."""
+    count = min(len(run.trained) for run in runs)
+    return [replace(run, history=run.trained[:count]) for run in runs]
 
 
 def common_reference(runs: Sequence[Run]) -> dict[str, float]:

@@ -7,6 +7,8 @@ from lemonade_tf.comparison import (
     compare,
     comparison_figure,
     comparison_table,
+    equally_long,
+    within,
 )
 from lemonade_tf.report import read_run, write_figure
 
@@ -48,6 +50,32 @@ def test_a_run_without_networks(run, tmp_path):
     _, entry = compare([run, empty])
     assert (entry.num_networks, entry.front_size, entry.hypervolume) == (0, 0, 0.0)
     assert comparison_table([entry]).splitlines()[1].split()[1:] == ["0", "0", "-", "-", "0.0000"]
+
+
+def test_networks_beyond_limits_are_left_out(run):
+    sizes = [line["objectives"]["parameters"] for line in run.trained]
+    limit = sorted(sizes)[2]
+    small = within(run, {"parameters": limit})
+    assert [line["objectives"]["parameters"] for line in small.trained] == [
+        size for size in sizes if size <= limit
+    ]
+    assert len(within(run, {"parameters": limit, "error": 0.0}).trained) == 0
+    [entry] = compare([small])
+    assert entry.num_networks == 3
+    assert entry.hypervolume == pytest.approx(small.hypervolumes()[-1])
+    assert len(run.trained) == len(sizes) > 3  # which is as it was
+
+
+def test_a_limit_on_what_is_no_objective(run):
+    with pytest.raises(ComparisonError, match=r"first has no objective depth, size; it has error"):
+        within(run, {"size": 3, "depth": 2, "error": 1})
+
+
+def test_runs_are_compared_when_they_were_equally_long(run, other):
+    first, second = equally_long([run, other])
+    assert first.trained == run.trained[:1]
+    assert second.trained == other.trained
+    assert [entry.num_networks for entry in compare([first, second])] == [1, 1]
 
 
 def test_the_table_lines_up(run, other):
