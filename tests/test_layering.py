@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "operators": {"architecture"},
     "search_spaces": {"architecture", "operators"},
     "evolution": {"architecture"},
-    "keras_bridge": {"architecture"},
+    "keras_bridge": {"architecture", "atomic"},
     "training": {
         "architecture",
         "atomic",

@@ -88,16 +88,6 @@ class LiteModel:
         [self._input] = self._interpreter.get_input_details()
         [self._output] = self._interpreter.get_output_details()
 
-    @property
-    def input_type(self) -> np.dtype:
-        """The type of the numbers that go in."""
-        return np.dtype(self._input["dtype"])
-
-    @property
-    def operations(self) -> tuple[str, ...]:
-        """The names of the operations, in order, as LiteRT has them."""
-        return tuple(op["op_name"] for op in self._interpreter._get_ops_details())
-
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Return what the network puts out, (n, classes), for images (n, height, width, channels).
 

@@ -21,6 +21,7 @@ import keras
 
 from lemonade_tf.architecture import Graph, GraphError
 from lemonade_tf.architecture.text import to_json
+from lemonade_tf.atomic import replacing
 from lemonade_tf.keras_bridge.files import DATASET, load_graph
 from lemonade_tf.keras_bridge.graph_to_model import to_keras
 
@@ -30,27 +31,24 @@ def save_model(graph: Graph, path: str | os.PathLike[str], record: Mapping[str, 
 
     Args:
         graph: The network.
-        path: The file; one that exists is replaced. Its name should end in .h5, for Keras's sake.
+        path: The file, whose name ends in .h5; one that exists is replaced.
         record: Plain values to keep with it: objectives, lineage.
 
     Raises:
         GraphError: The graph has no weights.
+        ValueError: The name ends otherwise.
+        OSError: The file cannot be written; one that was there stays.
     """
     if not graph.weighted:
         raise GraphError("the graph has no weights; initial_weights(graph, rng=...) draws some.")
-    path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished.h5")
+    if Path(path).suffix != ".h5":
+        raise ValueError(f"{path} is to be a Keras HDF5 file; expected a name that ends in .h5.")
     content = json.dumps({"architecture": to_json(graph), "record": dict(record)})
-    try:
+    with replacing(path) as unfinished:
         with _without_known_warnings():
             to_keras(graph).save(unfinished, include_optimizer=False)
         with h5py.File(unfinished, "a") as file:
             file.create_dataset(DATASET, data=content, dtype=h5py.string_dtype())
-        _flush(unfinished)
-        os.replace(unfinished, path)
-        _flush(path.parent)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def load_model(path: str | os.PathLike[str], *, learnable: bool = False) -> keras.Model:
@@ -64,15 +62,6 @@ def load_model(path: str | os.PathLike[str], *, learnable: bool = False) -> kera
         FileError: The file cannot be read.
     """
     return to_keras(load_graph(path), learnable=learnable)
-
-
-def _flush(path: Path) -> None:
-    """Have a file, or the entries of a folder, written to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -97,7 +97,7 @@ def measure_networks(task: MeasuringTask) -> Measured:
     networks = [_Network(graph, task) for graph in graphs]
     for number in range(task.rounds):
         for network in networks if number % 2 == 0 else reversed(networks):
-            network.take_turn()
+            network.take_turn(last=number == task.rounds - 1)
     return Measured(
         results=tuple(network.result() for network in networks),
         machine=_machine(),
@@ -115,8 +115,8 @@ class _Network:
         self._times: list[Measurement] = []
         self._failure: str | None = None
 
-    def take_turn(self) -> None:
-        """Measure it, unless it failed before."""
+    def take_turn(self, *, last: bool) -> None:
+        """Measure it, unless it failed before; after the last time, give back what it needs."""
         if self._failure is not None:
             return
         try:
@@ -125,6 +125,8 @@ class _Network:
             self._times.append(measure(self._pass, self._task.protocol))
         except Exception as error:  # of whatever type LiteRT or TensorFlow raises
             self._failure = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        if last or self._failure is not None:
+            self._pass = None
 
     def result(self) -> Measurement | str:
         """Return the shortest time, of an image, or why there is none."""

@@ -115,19 +115,21 @@ def measure(
     first = max(clock() - start, 1e-9)
     size = max(1, ceil(protocol.group_seconds / first))
     times: list[float] = []
-    begin = now = clock()
-    while not times or not _suffices(times, size, now - begin, protocol):
-        start = now
+    begin = end = clock()
+    while not times or not _suffices(times, size, end - begin, protocol):
+        start = clock()  # anew: what `_suffices` took is no part of a pass
         for _ in range(size):
             run()
-        now = clock()
-        times.append((now - start) / size)
+        end = clock()
+        times.append((end - start) / size)
     return Measurement(_average(times, protocol), size * len(times), _error(times, protocol))
 
 
 def _suffices(times: list[float], size: int, seconds: float, protocol: Protocol) -> bool:
     if seconds >= protocol.most_seconds or size * len(times) >= protocol.most_passes:
         return True
+    if not protocol.error:  # which takes as long as there are times
+        return False
     return len(times) >= protocol.least_groups and _error(times, protocol) <= protocol.error
 
 

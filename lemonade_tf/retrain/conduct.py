@@ -68,7 +68,7 @@ def retrain(
     """Train networks of a run's front from scratch; what `lemonade-tf retrain` does.
 
     Networks that are finished are not trained again, and a training that was ended goes on from
-    its last checkpoint, to the same weights.
+    its last checkpoint; on a CPU, to the same weights.
 
     Args:
         workdir: The folder of the run.

@@ -26,6 +26,7 @@ from statistics import fmean
 
 from lemonade_tf.executors import Executor
 from lemonade_tf.search_spaces import SearchSpace
+from lemonade_tf.training.memory import batch_of
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.training.task import Timing, TimingTask
 
@@ -97,7 +98,7 @@ def estimate(timings: Sequence[Timing], workload: Workload) -> Estimate:
     image = fmean(timing.image for timing in timings)
     measuring = fmean(timing.measuring for timing in timings)
     images = workload.num_training_images
-    epoch = step * (images // min(settings.batch_size, images))
+    epoch = step * (images // batch_of(settings, images))
 
     initial = fixed + settings.epochs * epoch + workload.num_evaluated_images * image + measuring
     distillation = fixed + settings.distillation_epochs * epoch + images * image

@@ -2,13 +2,14 @@
 
 A search minimises the inference time that is foretold (see `objectives.inference_time`). When a
 generation is over, and nothing else runs, one worker measures the networks that have come to the
-front, each once. A network that cannot be run is put on record with the reason; the search goes on.
+front, one after the other, each once. A network that cannot be run, or whose worker dies of it, is
+put on record with the reason; the search goes on.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from lemonade_tf.architecture.text import to_json
@@ -35,38 +36,44 @@ class Measurements:
         lines = store.measurements.read() if self._ways else ()
         self._known = {(line["objective"], line["id"]) for line in lines}
 
-    def take(self, executor: Executor, front: Iterable[Individual]) -> None:
-        """Have the networks measured that were not, and put them on record.
+    def take(
+        self,
+        executor: Executor,
+        front: Iterable[Individual],
+        has_to_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Have the networks measured that were not, and put each on record as it is.
 
         Args:
             executor: Its workers have nothing else to do.
             front: The networks.
+            has_to_stop: Asked before each; what is left is measured another time.
         """
         front = list(front)
         for way in self._ways:
-            new = [member for member in front if (way, member.id) not in self._known]
-            if new:
-                self._store.measurements.append(self._lines(executor, way, new))
-                self._known |= {(way, member.id) for member in new}
+            for network in front:
+                if (way, network.id) in self._known:
+                    continue
+                if has_to_stop():
+                    return
+                self._store.measurements.append([self._line(executor, way, network)])
+                self._known.add((way, network.id))
 
-    def _lines(
-        self, executor: Executor, way: str, networks: Sequence[Individual]
-    ) -> Iterator[dict[str, Any]]:
-        graphs = tuple(to_json(member.graph.copy(weights=False)) for member in networks)
-        [outcome] = executor.run([MeasuringTask(way, graphs, PROTOCOLS[self._protocol])])
-        results: Sequence[Measurement | str] = [str(outcome.failure)] * len(networks)
+    def _line(self, executor: Executor, way: str, network: Individual) -> dict[str, Any]:
+        graph = to_json(network.graph.copy(weights=False))
+        [outcome] = executor.run([MeasuringTask(way, (graph,), PROTOCOLS[self._protocol])])
+        result: Measurement | str = str(outcome.failure)
         if outcome.failure is None:
-            results = outcome.result.results
-        for member, result in zip(networks, results, strict=True):
-            measured = isinstance(result, Measurement)
-            yield {
-                "id": member.id,
-                "objective": way,
-                "foretold": member.cheap[way],
-                "seconds": result.seconds if measured else None,
-                "error": result.error if measured and result.num_passes > 1 else None,
-                "num_passes": result.num_passes if measured else 0,
-                "protocol": self._protocol,
-                "failure": None if measured else result,
-                "time": time.time(),
-            }
+            [result] = outcome.result.results
+        measured = isinstance(result, Measurement)
+        return {
+            "id": network.id,
+            "objective": way,
+            "foretold": network.cheap[way],
+            "seconds": result.seconds if measured else None,
+            "error": result.error if measured and result.num_passes > 1 else None,
+            "num_passes": result.num_passes if measured else 0,
+            "protocol": self._protocol,
+            "failure": None if measured else result,
+            "time": time.time(),
+        }

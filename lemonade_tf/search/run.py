@@ -377,8 +377,7 @@ class SearchRun:
 
     def end_generation(self, executor: Executor) -> None:
         """Have the front measured, which is the population now, and tell that it was updated."""
-        if not self.stop_requested():
-            self._measurements.take(executor, self.state.front.values())
+        self._measurements.take(executor, self.state.front.values(), self._has_to_stop)
         self.tell("on_generation_end")
 
     def rows(self) -> list[dict[str, Any]]:

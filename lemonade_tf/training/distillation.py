@@ -26,7 +26,7 @@ from lemonade_tf.architecture.shared import SharedPart, shared_part
 from lemonade_tf.keras_bridge.split import split
 from lemonade_tf.operators import Change
 from lemonade_tf.training.evaluate import batches, predict
-from lemonade_tf.training.fit import FitResult, fit
+from lemonade_tf.training.fit import FitResult, TrainingDiverged, fit
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.training.step import backend
 
@@ -130,19 +130,24 @@ def distill(
         rng: Draws the order of the images.
 
     Raises:
-        TrainingDiverged: A loss is not finite.
+        TrainingDiverged: A loss is not finite; the message says that it was in distillation.
     """
     with only_trainable(lesson.student, affected):
         if not lesson.student.trainable_variables:
             return FitResult()
-        return fit(
-            lesson.student,
-            lesson.inputs,
-            backend().place(lesson.teacher),
-            epochs=settings.distillation_epochs,
-            settings=replace(settings, learning_rate=settings.distillation_learning_rate),
-            rng=rng,
-        )
+        try:
+            return fit(
+                lesson.student,
+                lesson.inputs,
+                backend().place(lesson.teacher),
+                epochs=settings.distillation_epochs,
+                settings=replace(settings, learning_rate=settings.distillation_learning_rate),
+                rng=rng,
+            )
+        except TrainingDiverged as diverged:
+            raise TrainingDiverged(
+                f"in distillation, {str(diverged).rstrip('.')} (--distillation_learning_rate)."
+            ) from None
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Training: epochs over shuffled images, at a learning rate that falls along a cosine (A.4.4).
 
-A training may be left after any epoch and gone on with elsewhere: with the same number of threads
-it ends with the same weights, bit for bit.
+A training may be left after any epoch and gone on with elsewhere: on a CPU, with the same number of
+threads, it ends with the same weights, bit for bit. (Not on a GPU, some of whose kernels sum in
+another order each time.)
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import keras
 import numpy as np
 
 from lemonade_tf.architecture import Graph
+from lemonade_tf.training.memory import batch_of
 from lemonade_tf.training.preparation import AS_THEY_ARE, Preparation
 from lemonade_tf.training.schedule import cosine
 from lemonade_tf.training.settings import TrainingSettings
@@ -101,7 +103,7 @@ def fit(
     """
     start = time.perf_counter()
     count = targets.shape[0]
-    batch_size = min(settings.batch_size, count)
+    batch_size = batch_of(settings, count)
     num_steps = count // batch_size
     rates = cosine(settings.learning_rate, epochs * num_steps).reshape(epochs, num_steps)
     trainer = compile_trainer(model, settings, preparation)

@@ -61,6 +61,11 @@ def read_npz(path: Path) -> dict[str, Examples]:
     return parts
 
 
+# What NumPy and the archive's reader raise for files that are damaged, encrypted, or compressed in
+# a way that they do not know.
+_UNREADABLE = (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
 def _arrays(path: Path) -> Mapping[str, np.ndarray]:
     """Load the arrays that belong to a data set."""
     if not path.is_file():
@@ -73,8 +78,17 @@ def _arrays(path: Path) -> Mapping[str, np.ndarray]:
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("it holds a single array")
-            return {name: archive[name] for name in wanted if name in archive}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            arrays = {name: archive[name] for name in wanted if name in archive}
+        for name, array in arrays.items():
+            if not isinstance(array, np.ndarray):
+                raise ValueError(f"{name} in it is no array")
+        return arrays
+    except MemoryError as error:
+        raise DatasetError(
+            f"{path} does not fit into memory ({one_line(error)}); leave out images, or make them"
+            " smaller. If it should fit, the file is damaged."
+        ) from error
+    except _UNREADABLE as error:
         raise DatasetError(
             f"{path} cannot be read as an .npz file of plain arrays ({one_line(error)}); write it "
             "with numpy.savez(path, x_train=..., y_train=...), numbers only, no objects."
@@ -143,6 +157,8 @@ def _labels(where: str, labels: np.ndarray) -> np.ndarray:
             f"{where} has the type {labels.dtype}; expected whole numbers from 0 up. Number the "
             "classes: numpy.unique(labels, return_inverse=True)[1]."
         )
+    if labels.dtype.kind == "f":
+        labels = labels.astype(np.float64)  # whose largest number is beyond the limit
     wrong = labels[(labels < 0) | (labels != np.floor(labels)) | (labels > 2**31 - 1)]
     if len(wrong):
         raise DatasetError(

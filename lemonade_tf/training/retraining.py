@@ -99,11 +99,10 @@ class Retrainer:
             return self._train(task)
         except TrainingDiverged as diverged:
             return RetrainResult(task.id, failure=f"diverged: {diverged}")
-        except OSError as unwritable:
-            return RetrainResult(
-                task.id,
-                failure=f"{task.output} or its checkpoint cannot be written: {unwritable}.",
-            )
+        except OSError as unusable:
+            place = unusable.filename or f"{task.output} or its checkpoint"
+            why = unusable.strerror or unusable
+            return RetrainResult(task.id, failure=f"{place} cannot be used: {why}.")
         except Exception as error:
             if not backend().is_out_of_memory(error):
                 raise

@@ -25,7 +25,15 @@ from lemonade_tf.training.preparation import Preparation
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.training.step import Backend, Forward, Inputs, Trainer
 
-_SIGNS_OF_FULL_MEMORY = ("out of memory", "OUT_OF_MEMORY", "Dst tensor is not initialized")
+# In lower case. cuDNN, cuBLAS and XLA tell of it by errors of various types.
+_SIGNS_OF_FULL_MEMORY = (
+    "out of memory",
+    "out_of_memory",
+    "resource_exhausted",
+    "alloc_failed",
+    "failed to allocate",
+    "dst tensor is not initialized",
+)
 
 
 class TensorFlow(Backend):
@@ -49,9 +57,12 @@ class TensorFlow(Backend):
 
     def is_out_of_memory(self, error: Exception) -> bool:
         """Return whether an exception says that the memory of host or device does not suffice."""
-        if isinstance(error, tf.errors.InternalError):  # so a GPU says it at times
-            return any(sign in str(error) for sign in _SIGNS_OF_FULL_MEMORY)
-        return isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError))
+        if isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
+            return True
+        text = str(error).lower()
+        return isinstance(error, tf.errors.OpError) and any(
+            s in text for s in _SIGNS_OF_FULL_MEMORY
+        )
 
 
 class TensorFlowTrainer(Trainer):

@@ -22,6 +22,7 @@ from lemonade_tf.training.child import training_model
 from lemonade_tf.training.datasets import Dataset
 from lemonade_tf.training.evaluate import predict
 from lemonade_tf.training.measuring import measure_on
+from lemonade_tf.training.memory import batch_of
 from lemonade_tf.training.preparation import AS_THEY_ARE, Preparation
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.training.step import backend, compile_trainer
@@ -56,7 +57,7 @@ def time_network(
     model = training_model(graph, seed=0)
     fixed = time.perf_counter() - start
 
-    batch_size = min(settings.batch_size, len(dataset.x_train))
+    batch_size = batch_of(settings, len(dataset.x_train))
     indices = rng.integers(len(dataset.x_train), size=(NUM_STEPS, batch_size), dtype=np.int32)
     rates = np.zeros(NUM_STEPS, np.float32)
     trainer = compile_trainer(model, settings, preparation)

@@ -5,6 +5,7 @@ from math import inf
 
 import pytest
 
+from lemonade_tf.latency import protocol as module
 from lemonade_tf.latency.protocol import DEFAULT, PAPER, Protocol, measure
 
 
@@ -64,6 +65,28 @@ def test_the_papers_protocol_is_the_mean_of_5000_passes_of_100_images():
     found = Machine(1e-4, 3e-4).measure(PAPER)
     assert found.num_passes == 5000
     assert found.seconds == pytest.approx(2e-4)
+
+
+@pytest.mark.parametrize("protocol", [DEFAULT, PAPER])
+def test_only_passes_are_timed(protocol, monkeypatch):
+    """What is done between two groups takes a second by this clock."""
+    machine = Machine(0.01)
+
+    def slow(*arguments):
+        machine.now += 1.0
+        return suffices(*arguments)
+
+    suffices = module._suffices
+    monkeypatch.setattr(module, "_suffices", slow)
+    found = machine.measure(replace(protocol, most_passes=40, most_seconds=inf, error=0.0))
+    assert found.seconds == pytest.approx(0.01)
+
+
+def test_where_no_error_ends_it_none_is_computed_in_between(monkeypatch):
+    calls = []
+    monkeypatch.setattr(module, "_error", lambda *arguments: calls.append(arguments) or 0.0)
+    assert Machine(1e-4).measure(PAPER).num_passes == 5000
+    assert len(calls) == 1  # of the result
 
 
 @pytest.mark.parametrize("protocol", [DEFAULT, PAPER])

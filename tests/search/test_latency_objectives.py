@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from toy_training import cut, results, toy_search
+from toy_training import Toy, cut, results, toy_search
 
 from lemonade_tf.architecture.text import from_json
 from lemonade_tf.config import ConfigError, make_config
+from lemonade_tf.evolution import Individual
+from lemonade_tf.executors import InProcessExecutor
 from lemonade_tf.latency import WAYS, LatencyModel, LatencyTable, Protocol, measuring
 from lemonade_tf.latency.features import FEATURES
 from lemonade_tf.latency.table import row_of
@@ -15,7 +17,9 @@ from lemonade_tf.objectives import LATENCY, LITE_LATENCY, OBJECTIVES, ObjectiveE
 from lemonade_tf.report import read_run, table_rows
 from lemonade_tf.search import search
 from lemonade_tf.search.callbacks import Callback
+from lemonade_tf.search.measurements import Measurements
 from lemonade_tf.search_spaces import NETWORKS
+from lemonade_tf.store import RunStore
 
 OBJECTIVE_NAMES = ("error", "parameters", *WAYS)
 
@@ -79,6 +83,20 @@ def test_the_front_is_measured_once_and_shown(tmp_path):
         "latency", "latency measured", "lite latency", "lite latency measured",
     ]  # fmt: skip
     assert all(text.endswith("s") for row in rows for text in row[2:6])
+
+
+def test_networks_are_measured_while_there_is_time_and_the_others_later(tmp_path):
+    result = run_search(tmp_path / "run", objectives=("error", "latency"))
+    store = RunStore.open(result.workdir)
+    (result.workdir / "measurements.jsonl").unlink()
+    graph = NETWORKS.initial_graphs((8, 8, 1), 10)[0]
+    front = [Individual(f"1-{n}", 1, None, (), graph, {"latency": 1.0}) for n in range(4)]
+    answers = iter([False, False, True])
+    executor = InProcessExecutor(Toy)
+    Measurements(store, ["latency"], "default").take(executor, front, lambda: next(answers))
+    assert [line["id"] for line in store.measurements.read()] == ["1-0", "1-1"]
+    Measurements(store, ["error", "latency"], "default").take(executor, front)
+    assert [line["id"] for line in store.measurements.read()] == ["1-0", "1-1", "1-2", "1-3"]
 
 
 def test_without_such_objectives_nothing_is_measured(tmp_path):

@@ -1,6 +1,7 @@
 """The data sets, their splits, and what is said of a file that is none."""
 
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -249,7 +250,38 @@ def _single_array(path):
         np.save(file, _images())
 
 
+def _no_array(path):
+    _write(path, x_train=_images())
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("y_train.npy", "no array at all")
+
+
+def _encrypted(path):
+    _write(path, x_train=_images(), y_train=_labels())
+    content = bytearray(path.read_bytes())
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = content.find(signature)
+        while at >= 0:
+            content[at + flags] |= 1  # the flag that says so
+            at = content.find(signature, at + 1)
+    path.write_bytes(content)
+
+
+def _unknown_compression(path):
+    _write(path, x_train=_images(), y_train=_labels())
+    content = bytearray(path.read_bytes())
+    for signature, method in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        at = content.find(signature)
+        while at >= 0:
+            content[at + method] = 9  # deflate64
+            at = content.find(signature, at + 1)
+    path.write_bytes(content)
+
+
 BAD_FILES = {
+    "no array": _no_array,
+    "encrypted": _encrypted,
+    "unknown compression": _unknown_compression,
     "text": lambda path: path.write_text("hello, this is no archive"),
     "nothing": lambda path: path.write_bytes(b""),
     "pickle": lambda path: path.write_bytes(pickle.dumps({"x_train": 1})),
@@ -265,6 +297,23 @@ def test_files_that_are_no_npz(tmp_path, case):
     BAD_FILES[case](path)
     with pytest.raises(DatasetError, match=r"bad\.npz cannot be read as an \.npz .*numpy\.savez"):
         load_dataset(path)
+
+
+def test_more_than_the_memory(tmp_path, monkeypatch):
+    path = tmp_path / "large.npz"
+    _write(path, x_train=_images(), y_train=_labels())
+
+    def read(self, name):
+        raise MemoryError("Unable to allocate 7 TiB")
+
+    monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", read)
+    with pytest.raises(DatasetError, match=r"large\.npz does not fit into memory .*7 TiB.*leave"):
+        load_dataset(path)
+
+
+def test_labels_in_half_precision(tmp_path):
+    _write(tmp_path / "a.npz", x_train=_images(), y_train=_labels().astype(np.float16))
+    assert load_dataset(tmp_path / "a.npz").y_train.dtype == np.int32
 
 
 @pytest.mark.parametrize("suffix", ["", "/x.npz"])

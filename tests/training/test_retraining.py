@@ -160,7 +160,7 @@ def test_a_full_disk_is_a_result(retrainer, task, monkeypatch):
 
     monkeypatch.setattr("lemonade_tf.atomic.os.replace", full)
     result = retrainer(task)
-    assert result.failure.endswith("cannot be written: [Errno 28] No space left on device.")
+    assert result.failure.endswith("cannot be used: No space left on device.")
     assert task.output in result.failure
 
 

@@ -166,6 +166,18 @@ def test_preparation_is_part_of_the_step(linear, data):
         (tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"), True),
         (tf.errors.InternalError(None, None, "Dst tensor is not initialized."), True),
         (tf.errors.InternalError(None, None, "failed to query the device"), False),
+        (
+            tf.errors.NotFoundError(
+                None,
+                None,
+                "No algorithm worked! Error messages: Profiling failure: RESOURCE_EXHAUSTED: Out of"
+                " memory while trying to allocate 4294967296 bytes.",
+            ),
+            True,
+        ),
+        (tf.errors.InternalError(None, None, "CUBLAS_STATUS_ALLOC_FAILED"), True),
+        (tf.errors.UnknownError(None, None, "Failed to allocate scratch memory"), True),
+        (tf.errors.NotFoundError(None, None, "no such file"), False),
         (MemoryError(), True),
         (ValueError("out of memory"), False),
     ],
