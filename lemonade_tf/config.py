@@ -98,7 +98,7 @@ class SearchConfig:
         max_hours: Ends the search when so many hours have passed, counted anew when it is resumed;
             by default there is no limit. What is being trained then is finished first.
         max_child_hours: A child that takes longer is a failure, and its worker is replaced, so that
-            one that hangs does not hold up the search.
+            one that hangs does not hold up the search. inf for no limit.
         latency_table: The folder of a former run whose measured table `latency` and `lite_latency`
             are foretold from, so that runs can be compared; by default one is measured, which takes
             half a minute to two minutes each.
@@ -228,7 +228,9 @@ class SearchConfig:
         for name in ("max_hours", "max_child_hours"):
             hours = getattr(self, name)
             if hours is not None and not hours > 0:
-                raise ConfigError(f"--{name} is {hours}; expected more than 0.")
+                raise ConfigError(f"--{name} is {hours}; expected more than 0, or inf.")
+            if hours == inf:
+                object.__setattr__(self, name, None)
 
     def as_json(self) -> dict[str, Any]:
         """Return the settings as plain values."""
@@ -325,12 +327,20 @@ def make_config(preset: str | None = None, **settings: Any) -> SearchConfig:
     if preset not in PRESETS:
         raise ConfigError(f"--preset is {preset!r}; expected one of {', '.join(PRESETS)}.")
     config = replace(SearchConfig(), **{**PRESETS[preset], **settings})
-    _check_effects(config, settings)
+    check_effects(config, settings)
     return config
 
 
-def _check_effects(config: SearchConfig, given: Iterable[str]) -> None:
-    """Refuse a setting that was given and has no effect, as it was meant to have one."""
+def check_effects(config: SearchConfig, given: Iterable[str]) -> None:
+    """Refuse a setting that was given and has no effect, as it was meant to have one.
+
+    Args:
+        config: All settings.
+        given: The names of those that were given.
+
+    Raises:
+        ConfigError: One has no effect; the message says with what it would have.
+    """
     named = {*config.objectives, *config.limit}
     for names, has_effect, mend in (
         (("filters", "cells_per_block"), config.space == "cells", "choose --space cells"),

@@ -37,15 +37,14 @@ class ProgressDisplay(Callback):
         text = f"Preparing {names}."
         if set(objectives) & set(WAYS):
             text = f"Preparing {names}: measuring some 180 networks, which takes a minute or two."
-        self.console.print(text, highlight=False, soft_wrap=True)
+        self._say(text)
 
     def on_search_begin(self, state: SearchState) -> None:
         """Say where the run is, and start the display."""
-        self.console.print(f"Run folder: {state.workdir}", highlight=False, soft_wrap=True)
+        self._say(f"Run folder: {state.workdir}")
         if state.num_recalled:
-            self.console.print(
-                f"Resumed: {state.num_recalled} of {state.num_expected} networks are on record.",
-                highlight=False,
+            self._say(
+                f"Resumed: {state.num_recalled} of {state.num_expected} networks are on record."
             )
         if self.console.is_terminal:
             self._told = time.monotonic()
@@ -60,31 +59,33 @@ class ProgressDisplay(Callback):
     def on_estimate(self, state: SearchState) -> None:
         """Say how long it will take, and what to do about it if that is long."""
         for text in estimate_lines(state):
-            self.console.print(text, highlight=False, soft_wrap=True)
+            self._say(text)
 
     def on_stop_requested(self, state: SearchState) -> None:
         """Say what Ctrl-C did, and what another one does."""
-        self.console.print(
-            "Stopping when what runs is finished; Ctrl-C once more stops now.", highlight=False
-        )
+        self._say("Stopping when what runs is finished; Ctrl-C once more stops now.")
 
     def on_network_end(self, state: SearchState, record: Mapping[str, Any]) -> None:
         """Say what failed. The live display reads the new state by itself."""
         self._told = time.monotonic()
         if record["failure"] is not None:
-            self.console.print(f"network {record['id']} failed: {record['failure']}")
+            self._say(f"network {record['id']} failed: {record['failure']}")
 
     def on_generation_end(self, state: SearchState) -> None:
         """Write a line where there is no live display."""
         if self._live is None:
-            self.console.print(line(state), highlight=False, soft_wrap=True)
+            self._say(line(state))
 
     def on_search_end(self, state: SearchState) -> None:
         """Stop the display and leave a last line."""
         if self._live is not None:
             self._live.stop()
             self._live = None
-            self.console.print(line(state), highlight=False, soft_wrap=True)
+            self._say(line(state))
+
+    def _say(self, text: str) -> None:
+        """Write a line as it is: brackets in a path or a failure are no markup."""
+        self.console.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
 def _facts(state: SearchState, since: float = 0.0) -> dict[str, str]:

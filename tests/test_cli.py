@@ -277,6 +277,22 @@ def test_ctrl_c_once_ends_cleanly_and_resume_goes_on(capsys, tmp_path):
     assert (folder / "history.jsonl").read_bytes().startswith(before)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["status", "x" * 5000],
+        ["search", "--preset", "quick", "--workdir", "y" * 5000],
+        ["search", "--dataset", f"{'z' * 5000}.npz"],
+    ],
+)
+def test_what_the_system_refuses_is_one_line(capsys, monkeypatch, tmp_path, arguments):
+    monkeypatch.chdir(tmp_path)
+    status, _, err = run(capsys, *arguments)
+    assert status == 1
+    assert len(err.splitlines()) == 1
+    assert "File name too long" in err
+
+
 def test_pinning(capsys, tmp_path):
     folder = make_run(tmp_path / "run")
     (folder / "models" / "1-0.h5").touch()

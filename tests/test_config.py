@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from lemonade_tf.config import (
@@ -85,6 +87,12 @@ def test_a_senseless_value_is_refused_by_name(settings, message):
 def test_a_setting_that_would_have_no_effect_is_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         make_config(**settings)
+
+
+def test_hours_without_a_limit():
+    config = make_config(max_hours=float("inf"), max_child_hours=float("inf"))
+    assert (config.max_hours, config.max_child_hours) == (None, None)
+    json.dumps(config.as_json(), allow_nan=False)
 
 
 def test_settings_of_cells_and_of_inference_times_have_one():

@@ -52,6 +52,13 @@ def test_what_is_prepared_is_said(objectives, text):
     assert console.file.getvalue().startswith(text)
 
 
+def test_what_a_failure_says_is_no_markup(state):
+    display = ProgressDisplay(Console(file=io.StringIO()))
+    for failure in ("OSError: cannot read [/data/x]", "no kernel for [[node a/b]] of [a, b]"):
+        display.on_network_end(state, {"id": "1-2", "failure": failure})
+        assert display.console.file.getvalue().endswith(f"network 1-2 failed: {failure}\n")
+
+
 def test_before_the_first_network(tmp_path):
     state = SearchState(SearchConfig(), tmp_path, num_expected=4)
     assert "best error -  hypervolume 0.0000  time 0 s  left -" in line(state)

@@ -71,6 +71,8 @@ class Toy:
         graph = replay(parent, task.operators, rng=np.random.default_rng(0)).graph
         text = to_json(graph.copy(weights=False))
         self._go_wrong(task)
+        if self.fault == "diverge":
+            return ChildResult(task.id, failure="diverged: the loss became nan in epoch 1 of 1.")
         seed = f"{text}{task.training_seed.entropy}{task.data or ''}"
         seed = hashlib.sha256(seed.encode()).digest()
         share = int.from_bytes(seed[:4], "big") / 2**32

@@ -24,10 +24,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return fail(str(error), status=2)
     except KeyboardInterrupt:
         return fail(
-            "stopped by Ctrl-C; what was finished is in the run folder. A search goes on with"
-            " --resume."
+            "stopped by Ctrl-C. What was finished is kept: a search goes on with --resume, other"
+            " commands when they are given again."
         )
     except BrokenPipeError:
         return 1
     except user_errors() as error:
         return fail(str(error), status=2 if type(error).__name__ == "UnknownDatasetError" else 1)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        return fail(f"{place}{error.strerror or error}; see to it, and give the command again.")

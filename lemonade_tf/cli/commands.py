@@ -15,6 +15,11 @@ from lemonade_tf.config import make_config
 from lemonade_tf.retrain import RetrainConfig
 
 
+def say(console: Console, text: str) -> None:
+    """Write a line as it is: brackets in a path or a failure are no markup."""
+    console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+
 def run_search(options: argparse.Namespace) -> int:
     """Search, and print the front."""
     given = {k: v for k, v in vars(options).items() if k != "run"}
@@ -26,7 +31,7 @@ def run_search(options: argparse.Namespace) -> int:
     console = Console()
     result = search(callbacks=[ProgressDisplay(console)], **given)
     if not (result.complete or result.stopped):
-        console.print("Ended at --max_hours; what was found by then is whole.", highlight=False)
+        say(console, "Ended at --max_hours; what was found by then is whole.")
     _show(str(result.workdir), console)
     if result.stopped:
         return fail(
@@ -101,7 +106,7 @@ def run_retrain(options: argparse.Namespace) -> int:
     )
     if result.rows:
         _show_all_retrained(result.rows, console)
-    console.print(f"Files  {result.folder}", highlight=False, soft_wrap=True, markup=False)
+    say(console, f"Files  {result.folder}")
     if result.failures:
         failures = "; ".join(f"{id_}: {failure}" for id_, failure in result.failures.items())
         return fail(f"{len(result.failures)} of the networks failed: {failures}")
@@ -117,9 +122,7 @@ def _show_retrained(record: Mapping[str, Any], console: Console) -> None:
     text = f"failed: {record['failure']}" if record["failure"] else f"test error {error or '-'}"
     for line in (f"{text}, {after}", record["remark"]):
         if line is not None:
-            console.print(
-                f"network {record['id']}: {line}", highlight=False, soft_wrap=True, markup=False
-            )
+            say(console, f"network {record['id']}: {line}")
 
 
 def _show_all_retrained(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
@@ -148,19 +151,11 @@ def _show(workdir: str, console: Console) -> None:
     page = write_report(run)
     front = run.front()
     if not front:
-        console.print(f"No network of {run.store.path} has been trained.", highlight=False)
+        say(console, f"No network of {run.store.path} has been trained.")
         return
     print_table(run, console)
     example = run.store.models.path(front[-1]["id"])
-    console.print(f"Run folder  {run.store.path}", highlight=False, soft_wrap=True)
-    console.print(f"Pictures    {page}, {page.parent / 'plots'}", highlight=False, soft_wrap=True)
-    console.print(
-        f"Use one     keras.models.load_model({str(example)!r})",
-        highlight=False,
-        soft_wrap=True,
-        markup=False,
-    )
-    console.print(
-        "            It takes raw pixels, 0 to 255, and returns class probabilities.",
-        highlight=False,
-    )
+    say(console, f"Run folder  {run.store.path}")
+    say(console, f"Pictures    {page}, {page.parent / 'plots'}")
+    say(console, f"Use one     keras.models.load_model({str(example)!r})")
+    say(console, "            It takes raw pixels, 0 to 255, and returns class probabilities.")

@@ -15,7 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lemonade_tf.config import PRESETS, ConfigError, SearchConfig, make_config, resumed_config
+from lemonade_tf.config import (
+    PRESETS,
+    ConfigError,
+    SearchConfig,
+    check_effects,
+    make_config,
+    resumed_config,
+)
 from lemonade_tf.executors import Executor, Outcome, ProcessExecutor
 from lemonade_tf.search.callbacks import Callback
 from lemonade_tf.search.interrupt import Interruption
@@ -87,6 +94,7 @@ def search(
         store = RunStore.open(workdir)
         given = _expanded(settings) if config is None else config.as_json()
         config = resumed_config(store.read_config(), given)
+        check_effects(config, settings)
         dataset, further = _load(config)
         setup = go_on(config, store, dataset, further)
         return _run(setup, dataset, callbacks, started)

@@ -26,6 +26,7 @@ class NetworkFiles:
         self._models, self._further, self._lines = store.models, further, lines
         self._unchecked = {id_ for id_, line in lines.items() if line["failure"] is None}
         self._needed: Counter[str] = Counter()
+        self._unsettled: set[str] = set()
 
     def check(self, id_: str) -> None:
         """Check the files of a network that are from before the search was resumed, once.
@@ -43,13 +44,19 @@ class NetworkFiles:
     def adopt(self, id_: str) -> dict[str, Any]:
         """Move what a worker wrote among the models; return what the record says of it.
 
-        Until it is on record, the network counts for nothing, however many files it has.
+        Until it is on record, the network counts for nothing, however many files it has; from then
+        on it may be needed. So until it is settled which, its files stay, whatever happens.
 
         Raises:
             StoreError: A file is not there, or cannot be moved.
         """
+        self._unsettled.add(id_)
         files = {name: self._models.adopt(file_id(id_, name)) for name in self._further}
         return {"file": self._models.adopt(id_), **({"files": files} if files else {})}
+
+    def settle(self, id_: str) -> None:
+        """Note that a network is on record, and that the front tells whether it is needed."""
+        self._unsettled.discard(id_)
 
     def expect(self, parents: Iterable[str | None]) -> None:
         """Note the parents of the children that are still to come; None is that of no child."""
@@ -62,4 +69,4 @@ class NetworkFiles:
 
     def discard(self, front: Iterable[str]) -> None:
         """Remove the files that nothing needs: neither the front, nor a child still to come."""
-        self._models.keep({*front, *(+self._needed)}, self._further)
+        self._models.keep({*front, *(+self._needed), *self._unsettled}, self._further)

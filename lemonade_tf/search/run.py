@@ -193,6 +193,8 @@ class SearchRun:
                 complete = False
             if not complete:
                 break
+        if complete:
+            self._measure_times(executor)  # what an interruption left out
         return complete
 
     def _propose(
@@ -249,14 +251,19 @@ class SearchRun:
         ]
         if not evaluations:
             if self.stop_requested():
-                raise SearchError("stopped before an initial network was trained.")
+                raise SearchError(
+                    "stopped before an initial network was trained; go on with --resume."
+                )
             raise SearchError(
                 f"--max_hours, {self.config.max_hours:g}, passed before an initial network was"
-                " trained; allow for more."
+                " trained; allow for more, and go on with --resume."
             )
         if not trained:
             failures = "; ".join(f"{e.id}: {e.failure.rstrip('.')}" for e in evaluations.values())
-            raise SearchError(f"no initial network could be trained. {failures}.")
+            raise SearchError(
+                f"no initial network could be trained. {failures}. There is nothing to go on from:"
+                " mend the cause, and begin anew in another --workdir."
+            )
         if self._start == 1:
             self.end_generation(executor)
         return trained
@@ -350,6 +357,7 @@ class SearchRun:
         self._count(record)
         if not failed and self._front.add(_evaluated(individual, evaluation), evaluation.details):
             self._tell_state_of_front()
+        self._files.settle(individual.id)
         self._files.done(individual.parent)
         self._discard()
         self._update_clock()
@@ -377,8 +385,11 @@ class SearchRun:
 
     def end_generation(self, executor: Executor) -> None:
         """Have the front measured, which is the population now, and tell that it was updated."""
-        self._measurements.take(executor, self.state.front.values(), self._has_to_stop)
+        self._measure_times(executor)
         self.tell("on_generation_end")
+
+    def _measure_times(self, executor: Executor) -> None:
+        self._measurements.take(executor, self.state.front.values(), self._has_to_stop)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of front.csv, from the smallest network on."""
@@ -391,8 +402,10 @@ class SearchRun:
             self._discard()
             self.store.models.clear_staging()
         finally:
-            self.tell("on_search_end")
-            self.store.release()
+            try:
+                self.tell("on_search_end")
+            finally:
+                self.store.release()
 
     # --- Helpers -----------------------------------------------------------------------------
 

@@ -85,6 +85,16 @@ def test_the_front_is_measured_once_and_shown(tmp_path):
     assert all(text.endswith("s") for row in rows for text in row[2:6])
 
 
+def test_what_an_interruption_left_out_is_measured_at_the_end(tmp_path):
+    result = run_search(tmp_path / "run")
+    whole = RunStore.open(result.workdir).measurements.read()
+    (result.workdir / "measurements.jsonl").unlink()
+    assert run_search(result.workdir, resume=True).complete
+    found = {line["id"] for line in RunStore.open(result.workdir).measurements.read()}
+    assert found == {row["id"] for row in result.front}
+    assert found <= {line["id"] for line in whole}
+
+
 def test_networks_are_measured_while_there_is_time_and_the_others_later(tmp_path):
     result = run_search(tmp_path / "run", objectives=("error", "latency"))
     store = RunStore.open(result.workdir)

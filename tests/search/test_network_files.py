@@ -21,6 +21,7 @@ def test_what_the_front_and_children_to_come_need_stays(store):
     for id_ in ("0-0", "0-1", "0-2", "0-3"):
         _write(store, id_)
         files.adopt(id_)
+        files.settle(id_)
     files.expect(["0-1", "0-1", None, "0-2"])
     files.discard(["0-0"])
     assert _networks(store) == ["0-0", "0-1", "0-2"]
@@ -31,6 +32,18 @@ def test_what_the_front_and_children_to_come_need_stays(store):
     files.done("0-1")
     files.discard(["0-0"])
     assert _networks(store) == ["0-0"]
+
+
+def test_a_network_stays_until_it_is_settled_whether_it_is_needed(store):
+    """As between the two the search may end, and the record says that there is a file."""
+    files = NetworkFiles(store, [], {})
+    _write(store, "1-0")
+    files.adopt("1-0")
+    files.discard([])
+    assert _networks(store) == ["1-0"]
+    files.settle("1-0")
+    files.discard([])
+    assert _networks(store) == []
 
 
 def test_the_files_of_all_data_sets_are_adopted_checked_and_discarded(store):

@@ -113,6 +113,39 @@ def test_failed_children_stay_failed(tmp_path, whole, monkeypatch):
 # --- What is refused -------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("error", [StoreError("front.csv: No space left"), KeyboardInterrupt()])
+@pytest.mark.parametrize("call", [1, 3, 5])
+def test_an_end_between_the_record_and_the_front(tmp_path, whole, monkeypatch, error, call):
+    calls, write = [], RunStore.write_front
+
+    def fail(*arguments):
+        calls.append(arguments)
+        if len(calls) == call:
+            raise error
+        write(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunStore, "write_front", fail)
+        with pytest.raises(type(error)):
+            toy_search(tmp_path / "run", in_process=True)
+    assert toy_search(tmp_path / "run", in_process=True, resume=True).complete
+    assert results(tmp_path / "run") == whole
+
+
+def test_settings_without_an_effect_are_refused_here_too(tmp_path):
+    workdir = cut(tmp_path / "run", 5)
+    with pytest.raises(ConfigError, match="--latency_protocol has no effect here"):
+        toy_search(workdir, resume=True, latency_protocol="paper")
+
+
+def test_without_an_initial_network_there_is_nothing_to_go_on_from(tmp_path, monkeypatch):
+    monkeypatch.setenv("TOY_FAULT", "diverge")
+    message = r"no initial network could be trained\. .*begin anew in another --workdir"
+    for resume in (False, True):
+        with pytest.raises(SearchError, match=message):
+            toy_search(tmp_path / "run", in_process=True, resume=resume)
+
+
 def test_changed_settings_are_listed(tmp_path):
     workdir = cut(tmp_path / "run", 5)
     before = {path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()}
