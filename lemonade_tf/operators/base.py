@@ -71,25 +71,30 @@ class Change:
         repairs: What wants data before training.
         sources: For each node that lost or gained channels, where each new channel comes from
             (see `architecture.channels`).
+        made: The nodes that are new. One may have the name of a node of the parent that was
+            removed: names are used again.
     """
 
     graph: Graph
     affected: tuple[str, ...]
     repairs: tuple[Repair, ...] = ()
     sources: Mapping[str, np.ndarray] = field(default_factory=dict)
+    made: frozenset[str] = frozenset()
 
     def followed_by(self, later: Change) -> Change:
         """Return both changes as one, made on the graph that this one was made on.
 
         `later` was made on this change's graph. Repairs of nodes that are gone are dropped, and
-        those of channels that moved move along.
+        those of channels that moved move along. A node that `later` made is another one than that
+        which had its name before.
         """
         affected = {*self.affected, *later.affected}
         return Change(
             graph=later.graph,
             affected=in_order(later.graph, affected),
             repairs=(*_fits(self, later), *_measurements(self, later)),
-            sources=_composed(self.sources, later.sources, later.graph),
+            sources=_composed(self, later),
+            made=later.made | self.made.intersection(later.graph),
         )
 
     @property
@@ -117,29 +122,32 @@ def is_activation(layer: Layer) -> bool:
     )
 
 
-def _composed(
-    first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray], graph: Graph
-) -> dict[str, np.ndarray]:
+def _composed(first: Change, later: Change) -> dict[str, np.ndarray]:
     """Return where channels come from after both changes, for the nodes that are left."""
-    composed = {}
-    for name in {*first, *second}:
-        if name in graph:
-            source = second.get(name, first.get(name))
-            if name in first and name in second:
-                source = np.where(source < 0, FRESH, first[name][source])
+    composed = {name: source for name, source in first.sources.items() if _stays(name, later)}
+    for name, source in later.sources.items():
+        if name in composed:
+            source = np.where(source < 0, FRESH, composed[name][source])
+        if name in later.graph:
             composed[name] = source
     return composed
 
 
+def _stays(name: str, later: Change) -> bool:
+    """Return whether a node is still there after a change, and not another one of its name."""
+    return name in later.graph and name not in later.made
+
+
 def _fits(first: Change, later: Change) -> tuple[FitOutputs, ...]:
-    nodes = {repair.node for repair in (*first.fits, *later.fits)}
+    before = (repair.node for repair in first.fits if _stays(repair.node, later))
+    nodes = {*before, *(repair.node for repair in later.fits)}
     return tuple(FitOutputs(name) for name in in_order(later.graph, nodes))
 
 
 def _measurements(first: Change, later: Change) -> tuple[MeasureStatistics, ...]:
     repairs = {repair.node: repair for repair in later.measurements}
     for repair in first.measurements:
-        if repair.node in later.graph:
+        if _stays(repair.node, later):
             moved = _moved(repair, later.sources.get(repair.node))
             if moved.channels != ():
                 repairs[repair.node] = _united(moved, repairs.get(repair.node))
@@ -197,7 +205,8 @@ class Operator(ABC):
                 f" {len(self.candidates(graph))} sites, which candidates(graph) lists. Here:"
                 f" {self.why_not(graph, site)}."
             )
-        return self._apply(graph.copy(), site, rng)
+        change = self._apply(graph.copy(), site, rng)
+        return replace(change, made=frozenset(change.graph).difference(graph))
 
     def why_not(self, graph: Graph, site: Any) -> str | None:
         """Return why the operator does not apply at a site, in words; None if it does."""

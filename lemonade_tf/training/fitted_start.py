@@ -38,8 +38,9 @@ def fit_outputs(
     """Carry out the repairs of a change that fit outputs, in a model.
 
     Args:
-        change: The change, made on `parent`. Left out are layers that the parent does not have,
-            or whose output has another resolution there.
+        change: The change, made on `parent`. Left out are layers that the parent does not have
+            (the same name may be that of another, which was removed), or whose output has another
+            resolution there.
         parent: The parent.
         parent_model: A model of the parent, with or without its softmax.
         model: The model of `change.graph`.
@@ -62,7 +63,7 @@ def fit_outputs(
 
 def _comparable(repair: FitOutputs, change: Change, parent: Graph) -> bool:
     name, graph = repair.node, change.graph
-    if name not in parent:
+    if name not in parent or name in change.made:
         return False
     before, now = parent.shapes()[name], graph.shapes()[name]
     return before[:-1] == now[:-1] and (before == now or name in change.sources)

@@ -10,7 +10,9 @@ from lemonade_tf.operators.connect import SkipSite
 from lemonade_tf.operators.deepen import InsertSite
 from lemonade_tf.operators.prune import PruneSite
 from lemonade_tf.operators.remove import RemoveSite
+from lemonade_tf.operators.repeated import Repeated
 from lemonade_tf.operators.widen import WidenSite
+from lemonade_tf.search_spaces import CellSpace
 
 
 def _rng():
@@ -126,6 +128,52 @@ def test_inserted_then_removed():
     assert set(change.graph) == set(graph)
     assert all(name in change.graph for name in change.affected)
     assert all(repair.node in change.graph for repair in change.repairs)
+
+
+def _named_again(graph):
+    """Remove conv_2, and insert another behind relu_3 that is called conv_2, too."""
+    return (
+        _apply(graph, ("remove", RemoveSite("conv_2"))),
+        lambda other: _apply(other, ("insert_convolution", InsertSite("relu_3", 3))),
+    )
+
+
+def test_what_is_new_is_told_even_under_an_old_name():
+    graph = small()
+    removed, insert = _named_again(graph)
+    assert removed.made == frozenset()
+    both = removed.followed_by(insert(removed.graph))
+    assert both.made == {"conv_2", "bn_2", "relu_2"}
+    assert both.graph["conv_2"].inputs == ("relu_3",)
+    gone = both.followed_by(_apply(both.graph, ("remove", RemoveSite("conv_2"))))
+    assert gone.made == frozenset()
+
+
+def test_what_an_operator_adds_in_all_cells_is_new():
+    (graph, *_) = CellSpace(filters=(16,), cells_per_block=1).initial_graphs((8, 8, 3), 4)
+    operator = Repeated(OPERATORS["insert_convolution"])
+    (site, *_) = operator.candidates(graph)
+    change = operator.apply(graph, site, rng=_rng())
+    assert change.made == set(change.graph) - set(graph)
+    assert len(change.made) == 3 * 5
+
+
+def test_a_new_node_takes_over_nothing_from_the_one_that_had_its_name():
+    graph = small(widths=(8, 8, 8))
+    pruned = Change(
+        graph,
+        (),
+        (FitOutputs("conv_2"), MeasureStatistics("bn_2", (1,))),
+        {"conv_2": np.array([3, 1]), "bn_2": np.array([3, 1])},
+    )
+    removed, insert = _named_again(graph)
+    inserted = insert(removed.graph)
+    in_turn = pruned.followed_by(removed).followed_by(inserted)
+    at_once = pruned.followed_by(removed.followed_by(inserted))
+    for change in (in_turn, at_once):
+        assert not {"conv_2", "bn_2"} & set(change.sources)
+        assert FitOutputs("conv_2") not in change.fits
+        assert MeasureStatistics("bn_2", identity=True) in change.measurements
 
 
 # --- Records -------------------------------------------------------------------------------------

@@ -13,14 +13,18 @@ from lemonade_tf.operators import (
     APPROXIMATE_IN_CELLS,
     Change,
     FitOutputs,
+    InsertConvolution,
     PruneFilters,
+    Remove,
     SeparateConvolution,
     WidenConvolution,
 )
+from lemonade_tf.operators.deepen import InsertSite
 from lemonade_tf.operators.initial import initial_weights
 from lemonade_tf.operators.kernels import full_kernel
 from lemonade_tf.operators.morphisms import insert_linear
 from lemonade_tf.operators.prune import PruneSite
+from lemonade_tf.operators.remove import RemoveSite
 from lemonade_tf.search_spaces import CellSpace
 from lemonade_tf.training.epsilon import epsilon
 from lemonade_tf.training.fitted_start import _places, _windows, fit_outputs
@@ -188,6 +192,20 @@ def test_what_the_parent_does_not_have_is_left_out():
     change = Change(child, (new, "conv_2"), (FitOutputs(new), FitOutputs("conv_2")))
     assert fit(change, parent)[1] == ("conv_2",)
     assert fit(Change(child, (new,), (FitOutputs(new),)), parent)[1] == ()
+
+
+def test_a_new_layer_is_not_fitted_to_one_that_had_its_name():
+    parent, change = small(widths=(8, 8, 8)), None
+    for operator, site in [
+        (Remove(), RemoveSite("conv_2")),
+        (InsertConvolution(), InsertSite("pool_1", 3)),
+        (PruneFilters(), PruneSite("conv_1", "1/2")),
+    ]:
+        step = operator.apply(change.graph if change else parent, site, rng=rng())
+        change = change.followed_by(step) if change else step
+    assert FitOutputs("conv_2") in change.fits  # which reads what was pruned
+    assert change.graph.shapes()["conv_2"] == parent.shapes()["conv_2"]
+    assert "conv_2" not in fit(change, parent)[1]
 
 
 @pytest.mark.parametrize("operator", [PruneFilters(), WidenConvolution()], ids=lambda o: o.name)
