@@ -72,7 +72,11 @@ class Run:
         return max((line["generation"] for line in self.trained), default=0)
 
     def front(self, generation: int | None = None) -> list[Mapping[str, Any]]:
-        """Return the lines of the front after a generation, from the smallest network on."""
+        """Return the lines of the front after a generation, by the first cheap objective.
+
+        It is the front of the search: of networks with equal objectives it has the oldest, which
+        need not be the one that was completed first.
+        """
         lines = [
             line for line in self.trained if generation is None or line["generation"] <= generation
         ]
@@ -93,10 +97,17 @@ class Run:
     def _front_of(self, lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         if not lines:
             return []
-        points = np.array([coordinates(self.objectives, line["objectives"]) for line in lines])
-        front = [lines[i] for i in pareto_front(points, keep_equal=False)]
+        oldest_first = sorted(lines, key=_age)
+        points = [[line["objectives"][o.name] for o in self.objectives] for line in oldest_first]
+        front = [oldest_first[i] for i in pareto_front(points, keep_equal=False)]
         size = self.others[0].name
         return sorted(front, key=lambda line: line["objectives"][size])
+
+
+def _age(line: Mapping[str, Any]) -> tuple[int, int]:
+    """Return generation and attempt of a network, which its id tells."""
+    generation, _, attempt = line["id"].partition("-")
+    return int(generation), int(attempt)
 
 
 def _gain(point: np.ndarray, front: np.ndarray, reference: np.ndarray) -> float:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from lemonade_tf.objectives import Objective
+from lemonade_tf.objectives import PARAMETERS, Objective
 from lemonade_tf.report.quantities import in_words, written
 from lemonade_tf.report.run import Run
 
@@ -21,11 +21,12 @@ MADE_BY = 24  # characters that the column takes at least
 
 
 def table_rows(run: Run) -> tuple[list[str], list[list[str]]]:
-    """Return the front as a header and rows of text, from the smallest network on.
+    """Return the front as a header and rows of text, by the first cheap objective.
 
     The cheap objectives come first, then other expensive ones, the error, and the test errors on
     all data sets. An inference time that was foretold is followed by that which was measured.
-    The cells of space II have numbers as in the paper: Cell 0 is that of the largest network.
+    The cells of space II have numbers as in the paper: Cell 0 is that of the largest network, by
+    parameters where these are an objective, else by the first cheap objective.
     """
     front = run.front()
     of_cells = run.config.get("space") == "cells"
@@ -33,18 +34,27 @@ def table_rows(run: Run) -> tuple[list[str], list[list[str]]]:
     titles = chain.from_iterable(_titles(run, o) for o in objectives)
     tests = ["test error", *(f"test error {name}" for name in run.further)]
     header = ["id", *(["cell"] if of_cells else ()), *titles, *tests, "made by"]
+    numbers = _cell_numbers(run, front)
     rows = []
-    for number, line in zip(reversed(range(len(front))), front, strict=True):
+    for line in front:
         rows.append(
             [
                 line["id"],
-                *([f"Cell {number}"] if of_cells else ()),
+                *([f"Cell {numbers[line['id']]}"] if of_cells else ()),
                 *chain.from_iterable(_values(run, o, line) for o in objectives),
                 *_test_errors(run, line),
                 made_by(line),
             ]
         )
     return header, rows
+
+
+def _cell_numbers(run: Run, front: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Return the numbers of the cells of a front by id, from the largest network on."""
+    names = [objective.name for objective in run.others]
+    size = PARAMETERS.name if PARAMETERS.name in names else names[0]
+    by_size = sorted(front, key=lambda line: line["objectives"][size])
+    return {line["id"]: number for number, line in enumerate(reversed(by_size))}
 
 
 def _titles(run: Run, objective: Objective) -> list[str]:

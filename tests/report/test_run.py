@@ -32,6 +32,26 @@ def test_of_equal_networks_the_first_is_on_the_front(tmp_path):
     assert ids(read_run(make_run(tmp_path / "run", history)).front()) == ["0-0"]
 
 
+def test_of_equal_networks_the_oldest_is_on_the_front_even_if_completed_later(tmp_path):
+    """That of the search, whose file is kept (see `search.front`)."""
+    history = (
+        line("1-10", 0.3, 1000),
+        line("1-9", 0.3, 1000),
+        line("2-0", 0.2, 2000),
+        line("1-11", 0.2, 2000),
+    )
+    run = read_run(make_run(tmp_path / "run", history))
+    assert ids(run.front()) == ids(run.front(2)) == ["1-9", "1-11"]
+    assert ids(run.trained) == ["1-10", "1-9", "2-0", "1-11"]
+
+
+def test_values_whose_logarithms_are_equal_are_told_apart(tmp_path):
+    small, large = 10**15, 10**15 + 1
+    assert np.log10(small) == np.log10(large)
+    history = (line("0-0", 0.1, large), line("0-1", 0.1, small))
+    assert ids(read_run(make_run(tmp_path / "run", history)).front()) == ["0-1"]
+
+
 def test_the_hypervolume_never_falls_and_ends_at_that_of_the_front(run):
     values = run.hypervolumes()
     assert len(values) == len(run.trained)

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -24,6 +25,27 @@ def test_the_cells_of_a_run_are_numbered_from_the_largest(tmp_path):
     text = write_report(run).read_text()
     assert "<th>cell</th>" in text
     assert "<td>Cell 0</td>" in text
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        # parameters 1,000, 5,000 and 6,000; multiply-adds 9,000, 8,000 and 1,000
+        (["error", "multiply_adds", "parameters"], {"1-0": 0, "0-1": 1, "0-0": 2}),
+        (["error", "parameters", "multiply_adds"], {"1-0": 0, "0-1": 1, "0-0": 2}),
+        (["error", "multiply_adds"], {"0-1": 0, "1-0": 1}),
+    ],
+)
+def test_cells_are_numbered_by_parameters_whichever_objective_comes_first(
+    tmp_path, names, expected
+):
+    run = make_small_run(tmp_path / "run")
+    run = replace(run, config={**run.config, "space": "cells", "objectives": names})
+    header, rows = table_rows(run)
+    assert header[2] == names[1].replace("_", "-")
+    assert {row[0]: row[1] for row in rows} == {i: f"Cell {n}" for i, n in expected.items()}
+    column = [float(row[2].replace(",", "")) for row in rows]
+    assert column == sorted(column)
 
 
 def test_the_table(tmp_path):
