@@ -13,8 +13,9 @@ pooling, concatenation and the like, but not after a convex sum, whose lambda ma
 deviation that makes equation 5 hold.)
 
 The paper leaves the kernel size open: it is drawn from {3, 5}. The block has as many filters as the
-channels that it reads, which the identity needs. A kernel that reaches over the whole
-image from every place on it (5x5 on 2x2) has weights that nothing ever reaches, and is left out.
+channels that it reads, which the identity needs. A kernel that reaches over the image in height
+or width from every place on it (5x5 on 2x2 or 8x2) has weights that meet no pixel anywhere, and is
+left out; so on images one pixel high or wide only 1x1 is possible.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ class InsertConvolution(Operator):
         for name in non_negative(graph):
             if len(shapes[name]) == 3 and name != graph.output:
                 for size in self.kernel_sizes:
-                    if size // 2 < max(shapes[name][:2]):
+                    if size // 2 < min(shapes[name][:2]):
                         yield InsertSite(name, size)
 
     def _why_not(self, graph: Graph, site: InsertSite) -> str:
@@ -108,7 +109,11 @@ class InsertConvolution(Operator):
         if size not in self.kernel_sizes:
             expected = ", ".join(map(str, self.kernel_sizes))
             return f"the kernel size is {size}; expected one of {expected}"
-        return f"a kernel of size {size} is too large for the {shape[0]}x{shape[1]} of {name!r}"
+        most = 2 * min(shape[:2]) - 1
+        return (
+            f"a kernel of size {size} is too large for the {shape[0]}x{shape[1]} of {name!r}, where"
+            f" weights of it would meet no pixel; at most {most} is possible"
+        )
 
     def _apply(self, graph: Graph, site: InsertSite, rng: np.random.Generator) -> Change:
         convolution = insert_linear(graph, site.node, site.kernel_size)

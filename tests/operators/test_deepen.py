@@ -91,12 +91,27 @@ def test_one_input_that_may_be_negative_is_enough():
 
 @pytest.mark.parametrize(
     ("side", "sizes"),
-    [((1, 1), []), ((2, 2), [3]), ((1, 2), [3]), ((3, 1), [3, 5]), ((3, 3), [3, 5])],
+    [
+        ((1, 1), [1]),
+        ((2, 2), [1, 3]),
+        ((3, 3), [1, 3, 5]),
+        ((8, 8), [1, 3, 5]),
+        ((1, 2), [1]),
+        ((8, 1), [1]),
+        ((8, 2), [1, 3]),
+        ((2, 8), [1, 3]),
+        ((3, 8), [1, 3, 5]),
+    ],
 )
-def test_kernels_that_reach_over_the_whole_image_are_left_out(side, sizes):
+def test_kernels_with_weights_that_meet_no_pixel_are_left_out(side, sizes):
     graph = convolutions(3, shape=(*side, 2))
     finished(graph, graph.add("relu", L.ReLU(), ["a"]))
-    assert [site.kernel_size for site in INSERT.candidates(graph)] == sizes
+    operator = InsertConvolution(kernel_sizes=(1, 3, 5))
+    assert [site.kernel_size for site in operator.candidates(graph)] == sizes
+    for size in (1, 3, 5):
+        offsets = range(-(size // 2), size // 2 + 1)
+        met = [any(0 <= y + o < n for y in range(n)) for n in side for o in offsets]
+        assert all(met) == (size in sizes)
 
 
 def test_why_it_may_not_go_there():
@@ -106,7 +121,7 @@ def test_why_it_may_not_go_there():
     graph.output = graph.add("dense", L.Dense(2), ["pool"])
     for node, size, why in [
         ("a", 3, r"what 'a' \(Conv2D\) puts out may be negative.* where it can go is 'relu'"),
-        ("relu", 5, "a kernel of size 5 is too large for the 2x2 of 'relu'"),
+        ("relu", 5, "a kernel of size 5 is too large for the 2x2 of 'relu'.*; at most 3 is"),
         ("relu", 7, "the kernel size is 7; expected one of 3, 5"),
         ("pool", 3, r"'pool' puts out shape \(3,\), not images"),
         ("rely", 3, "there is no node 'rely'. Near to it: relu"),

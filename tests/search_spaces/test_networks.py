@@ -250,6 +250,17 @@ def test_proposals_do_not_depend_on_weights():
     assert results[0] == results[1] == results[2]
 
 
+@pytest.mark.parametrize("shape", [(8, 2, 3), (2, 16, 1)])
+def test_children_for_narrow_images(shape):
+    """Of which the last blocks are one pixel wide: there, no block can be inserted."""
+    parent, rng, found = _initial(shape=shape).copy(weights=False), np.random.default_rng(0), set()
+    for _ in range(20):
+        child, records = NETWORKS.propose(parent, rng=rng)
+        check(child)
+        found.update(entry["operator"] for entry in records)
+    assert found == {operator.name for operator in (*NETWORKS.exact, *NETWORKS.approximate)}
+
+
 def test_the_parent_stays_as_it_was():
     graph = _initial()
     nodes = dict(graph.items())
