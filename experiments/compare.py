@@ -4,7 +4,7 @@
 
 prints a line a run: networks trained, networks on the front, the least validation error with its
 test error, and the hypervolume against a reference point common to all. It takes seconds, and
-changes nothing in the run folders.
+changes nothing in the run folders. The picture is a .png, .svg or .pdf.
 
     python experiments/compare.py RUN RUN ... --at_most parameters=50000 [--equal]
 
@@ -27,6 +27,7 @@ from lemonade_tf.comparison import (
     equally_long,
     within,
 )
+from lemonade_tf.drawing import DrawingError, picture_format
 from lemonade_tf.report import read_run, write_figure
 from lemonade_tf.store import StoreError
 
@@ -39,15 +40,22 @@ def main(arguments):
     if len(arguments) < 2:
         raise app.UsageError("give the folders of the runs to compare.")
     try:
+        picture_format(PICTURE.value)
         runs = [read_run(folder) for folder in arguments[1:]]
         if AT_MOST.value is not None:
             runs = [within(run, limits(AT_MOST.value)) for run in runs]
         if EQUAL.value:
             runs = equally_long(runs)
         print(comparison_table(compare(runs)))
-    except (ArgumentTypeError, ComparisonError, StoreError) as error:
+    except (ArgumentTypeError, ComparisonError, DrawingError, StoreError) as error:
         raise app.UsageError(str(error)) from None
-    write_figure(Path(PICTURE.value), comparison_figure(runs))
+    try:
+        write_figure(Path(PICTURE.value), comparison_figure(runs))
+    except OSError as error:
+        reason = error.strerror or error
+        raise app.UsageError(
+            f"{PICTURE.value} cannot be written: {reason}; choose another file by --picture."
+        ) from None
     print(f"Picture: {PICTURE.value}")
 
 

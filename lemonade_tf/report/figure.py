@@ -34,8 +34,11 @@ def style(axes: Any) -> None:
 
 
 def write_figure(path: Path, figure: Any) -> None:
-    """Write a figure as a PNG file."""
-    path.parent.mkdir(exist_ok=True)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=DOTS_PER_INCH)
+    """Write a figure to a file, whose suffix, .png, .svg or .pdf, chooses the format.
+
+    Folders that are missing are made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content, form = io.BytesIO(), path.suffix.removeprefix(".").lower()
+    figure.savefig(content, format=form, dpi=DOTS_PER_INCH)
     write_atomic(path, content.getvalue())

@@ -1,0 +1,53 @@
+"""experiments/compare.py: its picture, and what it says if there can be none."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+from absl import app, flags
+from absl.testing import flagsaver
+from runs import make_run
+
+SCRIPT = Path(__file__).parent.parent / "experiments" / "compare.py"
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("compare_script", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    flags.FLAGS.mark_as_parsed()
+    return module
+
+
+@pytest.fixture
+def run(tmp_path):
+    return make_run(tmp_path / "run")
+
+
+def compare(script, run, picture):
+    with flagsaver.flagsaver(picture=str(picture)):
+        script.main(["compare.py", str(run), str(run)])
+
+
+@pytest.mark.parametrize(
+    ("name", "begin"),
+    [("a.png", b"\x89PNG\r\n"), ("b.SVG", b"<?xml"), ("new/folder/c.pdf", b"%PDF")],
+)
+def test_the_suffix_chooses_the_format(script, run, tmp_path, name, begin, capsys):
+    compare(script, run, tmp_path / name)
+    assert (tmp_path / name).read_bytes().startswith(begin)
+    assert f"Picture: {tmp_path / name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a"])
+def test_another_suffix_is_refused_before_anything_is_done(script, run, tmp_path, name, capsys):
+    with pytest.raises(app.UsageError, match=r"must end in \.png, \.svg or \.pdf"):
+        compare(script, run, tmp_path / name)
+    assert capsys.readouterr().out == ""
+    assert not (tmp_path / name).exists()
+
+
+def test_a_picture_that_cannot_be_written(script, run):
+    with pytest.raises(app.UsageError, match=r"x\.png cannot be written: .*; choose another file"):
+        compare(script, run, run / "config.json" / "x.png")
