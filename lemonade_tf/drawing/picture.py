@@ -144,7 +144,8 @@ def _lines(box: Box) -> list[tuple[str, float, str]]:
 def _text_width(text: str, size: float) -> float:
     from matplotlib.textpath import TextPath
 
-    return float(TextPath((0, 0), text, size=size).get_extents().width)
+    as_it_is = text.replace("$", r"\$")  # which would begin a formula
+    return float(TextPath((0, 0), as_it_is, size=size).get_extents().width)
 
 
 def _draw_box(axes: Any, box: Box, center: Point, size: tuple[float, float]) -> None:

@@ -50,7 +50,8 @@ def front_figure(run: Run, objective: Objective) -> Any:
         _draw_members(axes, run, objective, color(last))
     dress(axes, "x", objective)
     dress(axes, "y", run.error)
-    axes.set_title(f"Pareto front over the generations: {run.config['dataset']}", loc="left")
+    title = f"Pareto front over the generations: {run.config['dataset']}"
+    axes.set_title(title, loc="left", parse_math=False)  # a path may have a $
     axes.legend(frameon=False)
     return figure
 

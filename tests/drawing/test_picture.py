@@ -52,6 +52,18 @@ def test_words_stay_inside_their_boxes_and_all_inside_the_picture():
         assert whole.y0 < extent.y0 < extent.y1 < whole.y1
 
 
+@pytest.mark.parametrize("title", ["a $x_$ b", "$$", r"\$1 $2$ and $3$"])
+def test_a_title_is_never_a_formula(title):
+    graph = Graph()
+    graph.output = graph.add("input", L.Input((4, 4, 2)))
+    figure = picture(graph, title=f"{title} " * 10)
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    (text, *_) = axes.texts
+    assert text.get_text() == f"{title} " * 10
+    assert 0.8 < text.get_window_extent().width / figure.bbox.width < 1
+
+
 def test_arrows_point_down_to_what_reads():
     (axes,) = picture(small()).axes
     below, above = axes.get_ylim()
