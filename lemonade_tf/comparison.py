@@ -45,7 +45,8 @@ def compare(runs: Sequence[Run]) -> list[Comparison]:
     """Compare runs, in the order given.
 
     Raises:
-        ComparisonError: They differ in the data set or in the objectives.
+        ComparisonError: They differ in the data set, in the objectives or their scales, or in what
+            these compute with: inference times foretold from different tables.
     """
     reference = common_reference(runs)
     return [_compared(run, reference) for run in runs]
@@ -61,10 +62,11 @@ def within(run: Run, limits: Mapping[str, float]) -> Run:
     Raises:
         ComparisonError: The run has no such objective.
     """
-    unknown = sorted(limits.keys() - {objective.name for objective in run.objectives})
+    names = sorted(objective.name for objective in run.objectives)
+    unknown = sorted(limits.keys() - set(names))
     if unknown:
         raise ComparisonError(
-            f"{run.store.path} has no objective {', '.join(unknown)}; it has {_objectives(run)}."
+            f"{run.store.path} has no objective {', '.join(unknown)}; it has {', '.join(names)}."
         )
     return replace(
         run,
@@ -86,28 +88,46 @@ def common_reference(runs: Sequence[Run]) -> dict[str, float]:
     """Return the point that the hypervolumes of all runs can refer to, by objective.
 
     Raises:
-        ComparisonError: They differ in the data set or in the objectives, or there are none.
+        ComparisonError: They cannot be compared (see `compare`), or there are none.
     """
     if not runs:
         raise ComparisonError("there are no runs to compare; give one or more run folders.")
     first = runs[0]
     for run in runs[1:]:
-        for what, mine, theirs in (
-            ("objectives", _objectives(first), _objectives(run)),
-            ("data set", _dataset(first), _dataset(run)),
+        for what, found in (
+            ("objectives", _objectives),
+            ("scales", _scales),
+            ("data set", _dataset),
         ):
+            mine, theirs = found(first), found(run)
             if mine != theirs:
                 raise ComparisonError(
                     f"{first.store.path} has the {what} {mine}, {run.store.path} {theirs};"
                     " only runs with the same can be compared."
                 )
+        _check_prepared(first, run)
     return {o.name: max(run.config["reference"][o.name] for run in runs) for o in first.objectives}
 
 
 def _objectives(run: Run) -> str:
-    scales = run.config.get("scale", {})
-    names = sorted(run.config["objectives"])
-    return ", ".join(f"{name} ({scales[name]})" if name in scales else name for name in names)
+    return ", ".join(sorted(run.config["objectives"]))
+
+
+def _scales(run: Run) -> str:
+    return ", ".join(sorted(f"{objective.name}={objective.scale}" for objective in run.objectives))
+
+
+def _check_prepared(first: Run, other: Run) -> None:
+    """Raise if an objective of two runs computes with something else in each."""
+    mine, theirs = (run.config.get("prepared", {}) for run in (first, other))
+    for name in first.config["objectives"]:
+        if mine.get(name) != theirs.get(name):
+            raise ComparisonError(
+                f"{first.store.path} and {other.store.path} have different values of {name}:"
+                " each was prepared by itself, as inference times are that are foretold from"
+                " tables of their own. Expected runs with one table; search again with"
+                f" --latency_table {first.store.path}."
+            )
 
 
 def _dataset(run: Run) -> str:
@@ -174,6 +194,8 @@ def comparison_figure(runs: Sequence[Run]) -> Any:
     dress(axes, "x", size)
     dress(axes, "y", error)
     alone = "" if len(runs[0].objectives) == 2 else ", in these two objectives alone"
-    axes.set_title(f"Pareto fronts: {_dataset(runs[0])}{alone}", loc="left")
-    axes.legend(frameon=False)
+    title = f"Pareto fronts: {_dataset(runs[0])}{alone}"
+    axes.set_title(title, loc="left", parse_math=False)  # a path may have a $
+    for text in axes.legend(frameon=False).get_texts():
+        text.set_parse_math(False)
     return figure

@@ -10,7 +10,7 @@ from lemonade_tf.comparison import (
     equally_long,
     within,
 )
-from lemonade_tf.report import read_run, write_figure
+from lemonade_tf.report import front_figure, read_run, write_figure
 
 
 @pytest.fixture
@@ -104,6 +104,47 @@ def test_runs_with_different_objectives_cannot_be_compared(run, tmp_path):
     other = read_run(make_run(tmp_path / "o", config=config))
     with pytest.raises(ComparisonError, match=r"the objectives error, parameters, .*multiply_adds"):
         comparison_figure([run, other])
+
+
+def _with(folder, **changes):
+    return read_run(make_run(folder, config={**CONFIG, **changes}))
+
+
+def test_the_default_scale_may_be_named(run, tmp_path):
+    assert len(compare([run, _with(tmp_path / "o", scale={"parameters": "log"})])) == 2
+
+
+def test_runs_on_different_scales_cannot_be_compared(run, tmp_path):
+    other = _with(tmp_path / "o", scale={"parameters": "linear"})
+    expected = r"the scales error=linear, parameters=log, .*o error=linear, parameters=linear; only"
+    with pytest.raises(ComparisonError, match=expected):
+        compare([run, other])
+
+
+def test_inference_times_foretold_from_different_tables_cannot_be_compared(tmp_path):
+    def timed(folder, seconds, **more):
+        table = {"way": "latency", "rows": [seconds]}
+        return _with(
+            tmp_path / folder,
+            objectives=["error", "latency"],
+            reference={"error": 0.9, "latency": 1.0},
+            prepared={"latency": table, **more},
+        )
+
+    first, same = timed("first", 0.1), timed("same", 0.1, lite_latency={})  # which is a limit's
+    assert set(common_reference([first, same])) == {"error", "latency"}
+    expected = r"first and .*other have different values of latency: .* --latency_table .*first\.$"
+    with pytest.raises(ComparisonError, match=expected):
+        compare([first, timed("other", 0.2)])
+
+
+def test_a_path_with_dollars_is_no_formula(tmp_path):
+    run = _with(tmp_path / "a $x_$ b", dataset="$x_$.npz")
+    figure = comparison_figure([run])
+    write_figure(tmp_path / "comparison.svg", figure)
+    (axes,) = figure.axes
+    assert axes.get_title(loc="left") == "Pareto fronts: $x_$.npz"
+    write_figure(tmp_path / "front.svg", front_figure(run, run.others[0]))
 
 
 def test_no_runs_at_all():
