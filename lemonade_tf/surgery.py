@@ -103,7 +103,7 @@ class Surgery:
 
         Args:
             layer: A Conv2D or a SeparableConv2D.
-            factor: More than 1.
+            factor: More than 1; rounded to whole filters, of a grouped convolution in each group.
             split: Whether new filters are copies of old ones (Net2WiderNet) rather than random
                 ones that are read with weight zero.
         """

@@ -161,6 +161,10 @@ def test_a_seed_makes_it_the_same_again(model):
             "cannot widen 'last_conv' 1 times; expected more than 1",
         ),
         (
+            lambda s: s.widen("gate_reduce", 1.1),
+            "1.1 times the 4 filters of 'gate_reduce' is nearest to 4 again: .* so 5 is the next",
+        ),
+        (
             lambda s: s.prune("stem_conv", 0),
             "cannot prune 0 of 'stem_conv'; expected between 0 and",
         ),

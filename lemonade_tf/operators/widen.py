@@ -18,11 +18,13 @@ in its second generation, where the paper's stays between 10,000 and 10,000,000 
 the factors are those that undo the paper's pruning, which removes 1/4 or 1/2 of the filters:
 {4/3, 2}. Others can be had, as in `WidenConvolution(factors=(2, 4))`.
 
-If the filters are tied to those of other convolutions by sums or products, all grow.
+If the filters are tied to those of other convolutions by sums or products, all grow. Grouped
+convolutions grow by a filter in each group: a factor that comes to less than that is left out.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -93,13 +95,24 @@ class WidenConvolution(Operator):
     site = WidenSite
 
     def _sites(self, graph: Graph) -> Iterator[WidenSite]:
+        groups = channel_groups(graph)
         for name in changeable_convolutions(graph):
+            sizes = [groups.sizes[g] for g in groups.groups_of(name)]
             for factor in self.factors:
-                yield WidenSite(name, factor)
+                if any(round(factor * size) > size for size in sizes):
+                    yield WidenSite(name, factor)
 
     def _why_not(self, graph: Graph, site: WidenSite) -> str:
-        return why_unchangeable(graph, site.node) or (
-            f"the factor is {site.factor}; expected one of {', '.join(map(str, self.factors))}"
+        why = why_unchangeable(graph, site.node)
+        if why is not None:
+            return why
+        if site.factor not in self.factors:
+            expected = ", ".join(map(str, self.factors))
+            return f"the factor is {site.factor}; expected one of {expected}"
+        filters, step = graph.shapes()[site.node][-1], _step(graph, site.node)
+        return (
+            f"{site.factor:g} times the {filters} filters of {site.node!r} is nearest to {filters}"
+            f" again: they come in steps of {step}, so {filters + step} is the next number"
         )
 
     def _apply(self, graph: Graph, site: WidenSite, rng: np.random.Generator) -> Change:
@@ -121,6 +134,14 @@ class WidenConvolution(Operator):
             repairs=fresh_statistics(graph, change),
             sources=change.sources,
         )
+
+
+def _step(graph: Graph, name: str) -> int:
+    """Return the least number of filters that a convolution can grow by."""
+    steps = Counter()
+    for run in channel_groups(graph).runs[name]:
+        steps[run.group] += run.repeat
+    return min(steps.values())
 
 
 def num_added(size: int, factor: float) -> int:

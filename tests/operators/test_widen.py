@@ -1,5 +1,7 @@
 """Wider convolutions: new filters, silent readers, and twins that part."""
 
+import re
+
 import numpy as np
 import pytest
 from graphs import convolutions, every_layer, finished, images, new_weights, small, stack, tied
@@ -33,6 +35,37 @@ def test_other_factors():
     graph = small()
     assert {s.factor for s in SPLIT.candidates(graph)} == {2, 4}
     assert {s.factor for s in WIDEN.candidates(graph)} == {4 / 3, 2}  # nor is one taken for other
+
+
+def _grouped(filters, groups):
+    graph = convolutions(8, shape=(5, 5, 2))
+    graph.add("it", L.Conv2D(filters, 3, groups=groups), ["a"])
+    at = stack(graph, "it", L.ReLU(), L.Conv2D(3), stem="then")
+    return new_weights(finished(graph, at))
+
+
+@pytest.mark.parametrize(
+    ("filters", "groups", "factor", "wider"),
+    [
+        (8, 8, 1.25, None),
+        (8, 8, 4 / 3, None),
+        (8, 8, 2, 16),
+        (8, 4, 1.25, None),
+        (8, 4, 4 / 3, 12),
+        (8, 1, 1.25, 10),
+        (8, 1, 1.05, None),
+        (4, 1, 4 / 3, 5),
+    ],
+)
+def test_a_factor_is_listed_where_it_adds_filters(filters, groups, factor, wider):
+    graph, operator = _grouped(filters, groups), WidenConvolution(factors=(factor,))
+    site = WidenSite("it", factor)
+    assert (site in operator.candidates(graph)) == (wider is not None)
+    if wider is not None:
+        assert _widen(graph, "it", factor, operator).graph["it"].layer.filters == wider
+        return
+    why = f"{factor:g} times the 8 filters of 'it' .* in steps of {groups}, so {8 + groups} is"
+    assert re.search(why, operator.why_not(graph, site))
 
 
 def test_pruning_is_undone():
