@@ -200,6 +200,12 @@ def skips(graph: Graph) -> Iterator[SkipSite]:
 def _on_the_way(graph: Graph, name: str) -> bool:
     """Return whether a node belongs to a skip: its pooling, or its 1x1 convolution."""
     layer = graph[name].layer
-    return isinstance(layer, MaxPooling2D | AveragePooling2D) or (
-        isinstance(layer, Conv2D) and layer.kernel_size == (1, 1)
-    )
+    return isinstance(layer, MaxPooling2D | AveragePooling2D) or is_projection(layer)
+
+
+def is_projection(layer: Layer) -> bool:
+    """Return whether a layer is the 1x1 convolution of a skip, which no block begins with.
+
+    None of them becomes a separable convolution, which would have more parameters.
+    """
+    return isinstance(layer, Conv2D) and layer.kernel_size == (1, 1)

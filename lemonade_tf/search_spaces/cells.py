@@ -22,6 +22,7 @@ from lemonade_tf.architecture.cells import INPUT, NUM_BLOCKS, Cell, CellError, c
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.layers import Conv2D, ReLU, Rescaling, SeparableConv2D, Shape
 from lemonade_tf.operators import APPROXIMATE_IN_CELLS, EXACT_IN_CELLS, Operator
+from lemonade_tf.operators.connect import is_projection
 from lemonade_tf.operators.initial import NORMALIZATION, initial_weights
 from lemonade_tf.search_spaces.space import DEFAULT_RESCALING, SearchSpace, check_task
 
@@ -132,5 +133,5 @@ def _filters(cell: Cell) -> Iterator[int]:
     """Yield the filters of the convolutions in the first block, those of skips left out."""
     for node in cell.nodes.values():
         layer = node.layer
-        if isinstance(layer, Conv2D | SeparableConv2D) and layer.kernel_size != (1, 1):
+        if isinstance(layer, Conv2D | SeparableConv2D) and not is_projection(layer):
             yield layer.filters

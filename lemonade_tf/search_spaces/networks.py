@@ -32,6 +32,7 @@ from lemonade_tf.architecture.layers import (
     Shape,
 )
 from lemonade_tf.operators import APPROXIMATE, EXACT, Operator
+from lemonade_tf.operators.connect import is_projection
 from lemonade_tf.operators.initial import NORMALIZATION, initial_weights
 from lemonade_tf.search_spaces.space import DEFAULT_RESCALING, SearchSpace, check_task
 
@@ -94,7 +95,7 @@ class NetworkSpace(SearchSpace):
         convolutions = [
             node.layer
             for name, node in graph.items()
-            if isinstance(node.layer, Conv2D | SeparableConv2D) and not _is_projection(node.layer)
+            if isinstance(node.layer, Conv2D | SeparableConv2D) and not is_projection(node.layer)
         ]
         side = min(graph.shapes()[graph.input][:2])
         return (
@@ -115,11 +116,6 @@ def minimum_filters(side: int) -> int:
 def minimum_parameters(side: int) -> int:
     """Return the least parameters of a network, for images of this many pixels a side."""
     return round(10_000 * min(1, side / 32) ** 2)
-
-
-def _is_projection(layer: Any) -> bool:
-    """Return whether a convolution is the 1x1 one of a skip, which no block begins with."""
-    return layer.kernel_size == (1, 1)
 
 
 def _initial(
