@@ -28,7 +28,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Any
 
 from lemonade_tf.architecture.channels import ABSORBERS
 from lemonade_tf.architecture.graph import Graph, GraphError, Node
@@ -48,7 +47,6 @@ from lemonade_tf.architecture.layers import (
     SeparableConv2D,
     Shape,
 )
-from lemonade_tf.architecture.text import from_json, to_json
 
 NUM_BLOCKS = 3
 INPUT = "input"  # what a cell reads, among the names inside it
@@ -122,24 +120,6 @@ class Cell:
                 layer = replace(layer, filters=sum(sizes[run.group] for run in groups.runs[name]))
             nodes[name] = Node(layer, node.inputs)
         return Cell(nodes, self.output, filters)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the cell as plain values."""
-        return {"architecture": to_json(self.graph), "filters": self.filters}
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Cell:
-        """Return the cell that `to_json` wrote.
-
-        Raises:
-            GraphError: It is no such content.
-        """
-        try:
-            graph, filters = from_json(content["architecture"]), content["filters"]
-        except (KeyError, TypeError) as error:
-            raise CellError(f"this is not a cell written by lemonade_tf: {error!r}") from None
-        nodes = {name: node for name, node in graph.items() if name != INPUT}
-        return cls(nodes, graph.output, filters)
 
 
 # --- Where a cell is ---------------------------------------------------------------------------

@@ -1,13 +1,11 @@
 """Networks of cells: how they are built, and read back as (cell, n, F)."""
 
-import json
-
 import pytest
 from graphs import cells
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lemonade_tf.architecture import GraphError, Node, check
+from lemonade_tf.architecture import Node, check
 from lemonade_tf.architecture import layers as L
 from lemonade_tf.architecture.cells import (
     Cell,
@@ -170,7 +168,6 @@ def test_a_network_is_read_back_as_cell_n_and_f(seed, n, factor, shape):
     assert numbers == [n, factor * found]
     assert again == cell.scaled(factor * found)
     assert cell_of(from_json(to_json(graph)))[0] == again
-    assert Cell.from_json(json.loads(json.dumps(again.to_json()))) == again
 
 
 def test_the_cell_has_the_filters_of_the_first_block():
@@ -210,12 +207,6 @@ def test_a_network_without_cells_is_refused():
     }
     with pytest.raises(CellError, match="not made of cells: it has no Rescaling 'rescaling'"):
         cell_of(type(graph).from_nodes(nodes, "nsoftmax"))
-
-
-@pytest.mark.parametrize("content", [{}, {"filters": 16}, {"architecture": "{}", "filters": 16}])
-def test_what_is_no_cell_in_json_is_refused(content):
-    with pytest.raises(GraphError, match="written by lemonade_tf"):
-        Cell.from_json(content)
 
 
 def test_names():
