@@ -1,3 +1,4 @@
+import errno
 import logging
 import os
 import subprocess
@@ -15,8 +16,17 @@ from lemonade_tf.architecture import Graph, GraphError
 from lemonade_tf.architecture import layers as kinds
 from lemonade_tf.architecture.cells import cell_of
 from lemonade_tf.architecture.cost import count_parameters
-from lemonade_tf.keras_bridge import graph_to_model, load_graph, load_model, save_model, to_keras
+from lemonade_tf.architecture.text import to_json
+from lemonade_tf.keras_bridge import (
+    graph_to_model,
+    load_graph,
+    load_model,
+    save_model,
+    saving,
+    to_keras,
+)
 from lemonade_tf.operators.initial import initial_weights
+from lemonade_tf.store import StoreError, disk_error
 
 
 @pytest.mark.slow
@@ -89,6 +99,52 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(graph, tmp_path, monkeyp
         save_model(graph, tmp_path / "a.h5", {"n": 2})
     assert os.listdir(tmp_path) == ["a.h5"]
     assert (tmp_path / "a.h5").read_bytes() == before
+
+
+# Keeps a file, then writes another network to it with less and less room.
+FULL = """
+import os, resource
+import numpy as np
+from lemonade_tf.architecture.text import from_json
+from lemonade_tf.keras_bridge import save_model
+from lemonade_tf.operators.initial import initial_weights
+
+graph = initial_weights(from_json(open("graph.json").read()), rng=np.random.default_rng(0))
+save_model(graph, "a.h5", {"n": 1})
+before = open("a.h5", "rb").read()
+for room in (*range(0, len(before), len(before) // 12), len(before) - 1):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+    try:
+        save_model(graph, "a.h5", {"n": 2})
+    except OSError as error:
+        print(error.errno)
+    assert open("a.h5", "rb").read() == before
+    assert sorted(os.listdir()) == ["a.h5", "graph.json"]
+resource.setrlimit(resource.RLIMIT_FSIZE, (len(before), resource.RLIM_INFINITY))
+save_model(graph, "a.h5", {"n": 2})
+assert open("a.h5", "rb").read() != before
+"""
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_an_error_of_the_system(shapes, tmp_path):
+    (tmp_path / "graph.json").write_text(to_json(shapes))
+    done = subprocess.run(
+        [sys.executable, "-c", FULL], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    numbers = set(map(int, done.stdout.split()))
+    assert numbers == {errno.EFBIG}
+    assert isinstance(disk_error(tmp_path, *numbers), StoreError)
+
+
+def test_nothing_but_the_finished_file_is_written(graph, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = []
+    monkeypatch.setattr(saving, "write_atomic", lambda path, content: found.append(content))
+    save_model(graph, "a.h5", {})
+    save_model(graph, "a.h5", {})
+    assert os.listdir() == []
+    assert found[0] == found[1]
 
 
 def test_a_graph_without_weights_is_refused(shapes, tmp_path):
