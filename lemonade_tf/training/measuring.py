@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -57,21 +58,35 @@ def measure_on(
     Raises:
         ObjectiveError: One cannot be found, raised an exception, or gave no number.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with ExitStack() as until_measured:
         trained = Trained(
             graph,
             dataset.x_validation,
             dataset.y_validation,
             probabilities,
             make_model=lambda: to_keras(graph),
-            make_file=lambda: _saved(graph, Path(folder) / "network.h5"),
+            make_file=lambda: _saved(graph, until_measured),
             training_images=dataset.x_train,
         )
         return measured(names, trained)
 
 
-def _saved(graph: Graph, path: Path) -> Path:
-    save_model(graph, path, {})
+def _saved(graph: Graph, until: ExitStack) -> Path:
+    """Write a network to a temporary file, and return its path.
+
+    Raises:
+        ObjectiveError: It cannot be written; an OSError would be taken for one of the run folder.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        path = Path(until.enter_context(folder)) / "network.h5"
+        save_model(graph, path, {})
+    except OSError as error:
+        raise ObjectiveError(
+            "the file of the network that objectives are to measure cannot be written to the"
+            f" folder for temporary files, {tempfile.tempdir or 'none'}: {error.strerror or error};"
+            " free some space there, or set the environment variable TMPDIR to another folder."
+        ) from error
     return path
 
 

@@ -1,3 +1,5 @@
+import errno
+import os
 from dataclasses import replace
 
 import h5py
@@ -7,6 +9,7 @@ import pytest
 from graphs import small
 
 from lemonade_tf.architecture.text import to_json
+from lemonade_tf.executors.base import errno_of
 from lemonade_tf.keras_bridge import load_record
 from lemonade_tf.objectives import Objective, ObjectiveError, Trained
 from lemonade_tf.training.child import train_child
@@ -96,6 +99,23 @@ def test_what_is_measured_has_no_part_in_the_training(train):
 def test_an_objective_that_fails_names_itself(train, name, message):
     with pytest.raises(ObjectiveError, match=message):
         train(f"{__name__}:{name}")
+
+
+def _full(*_args, **_options):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("name", ["save_model", "tempfile.TemporaryDirectory"])
+def test_a_full_folder_for_temporary_files_is_told_as_such(train, monkeypatch, tmp_path, name):
+    """It says the same each time, without names that are made up, so that it counts as the same."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(f"lemonade_tf.training.measuring.{name}", _full)
+    message = f"temporary files, {tmp_path}: No space left on device; free some space there, or set"
+    with pytest.raises(ObjectiveError, match=message) as raised:
+        train(f"{__name__}:SPREAD")
+    assert errno_of(raised.value) is None
+    assert list(tmp_path.iterdir()) == []
+    assert train("top5_error").failure is None  # needs no file
 
 
 def test_an_objective_for_which_the_memory_does_not_suffice(train):
