@@ -21,6 +21,7 @@ from lemonade_tf.executors.launch import Server, ServerEnded
 from lemonade_tf.executors.logs import WorkerLog
 
 _MOST_DEATHS_IN_SETUP = 3
+_LONGEST_WAIT = 24 * 3600.0  # seconds; the system cannot wait for more than 24 days
 
 
 @dataclass(eq=False)
@@ -106,7 +107,7 @@ class WorkerPool:
         """Listen to the workers, and return their answers.
 
         Args:
-            patience: How many seconds to wait for the first.
+            patience: How many seconds to wait for the first; after a day there may be none.
 
         Raises:
             WorkerSetupError: If a worker cannot be made ready.
@@ -114,8 +115,7 @@ class WorkerPool:
         if self._server is None:
             return []
         speakers = {w.connection: w for w in self._workers.values() if w.state != "ending"}
-        timeout = None if patience == float("inf") else patience
-        ready = wait([*speakers, self._server.control], timeout)
+        ready = wait([*speakers, self._server.control], min(patience, _LONGEST_WAIT))
         answers = []
         for connection in ready:
             if connection in speakers:

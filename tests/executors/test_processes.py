@@ -118,6 +118,19 @@ class TestReplacement:
         assert 0.5 <= hung.seconds < LONG
         assert outcomes[("square", 2)].result == 4
 
+    def test_limits_beyond_what_the_system_can_wait_for(self):
+        years = 1e9
+        tasks = (("square", number) for number in (1, 2))
+        with ProcessExecutor(toys.plain, num_workers=1, task_timeout=years) as executor:
+            outcomes = list(executor.run(tasks, deadline=time.monotonic() + years))
+        assert [outcome.result for outcome in outcomes] == [1, 4]
+
+    def test_a_wait_that_ends_without_an_answer_goes_on(self, monkeypatch):
+        monkeypatch.setattr("lemonade_tf.executors.pool._LONGEST_WAIT", 0.02)
+        with ProcessExecutor(toys.plain, num_workers=1) as executor:
+            outcomes = list(executor.run([("sleep", 0.3), ("square", 2)]))
+        assert [outcome.failure for outcome in outcomes] == [None, None]
+
     def test_a_worker_that_dies_in_its_setup_is_replaced(self, tmp_path):
         with ProcessExecutor(toys.DiesOnce(tmp_path / "died"), num_workers=1) as executor:
             assert [outcome.result for outcome in executor.run([("square", 2)])] == [4]
