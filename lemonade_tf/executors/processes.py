@@ -133,14 +133,16 @@ class ProcessExecutor(Executor):
 
     def _stop_overdue(self, running: _Running) -> None:
         """Stop the workers whose task takes too long."""
-        now = time.monotonic()
         for worker, (_, start) in running.items():
-            if worker.state == "busy" and now - start >= self._task_timeout:
-                self._pool.stop(
-                    worker,
-                    f"after {self._task_timeout:g} seconds, the longest that a task may take "
-                    "(task_timeout)",
-                )
+            seconds = time.monotonic() - start
+            if worker.state == "busy" and seconds >= self._task_timeout:
+                self._pool.stop(worker, _too_long(seconds, self._task_timeout))
+
+
+def _too_long(seconds: float, limit: float) -> str:
+    """Say after how long a task was stopped, in the unit that suits the limit."""
+    unit, size = ("hours", 3600) if limit >= 3600 else ("seconds", 1)
+    return f"after {seconds / size:.1f} {unit}, as a task may take {limit / size:g} {unit} at most"
 
 
 def _check(**numbers: int) -> None:

@@ -13,6 +13,7 @@ import executor_toys as toys
 import pytest
 
 from lemonade_tf.executors import ProcessExecutor, WorkerSetupError
+from lemonade_tf.executors.processes import _too_long
 
 ROOT = Path(__file__).parents[2]
 LONG = 30.0  # seconds that nothing here should take
@@ -111,12 +112,17 @@ class TestReplacement:
         with ProcessExecutor(toys.plain, num_workers=2, task_timeout=0.5) as executor:
             outcomes = {outcome.task: outcome for outcome in executor.run(tasks)}
         hung = outcomes[("loop_in_c",)]
-        assert hung.failure == (
-            f"worker {hung.worker} was stopped after 0.5 seconds, the longest that a task may "
-            "take (task_timeout)"
+        assert re.fullmatch(
+            rf"worker {hung.worker} was stopped after \d+\.\d seconds, as a task may take 0\.5 "
+            "seconds at most",
+            hung.failure,
         )
         assert 0.5 <= hung.seconds < LONG
         assert outcomes[("square", 2)].result == 4
+
+    def test_a_long_limit_is_told_in_hours(self):
+        said = _too_long(43_201.0, 43_200.0)
+        assert said == "after 12.0 hours, as a task may take 12 hours at most"
 
     def test_limits_beyond_what_the_system_can_wait_for(self):
         years = 1e9
