@@ -6,6 +6,9 @@ import os
 import tempfile
 import weakref
 from pathlib import Path
+from typing import IO
+
+from lemonade_tf.executors.base import WorkerSetupError
 
 _TAIL_BYTES = 8192
 _TAIL_LINES = 20
@@ -16,14 +19,20 @@ class WorkerLog:
 
     Args:
         path: The file, appended to; None for a temporary one that has no name.
+
+    Raises:
+        WorkerSetupError: The file, or the folder that it is to be in, cannot be made.
     """
 
     def __init__(self, path: Path | None = None):
-        if path is None:
-            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (kept open)
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("ab+", buffering=0)
+        try:
+            self._file = _temporary() if path is None else _opened(path)
+        except OSError as error:
+            folder = path.parent if path else tempfile.tempdir or "temporary files"
+            raise WorkerSetupError(
+                f"{folder}: no file for the output of workers can be made there"
+                f" ({error.strerror or error}); expected a folder to write to, with space left."
+            ) from error
         weakref.finalize(self, self._file.close)
         self._start = os.fstat(self.fileno()).st_size
 
@@ -42,3 +51,12 @@ class WorkerLog:
     def close(self) -> None:
         """Close the file here; the process keeps it."""
         self._file.close()
+
+
+def _temporary() -> IO[bytes]:
+    return tempfile.TemporaryFile(buffering=0)
+
+
+def _opened(path: Path) -> IO[bytes]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("ab+", buffering=0)

@@ -1,11 +1,14 @@
 """What workers say goes to files, of which the last lines are told."""
 
+import errno
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
+from lemonade_tf.executors import WorkerSetupError
 from lemonade_tf.executors.logs import WorkerLog
 
 
@@ -58,3 +61,22 @@ def test_the_lines_of_a_process_before_stay_and_are_not_told(tmp_path):
     assert log.tail() == "of the second"
     log.close()
     assert (tmp_path / "0.log").read_text() == "of the first\nof the second\n"
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "logs").touch()
+    message = (
+        f"{tmp_path / 'logs'}: no file for the output of workers can be made there (File exists)"
+    )
+    with pytest.raises(WorkerSetupError, match=re.escape(message)):
+        WorkerLog(tmp_path / "logs" / "0.log")
+
+
+def test_a_folder_for_temporary_files_that_is_full_is_named(tmp_path, monkeypatch):
+    def full(**_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    with pytest.raises(WorkerSetupError, match=rf"{tmp_path}: .* \(No space left on device\);"):
+        WorkerLog()
