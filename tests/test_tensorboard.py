@@ -1,13 +1,18 @@
+import errno
+import logging
+import os
 import struct
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 from toy_training import cut, toy_search
 
 from lemonade_tf.report import read_run
+from lemonade_tf.tensorboard import _EventFile
 
 
 def events(folder):
@@ -80,6 +85,83 @@ def test_a_resumed_search_goes_on_where_it_was(tmp_path, monkeypatch):
 def test_nothing_is_written_unless_asked_for(tmp_path):
     toy_search(tmp_path / "run", in_process=True, num_generations=0)
     assert not (tmp_path / "run" / "tensorboard").exists()
+
+
+def _to_a_full_disk(monkeypatch, after):
+    """Let a number of events fit on the disk."""
+    add, written = _EventFile._add, []
+
+    def add_or_fail(self, step, **content):
+        written.append(content)
+        if len(written) > after:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        add(self, step, **content)
+
+    monkeypatch.setattr(_EventFile, "_add", add_or_fail)
+    return written
+
+
+@pytest.mark.parametrize("after", [0, 3, 40], ids=["begin", "network", "later"])
+def test_a_full_disk_is_told_once_and_the_search_goes_on(tmp_path, monkeypatch, caplog, run, after):
+    written = _to_a_full_disk(monkeypatch, after)
+    toy_search(tmp_path / "run", in_process=True, tensorboard=True)
+    assert len(written) == after + 1
+    assert len(read_run(tmp_path / "run").history) == len(run.history)
+    [told] = [record for record in caplog.records if record.name == "lemonade_tf.tensorboard"]
+    assert told.levelno == logging.WARNING
+    message = f"{tmp_path / 'run' / 'tensorboard'}: no more summaries for TensorBoard are written"
+    assert told.getMessage().startswith(f"{message} (OSError: [Errno 28] No space left on device).")
+
+
+def test_a_file_that_cannot_be_closed_does_not_keep_the_run_folder(tmp_path, monkeypatch, caplog):
+    close = _EventFile.close
+
+    def close_and_fail(self):
+        close(self)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(_EventFile, "close", close_and_fail)
+    for num_generations in (0, 1):
+        toy_search(
+            tmp_path / "run",
+            in_process=True,
+            tensorboard=True,
+            num_generations=num_generations,
+            resume=num_generations > 0,
+        )
+    assert sum(record.name == "lemonade_tf.tensorboard" for record in caplog.records) == 2
+
+
+def test_a_real_limit_neither_holds_up_the_search_nor_its_end(tmp_path):
+    script = """
+import resource, sys
+sys.path.insert(0, sys.argv[1])
+from toy_training import toy_search
+from lemonade_tf import tensorboard
+
+flush = tensorboard._EventFile.flush
+
+def limited(self):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, resource.RLIM_INFINITY))
+    try:
+        flush(self)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+
+tensorboard._EventFile.flush = limited
+toy_search("run", in_process=True, tensorboard=True)
+print("ended")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(Path(__file__).parent)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.stdout == "ended\n"
+    assert done.returncode == 0
+    assert done.stderr.count("File too large") == 1
 
 
 def test_tensorflow_is_not_loaded():
