@@ -25,7 +25,6 @@ can be read, without such checks, but not gone on with.
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
 import json
 import os
@@ -37,6 +36,7 @@ from typing import Any
 from lemonade_tf import journal
 from lemonade_tf.atomic import write_atomic
 from lemonade_tf.store.errors import StoreError, explained
+from lemonade_tf.store.locks import lock_folder
 from lemonade_tf.store.model_files import ModelFiles
 from lemonade_tf.store.names import (
     CONFIG,
@@ -49,6 +49,8 @@ from lemonade_tf.store.names import (
     PROPOSALS,
 )
 from lemonade_tf.store.record_list import RecordList
+
+_PATIENCE = 0.5  # seconds to wait for a lock
 
 
 class RunStore:
@@ -127,17 +129,14 @@ class RunStore:
         """Keep every other process from writing to the folder, until `release` or the end.
 
         Raises:
-            StoreError: If another process does so.
+            StoreError: If another process does so, or the file system has no locks.
         """
-        with explained(self.path):
-            descriptor = os.open(self.path, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
+        # `is_locked`, of another process, has the lock for a moment.
+        descriptor = lock_folder(self.path, seconds=_PATIENCE)
+        if descriptor is None:
             raise StoreError(
                 f"another search is writing to {self.path}; wait for its end, or end it."
-            ) from None
+            )
         self._lock = descriptor
 
     def release(self) -> None:
@@ -147,12 +146,15 @@ class RunStore:
             self._lock = None
 
     def is_locked(self) -> bool:
-        """Whether a search is writing to the folder now."""
-        try:
-            self.lock()
-        except StoreError:
+        """Whether a search is writing to the folder now.
+
+        Raises:
+            StoreError: If the folder cannot be opened, or its file system has no locks.
+        """
+        descriptor = lock_folder(self.path, shared=True)
+        if descriptor is None:
             return True
-        self.release()
+        os.close(descriptor)
         return False
 
     # The settings

@@ -2,17 +2,20 @@
 
 import csv
 import errno
+import fcntl
 import json
 import os
 import resource
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from run_folders import CONFIG, files_in
 
 from lemonade_tf.store import RunStore, StoreError
+from lemonade_tf.store.locks import lock_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -134,6 +137,32 @@ class TestLock:
         assert not other.is_locked()
         other.lock()
         assert store.is_locked()
+
+    def test_looking_does_not_hinder_a_search(self, store):
+        store.release()
+        looking = lock_folder(store.path, shared=True)  # as `is_locked` has it for a moment
+        assert not RunStore.open(store.path).is_locked()
+        timer = threading.Timer(0.1, os.close, [looking])
+        timer.start()
+        store.lock()
+        timer.join()
+        assert RunStore.open(store.path).is_locked()
+
+    @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EBADF])
+    def test_a_file_system_without_locks(self, store, monkeypatch, number):
+        store.release()
+        monkeypatch.setattr(fcntl, "flock", _fail_with(number))
+        num_open = len(os.listdir("/proc/self/fd"))
+        for use in (store.lock, store.is_locked):
+            with pytest.raises(StoreError, match=r"run cannot be locked: .*; choose a --workdir"):
+                use()
+        assert len(os.listdir("/proc/self/fd")) == num_open
+
+    def test_a_folder_that_is_gone_is_not_locked(self, store):
+        store.release()
+        store.path.rename(store.path.with_name("elsewhere"))
+        with pytest.raises(StoreError, match="run: No such file"):
+            store.is_locked()
 
     def test_the_end_of_a_process_ends_its_lock(self, store):
         store.release()
