@@ -11,9 +11,9 @@ from typing import Any
 
 from lemonade_tf.progress import duration
 from lemonade_tf.quality import front_hypervolume
-from lemonade_tf.report import Run, read_run
-from lemonade_tf.search.resume import read_past
-from lemonade_tf.store import CONFIG, StoreError
+from lemonade_tf.report import Run
+from lemonade_tf.search.resume import past_of
+from lemonade_tf.store import CONFIG, RunStore, StoreError
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Status:
 
     Attributes:
         is_running: Whether a process is at it now.
-        is_finished: Whether all generations are on record.
+        is_finished: Whether all generations are on record, and no process is at it any more.
         generation: The last generation of which a network is on record.
         num_generations: How many there are to be.
         num_trained: Networks trained and evaluated, the initial ones included.
@@ -60,30 +60,36 @@ def read_status(workdir: str | Path) -> Status:
     Raises:
         StoreError: The folder holds no run, or one that is damaged.
     """
-    run = read_run(workdir)
-    history, config = run.history, run.config
+    store = RunStore.open(workdir)
+    is_running = store.is_locked()
+    history = store.history.read(growing=is_running)
+    proposals = store.proposals.read(growing=is_running)
+    # Lists that were read one after the other fit each other only if nobody wrote meanwhile.
+    is_running = is_running or store.is_locked()
+    run = Run(store, store.read_config(), history)
+    config = run.config
     lacking = [name for name in ("num_generations", "num_accepted") if name not in config]
     if lacking:
-        raise StoreError(f"{run.store.path / CONFIG} lacks {', '.join(lacking)}; restore it.")
+        raise StoreError(f"{store.path / CONFIG} lacks {', '.join(lacking)}; restore it.")
     num_expected = config.get("num_initial", 0)
     num_expected += config["num_generations"] * config["num_accepted"]
     front = [line["objectives"] for line in run.front()]
     times = [line["time"] for line in history if "time" in line]
     return Status(
-        is_running=run.store.is_locked(),
-        is_finished=_is_finished(run, num_expected),
+        is_running=is_running,
+        is_finished=not is_running and _is_finished(run, proposals, num_expected),
         generation=max((line["generation"] for line in history), default=0),
         num_generations=config["num_generations"],
         num_trained=len(run.trained),
         failures={line["id"]: line["failure"] for line in history if line["failure"] is not None},
-        proposals=Counter(line["outcome"] for line in run.store.proposals.read()),
+        proposals=Counter(line["outcome"] for line in proposals),
         num_expected=num_expected,
         front_size=len(front),
         best_error=min((values["error"] for values in front), default=None),
         hypervolume=front_hypervolume(run.objectives, front, config["reference"]),
         seconds_by_phase=seconds_by_phase(history),
         seconds_since_last=max(0.0, time.time() - max(times)) if times else None,
-        num_bytes=run.store.models.num_bytes(),
+        num_bytes=store.models.num_bytes(),
     )
 
 
@@ -98,10 +104,10 @@ def _proposals(counts: Mapping[str, int]) -> str:
     return ", ".join(parts) or "none yet"
 
 
-def _is_finished(run: Run, num_expected: int) -> bool:
+def _is_finished(run: Run, proposals: Sequence[Mapping[str, Any]], num_expected: int) -> bool:
     if not run.store.sealed:  # made by other means
         return len(run.history) >= num_expected
-    past = read_past(run.store, run.config["num_initial"])
+    past = past_of(run.store, run.history, proposals, run.config["num_initial"])
     num_initial_done = sum(line["generation"] == 0 for line in past.lines.values())
     return (
         num_initial_done >= run.config["num_initial"]

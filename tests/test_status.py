@@ -68,6 +68,48 @@ def test_whether_it_runs(tmp_path):
     assert 0 <= status.seconds_since_last < 600
 
 
+def test_lists_that_grow_while_they_are_read(tmp_path, caplog):
+    """A search that runs may write to each list after the other was read."""
+    workdir = cut(tmp_path / "run", 9)
+    holder = RunStore.open(workdir)
+    history, proposals = workdir / "history.jsonl", workdir / "proposals.jsonl"
+    for path, lines in ((history, 5), (proposals, 10), (history, 0), (proposals, 0)):
+        whole = path.read_bytes()
+        path.write_bytes(b"".join(whole.splitlines(True)[:lines]) + b'{"id": "1')
+        holder.lock()
+        status = read_status(workdir)
+        holder.release()
+        path.write_bytes(whole)
+        assert status.is_running
+        assert not status.is_finished
+    assert caplog.text == ""
+
+
+def test_a_search_that_starts_while_its_lists_are_read(tmp_path, monkeypatch):
+    workdir = cut(tmp_path / "run", 9)
+    history = workdir / "history.jsonl"
+    history.write_bytes(b"".join(history.read_bytes().splitlines(True)[:5]))
+    with pytest.raises(StoreError, match=r"history\.jsonl lacks"):
+        read_status(workdir)
+    locked = iter([False, True])
+    monkeypatch.setattr(RunStore, "is_locked", lambda store: next(locked))
+    assert read_status(workdir).is_running
+
+
+def test_a_line_that_was_cut_short_is_said_of_a_search_that_ended(tmp_path, caplog):
+    workdir = cut(tmp_path / "run", 9)
+    with (workdir / "history.jsonl").open("ab") as file:
+        file.write(b'{"id": "1')
+    assert not read_status(workdir).is_running
+    assert "was cut short" in caplog.text
+
+
+def test_a_file_that_vanishes_is_of_no_size(folder, monkeypatch):
+    (folder / "models" / "0-2.h5").write_bytes(b"0" * 2_000)
+    (folder / "models" / "0-1.h5").symlink_to(folder / "gone")  # as if removed meanwhile
+    assert read_status(folder).num_bytes == 2_000
+
+
 def test_a_config_that_lacks_what_is_needed(tmp_path):
     with pytest.raises(StoreError, match=r"config\.json lacks num_generations, num_accepted"):
         read_status(make_run(tmp_path / "run"))

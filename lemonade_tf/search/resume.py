@@ -45,19 +45,46 @@ class Past:
     start_generation: int = 1
 
 
+def can_go_on(store: RunStore, config: Mapping[str, Any]) -> bool:
+    """Whether a run was made by a search, which can be gone on with.
+
+    Args:
+        store: Its folder.
+        config: The contents of config.json.
+    """
+    return store.sealed and "random_search" not in config
+
+
 def read_past(store: RunStore, num_initial: int) -> Past:
     """Read what a search has done so far.
 
     Args:
-        store: Its folder.
+        store: Its folder, to which nobody else writes.
         num_initial: How many initial networks it has.
 
     Raises:
         StoreError: A file is damaged, or the files do not fit each other.
     """
-    lines = _by_id(store)
+    return past_of(store, store.history.read(), store.proposals.read(), num_initial)
+
+
+def past_of(
+    store: RunStore, history: Sequence[Line], proposed: Sequence[Line], num_initial: int
+) -> Past:
+    """Return what a search has done so far, from the lists in its folder.
+
+    Args:
+        store: The folder, for the messages.
+        history: The evaluated children.
+        proposed: The proposed children.
+        num_initial: How many initial networks the search has.
+
+    Raises:
+        StoreError: The lists do not fit each other.
+    """
+    lines = _by_id(store, history)
     proposals = defaultdict(list)
-    for line in store.proposals.read():
+    for line in proposed:
         proposals[line["generation"]].append(line)
     last = max(proposals, default=0)
     expected = {0: {f"0-{number}" for number in range(num_initial)}}
@@ -82,9 +109,9 @@ def read_past(store: RunStore, num_initial: int) -> Past:
     return Past(lines, dict(proposals), last + 1 if finished else max(last, 1))
 
 
-def _by_id(store: RunStore) -> dict[str, Line]:
+def _by_id(store: RunStore, history: Sequence[Line]) -> dict[str, Line]:
     lines: dict[str, Line] = {}
-    for line in store.history.read():
+    for line in history:
         if line["id"] in lines:
             raise StoreError(
                 f"{store.path / HISTORY} has the network {line['id']} twice; restore the file."

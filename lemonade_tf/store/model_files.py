@@ -126,7 +126,7 @@ class ModelFiles:
     def num_bytes(self) -> int:
         """Return how many bytes the files of the networks have."""
         with explained(self.folder):
-            return sum(path.stat().st_size for path in self.folder.glob("*.h5"))
+            return sum(map(_size, self.folder.glob("*.h5")))
 
     def read_pinned(self) -> set[str]:
         """Return the ids of the networks whose file is to be kept."""
@@ -171,6 +171,13 @@ def _checked(id_: str) -> str:
             "dots, dashes and underscores, such as '12-7'."
         )
     return id_
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # removed by a search that runs
+        return 0
 
 
 def describe_file(path: Path) -> dict[str, Any]:

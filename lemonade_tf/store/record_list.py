@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +46,33 @@ class RecordList:
             unfinished.touch()
             journal.append(unfinished, records, self._key or "")
 
-    def read(self) -> list[dict[str, Any]]:
+    def read(self, *, growing: bool = False) -> list[dict[str, Any]]:
         """Return the records, in the order in which they were added.
+
+        Args:
+            growing: Whether another process may be appending, so that a last line without an end
+                is nothing to warn of.
 
         Raises:
             StoreError: If the file is damaged. A last line that was cut short is left out only.
         """
-        with explained(self.path):
+        with explained(self.path), _without_warnings() if growing else nullcontext():
             try:
                 return journal.read(self.path, self._key)
             except journal.JournalError as error:
                 raise StoreError(f"{error}; restore the file.") from error
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Silence what `journal` warns of: a last line that was cut short."""
+    logger = logging.getLogger(journal.__name__)
+    logger.addFilter(_is_error)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_is_error)
+
+
+def _is_error(entry: logging.LogRecord) -> bool:
+    return entry.levelno > logging.WARNING
