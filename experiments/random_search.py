@@ -40,15 +40,23 @@ def main(_):
     given, workdir = RUN.value, Path(WORKDIR.value)
     if QUICK.value:
         config = make_config("quick", workdir=str(workdir / "lemonade"), workers=WORKERS.value)
-        given = search(config, callbacks=[ProgressDisplay()]).workdir
+        result = search(config, callbacks=[ProgressDisplay()])
+        if not result.complete:
+            raise SystemExit(f"{result.workdir} is not complete; give another --workdir.")
+        given = result.workdir
         workdir = workdir / "random"
     elif given is None:
         raise app.UsageError("give --run, the folder of a run of LEMONADE, or --quick.")
     lemonade = read_run(given)
-    random_search(
+    result = random_search(
         lemonade, workdir, seed=SEED.value, workers=WORKERS.value, callbacks=[ProgressDisplay()]
     )
     runs = [lemonade, read_run(workdir)]
+    if not result.complete:
+        raise SystemExit(
+            f"only {len(runs[1].history)} of {len(lemonade.trained)} random networks were trained,"
+            " so nothing is compared; give the same command with another --workdir to begin anew."
+        )
     write_report(runs[1])
     write_figure(workdir / "plots" / "comparison.png", comparison_figure(runs))
     print(comparison_table(compare(runs)))

@@ -74,6 +74,9 @@ def random_search(
 ) -> SearchResult:
     """Train random networks, as many and as large as those of a run.
 
+    Ctrl-C once ends it when what runs is finished; what it leaves is then not `complete`, and
+    cannot be gone on with.
+
     Args:
         run: The run of LEMONADE to compare with; see `read_run`.
         workdir: The folder of the new run.
@@ -118,10 +121,9 @@ def random_search(
         individuals = [
             Individual(f"1-{n}", 1, None, (), walk.graph, cheap[n]) for n, walk in enumerate(walks)
         ]
-        for _ in new.evaluate(executor, individuals):
-            pass
+        num_evaluated = sum(1 for _ in new.evaluate(executor, individuals))
         new.end_generation(executor)
-        return True
+        return num_evaluated == len(individuals)
 
     return conduct(setup, dataset, callbacks, started, train)
 

@@ -12,7 +12,7 @@ from typing import Any
 from lemonade_tf.progress import duration
 from lemonade_tf.quality import front_hypervolume
 from lemonade_tf.report import Run
-from lemonade_tf.search.resume import past_of
+from lemonade_tf.search.resume import can_go_on, past_of
 from lemonade_tf.store import CONFIG, RunStore, StoreError
 
 
@@ -23,6 +23,7 @@ class Status:
     Attributes:
         is_running: Whether a process is at it now.
         is_finished: Whether all generations are on record, and no process is at it any more.
+        can_go_on: Whether `--resume` takes it.
         generation: The last generation of which a network is on record.
         num_generations: How many there are to be.
         num_trained: Networks trained and evaluated, the initial ones included.
@@ -40,6 +41,7 @@ class Status:
 
     is_running: bool
     is_finished: bool
+    can_go_on: bool
     generation: int
     num_generations: int
     num_trained: int
@@ -78,6 +80,7 @@ def read_status(workdir: str | Path) -> Status:
     return Status(
         is_running=is_running,
         is_finished=not is_running and _is_finished(run, proposals, num_expected),
+        can_go_on=can_go_on(store, config),
         generation=max((line["generation"] for line in history), default=0),
         num_generations=config["num_generations"],
         num_trained=len(run.trained),
@@ -131,6 +134,8 @@ def status_lines(status: Status, workdir: str | Path) -> list[str]:
         state = "running"
     elif status.is_finished:
         state = "finished"
+    elif not status.can_go_on:
+        state = "not running; it was not made by a search, and cannot be gone on with"
     else:
         state = f"not running; go on with lemonade-tf search --workdir {workdir} --resume"
     error = "-" if status.best_error is None else f"{100 * status.best_error:.2f} %"

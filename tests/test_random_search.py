@@ -1,21 +1,27 @@
+import os
+import signal
 from math import log
 
 import numpy as np
 import pytest
 from runs import CONFIG, line, make_run
+from toy_training import start_worker
 
 from lemonade_tf import load_graph, random_search
 from lemonade_tf.architecture import check
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.text import canonical_hash
 from lemonade_tf.config import make_config
+from lemonade_tf.executors import InProcessExecutor
 from lemonade_tf.objectives import MULTIPLY_ADDS, PARAMETERS, Limit
 from lemonade_tf.operators import replay
 from lemonade_tf.quality import reference_point
 from lemonade_tf.random_search import NEAR, random_networks, random_walk, size_of
 from lemonade_tf.report import read_run, table_rows, write_report
-from lemonade_tf.search import SearchError
+from lemonade_tf.search import SearchError, conduct
+from lemonade_tf.search.callbacks import Callback
 from lemonade_tf.search_spaces import NETWORKS
+from lemonade_tf.status import read_status, status_lines
 from lemonade_tf.training.datasets import load_dataset
 
 INITIAL = [g.copy(weights=False) for g in NETWORKS.initial_graphs((8, 8, 1), 10)]
@@ -117,6 +123,37 @@ HISTORY = (
     line("1-0", 0.1, 9_000),
     line("1-1", None, 90_000, failure="diverged"),
 )
+
+
+REASON = "it was not made by a search, and cannot be gone on with"
+
+
+class StopAfter(Callback):
+    """Asks for the end after so many networks, as Ctrl-C once does."""
+
+    def __init__(self, number):
+        self.left = number
+
+    def on_network_end(self, state, record):
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize(("stop_after", "complete"), [(1, False), (9, True)])
+def test_one_that_is_stopped_is_not_complete(tmp_path, monkeypatch, stop_after, complete):
+    monkeypatch.setattr(conduct, "start_worker", start_worker)
+    monkeypatch.setattr(conduct, "ProcessExecutor", lambda setup, **_: InProcessExecutor(setup))
+    config = {**make_config("quick").as_json(), "reference": CONFIG["reference"]}
+    given = read_run(make_run(tmp_path / "run", HISTORY, config))
+    callbacks = [StopAfter(stop_after)]
+    result = random_search.random_search(
+        given, str(tmp_path / "random"), seed=0, callbacks=callbacks
+    )
+    assert (result.complete, result.stopped) == (complete, not complete)
+    assert len(read_run(result.workdir).history) == (len(given.trained) if complete else stop_after)
+    state = status_lines(read_status(result.workdir), "RUN")[0]
+    assert state == ("RUN: finished" if complete else f"RUN: not running; {REASON}")
 
 
 @pytest.mark.slow

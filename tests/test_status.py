@@ -35,7 +35,9 @@ def test_seconds_are_added_up_by_phase(tmp_path):
 
 
 def test_a_search_before_its_first_network(tmp_path):
-    status = read_status(make_run(tmp_path / "run", (), {**CONFIG, **SIZES}))
+    config = {**CONFIG, **SIZES}
+    RunStore.create(tmp_path / "run", config).release()
+    status = read_status(tmp_path / "run")
     assert (status.num_trained, status.front_size, status.best_error) == (0, 0, None)
     assert status_lines(status, "RUN")[0].endswith("lemonade-tf search --workdir RUN --resume")
     assert "proposals    none yet" in status_lines(status, "RUN")
@@ -66,6 +68,16 @@ def test_whether_it_runs(tmp_path):
     status = read_status(workdir)
     assert status_lines(status, workdir)[0] == f"{workdir}: finished"
     assert 0 <= status.seconds_since_last < 600
+
+
+def test_a_run_that_cannot_be_gone_on_with(tmp_path):
+    config = {**CONFIG, **SIZES, "num_initial": 0}
+    RunStore.create(tmp_path / "random", {**config, "random_search": {}}).release()
+    for folder in (tmp_path / "random", make_run(tmp_path / "run", (), config)):
+        status = read_status(folder)
+        assert not status.is_finished
+        [state, *_] = status_lines(status, "RUN")
+        assert state == "RUN: not running; it was not made by a search, and cannot be gone on with"
 
 
 def test_lists_that_grow_while_they_are_read(tmp_path, caplog):

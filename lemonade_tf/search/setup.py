@@ -22,7 +22,7 @@ from lemonade_tf.search.preparation import (
     warn_of_networks_left_out,
     within,
 )
-from lemonade_tf.search.resume import Past, read_past
+from lemonade_tf.search.resume import Past, can_go_on, read_past
 from lemonade_tf.search.warm_start import Origin, origins
 from lemonade_tf.search_spaces import CELLS, NETWORKS, SearchSpace
 from lemonade_tf.store import IDENTITY, RunStore, StoreError
@@ -159,7 +159,7 @@ def resume(
     """
     before = store.read_config()
     objectives, limits = objectives_of(before), limits_of(before)
-    if "random_search" in before or not store.sealed:
+    if not can_go_on(store, before):
         raise ConfigError(
             f"--resume: {store.path} was not made by a search; choose another --workdir."
         )
