@@ -36,6 +36,7 @@ from lemonade_tf.evolution import Individual, Proposal, Purpose, child_seed
 from lemonade_tf.executors import Executor
 from lemonade_tf.objectives import PARAMETERS, Limit, Objective, exceeded
 from lemonade_tf.report import Run
+from lemonade_tf.same_images import check_same_images
 from lemonade_tf.search.callbacks import Callback
 from lemonade_tf.search.conduct import SearchResult, conduct
 from lemonade_tf.search.run import SearchError, SearchRun
@@ -87,13 +88,17 @@ def random_search(
     Raises:
         SearchError: The run has no trained network, or its range of sizes has too few networks.
         DatasetError: The data set cannot be read.
-        StoreError: The folder holds a run, or cannot be written.
+        StoreError: The folder holds a run, or cannot be written; or the data set is not the one
+            that the other run began with.
     """
     started = time.monotonic()
     if not run.trained:
         raise SearchError(f"{run.store.path} has no trained network to compare with.")
     config = _config(run, workdir, seed, workers)
     dataset, further = load_datasets(config.dataset, config.data_dir)
+    check_same_images(run.store.path, dataset, run.config)
+    for name, data in further.items():
+        check_same_images(run.store.path, data, run.config.get("further", {}).get(name, {}))
     size = size_of(run)
     sizes = [line["objectives"][size.name] for line in run.trained]
     bounds = (min(sizes), max(sizes))

@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "journal": {"atomic"},
     "store": {"atomic", "journal"},
     "data_names": set(),
+    "same_images": {"store", "training"},
     "config": {"data_names", "latency", "objectives"},
     "quality": {"architecture", "evolution", "objectives"},
     "report": {
@@ -55,6 +56,7 @@ MAY_IMPORT = {
         "executors",
         "journal",
         "report",
+        "same_images",
         "training",
     },
     "comparison": {"data_names", "quality", "report"},

@@ -22,6 +22,7 @@ from lemonade_tf.search import SearchError, conduct
 from lemonade_tf.search.callbacks import Callback
 from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.status import read_status, status_lines
+from lemonade_tf.store import StoreError
 from lemonade_tf.training.datasets import load_dataset
 
 INITIAL = [g.copy(weights=False) for g in NETWORKS.initial_graphs((8, 8, 1), 10)]
@@ -113,6 +114,14 @@ def test_the_size_is_the_first_cheap_objective_of_a_run_without_parameters(tmp_p
 def test_a_run_without_networks_cannot_be_compared_with(tmp_path):
     run = read_run(make_run(tmp_path / "run", history=(line("0-0", None, 5, failure="diverged"),)))
     with pytest.raises(SearchError, match="no trained network to compare with"):
+        random_search.random_search(run, str(tmp_path / "random"), seed=0)
+    assert not (tmp_path / "random").exists()
+
+
+def test_other_images_than_those_of_the_run(tmp_path):
+    config = {**make_config("quick").as_json(), "images_sha256": "0" * 64}
+    run = read_run(make_run(tmp_path / "run", HISTORY, {**config, **CONFIG}))
+    with pytest.raises(StoreError, match=r"digits is not what .*run began with \(images_sha256"):
         random_search.random_search(run, str(tmp_path / "random"), seed=0)
     assert not (tmp_path / "random").exists()
 

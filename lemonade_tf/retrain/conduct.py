@@ -28,6 +28,7 @@ from lemonade_tf.executors.devices import default_num_workers
 from lemonade_tf.report import Run, read_run
 from lemonade_tf.retrain.config import RetrainConfig
 from lemonade_tf.retrain.folder import RetrainedFolder, RetrainError
+from lemonade_tf.same_images import check_same_images
 from lemonade_tf.training.augmentation import preparation_for
 from lemonade_tf.training.datasets import Dataset, DatasetError, load_dataset
 from lemonade_tf.training.retraining_task import (
@@ -79,7 +80,8 @@ def retrain(
 
     Raises:
         ConfigError: There is no network of that id on the front.
-        StoreError: The folder holds no run, or one that is damaged.
+        StoreError: The folder holds no run, or one that is damaged; or the data set is not the one
+            that the search began with.
         RetrainError: The run has no front, a file of it is missing, its data set cannot be read,
             what is there was begun with other settings, or another process is at it.
     """
@@ -162,13 +164,7 @@ def _data(run: Run) -> Dataset:
             f"the data set of {run.store.path} cannot be read: {error} Its path starts from the"
             " folder in which the search was started."
         ) from error
-    before = run.config.get("input_shape"), run.config.get("num_classes")
-    now = list(data.input_shape), data.num_classes
-    if None not in before and before != now:
-        raise RetrainError(
-            f"the data set {name} has images of {now[0]} in {now[1]} classes; the search had"
-            f" {before[0]} in {before[1]}. Restore the data set of {run.store.path}."
-        )
+    check_same_images(run.store.path, data, run.config)
     return data
 
 

@@ -15,6 +15,7 @@ from lemonade_tf.architecture import Graph
 from lemonade_tf.config import ConfigError, SearchConfig, default_workdir
 from lemonade_tf.objectives import Limit, Objective, ObjectiveError, limits_of, objectives_of
 from lemonade_tf.quality import reference_point
+from lemonade_tf.same_images import check_same_images, describe_images
 from lemonade_tf.search.further import FurtherData, further_data
 from lemonade_tf.search.preparation import (
     CarryOut,
@@ -25,7 +26,7 @@ from lemonade_tf.search.preparation import (
 from lemonade_tf.search.resume import Past, can_go_on, read_past
 from lemonade_tf.search.warm_start import Origin, origins
 from lemonade_tf.search_spaces import CELLS, NETWORKS, SearchSpace
-from lemonade_tf.store import IDENTITY, RunStore, StoreError
+from lemonade_tf.store import IDENTITY, RunStore
 from lemonade_tf.training.datasets import Dataset
 
 _VERSIONED = ("keras", "tensorflow", "numpy", "scikit-learn")
@@ -123,7 +124,7 @@ def begin(
     configuration = {
         **config.as_json(),
         **_versions(),
-        **_description(dataset),
+        **describe_images(dataset),
         **_descriptions(further),
         "num_initial": len(initial),
         "reference": reference,
@@ -163,9 +164,9 @@ def resume(
         raise ConfigError(
             f"--resume: {store.path} was not made by a search; choose another --workdir."
         )
-    _check_same(store, dataset, before)
+    check_same_images(store.path, dataset, before)
     for name, data in (further or {}).items():
-        _check_same(store, data, before["further"][name])
+        check_same_images(store.path, data, before["further"][name])
     others = further_data(further or {})
     store.lock()
     try:
@@ -193,20 +194,6 @@ def resume(
     return Setup(
         config, store, space, objectives, limits, initial, found, before["reference"], past, others
     )
-
-
-def _check_same(store: RunStore, dataset: Dataset, before: Mapping[str, Any]) -> None:
-    """Check that a data set is the one that a search began with.
-
-    Raises:
-        StoreError: It is not.
-    """
-    for name, value in _description(dataset).items():
-        if before.get(name) != value:
-            raise StoreError(
-                f"the data set {dataset.name} is not what the search in {store.path} began with"
-                f" ({name} was {before.get(name)}, now {value}); restore it."
-            )
 
 
 def _origins(config: SearchConfig, dataset: Dataset) -> tuple[Origin, ...]:
@@ -239,25 +226,11 @@ def _versions() -> dict[str, Any]:
     }
 
 
-def _description(dataset: Dataset) -> dict[str, Any]:
-    """Return what config.json says of the images."""
-    return {
-        "num_classes": dataset.num_classes,
-        "input_shape": list(dataset.input_shape),
-        "num_images": {
-            "training": len(dataset.x_train),
-            "validation": len(dataset.x_validation),
-            "test": 0 if dataset.x_test is None else len(dataset.x_test),
-        },
-        "images_sha256": dataset.digest(),
-    }
-
-
 def _descriptions(further: Mapping[str, Dataset] | None) -> dict[str, Any]:
     """Return what config.json says of the other data sets, if there are any."""
     if not further:
         return {}
-    return {"further": {name: _description(dataset) for name, dataset in further.items()}}
+    return {"further": {name: describe_images(dataset) for name, dataset in further.items()}}
 
 
 def _warn_of_other_versions(before: Mapping[str, str]) -> None:
