@@ -170,6 +170,7 @@ def resume(
     others = further_data(further or {})
     store.lock()
     try:
+        store.models.clear_staging()
         space = space_of(config)
         found = [Origin.from_json(values) for values in store.initial.read()]
         killed_early = config.initial_run is not None and not found  # before it noted them

@@ -14,6 +14,7 @@ from lemonade_tf.store.errors import StoreError, explained
 from lemonade_tf.store.names import HISTORY, MODELS, PINNED, STAGING
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_WRITER = re.compile(r"\.([0-9]+)\.(?:unfinished|h5)")  # its process id
 _OF_A_SEARCH = re.compile(r"[0-9]+-[0-9]+")  # the ids that a search gives
 
 
@@ -152,15 +153,31 @@ class ModelFiles:
             write_atomic(self.pinned, lines.encode())
 
     def clear_staging(self) -> None:
-        """Remove what was left unfinished, by workers or by a search that was killed.
+        """Remove what this process, or one that is no more, left unfinished.
 
-        Only when no worker is running.
+        Only when no worker of this process is running, and with the lock of the run. What other
+        processes are writing stays: a worker of a search that was just killed, a report, a
+        retraining.
         """
         with explained(self.staging):
             self.staging.mkdir(exist_ok=True)
             for path in [*self.staging.iterdir(), *self._run.glob(".*.unfinished*")]:
-                if path.is_file():
+                if path.is_file() and not _is_in_use(path):
                     path.unlink(missing_ok=True)
+
+
+def _is_in_use(path: Path) -> bool:
+    """Whether another process that lives is writing a file, by the process id in its name."""
+    found = _WRITER.search(path.name)
+    if found is None or int(found[1]) == os.getpid():
+        return False
+    try:
+        os.kill(int(found[1]), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # it is another user's
+        pass
+    return True
 
 
 def _checked(id_: str) -> str:

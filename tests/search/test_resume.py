@@ -323,6 +323,22 @@ def test_a_worker_killed_time_and_again(tmp_path, whole):
         assert line["failure"] is None or "SIGKILL" in line["failure"]
 
 
+def test_what_a_killed_search_left_goes_when_it_is_resumed(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    workdir = cut(tmp_path / "run", 5)
+    left = workdir / "staging" / f"1-0.{process.pid}.h5"
+    left.touch()
+    there = []
+
+    class Watch(Callback):
+        def on_search_begin(self, state):
+            there.append(left.exists())
+
+    toy_search(workdir, in_process=True, resume=True, callbacks=[Watch()])
+    assert there == [False]
+
+
 # --- Ctrl-C ----------------------------------------------------------------------------------
 
 

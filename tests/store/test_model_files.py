@@ -1,6 +1,9 @@
 """The files of a run's networks: adopted whole, checked, kept while they are needed."""
 
 import hashlib
+import os
+import subprocess
+import sys
 
 import pytest
 from run_folders import files_in
@@ -88,11 +91,42 @@ def test_a_network_that_is_gone(store):
         store.models.check("0-1", described)
 
 
-def test_clearing_the_staging(store):
-    store.models.staging_path("0-1").touch()
-    (store.path / ".front.4711.unfinished.csv").touch()  # of a search that was killed
+@pytest.fixture
+def ended():
+    """The id of a process that is no more."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+LEFT = ["staging/0-1.{}.h5", "staging/0-1.flowers.{}.h5", "staging/.0-1.1.{}.unfinished.h5"]
+LEFT += [".front.{}.unfinished.csv", ".pinned.{}.unfinished.txt"]
+
+
+@pytest.mark.parametrize("name", LEFT)
+def test_clearing_the_staging(store, ended, name):
+    lives = os.getppid()
+    for process in (os.getpid(), lives, ended, 10**30):
+        (store.path / name.format(process)).touch()
     store.models.clear_staging()
-    assert files_in(store.path) == ["config.json"]
+    assert files_in(store.path) == sorted(["config.json", name.format(lives)])
+
+
+def test_clearing_what_has_no_writer(store):
+    (store.path / "staging" / "notes").touch()
+    (store.path / ".mine").touch()
+    store.models.clear_staging()
+    assert files_in(store.path) == [".mine", "config.json"]
+
+
+def test_what_another_user_is_writing_stays(store, monkeypatch):
+    def kill(process, signal):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", kill)
+    (store.path / "staging" / "0-1.4711.h5").touch()
+    store.models.clear_staging()
+    assert files_in(store.path) == ["config.json", "staging/0-1.4711.h5"]
 
 
 @pytest.mark.parametrize("id_", ["", ".", "../1-2", "a/b", "a\\b", "-rf", "1 2", "a" * 101, 7])
