@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from lemonade_tf import __version__
@@ -26,7 +27,7 @@ from lemonade_tf.search.preparation import (
 from lemonade_tf.search.resume import Past, can_go_on, read_past
 from lemonade_tf.search.warm_start import Origin, origins
 from lemonade_tf.search_spaces import CELLS, NETWORKS, SearchSpace
-from lemonade_tf.store import IDENTITY, RunStore
+from lemonade_tf.store import IDENTITY, RunStore, make_new_folder
 from lemonade_tf.training.datasets import Dataset
 
 _VERSIONED = ("keras", "tensorflow", "numpy", "scikit-learn")
@@ -103,8 +104,8 @@ def begin(
         ObjectiveError: An objective cannot be prepared.
         StoreError: The folder holds a run, or cannot be written.
     """
-    workdir = config.workdir or default_workdir(config.dataset)
-    RunStore.check_vacant(workdir)  # before objectives are prepared, which may take a while
+    if config.workdir is not None:  # before objectives are prepared, which may take a while
+        RunStore.check_vacant(config.workdir)
     space = space_of(config)
     found = _origins(config, dataset)
     initial = _initial(space, dataset, found)
@@ -130,7 +131,7 @@ def begin(
         "reference": reference,
         **recorded,
     }
-    store = RunStore.create(workdir, configuration)
+    store = RunStore.create(_workdir(config), configuration)
     if found:
         store.initial.replace([origin.as_json() for origin in found])
     reference = configuration["reference"]
@@ -195,6 +196,15 @@ def resume(
     return Setup(
         config, store, space, objectives, limits, initial, found, before["reference"], past, others
     )
+
+
+def _workdir(config: SearchConfig) -> str | Path:
+    """Return the folder of a new run; one that was not given is made, so that no other takes it."""
+    while config.workdir is None:
+        workdir = default_workdir(config.dataset)
+        if make_new_folder(workdir):
+            return workdir
+    return config.workdir
 
 
 def _origins(config: SearchConfig, dataset: Dataset) -> tuple[Origin, ...]:

@@ -4,7 +4,7 @@ from lemonade_tf.store.errors import StoreError, disk_error
 from lemonade_tf.store.model_files import ModelFiles, describe_file
 from lemonade_tf.store.names import CONFIG, HISTORY, IDENTITY, PROPOSALS
 from lemonade_tf.store.record_list import RecordList
-from lemonade_tf.store.run_store import RunStore
+from lemonade_tf.store.run_store import RunStore, make_new_folder
 
 __all__ = [
     "CONFIG",
@@ -17,4 +17,5 @@ __all__ = [
     "StoreError",
     "describe_file",
     "disk_error",
+    "make_new_folder",
 ]

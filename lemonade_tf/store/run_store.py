@@ -261,5 +261,19 @@ class RunStore:
             write_atomic(self.path / FRONT, text.getvalue().encode())
 
 
+def make_new_folder(path: Path) -> bool:
+    """Make a folder; return whether it is new. Of several processes, it is new to one only.
+
+    Raises:
+        StoreError: If it cannot be made.
+    """
+    with explained(path):
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            return False
+    return True
+
+
 def _checksum(config: Mapping[str, Any]) -> str:
     return journal.checksum(journal.dumps(config, sort_keys=True).encode())

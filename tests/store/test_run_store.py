@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from run_folders import CONFIG, files_in
 
-from lemonade_tf.store import RunStore, StoreError
+from lemonade_tf.store import RunStore, StoreError, make_new_folder
 from lemonade_tf.store.locks import lock_folder
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +64,14 @@ class TestCreate:
         with pytest.raises(ValueError, match="cannot be written as JSON"):
             RunStore.create(tmp_path / "run", {"seed": float("nan")})
         assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_is_new_to_one_only(tmp_path):
+    assert make_new_folder(tmp_path / "runs/digits-1")
+    assert not make_new_folder(tmp_path / "runs/digits-1")
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match=r"digits-1: Not a directory; choose a --workdir"):
+        make_new_folder(tmp_path / "file/digits-1")
 
 
 class TestOpen:
