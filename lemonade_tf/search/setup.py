@@ -27,7 +27,7 @@ from lemonade_tf.search.preparation import (
 from lemonade_tf.search.resume import Past, can_go_on, read_past
 from lemonade_tf.search.warm_start import Origin, origins
 from lemonade_tf.search_spaces import CELLS, NETWORKS, SearchSpace
-from lemonade_tf.store import IDENTITY, RunStore, make_new_folder
+from lemonade_tf.store import IDENTITY, RunStore, StoreError, make_new_folder
 from lemonade_tf.training.datasets import Dataset
 
 _VERSIONED = ("keras", "tensorflow", "numpy", "scikit-learn")
@@ -131,9 +131,7 @@ def begin(
         "reference": reference,
         **recorded,
     }
-    store = RunStore.create(_workdir(config), configuration)
-    if found:
-        store.initial.replace([origin.as_json() for origin in found])
+    store = RunStore.create(_workdir(config), configuration, [origin.as_json() for origin in found])
     reference = configuration["reference"]
     return Setup(
         config, store, space, objectives, limits, initial, found, reference, Past(), others
@@ -174,14 +172,14 @@ def resume(
         store.models.clear_staging()
         space = space_of(config)
         found = [Origin.from_json(values) for values in store.initial.read()]
-        killed_early = config.initial_run is not None and not found  # before it noted them
-        if killed_early:
-            found = _origins(config, dataset)
+        if config.initial_run is not None and not found:
+            raise StoreError(
+                f"{store.initial.path} is missing or empty, though the search began with"
+                " --initial_run; restore it, or begin another search."
+            )
         initial = _initial(space, dataset, found)
         kept = within(limits, initial)
         initial, found = kept(initial), kept(found)
-        if killed_early:
-            store.initial.replace([origin.as_json() for origin in found])
         past = read_past(store, len(initial))
         if config.num_generations < past.start_generation - 1:
             raise ConfigError(

@@ -1,7 +1,7 @@
 """The folder of a run: what a search writes, and what reports and resuming read.
 
-    config.json        all settings; written first, so a folder without it holds no run
     initial.jsonl      the networks of another run that the search began with, if it did
+    config.json        all settings; before what follows, so a folder without it holds no run
     history.jsonl      a line per evaluated child
     proposals.jsonl    a line per proposed child
     models/ID.h5       the networks of the population, and those that are pinned
@@ -67,10 +67,21 @@ class RunStore:
         self._lock: int | None = None
 
     @classmethod
-    def create(cls, workdir: str | os.PathLike[str], config: Mapping[str, Any]) -> RunStore:
+    def create(
+        cls,
+        workdir: str | os.PathLike[str],
+        config: Mapping[str, Any],
+        initial: Sequence[Mapping[str, Any]] = (),
+    ) -> RunStore:
         """Begin a run in a folder, which is made if need be, and lock it.
 
         The folder may hold other files; only those of a run are ever touched.
+
+        Args:
+            workdir: The folder.
+            config: The settings.
+            initial: What the search begins with, if not with its space's networks. It is there
+                once there is a run.
 
         Raises:
             StoreError: If the folder holds a run already, or cannot be written to.
@@ -81,7 +92,14 @@ class RunStore:
         journal.dumps(config)  # before anything is made
         store.models.make_folders()
         store.lock()
-        store.write_config({**config, IDENTITY: uuid.uuid4().hex})
+        try:
+            cls.check_vacant(workdir)  # another search may have come and gone
+            store._key = uuid.uuid4().hex
+            store._write_initial(initial)
+            store.write_config({**config, IDENTITY: store._key})
+        except BaseException:
+            store.release()
+            raise
         return store
 
     @staticmethod
@@ -216,6 +234,13 @@ class RunStore:
     def measurements(self) -> RecordList:
         """The measured inference times."""
         return RecordList(self.path / MEASUREMENTS, self._key)
+
+    def _write_initial(self, records: Sequence[Mapping[str, Any]]) -> None:
+        if records:
+            self.initial.replace(records)
+        else:  # there may be one of a search that was killed before it had settings
+            with explained(self.initial.path):
+                self.initial.path.unlink(missing_ok=True)
 
     # Pictures
 

@@ -100,6 +100,14 @@ def test_it_resumes_even_if_the_former_run_went_on(former, tmp_path):
     assert results(workdir) == results(tmp_path / "whole")
 
 
+def test_it_does_not_resume_without_its_record_of_the_former_front(former, tmp_path):
+    settings = {"initial_run": str(former), "num_generations": 1}
+    workdir = cut(tmp_path / "run", 2, **settings)
+    (workdir / "initial.jsonl").unlink()
+    with pytest.raises(StoreError, match=r"initial\.jsonl is missing or empty, .*; restore it"):
+        toy_search(workdir, in_process=True, resume=True, **settings)
+
+
 def test_what_it_begins_with_comes_back_from_plain_values(former):
     [first, *_] = origins(str(former), "networks", (8, 8, 1), 10, RESCALING)
     again = Origin.from_json(first.as_json())

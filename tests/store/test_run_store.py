@@ -66,6 +66,35 @@ class TestCreate:
         assert not (tmp_path / "run").exists()
 
 
+class TestInitial:
+    def test_it_is_there_once_there_is_a_run(self, tmp_path, monkeypatch):
+        def write_config(store, config):
+            assert files_in(store.path) == ["initial.jsonl"]
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(RunStore, "write_config", write_config)
+            with pytest.raises(KeyboardInterrupt):
+                RunStore.create(tmp_path / "run", CONFIG, [{"id": "0-1"}])
+        assert not RunStore.holds_run(tmp_path / "run")
+        store = RunStore.create(tmp_path / "run", CONFIG, [{"id": "0-2"}])
+        assert RunStore.open(store.path).initial.read() == [{"id": "0-2"}]
+
+    def test_that_of_a_search_which_was_killed_before_it_had_settings(self, tmp_path):
+        (tmp_path / "initial.jsonl").write_text('{"id": "0-1"}\n')
+        store = RunStore.create(tmp_path, CONFIG)
+        assert store.initial.read() == []
+        assert files_in(tmp_path) == ["config.json"]
+
+
+def test_a_folder_that_cannot_be_used_is_not_kept_locked(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", _fail_with(errno.ENOSPC))
+        with pytest.raises(StoreError, match="No space left"):
+            RunStore.create(tmp_path, CONFIG)
+    RunStore.create(tmp_path, CONFIG)
+
+
 def test_a_folder_is_new_to_one_only(tmp_path):
     assert make_new_folder(tmp_path / "runs/digits-1")
     assert not make_new_folder(tmp_path / "runs/digits-1")
