@@ -181,11 +181,7 @@ def resume(
         kept = within(limits, initial)
         initial, found = kept(initial), kept(found)
         past = read_past(store, len(initial))
-        if config.num_generations < past.start_generation - 1:
-            raise ConfigError(
-                f"--num_generations is {config.num_generations}; the search in {store.path} has"
-                f" finished {past.start_generation - 1} already."
-            )
+        _check_num_generations(config.num_generations, past, store)
         _warn_of_other_versions(before.get("versions", {}))
         store.write_config({**before, **config.as_json(), IDENTITY: before[IDENTITY]})
     except BaseException:
@@ -194,6 +190,25 @@ def resume(
     return Setup(
         config, store, space, objectives, limits, initial, found, before["reference"], past, others
     )
+
+
+def _check_num_generations(asked: int, past: Past, store: RunStore) -> None:
+    """Check that a search, as far as it came, is not longer than asked for.
+
+    Raises:
+        ConfigError: It is.
+    """
+    finished, begun = past.start_generation - 1, max(past.proposals, default=0)
+    if asked < finished:
+        raise ConfigError(
+            f"--num_generations is {asked}; the search in {store.path} has finished {finished}"
+            " already."
+        )
+    if asked < begun:
+        raise ConfigError(
+            f"--num_generations is {asked}; the search in {store.path} is in generation {begun};"
+            f" give {begun} or more."
+        )
 
 
 def _workdir(config: SearchConfig) -> str | Path:

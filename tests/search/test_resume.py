@@ -173,6 +173,15 @@ def test_fewer_generations_than_there_are(tmp_path):
     assert not RunStore.open(tmp_path / "run").is_locked()
 
 
+def test_fewer_generations_than_were_begun(tmp_path):
+    workdir = cut(tmp_path / "run", 9)  # in the second of four each, after three initial networks
+    for number, words in ((0, "has finished 1 already"), (1, "is in generation 2; give 2 or more")):
+        with pytest.raises(ConfigError, match=f"--num_generations is {number}; .*run {words}"):
+            toy_search(workdir, in_process=True, num_generations=number, resume=True)
+    assert toy_search(workdir, in_process=True, num_generations=2, resume=True).complete
+    assert max(line["generation"] for line in RunStore.open(workdir).history.read()) == 2
+
+
 def test_a_run_made_by_hand(tmp_path):
     folder = make_run(tmp_path / "run")
     with pytest.raises(ConfigError, match="was not made by a search"):
