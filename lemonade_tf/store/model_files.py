@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from lemonade_tf.atomic import publish, write_atomic
 from lemonade_tf.store.errors import StoreError, explained
+from lemonade_tf.store.locks import lock_folder
 from lemonade_tf.store.names import HISTORY, MODELS, PINNED, STAGING
 
+_PATIENCE = 10.0  # seconds to wait for the lock of the list of pinned networks
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _WRITER = re.compile(r"\.([0-9]+)\.(?:unfinished|h5)")  # its process id
 _OF_A_SEARCH = re.compile(r"[0-9]+-[0-9]+")  # the ids that a search gives
@@ -111,14 +114,16 @@ class ModelFiles:
     def keep(self, ids: Iterable[str], further: Iterable[str] = ()) -> None:
         """Remove the networks that are neither among those given nor pinned.
 
+        While another process is pinning some for long, none is removed; the next call does that.
+
         Args:
             ids: Those to keep.
             further: What the data sets after the first are called, whose files go with them.
         """
-        kept = {*ids, *self.read_pinned()}
         names = ("", *(f".{name}" for name in further))
-        with explained(self.folder):
-            for path in self.folder.glob("*-*.h5"):
+        with self._locked(seconds=0.5) as locked, explained(self.folder):
+            kept = {*ids, *self.read_pinned()}
+            for path in self.folder.glob("*-*.h5") if locked else ():
                 id_, dot, name = path.stem.partition(".")
                 of_a_search = _OF_A_SEARCH.fullmatch(id_) and f"{dot}{name}" in names
                 if of_a_search and not {id_, path.stem} & kept and path.is_file():
@@ -143,14 +148,33 @@ class ModelFiles:
         """Have the files of networks kept, whatever becomes of the front.
 
         Raises:
-            StoreError: If one of them has no file; nothing is pinned then.
+            StoreError: If one of them has no file; nothing is pinned then. If it was removed
+                meanwhile, or another process is at the list for long.
         """
         ids = list(ids)
-        for id_ in ids:
-            self.find(id_)
-        lines = "".join(f"{id_}\n" for id_ in sorted({*self.read_pinned(), *ids}))
-        with explained(self.pinned):
-            write_atomic(self.pinned, lines.encode())
+        with self._locked(seconds=_PATIENCE) as locked:
+            if not locked:
+                raise StoreError(
+                    f"another process is pinning or removing networks in {self.folder}; give the"
+                    " same command again."
+                )
+            for id_ in ids:
+                self.find(id_)
+            lines = "".join(f"{id_}\n" for id_ in sorted({*self.read_pinned(), *ids}))
+            with explained(self.pinned):
+                write_atomic(self.pinned, lines.encode())
+            for id_ in ids:  # a file system may not tell other machines of the lock
+                self.find(id_)
+
+    @contextmanager
+    def _locked(self, seconds: float) -> Iterator[bool]:
+        """Keep others from pinning and removing networks; yield whether that could be done."""
+        descriptor = lock_folder(self.folder, seconds=seconds)
+        try:
+            yield descriptor is not None
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
 
     def clear_staging(self) -> None:
         """Remove what this process, or one that is no more, left unfinished.

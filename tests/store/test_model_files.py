@@ -4,11 +4,14 @@ import hashlib
 import os
 import subprocess
 import sys
+from multiprocessing.pool import ThreadPool
 
 import pytest
 from run_folders import files_in
 
-from lemonade_tf.store import StoreError
+from lemonade_tf.atomic import write_atomic
+from lemonade_tf.store import RunStore, StoreError, model_files
+from lemonade_tf.store.locks import lock_folder
 
 
 def _stage(store, id_, content=b"weights"):
@@ -74,6 +77,46 @@ def test_files_of_further_data_sets_go_with_those_of_the_first(store):
     store.models.keep([], further=["flowers"])
     kept = ["1-2.flowers.h5", "1-2.h5", "1-3.flowers.h5", "1-3.mine.h5"]
     assert files_in(store.path / "models") == kept
+
+
+def test_pinning_at_the_same_time_loses_none(store):
+    ids = [f"0-{number}" for number in range(20)]
+    for id_ in ids:
+        _stage(store, id_)
+    with ThreadPool(8) as pool:
+        pool.map(lambda id_: RunStore.open(store.path).models.pin([id_]), ids)
+    assert store.models.read_pinned() == set(ids)
+
+
+def test_none_is_removed_while_it_is_pinned(store, monkeypatch):
+    def write(path, content):
+        store.models.keep([])  # of the search, at the worst moment
+        write_atomic(path, content)
+
+    _stage(store, "0-1")
+    with monkeypatch.context() as patch:
+        patch.setattr(model_files, "write_atomic", write)
+        RunStore.open(store.path).models.pin(["0-1"])
+    assert store.models.find("0-1").exists()
+    store.models.keep([])
+    assert store.models.find("0-1").exists()
+
+
+def test_one_that_vanishes_while_it_is_pinned(store, monkeypatch):
+    _stage(store, "0-1")
+    monkeypatch.setattr(model_files, "write_atomic", lambda *_: store.models.path("0-1").unlink())
+    with pytest.raises(StoreError, match="there is no network '0-1'"):
+        store.models.pin(["0-1"])
+
+
+def test_pinning_does_not_wait_for_ever(store, monkeypatch):
+    _stage(store, "0-1")
+    monkeypatch.setattr(model_files, "_PATIENCE", 0.05)
+    descriptor = lock_folder(store.models.folder)
+    with pytest.raises(StoreError, match=r"pinning or removing networks in .*; give the same"):
+        store.models.pin(["0-1"])
+    os.close(descriptor)
+    store.models.pin(["0-1"])
 
 
 @pytest.mark.parametrize("id_", ["9-9", "../config"])
