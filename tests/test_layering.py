@@ -57,6 +57,7 @@ MAY_IMPORT = {
         "journal",
         "report",
         "same_images",
+        "store",
         "training",
     },
     "comparison": {"data_names", "quality", "report"},

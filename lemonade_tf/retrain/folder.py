@@ -15,7 +15,6 @@ a folder.
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
 import json
 import os
@@ -26,6 +25,7 @@ from typing import Any, Self
 
 from lemonade_tf import journal
 from lemonade_tf.atomic import write_atomic
+from lemonade_tf.store import StoreError, lock_folder
 
 FOLDER, RECORDS, TABLE, SETTINGS = "retrained", "retrained.jsonl", "retrained.csv", "settings.json"
 
@@ -56,14 +56,15 @@ class RetrainedFolder:
     def __enter__(self) -> Self:
         with _explained(self.path):
             self.path.mkdir(exist_ok=True)
-            self._descriptor = os.open(self.path, os.O_RDONLY)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._descriptor)
+            descriptor = lock_folder(self.path)
+        except StoreError as error:
+            raise RetrainError(str(error)) from error
+        if descriptor is None:
             raise RetrainError(
                 f"another process is retraining networks in {self.path}; wait for its end."
-            ) from None
+            )
+        self._descriptor = descriptor
         return self
 
     def __exit__(self, *_: object) -> None:

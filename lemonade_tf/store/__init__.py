@@ -1,6 +1,7 @@
 """The folder of a run: what a search writes, and what reports and resuming read."""
 
 from lemonade_tf.store.errors import StoreError, disk_error
+from lemonade_tf.store.locks import lock_folder
 from lemonade_tf.store.model_files import ModelFiles, describe_file
 from lemonade_tf.store.names import CONFIG, HISTORY, IDENTITY, PROPOSALS
 from lemonade_tf.store.record_list import RecordList
@@ -17,5 +18,6 @@ __all__ = [
     "StoreError",
     "describe_file",
     "disk_error",
+    "lock_folder",
     "make_new_folder",
 ]

@@ -40,7 +40,7 @@ def lock_folder(path: Path, *, shared: bool = False, seconds: float = 0.0) -> in
         os.close(descriptor)
         raise StoreError(
             f"{path} cannot be locked: {error.strerror or error}. Some network file systems have no"
-            " locks; choose a --workdir on another disk."
+            " locks; use a folder on another disk."
         ) from error
     except BaseException:
         os.close(descriptor)

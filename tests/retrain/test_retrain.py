@@ -1,4 +1,5 @@
 import csv
+import errno
 import fcntl
 import json
 import os
@@ -273,6 +274,15 @@ def test_two_at_a_time_are_refused(run, executor):
         retrain(run, config=SHORT)
     os.close(descriptor)
     retrain(run, config=SHORT)
+
+
+def test_a_file_system_without_locks(run, executor, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(RetrainError, match=r"retrained cannot be locked: No locks available\."):
+        retrain(run, config=SHORT)
 
 
 # --- What goes wrong -------------------------------------------------------------------------

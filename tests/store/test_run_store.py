@@ -191,7 +191,7 @@ class TestLock:
         monkeypatch.setattr(fcntl, "flock", _fail_with(number))
         num_open = len(os.listdir("/proc/self/fd"))
         for use in (store.lock, store.is_locked):
-            with pytest.raises(StoreError, match=r"run cannot be locked: .*; choose a --workdir"):
+            with pytest.raises(StoreError, match=r"run cannot be locked: .*; use a folder"):
                 use()
         assert len(os.listdir("/proc/self/fd")) == num_open
 
