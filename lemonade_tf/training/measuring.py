@@ -1,7 +1,7 @@
 """What a worker does for objectives that come from outside: measure them, and prepare them.
 
 Their functions are found by name in the worker's process, where they may load what the driver does
-not have; see `objectives.named`.
+not have; see `objectives.named`. Keras is loaded when a network is measured, and not before.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ import numpy as np
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.text import from_json
-from lemonade_tf.keras_bridge import to_keras
-from lemonade_tf.keras_bridge.saving import save_model
 from lemonade_tf.objectives import (
     Beginning,
     ObjectiveError,
@@ -58,6 +56,8 @@ def measure_on(
     Raises:
         ObjectiveError: One cannot be found, raised an exception, or gave no number.
     """
+    from lemonade_tf.keras_bridge import to_keras
+
     with ExitStack() as until_measured:
         trained = Trained(
             graph,
@@ -77,6 +77,8 @@ def _saved(graph: Graph, until: ExitStack) -> Path:
     Raises:
         ObjectiveError: It cannot be written; an OSError would be taken for one of the run folder.
     """
+    from lemonade_tf.keras_bridge.saving import save_model
+
     try:
         folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         path = Path(until.enter_context(folder)) / "network.h5"
