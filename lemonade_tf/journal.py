@@ -59,13 +59,15 @@ def append(path: Path, records: Iterable[Record], key: str = "") -> None:
             raise
 
 
-def read(path: Path, key: str | None = "") -> list[dict[str, Any]]:
+def read(path: Path, key: str | None = "", *, growing: bool = False) -> list[dict[str, Any]]:
     """Read all records; of a file that is not there, none. A torn last line is logged.
 
     Args:
         path: The file.
         key: As it was given to `append`. None for a file that was made by other means, whose lines
             need no checksum.
+        growing: Whether another process may be appending, so that a last line without an end is
+            nothing to tell of.
 
     Raises:
         JournalError: If any other line is no record, or not as it was written.
@@ -76,7 +78,7 @@ def read(path: Path, key: str | None = "") -> list[dict[str, Any]]:
     except FileNotFoundError:
         return []
     *lines, torn = data.split(b"\n")
-    if torn:
+    if torn and not growing:
         _logger.warning(
             "%s: line %d was cut short when it was written (%d bytes) and is left out.",
             path,

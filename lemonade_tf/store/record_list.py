@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -56,23 +54,8 @@ class RecordList:
         Raises:
             StoreError: If the file is damaged. A last line that was cut short is left out only.
         """
-        with explained(self.path), _without_warnings() if growing else nullcontext():
+        with explained(self.path):
             try:
-                return journal.read(self.path, self._key)
+                return journal.read(self.path, self._key, growing=growing)
             except journal.JournalError as error:
                 raise StoreError(f"{error}; restore the file.") from error
-
-
-@contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Silence what `journal` warns of: a last line that was cut short."""
-    logger = logging.getLogger(journal.__name__)
-    logger.addFilter(_is_error)
-    try:
-        yield
-    finally:
-        logger.removeFilter(_is_error)
-
-
-def _is_error(entry: logging.LogRecord) -> bool:
-    return entry.levelno > logging.WARNING
