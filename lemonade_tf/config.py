@@ -26,10 +26,10 @@ from lemonade_tf.objectives import (
     objectives_of,
     with_errors,
 )
+from lemonade_tf.training.settings import STARTS
 
 SPACES = ("networks", "cells")
 SAMPLING = ("density", "uniform")
-STARTS = ("fitted", "inherited", "random")
 # What may be given anew when a search is resumed: nothing that a result depends on.
 MAY_CHANGE = (
     "data_dir",
