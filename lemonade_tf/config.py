@@ -10,6 +10,7 @@ the paper: not something to start on a laptop. A preset replaces some of them.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from math import inf
@@ -399,6 +400,6 @@ def default_workdir(dataset: str, root: str | Path = "runs") -> Path:
     """Return the first of runs/NAME-1, runs/NAME-2, ... that does not exist."""
     stem = "-".join(Path(name).stem for name in datasets_of(dataset)) or "run"
     number = 1
-    while (Path(root) / f"{stem}-{number}").exists():
+    while os.path.lexists(Path(root) / f"{stem}-{number}"):
         number += 1
     return Path(root) / f"{stem}-{number}"
