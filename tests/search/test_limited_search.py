@@ -122,5 +122,5 @@ def test_a_scale_is_that_of_the_density_the_hypervolume_and_the_plots(tmp_path):
     write_report(second)
     scales = [front_figure(run, run.objectives[1]).axes[0].get_xscale() for run in (first, second)]
     assert scales == ["log", "linear"]
-    with pytest.raises(ComparisonError, match=r"parameters \(linear\)"):
+    with pytest.raises(ComparisonError, match=r"parameters=linear"):
         compare([first, second])
