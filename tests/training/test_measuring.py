@@ -105,11 +105,17 @@ def _full(*_args, **_options):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.mark.parametrize("name", ["save_model", "tempfile.TemporaryDirectory"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lemonade_tf.keras_bridge.saving.save_model",
+        "lemonade_tf.training.measuring.tempfile.TemporaryDirectory",
+    ],
+)
 def test_a_full_folder_for_temporary_files_is_told_as_such(train, monkeypatch, tmp_path, name):
     """It says the same each time, without names that are made up, so that it counts as the same."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(f"lemonade_tf.training.measuring.{name}", _full)
+    monkeypatch.setattr(name, _full)
     message = f"temporary files, {tmp_path}: No space left on device; free some space there, or set"
     with pytest.raises(ObjectiveError, match=message) as raised:
         train(f"{__name__}:SPREAD")
