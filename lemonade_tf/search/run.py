@@ -249,7 +249,7 @@ class SearchRun:
             for i in individuals
             if i.id in evaluations and evaluations[i.id].failure is None
         ]
-        if not evaluations:
+        if not trained and len(evaluations) < len(individuals):
             if self.stop_requested():
                 raise SearchError(
                     "stopped before an initial network was trained; go on with --resume."
