@@ -44,7 +44,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="search for a Pareto front of trained networks",
         description=(
             "Search for a Pareto front of trained networks. Without options: scikit-learn's"
-            " digits, some three minutes on two CPU cores. For other data the paper's settings"
+            " digits, some five minutes on two CPU cores. For other data the paper's settings"
             " hold unless you change them; those are GPU-days."
         ),
         allow_abbrev=False,
