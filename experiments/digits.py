@@ -2,7 +2,7 @@
 
     python experiments/digits.py --workdir RUNS [--seeds 3] [--quick]
 
-runs the preset `digits` once a seed (about three minutes each on two CPU cores) and prints, for
+runs the preset `digits` once a seed (about five minutes each on two CPU cores) and prints, for
 each, the hypervolume of the trained initial networks and of the final front, the seconds, and
 whether every file of the front, loaded by plain `keras.models.load_model` in a process that cannot
 import lemonade_tf, has the recorded validation and test error.
