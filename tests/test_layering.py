@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "operators": {"architecture"},
     "search_spaces": {"architecture", "operators"},
     "evolution": {"architecture"},
-    "keras_bridge": {"architecture", "atomic"},
+    "keras_bridge": {"architecture", "atomic", "lazy"},
     "training": {
         "architecture",
         "atomic",
@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "objectives": {"architecture", "data_names", "keras_bridge", "latency", "search_spaces"},
     "executors": set(),
     "atomic": set(),
+    "lazy": set(),
     "drawing": {"architecture", "atomic"},
     "journal": {"atomic"},
     "store": {"atomic", "journal"},
@@ -56,6 +57,7 @@ MAY_IMPORT = {
         "data_names",
         "executors",
         "journal",
+        "lazy",
         "report",
         "same_images",
         "store",
@@ -111,7 +113,7 @@ MAY_IMPORT = {
         "training",
     },
     "search.records": {"architecture", "evolution", "executors", "training"},
-    "__init__": set(),  # it imports what it is asked for, when it is asked for
+    "__init__": {"lazy"},  # it imports what it is asked for, when it is asked for
 }
 MAY_IMPORT_KERAS = {"keras_bridge", "surgery", "training"}
 WITHOUT_KERAS = (

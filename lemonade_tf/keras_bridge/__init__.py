@@ -4,28 +4,22 @@
 it is first asked for.
 """
 
-from importlib import import_module
-from typing import Any
+from lemonade_tf.lazy import importing
 
 _WHERE = {
-    "ConvexSum": "convex_sum",
-    "FileError": "files",
-    "from_keras": "model_to_graph",
-    "load_graph": "files",
-    "load_model": "saving",
-    "load_record": "files",
-    "read_weights": "weights",
-    "save_model": "saving",
-    "to_keras": "graph_to_model",
+    "ConvexSum": ".convex_sum",
+    "FileError": ".files",
+    "from_keras": ".model_to_graph",
+    "load_graph": ".files",
+    "load_model": ".saving",
+    "load_record": ".files",
+    "read_weights": ".weights",
+    "save_model": ".saving",
+    "to_keras": ".graph_to_model",
 }
 
 __all__ = list(_WHERE)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+__getattr__ = importing(__name__, _WHERE)
 
 
 def __dir__() -> list[str]:

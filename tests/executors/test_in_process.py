@@ -124,6 +124,7 @@ def test_an_exception_of_the_tasks_passes(make):
 
 def test_closing_twice(make):
     executor = make(toys.plain)
-    list(executor.run([("square", 1)]))
+    [outcome] = executor.run([("square", 3)])
     executor.close()
     executor.close()
+    assert outcome.result == 9

@@ -263,7 +263,7 @@ def test_other_images_are_refused(run, executor, tmp_path):
 def test_settings_of_which_nothing_came_can_be_changed(run, executor):
     (run / "retrained").mkdir()
     (run / "retrained" / "settings.json").write_text('{"epochs": 600}')
-    retrain(run, ["1-0"], SHORT)
+    assert [row["id"] for row in retrain(run, ["1-0"], SHORT).rows] == ["1-0"]
 
 
 def test_two_at_a_time_are_refused(run, executor):
