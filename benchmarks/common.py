@@ -84,12 +84,12 @@ def random_images(number):
 
 def train_ours(job, turns, threads):
     """Train a network with `training.fit`, all augmentation on; a turn is an epoch."""
+    from lemonade_tf.backends.base import backend
+    from lemonade_tf.backends.setup_tensorflow import set_up
     from lemonade_tf.keras_bridge import to_keras
     from lemonade_tf.training.augmentation import Augmentation
     from lemonade_tf.training.fit import fit
     from lemonade_tf.training.settings import TrainingSettings
-    from lemonade_tf.training.setup_tensorflow import set_up
-    from lemonade_tf.training.step import backend
 
     class InTurns(Augmentation):
         """Drawing the random numbers is the first that an epoch does."""

@@ -32,10 +32,10 @@ def child_of(parent, number):
 
 def seconds(parent, change, images, memory):
     """Return CPU and wall-clock seconds of one distillation, and the nodes it shared."""
-    from lemonade_tf.training.child import training_model
+    from lemonade_tf.backends.base import backend
     from lemonade_tf.training.distillation import distill, prepare_lesson
     from lemonade_tf.training.settings import TrainingSettings
-    from lemonade_tf.training.step import backend
+    from lemonade_tf.workers.child import training_model
 
     settings = TrainingSettings(
         distillation_epochs=NUM_EPOCHS, batch_size=BATCH, distillation_memory=memory

@@ -26,13 +26,13 @@ NUM_EPOCHS, IMAGES = 2, BATCH
 
 def price_of_ours(network, turns):
     """Make a child as a worker does; the turn's result is its fixed price in seconds."""
+    from lemonade_tf.backends.base import backend
+    from lemonade_tf.backends.setup_tensorflow import set_up
     from lemonade_tf.keras_bridge import to_keras
-    from lemonade_tf.training.evaluate import error
+    from lemonade_tf.training.batch_transform import AsTheyAre
+    from lemonade_tf.training.evaluation import error
     from lemonade_tf.training.fit import fit
-    from lemonade_tf.training.preparation import AsTheyAre
     from lemonade_tf.training.settings import TrainingSettings
-    from lemonade_tf.training.setup_tensorflow import set_up
-    from lemonade_tf.training.step import backend
 
     class Timed(AsTheyAre):
         """Drawing is the first that an epoch does."""

@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from lemonade_tf import load_graph
-from lemonade_tf.report import read_run
+from lemonade_tf.runs import read_run
 
 SETTINGS = {
     "preset": "quick",

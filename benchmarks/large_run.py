@@ -19,13 +19,13 @@ import numpy as np
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.text import canonical_hash
 from lemonade_tf.config import make_config
-from lemonade_tf.report import read_run
+from lemonade_tf.datasets.loading import load_dataset
+from lemonade_tf.monitoring.status import read_status
+from lemonade_tf.runs import read_run
 from lemonade_tf.search.run import SearchRun
 from lemonade_tf.search.setup import begin, resume
 from lemonade_tf.search_spaces import NETWORKS
-from lemonade_tf.status import read_status
 from lemonade_tf.store import RunStore
-from lemonade_tf.training.datasets import load_dataset
 
 TARGET = 10.0
 SECONDS = ("load", "operators", "build", "repair", "distill", "train", "evaluate", "save", "total")

@@ -23,13 +23,13 @@ from scipy.stats import spearmanr
 
 from lemonade_tf.architecture.cost import count_multiply_adds
 from lemonade_tf.architecture.text import to_json
+from lemonade_tf.backends.setup_tensorflow import set_up
 from lemonade_tf.latency import DEFAULT, WAYS, fit
 from lemonade_tf.latency.measuring import measure_networks, measure_table
+from lemonade_tf.latency.measuring_task import MeasuringTask
 from lemonade_tf.latency.protocol import Protocol
 from lemonade_tf.latency.sample import sample_networks
-from lemonade_tf.latency.task import MeasuringTask
 from lemonade_tf.search_spaces import NETWORKS
-from lemonade_tf.training.setup_tensorflow import set_up
 
 IMAGES = ((8, 8, 1), (32, 32, 3))
 NUM_CLASSES = 10

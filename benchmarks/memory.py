@@ -21,7 +21,7 @@ from lemonade_tf.architecture.text import to_json
 from lemonade_tf.executors import ProcessExecutor
 from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.training.settings import TrainingSettings
-from lemonade_tf.training.task import PRELOAD, ChildTask, start_worker
+from lemonade_tf.workers.tasks import PRELOAD, ChildTask, start_worker
 
 WARM = 20
 

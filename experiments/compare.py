@@ -18,8 +18,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-from lemonade_tf.cli.settings import limits
-from lemonade_tf.comparison import (
+from lemonade_tf.baselines.comparison import (
     ComparisonError,
     compare,
     comparison_figure,
@@ -27,8 +26,10 @@ from lemonade_tf.comparison import (
     equally_long,
     within,
 )
+from lemonade_tf.cli.options import limits
 from lemonade_tf.drawing import DrawingError, picture_format
-from lemonade_tf.report import read_run, write_figure
+from lemonade_tf.report import write_figure
+from lemonade_tf.runs import read_run
 from lemonade_tf.store import StoreError
 
 PICTURE = flags.DEFINE_string("picture", "comparison.png", "The file of the picture.")

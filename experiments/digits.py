@@ -19,11 +19,12 @@ import numpy as np
 from absl import app, flags
 
 from lemonade_tf.config import make_config
-from lemonade_tf.progress import ProgressDisplay
-from lemonade_tf.quality import front_hypervolume
-from lemonade_tf.report import read_run, write_report
+from lemonade_tf.datasets.loading import load_dataset
+from lemonade_tf.monitoring.progress import ProgressDisplay
+from lemonade_tf.report import write_report
+from lemonade_tf.runs import read_run
+from lemonade_tf.runs.quality import front_hypervolume
 from lemonade_tf.search import search
-from lemonade_tf.training.datasets import load_dataset
 
 WORKDIR = flags.DEFINE_string("workdir", None, "The folder of the runs.", required=True)
 SEEDS = flags.DEFINE_integer("seeds", 3, "How many seeds, from 0 on.")

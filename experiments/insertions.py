@@ -21,16 +21,16 @@ import numpy as np
 from absl import app, flags
 
 from lemonade_tf.architecture.text import to_json
+from lemonade_tf.datasets.loading import load_dataset
+from lemonade_tf.inheritance.repairs import measure_statistics
 from lemonade_tf.keras_bridge import load_graph, to_keras
 from lemonade_tf.operators import InsertConvolution, record, replay
 from lemonade_tf.operators.morphisms import identity_normalization
 from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.training.augmentation import preparation_for
-from lemonade_tf.training.child import train_child
-from lemonade_tf.training.datasets import load_dataset
-from lemonade_tf.training.repairs import measure_statistics
 from lemonade_tf.training.settings import TrainingSettings
-from lemonade_tf.training.task import ChildTask
+from lemonade_tf.workers.child import train_child
+from lemonade_tf.workers.tasks import ChildTask
 
 DATASET = flags.DEFINE_string("dataset", "digits", "As for lemonade-tf search.")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "As for lemonade-tf search.")

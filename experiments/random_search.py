@@ -22,11 +22,12 @@ from pathlib import Path
 
 from absl import app, flags
 
-from lemonade_tf.comparison import compare, comparison_figure, comparison_table
+from lemonade_tf.baselines.comparison import compare, comparison_figure, comparison_table
+from lemonade_tf.baselines.random_search import random_search
 from lemonade_tf.config import make_config
-from lemonade_tf.progress import ProgressDisplay
-from lemonade_tf.random_search import random_search
-from lemonade_tf.report import read_run, write_figure, write_report
+from lemonade_tf.monitoring.progress import ProgressDisplay
+from lemonade_tf.report import write_figure, write_report
+from lemonade_tf.runs import read_run
 from lemonade_tf.search import search
 
 RUN = flags.DEFINE_string("run", None, "The folder of the run of LEMONADE to compare with.")

@@ -20,8 +20,9 @@ settings are the presets `paper` and `quick` of `lemonade_tf.config`.
 from absl import app, flags
 
 from lemonade_tf.config import make_config
-from lemonade_tf.progress import ProgressDisplay
-from lemonade_tf.report import read_run, write_report
+from lemonade_tf.monitoring.progress import ProgressDisplay
+from lemonade_tf.report import write_report
+from lemonade_tf.runs import read_run
 from lemonade_tf.search import search
 
 WORKDIR = flags.DEFINE_string("workdir", None, "The folder of the run.", required=True)

@@ -35,10 +35,11 @@ Expected: see docs/measured.md.
 from absl import app, flags
 
 from lemonade_tf.config import make_config
-from lemonade_tf.data_names import datasets_of
-from lemonade_tf.progress import ProgressDisplay
-from lemonade_tf.quality import front_hypervolume
-from lemonade_tf.report import read_run, write_report
+from lemonade_tf.datasets.names import datasets_of
+from lemonade_tf.monitoring.progress import ProgressDisplay
+from lemonade_tf.report import write_report
+from lemonade_tf.runs import read_run
+from lemonade_tf.runs.quality import front_hypervolume
 from lemonade_tf.search import search
 
 WORKDIR = flags.DEFINE_string("workdir", None, "The folder of the run.", required=True)

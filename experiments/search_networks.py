@@ -17,8 +17,9 @@ is the same search scaled down to seconds, on scikit-learn's digits. The setting
 from absl import app, flags
 
 from lemonade_tf.config import make_config
-from lemonade_tf.progress import ProgressDisplay
-from lemonade_tf.report import read_run, write_report
+from lemonade_tf.monitoring.progress import ProgressDisplay
+from lemonade_tf.report import write_report
+from lemonade_tf.runs import read_run
 from lemonade_tf.search import search
 
 WORKDIR = flags.DEFINE_string("workdir", None, "The folder of the run.", required=True)

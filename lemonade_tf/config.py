@@ -17,7 +17,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from lemonade_tf.data_names import DataNameError, datasets_of, joined
+from lemonade_tf.datasets.names import DataNameError, datasets_of, joined
 from lemonade_tf.latency import PROTOCOLS, WAYS
 from lemonade_tf.objectives import (
     ObjectiveError,

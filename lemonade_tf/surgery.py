@@ -14,6 +14,8 @@ import keras
 import numpy as np
 
 from lemonade_tf.architecture import Graph
+from lemonade_tf.inheritance.fitted_start import fit_outputs
+from lemonade_tf.inheritance.repairs import measure_statistics
 from lemonade_tf.keras_bridge import from_keras, read_weights, to_keras
 from lemonade_tf.operators import (
     AddSkip,
@@ -26,9 +28,7 @@ from lemonade_tf.operators import (
     SiteError,
     WidenConvolution,
 )
-from lemonade_tf.operators.connect import CONVEX_SUM
-from lemonade_tf.training.fitted_start import fit_outputs
-from lemonade_tf.training.repairs import measure_statistics
+from lemonade_tf.operators.skip import CONVEX_SUM
 
 
 class Surgery:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lemonade_tf.training.datasets import load_dataset
+from lemonade_tf.datasets.loading import load_dataset
 
 
 def write_data_sets(folder):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from lemonade_tf.objectives import ERROR, MULTIPLY_ADDS, PARAMETERS, TOP5_ERROR, Objective
-from lemonade_tf.report import read_run
+from lemonade_tf.runs import read_run
 from lemonade_tf.store import RunStore
 
 OBJECTIVES = ("error", "parameters")

@@ -13,10 +13,10 @@ from reference import logits
 
 from lemonade_tf.architecture import check
 from lemonade_tf.architecture.cost import count_parameters
+from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.keras_bridge import read_weights, to_keras
 from lemonade_tf.operators.initial import initial_weights
 from lemonade_tf.search_spaces import NETWORKS
-from lemonade_tf.training.datasets import load_dataset
 from lemonade_tf.training.fit import fit
 from lemonade_tf.training.settings import TrainingSettings
 

@@ -9,7 +9,7 @@ from toy_training import cut, results, toy_search
 from examples import energy
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture import layers as L
-from lemonade_tf.report import read_run
+from lemonade_tf.runs import read_run
 
 OBJECTIVES = ("error", "parameters", "examples.energy:ENERGY")
 

@@ -24,7 +24,7 @@ def test_other_names_are_no_attributes():
         importing("json", HOMES)("loads_not")
 
 
-@pytest.mark.parametrize("package", ["lemonade_tf", "lemonade_tf.search", "lemonade_tf.retrain"])
+@pytest.mark.parametrize("package", ["lemonade_tf", "lemonade_tf.search", "lemonade_tf.retraining"])
 def test_packages_have_the_names_that_they_list_and_load_none_of_them_before(package):
     script = (
         f"import sys, {package} as p; before = set(sys.modules); "

@@ -21,19 +21,19 @@ import pytest
 
 from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
 from lemonade_tf.architecture.text import from_json, to_json
-from lemonade_tf.data_names import file_id
+from lemonade_tf.datasets.loading import load_dataset
+from lemonade_tf.datasets.names import file_id
 from lemonade_tf.executors import InProcessExecutor
 from lemonade_tf.latency import Measurement
-from lemonade_tf.latency.task import Measured, MeasuringTask
+from lemonade_tf.latency.measuring_task import Measured, MeasuringTask
 from lemonade_tf.objectives import Trained
 from lemonade_tf.operators import APPROXIMATE, replay
-from lemonade_tf.report import read_run
-from lemonade_tf.search import conduct as module
+from lemonade_tf.runs import read_run
+from lemonade_tf.search import driver as module
 from lemonade_tf.search.callbacks import Callback
-from lemonade_tf.training.datasets import load_dataset
-from lemonade_tf.training.measuring import measured, prepare_objective
-from lemonade_tf.training.several import train_on_all
-from lemonade_tf.training.task import ChildResult, ObjectiveTask, Timing, TimingTask
+from lemonade_tf.workers.measured_objectives import measured, prepare_objective
+from lemonade_tf.workers.several_datasets import train_on_all
+from lemonade_tf.workers.tasks import ChildResult, ObjectiveTask, Timing, TimingTask
 
 SETTINGS = {
     "dataset": "digits",

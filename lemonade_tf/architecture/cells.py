@@ -29,9 +29,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
-from lemonade_tf.architecture.channels import ABSORBERS
+from lemonade_tf.architecture.channel_edits import ABSORBERS
+from lemonade_tf.architecture.channel_groups import channel_groups
 from lemonade_tf.architecture.graph import Graph, GraphError, Node
-from lemonade_tf.architecture.groups import channel_groups
 from lemonade_tf.architecture.layers import (
     Activation,
     BatchNormalization,

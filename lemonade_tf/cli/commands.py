@@ -12,7 +12,7 @@ from rich.table import Table
 
 from lemonade_tf.cli.failure import fail
 from lemonade_tf.config import make_config
-from lemonade_tf.retrain import RetrainConfig
+from lemonade_tf.retraining import RetrainConfig
 
 
 def say(console: Console, text: str) -> None:
@@ -25,7 +25,7 @@ def run_search(options: argparse.Namespace) -> int:
     given = {k: v for k, v in vars(options).items() if k != "run"}
     if not given["resume"]:  # before what takes a while to import
         make_config(**{k: v for k, v in given.items() if k != "resume"})
-    from lemonade_tf.progress import ProgressDisplay
+    from lemonade_tf.monitoring.progress import ProgressDisplay
     from lemonade_tf.search import search
 
     console = Console()
@@ -42,7 +42,7 @@ def run_search(options: argparse.Namespace) -> int:
 
 def run_status(options: argparse.Namespace) -> int:
     """Print how far a search has come."""
-    from lemonade_tf.status import read_status, status_lines
+    from lemonade_tf.monitoring.status import read_status, status_lines
 
     for line in status_lines(read_status(options.workdir), options.workdir):
         print(line)
@@ -95,7 +95,7 @@ def run_retrain(options: argparse.Namespace) -> int:
     """Train networks of a run from scratch, and print their test errors."""
     names = ("epochs", "learning_rate", "seed", "workers")
     config = RetrainConfig(**{name: getattr(options, name) for name in names})
-    from lemonade_tf.retrain import retrain
+    from lemonade_tf.retraining import retrain
 
     console = Console()
     result = retrain(
@@ -115,7 +115,7 @@ def run_retrain(options: argparse.Namespace) -> int:
 
 def _show_retrained(record: Mapping[str, Any], console: Console) -> None:
     """Print a line on a network that was just finished, or failed."""
-    from lemonade_tf.progress import duration
+    from lemonade_tf.monitoring.progress import duration
 
     after = f"after {duration(record['seconds'])}"
     error = _percent(record["test_error"])
@@ -145,7 +145,8 @@ def _percent(share: float | None) -> str:
 
 def _show(workdir: str, console: Console) -> None:
     """Write the report of a run, print its front, and say what to do next."""
-    from lemonade_tf.report import print_table, read_run, write_report
+    from lemonade_tf.report import print_table, write_report
+    from lemonade_tf.runs import read_run
 
     run = read_run(workdir)
     page = write_report(run)

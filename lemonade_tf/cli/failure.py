@@ -15,14 +15,14 @@ def fail(message: str, status: int = 1) -> int:
 
 def user_errors() -> tuple[type[Exception], ...]:
     """Return the errors whose message is meant for the user; imported when one is caught."""
+    from lemonade_tf.datasets.loading import DatasetError
     from lemonade_tf.drawing import DrawingError
     from lemonade_tf.executors import WorkerSetupError
     from lemonade_tf.keras_bridge import FileError
     from lemonade_tf.objectives import ObjectiveError
-    from lemonade_tf.retrain.folder import RetrainError
+    from lemonade_tf.retraining.folder import RetrainError
     from lemonade_tf.search import SearchError
     from lemonade_tf.store import StoreError
-    from lemonade_tf.training.datasets import DatasetError
 
     return (
         DatasetError,

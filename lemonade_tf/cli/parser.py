@@ -17,9 +17,9 @@ from lemonade_tf.cli.commands import (
     run_status,
 )
 from lemonade_tf.cli.failure import PROGRAM
-from lemonade_tf.cli.settings import add_settings
+from lemonade_tf.cli.options import add_settings
 from lemonade_tf.config import PRESETS
-from lemonade_tf.retrain import RetrainConfig
+from lemonade_tf.retraining import RetrainConfig
 
 
 class _Parser(argparse.ArgumentParser):

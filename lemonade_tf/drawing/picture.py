@@ -28,9 +28,9 @@ from lemonade_tf.architecture.layers import (
     Pooling2D,
     SeparableConv2D,
 )
-from lemonade_tf.atomic import write_atomic
 from lemonade_tf.drawing.boxes import Box, diagram_of
 from lemonade_tf.drawing.placement import Placement, Point, place
+from lemonade_tf.store.atomic import write_atomic
 
 # What makes the same picture the same file: no date in it.
 _METADATA = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}

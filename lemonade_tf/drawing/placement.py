@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lemonade_tf.drawing.boxes import Diagram
-from lemonade_tf.drawing.layers import Edge, Layers, across, layers_of
+from lemonade_tf.drawing.layering import Edge, Layers, across, layers_of
 from lemonade_tf.drawing.routing import ports, tracks
 
 Point = tuple[float, float]

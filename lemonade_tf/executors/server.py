@@ -33,7 +33,7 @@ import traceback
 from collections.abc import Mapping
 from multiprocessing.connection import Connection, wait
 
-from lemonade_tf.executors import worker
+from lemonade_tf.executors import worker_main as worker
 from lemonade_tf.executors.base import describe_error
 
 _SECONDS_BETWEEN_LOOKS = 1.0

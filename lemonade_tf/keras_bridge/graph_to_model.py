@@ -166,7 +166,7 @@ def _(layer: kinds.Dropout, name: str, form: _Form) -> keras.layers.Layer:
 @_keras_layer.register
 def _(layer: kinds.BatchNormalization, name: str, form: _Form) -> keras.layers.Layer:
     if form.fused:
-        from lemonade_tf.keras_bridge.batch_normalization_tensorflow import (
+        from lemonade_tf.backends.batch_normalization_tensorflow import (
             FusedBatchNormalization,
         )
 

@@ -26,9 +26,9 @@ from h5py import h5f
 
 from lemonade_tf.architecture import Graph, GraphError
 from lemonade_tf.architecture.text import to_json
-from lemonade_tf.atomic import write_atomic
 from lemonade_tf.keras_bridge.files import DATASET, load_graph
 from lemonade_tf.keras_bridge.graph_to_model import to_keras
+from lemonade_tf.store.atomic import write_atomic
 
 
 def save_model(graph: Graph, path: str | os.PathLike[str], record: Mapping[str, Any]) -> None:

@@ -24,6 +24,7 @@ from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.cost import count_multiply_adds
 from lemonade_tf.architecture.layers import ConvexSum
 from lemonade_tf.architecture.text import from_json, to_json
+from lemonade_tf.latency.measuring_task import Measured, MeasuringTask
 from lemonade_tf.latency.protocol import TABLE, Measurement, Protocol, measure
 from lemonade_tf.latency.sample import (
     CHANNELS,
@@ -33,7 +34,6 @@ from lemonade_tf.latency.sample import (
     sample_networks,
 )
 from lemonade_tf.latency.table import WAYS, LatencyTable, TableError, row_of
-from lemonade_tf.latency.task import Measured, MeasuringTask
 from lemonade_tf.operators.initial import initial_weights
 
 _VERSIONED = ("keras", "tensorflow", "numpy")
@@ -156,11 +156,11 @@ def pass_of(graph: Graph, way: str, batch_size: int) -> Callable[[], Any]:
     shape = (size, *graph.shapes()[graph.input])
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     if way == "latency":
+        from lemonade_tf.backends.inference_tensorflow import pass_over
         from lemonade_tf.keras_bridge.graph_to_model import to_keras
-        from lemonade_tf.keras_bridge.inference_tensorflow import pass_over
 
         return pass_over(to_keras(weighted), images)
-    from lemonade_tf.keras_bridge.lite_tensorflow import LiteModel, to_lite
+    from lemonade_tf.backends.lite_tensorflow import LiteModel, to_lite
 
     model = LiteModel(to_lite(weighted))
     model.set_image(images[0].astype(np.float32))

@@ -4,9 +4,7 @@ A *cheap* objective is computed from the graph alone; the search uses it to deci
 to train. An *expensive* one is measured on the trained network.
 """
 
-from lemonade_tf.objectives.beginning import Beginning
-from lemonade_tf.objectives.further import is_error_on, with_errors
-from lemonade_tf.objectives.known import (
+from lemonade_tf.objectives.builtin import (
     ERROR,
     FILE_BYTES,
     INT8_ERROR,
@@ -18,15 +16,17 @@ from lemonade_tf.objectives.known import (
     PEAK_MEMORY,
     TOP5_ERROR,
 )
+from lemonade_tf.objectives.dataset_errors import is_error_on, with_errors
 from lemonade_tf.objectives.limits import Limit, exceeded, limits_of, smallest
-from lemonade_tf.objectives.named import (
+from lemonade_tf.objectives.lookup import (
     find_objective,
     objectives_named,
     objectives_of,
     rescaled,
 )
 from lemonade_tf.objectives.objective import SCALES, Objective, ObjectiveError, described
-from lemonade_tf.objectives.trained import Trained
+from lemonade_tf.objectives.prepare_context import Beginning
+from lemonade_tf.objectives.trained_network import Trained
 
 __all__ = [
     # One of your own.

@@ -18,8 +18,8 @@ import numpy as np
 from lemonade_tf.architecture import Graph
 from lemonade_tf.latency import WAYS, LatencyModel, LatencyTable, fit
 from lemonade_tf.latency.table import check_format
-from lemonade_tf.objectives.beginning import Beginning
 from lemonade_tf.objectives.objective import Objective
+from lemonade_tf.objectives.prepare_context import Beginning
 from lemonade_tf.search_spaces import CELLS, NETWORKS
 
 _WEIGHTS = "weights"

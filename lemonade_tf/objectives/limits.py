@@ -13,7 +13,7 @@ from numbers import Real
 from typing import Any
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.objectives.named import find_objective, objectives_of
+from lemonade_tf.objectives.lookup import find_objective, objectives_of
 from lemonade_tf.objectives.objective import Objective, ObjectiveError
 
 

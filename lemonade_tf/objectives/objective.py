@@ -27,8 +27,8 @@ from numbers import Integral, Real
 from typing import Any, Literal
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.objectives.beginning import Beginning
-from lemonade_tf.objectives.trained import Trained
+from lemonade_tf.objectives.prepare_context import Beginning
+from lemonade_tf.objectives.trained_network import Trained
 
 Scale = Literal["log", "linear"]
 SCALES = ("log", "linear")

@@ -13,12 +13,12 @@ import numpy as np
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.operators.base import Change, FitOutputs, MeasureStatistics, Operator, SiteError
-from lemonade_tf.operators.connect import AddSkip
 from lemonade_tf.operators.deepen import InsertConvolution
+from lemonade_tf.operators.in_cells import Repeated
 from lemonade_tf.operators.prune import PruneFilters
 from lemonade_tf.operators.remove import Remove
-from lemonade_tf.operators.repeated import Repeated
 from lemonade_tf.operators.separate import SeparateConvolution
+from lemonade_tf.operators.skip import AddSkip
 from lemonade_tf.operators.widen import WidenConvolution
 
 EXACT: tuple[Operator, ...] = (InsertConvolution(), WidenConvolution(), AddSkip())

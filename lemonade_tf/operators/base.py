@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from lemonade_tf.architecture import Graph, GraphError
-from lemonade_tf.architecture.groups import FRESH
+from lemonade_tf.architecture.channel_groups import FRESH
 from lemonade_tf.architecture.layers import ELEMENTWISE_ACTIVATIONS, Activation, Layer, ReLU
 
 

@@ -22,13 +22,13 @@ from __future__ import annotations
 import numpy as np
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.architecture.channels import (
+from lemonade_tf.architecture.channel_edits import (
     ChannelChange,
     Fresh,
     change_channels,
     change_readers,
 )
-from lemonade_tf.architecture.groups import FRESH, Sources
+from lemonade_tf.architecture.channel_groups import FRESH, Sources
 from lemonade_tf.architecture.layers import Concatenate, Conv2D, ConvexSum, Layer, ReLU
 from lemonade_tf.operators.initial import NORMALIZATION, output_statistics
 

@@ -19,8 +19,8 @@ from fractions import Fraction
 import numpy as np
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.architecture.channels import ABSORBERS, change_channels
-from lemonade_tf.architecture.groups import channel_groups
+from lemonade_tf.architecture.channel_edits import ABSORBERS, change_channels
+from lemonade_tf.architecture.channel_groups import channel_groups
 from lemonade_tf.operators.base import Change, Operator, in_order
 from lemonade_tf.operators.remove import fits_of, normalizations_of, statistics_of
 from lemonade_tf.operators.widen import (

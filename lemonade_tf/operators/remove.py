@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.architecture.channels import ABSORBERS, absorbed, change_readers, places
+from lemonade_tf.architecture.channel_edits import ABSORBERS, absorbed, change_readers, places
 from lemonade_tf.architecture.cost import layer_parameters
 from lemonade_tf.architecture.layers import (
     Add,

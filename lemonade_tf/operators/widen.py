@@ -31,8 +31,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.architecture.channels import ABSORBERS, ChannelChange
-from lemonade_tf.architecture.groups import FRESH, channel_groups
+from lemonade_tf.architecture.channel_edits import ABSORBERS, ChannelChange
+from lemonade_tf.architecture.channel_groups import FRESH, channel_groups
 from lemonade_tf.architecture.layers import BatchNormalization, Conv2D, SeparableConv2D
 from lemonade_tf.operators.base import Change, MeasureStatistics, Operator, in_order
 from lemonade_tf.operators.initial import glorot_uniform

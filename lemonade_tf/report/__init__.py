@@ -1,19 +1,16 @@
 """A run as pictures and tables, from its folder alone."""
 
 from lemonade_tf.report.figure import new_figure, write_figure
-from lemonade_tf.report.front import front_figure, shown_generations, stair
+from lemonade_tf.report.front_plot import front_figure, shown_generations, stair
+from lemonade_tf.report.front_table import print_table, table_rows
 from lemonade_tf.report.hypervolume import hypervolume_figure
 from lemonade_tf.report.page import write_report
 from lemonade_tf.report.pairs import pairs_figure
 from lemonade_tf.report.panels import panels_figure
 from lemonade_tf.report.parallel import parallel_figure
-from lemonade_tf.report.run import Run, read_run
 from lemonade_tf.report.scales import drawn, dress
-from lemonade_tf.report.table import print_table, table_rows
 
 __all__ = [
-    "Run",
-    "read_run",
     "front_figure",
     "hypervolume_figure",
     "pairs_figure",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lemonade_tf.report.run import Run
 from lemonade_tf.report.scales import extent
+from lemonade_tf.runs.run import Run
 
 PALEST = 0.9  # of viridis, whose end is hard to see on white
 POWER = 0.5  # many networks of a front have low errors, and should not all have the same color

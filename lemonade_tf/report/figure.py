@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from lemonade_tf.atomic import write_atomic
+from lemonade_tf.store.atomic import write_atomic
 
 WIDTH, HEIGHT = 7.5, 5.0  # of a picture with one pair of axes, in inches
 DOTS_PER_INCH = 144

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lemonade_tf.report.figure import new_figure
-from lemonade_tf.report.run import Run
+from lemonade_tf.runs.run import Run
 
 MAX_LINE = 105  # characters in the title
 JOINT = "\xa0"  # a space at which no line ends

@@ -11,14 +11,14 @@ import html
 from math import log10
 from typing import Any
 
-from lemonade_tf.atomic import write_atomic
 from lemonade_tf.objectives import Objective
 from lemonade_tf.report.colors import error_colors
+from lemonade_tf.report.front_table import STYLE, html_table
 from lemonade_tf.report.parallel import positions
 from lemonade_tf.report.quantities import in_words, written_short
-from lemonade_tf.report.run import Run
 from lemonade_tf.report.scales import extent, values_of
-from lemonade_tf.report.table import STYLE, html_table
+from lemonade_tf.runs.run import Run
+from lemonade_tf.store.atomic import write_atomic
 
 PAGE = "parallel.html"
 HEIGHT = 480  # pixels

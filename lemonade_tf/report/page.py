@@ -15,16 +15,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lemonade_tf.atomic import write_atomic
 from lemonade_tf.report.figure import write_figure
-from lemonade_tf.report.front import front_figure
+from lemonade_tf.report.front_plot import front_figure
+from lemonade_tf.report.front_table import STYLE, html_table
 from lemonade_tf.report.hypervolume import hypervolume_figure
 from lemonade_tf.report.interactive import PAGE, write_interactive
 from lemonade_tf.report.pairs import pairs_figure
 from lemonade_tf.report.panels import panels_figure
 from lemonade_tf.report.parallel import parallel_figure
-from lemonade_tf.report.run import Run
-from lemonade_tf.report.table import STYLE, html_table
+from lemonade_tf.runs.run import Run
+from lemonade_tf.store.atomic import write_atomic
 
 
 def write_report(run: Run) -> Path:

@@ -9,8 +9,8 @@ from lemonade_tf.report.colors import error_colors
 from lemonade_tf.report.figure import blank_figure, style
 from lemonade_tf.report.parallel import ends
 from lemonade_tf.report.quantities import in_words
-from lemonade_tf.report.run import Run
 from lemonade_tf.report.scales import dress_small, extent, values_of
+from lemonade_tf.runs.run import Run
 
 PANEL, SIDE = 1.75, 6.0  # inches, at least: of a panel, of all together
 MARGINS = (0.9, 0.6)  # for what stands to the left and below

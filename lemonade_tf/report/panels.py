@@ -10,9 +10,9 @@ from typing import Any
 
 from lemonade_tf.objectives import Objective
 from lemonade_tf.report.figure import blank_figure, style
-from lemonade_tf.report.front import stair
-from lemonade_tf.report.run import Run
+from lemonade_tf.report.front_plot import stair
 from lemonade_tf.report.scales import drawn, dress
+from lemonade_tf.runs.run import Run
 
 PANEL = (4.2, 3.3)  # inches
 MAX_COLUMNS = 3

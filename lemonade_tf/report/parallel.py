@@ -14,8 +14,8 @@ from lemonade_tf.objectives import Objective
 from lemonade_tf.report.colors import error_colors
 from lemonade_tf.report.figure import HEIGHT, WIDTH, blank_figure
 from lemonade_tf.report.quantities import in_words, written_short
-from lemonade_tf.report.run import Run
 from lemonade_tf.report.scales import extent, tick_values, values_of
+from lemonade_tf.runs.run import Run
 
 AXIS_WIDTH = 1.6  # inches
 FEW = 60  # networks; the lines of more are thinner

@@ -1,6 +1,6 @@
 """A search: the parts wired together, from the data set to the folder of trained networks.
 
-`conduct` is where it begins; `setup` brings together what a search begins with, or goes on from;
+`driver` is where it begins; `setup` brings together what a search begins with, or goes on from;
 `run` is the search under way.
 """
 
@@ -15,7 +15,7 @@ __getattr__ = importing(  # not at once: some of the modules are needed alone
         "SearchState": ".callbacks",
         "SearchConfig": "lemonade_tf.config",
         "SearchError": ".run",
-        "SearchResult": ".conduct",
-        "search": ".conduct",
+        "SearchResult": ".driver",
+        "search": ".driver",
     },
 )

@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lemonade_tf.architecture.text import to_json
-from lemonade_tf.data_names import file_id
+from lemonade_tf.datasets.names import file_id
 from lemonade_tf.evolution import Individual, Purpose, child_seed
-from lemonade_tf.search.further import FurtherData
+from lemonade_tf.search.extra_datasets import FurtherData
 from lemonade_tf.search.warm_start import Origin
 from lemonade_tf.store import RunStore
-from lemonade_tf.training.task import ChildTask
+from lemonade_tf.workers.tasks import ChildTask
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,9 @@ from statistics import fmean
 
 from lemonade_tf.executors import Executor
 from lemonade_tf.search_spaces import SearchSpace
-from lemonade_tf.training.memory import batch_of
+from lemonade_tf.training.out_of_memory import batch_of
 from lemonade_tf.training.settings import TrainingSettings
-from lemonade_tf.training.task import Timing, TimingTask
+from lemonade_tf.workers.tasks import Timing, TimingTask
 
 FEWEST_NETWORKS = 20  # a search of fewer is not worth the seconds that an estimate takes
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from lemonade_tf.evolution import Individual, update_front
 from lemonade_tf.objectives import Objective
-from lemonade_tf.quality import front_hypervolume
-from lemonade_tf.search.further import FurtherData
+from lemonade_tf.runs.quality import front_hypervolume
+from lemonade_tf.search.extra_datasets import FurtherData
 from lemonade_tf.store import RunStore
 
 

@@ -16,7 +16,7 @@ from lemonade_tf.architecture.text import to_json
 from lemonade_tf.evolution import Individual
 from lemonade_tf.executors import Executor
 from lemonade_tf.latency import PROTOCOLS, WAYS, Measurement
-from lemonade_tf.latency.task import MeasuringTask
+from lemonade_tf.latency.measuring_task import MeasuringTask
 from lemonade_tf.store import RunStore
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from lemonade_tf.data_names import file_id
+from lemonade_tf.datasets.names import file_id
 from lemonade_tf.store import RunStore
 
 

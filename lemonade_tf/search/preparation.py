@@ -13,8 +13,8 @@ from lemonade_tf.config import ConfigError, SearchConfig
 from lemonade_tf.executors import Outcome
 from lemonade_tf.latency import WAYS
 from lemonade_tf.objectives import Limit, ObjectiveError, exceeded, find_objective, smallest
-from lemonade_tf.search.former_tables import former_tables
-from lemonade_tf.training.task import ObjectiveTask
+from lemonade_tf.search.reused_tables import former_tables
+from lemonade_tf.workers.tasks import ObjectiveTask
 
 CarryOut = Callable[[SearchConfig, Sequence[ObjectiveTask]], Sequence[Outcome]]
 Kept = Callable[[Sequence[Any]], tuple[Any, ...]]

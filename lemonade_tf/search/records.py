@@ -9,7 +9,7 @@ from typing import Any
 from lemonade_tf.architecture.text import canonical_hash
 from lemonade_tf.evolution import Evaluation, Individual, Proposal
 from lemonade_tf.executors import Outcome
-from lemonade_tf.training.task import ChildResult
+from lemonade_tf.workers.tasks import ChildResult
 
 
 def evaluation_of(name: str, outcome: Outcome) -> Evaluation:

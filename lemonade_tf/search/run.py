@@ -25,6 +25,7 @@ import numpy as np
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.text import canonical_hash, to_json
 from lemonade_tf.config import SearchConfig
+from lemonade_tf.datasets.loading import Dataset
 from lemonade_tf.evolution import (
     CheapObjective,
     Evaluation,
@@ -35,7 +36,6 @@ from lemonade_tf.evolution import (
 )
 from lemonade_tf.executors import Executor, Outcome
 from lemonade_tf.executors.devices import default_num_workers
-from lemonade_tf.journal import dumps
 from lemonade_tf.objectives import Objective, ObjectiveError, exceeded
 from lemonade_tf.search.callbacks import Callback, SearchState
 from lemonade_tf.search.child_tasks import ChildTasks
@@ -55,9 +55,9 @@ from lemonade_tf.search.records import evaluation_of, history_record, proposal_r
 from lemonade_tf.search.resume import individuals
 from lemonade_tf.search.setup import Setup
 from lemonade_tf.store import HISTORY, PROPOSALS, StoreError, disk_error
-from lemonade_tf.training.datasets import Dataset
+from lemonade_tf.store.journal import dumps
 from lemonade_tf.training.settings import TrainingSettings
-from lemonade_tf.training.task import ChildTask
+from lemonade_tf.workers.tasks import ChildTask
 
 
 class SearchError(RuntimeError):

@@ -14,10 +14,11 @@ from typing import Any
 from lemonade_tf import __version__
 from lemonade_tf.architecture import Graph
 from lemonade_tf.config import ConfigError, SearchConfig, default_workdir
+from lemonade_tf.datasets.loading import Dataset
 from lemonade_tf.objectives import Limit, Objective, ObjectiveError, limits_of, objectives_of
-from lemonade_tf.quality import reference_point
-from lemonade_tf.same_images import check_same_images, describe_images
-from lemonade_tf.search.further import FurtherData, further_data
+from lemonade_tf.runs.quality import reference_point
+from lemonade_tf.runs.same_images import check_same_images, describe_images
+from lemonade_tf.search.extra_datasets import FurtherData, further_data
 from lemonade_tf.search.preparation import (
     CarryOut,
     prepared_objectives,
@@ -28,7 +29,6 @@ from lemonade_tf.search.resume import Past, can_go_on, read_past
 from lemonade_tf.search.warm_start import Origin, origins
 from lemonade_tf.search_spaces import CELLS, NETWORKS, SearchSpace
 from lemonade_tf.store import IDENTITY, RunStore, StoreError, make_new_folder
-from lemonade_tf.training.datasets import Dataset
 
 _VERSIONED = ("keras", "tensorflow", "numpy", "scikit-learn")
 _logger = logging.getLogger(__name__)

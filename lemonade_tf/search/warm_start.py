@@ -21,7 +21,7 @@ from lemonade_tf.architecture.layers import Dense, Input, Rescaling
 from lemonade_tf.architecture.text import from_json, to_json
 from lemonade_tf.config import ConfigError
 from lemonade_tf.keras_bridge import FileError, load_graph
-from lemonade_tf.report import read_run
+from lemonade_tf.runs import read_run
 from lemonade_tf.search_spaces import CELLS, augment
 from lemonade_tf.store import StoreError, describe_file
 

@@ -22,8 +22,8 @@ from lemonade_tf.architecture.cells import INPUT, NUM_BLOCKS, Cell, CellError, c
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.layers import Conv2D, ReLU, Rescaling, SeparableConv2D, Shape
 from lemonade_tf.operators import APPROXIMATE_IN_CELLS, EXACT_IN_CELLS, Operator
-from lemonade_tf.operators.connect import is_projection
 from lemonade_tf.operators.initial import NORMALIZATION, initial_weights
+from lemonade_tf.operators.skip import is_projection
 from lemonade_tf.search_spaces.space import DEFAULT_RESCALING, SearchSpace, check_task
 
 FILTERS = (128, 256)

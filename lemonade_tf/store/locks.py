@@ -7,7 +7,7 @@ import os
 import time
 from pathlib import Path
 
-from lemonade_tf.store.errors import StoreError, explained
+from lemonade_tf.store.disk_errors import StoreError, explained
 
 _PAUSE = 0.02  # seconds between two attempts
 

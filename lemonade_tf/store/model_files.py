@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lemonade_tf.atomic import publish, write_atomic
-from lemonade_tf.store.errors import StoreError, explained
+from lemonade_tf.store.atomic import publish, write_atomic
+from lemonade_tf.store.disk_errors import StoreError, explained
+from lemonade_tf.store.file_names import HISTORY, MODELS, PINNED, STAGING
 from lemonade_tf.store.locks import lock_folder
-from lemonade_tf.store.names import HISTORY, MODELS, PINNED, STAGING
 
 _PATIENCE = 10.0  # seconds to wait for the lock of the list of pinned networks
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

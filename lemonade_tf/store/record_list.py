@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lemonade_tf import journal
-from lemonade_tf.atomic import replacing
-from lemonade_tf.store.errors import StoreError, explained
+from lemonade_tf.store import journal
+from lemonade_tf.store.atomic import replacing
+from lemonade_tf.store.disk_errors import StoreError, explained
 
 
 class RecordList:

@@ -33,12 +33,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lemonade_tf import journal
-from lemonade_tf.atomic import write_atomic
-from lemonade_tf.store.errors import StoreError, explained
-from lemonade_tf.store.locks import lock_folder
-from lemonade_tf.store.model_files import ModelFiles
-from lemonade_tf.store.names import (
+from lemonade_tf.store import journal
+from lemonade_tf.store.atomic import write_atomic
+from lemonade_tf.store.disk_errors import StoreError, explained
+from lemonade_tf.store.file_names import (
     CONFIG,
     FRONT,
     HISTORY,
@@ -48,6 +46,8 @@ from lemonade_tf.store.names import (
     PLOTS,
     PROPOSALS,
 )
+from lemonade_tf.store.locks import lock_folder
+from lemonade_tf.store.model_files import ModelFiles
 from lemonade_tf.store.record_list import RecordList
 
 _PATIENCE = 0.5  # seconds to wait for a lock

@@ -55,11 +55,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lemonade_tf.training.preparation import AS_THEY_ARE, Preparation
+from lemonade_tf.training.batch_transform import AS_THEY_ARE, Preparation
 from lemonade_tf.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
-    from lemonade_tf.training.datasets import Dataset
+    from lemonade_tf.datasets.loading import Dataset
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lemonade_tf.atomic import write_atomic
+from lemonade_tf.store.atomic import write_atomic
 from lemonade_tf.training.fit import TrainingState
 
 _FORMAT = b"lemonade_tf checkpoint 1"

@@ -23,12 +23,12 @@ import numpy as np
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.cost import layer_multiply_adds
 from lemonade_tf.architecture.shared import SharedPart, shared_part
+from lemonade_tf.backends.base import backend
 from lemonade_tf.keras_bridge.split import split
 from lemonade_tf.operators import Change
-from lemonade_tf.training.evaluate import batches, predict
+from lemonade_tf.training.evaluation import batches, predict
 from lemonade_tf.training.fit import FitResult, TrainingDiverged, fit
 from lemonade_tf.training.settings import TrainingSettings
-from lemonade_tf.training.step import backend
 
 _BYTES = 2 * 4  # of a value of the shared part: float32, on the host and on the device
 

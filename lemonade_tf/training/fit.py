@@ -17,11 +17,11 @@ import keras
 import numpy as np
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.training.memory import batch_of
-from lemonade_tf.training.preparation import AS_THEY_ARE, Preparation
+from lemonade_tf.backends.base import compile_trainer
+from lemonade_tf.training.batch_transform import AS_THEY_ARE, Preparation
+from lemonade_tf.training.out_of_memory import batch_of
 from lemonade_tf.training.schedule import cosine
 from lemonade_tf.training.settings import TrainingSettings
-from lemonade_tf.training.step import compile_trainer
 
 
 class TrainingDiverged(ArithmeticError):

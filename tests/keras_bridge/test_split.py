@@ -4,7 +4,7 @@ from graphs import small
 from lemonade_tf.keras_bridge import to_keras
 from lemonade_tf.keras_bridge.split import split
 from lemonade_tf.operators import AddSkip
-from lemonade_tf.operators.connect import SkipSite
+from lemonade_tf.operators.skip import SkipSite
 
 IMAGES = np.random.default_rng(0).uniform(0, 255, (5, 8, 8, 3)).astype(np.float32)
 

@@ -15,7 +15,7 @@ from graphs import small
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.latency import LatencyTable, Measurement, Protocol, TableError, fit, measuring
 from lemonade_tf.latency.measuring import measure_networks, measure_table, pass_of
-from lemonade_tf.latency.task import MeasuringTask
+from lemonade_tf.latency.measuring_task import MeasuringTask
 from lemonade_tf.search_spaces import NETWORKS
 
 QUICK = Protocol(

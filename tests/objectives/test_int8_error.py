@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 
 from lemonade_tf.architecture import Graph
+from lemonade_tf.backends.base import backend
+from lemonade_tf.backends.lite_tensorflow import LiteModel, to_lite
+from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.keras_bridge import read_weights, to_keras
-from lemonade_tf.keras_bridge.lite_tensorflow import LiteModel, to_lite
 from lemonade_tf.objectives import INT8_ERROR, ObjectiveError, Trained
 from lemonade_tf.search_spaces import NETWORKS
-from lemonade_tf.training.child import training_model
-from lemonade_tf.training.datasets import load_dataset
-from lemonade_tf.training.evaluate import predict, share_wrong
+from lemonade_tf.training.evaluation import predict, share_wrong
 from lemonade_tf.training.fit import fit
 from lemonade_tf.training.settings import TrainingSettings
-from lemonade_tf.training.step import backend
+from lemonade_tf.workers.child import training_model
 
 
 @pytest.fixture(scope="module")

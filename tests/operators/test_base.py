@@ -6,11 +6,11 @@ from graphs import OPERATORS, small
 
 from lemonade_tf.architecture import check
 from lemonade_tf.operators import Change, FitOutputs, MeasureStatistics, SiteError, record, replay
-from lemonade_tf.operators.connect import SkipSite
 from lemonade_tf.operators.deepen import InsertSite
+from lemonade_tf.operators.in_cells import Repeated
 from lemonade_tf.operators.prune import PruneSite
 from lemonade_tf.operators.remove import RemoveSite
-from lemonade_tf.operators.repeated import Repeated
+from lemonade_tf.operators.skip import SkipSite
 from lemonade_tf.operators.widen import WidenSite
 from lemonade_tf.search_spaces import CellSpace
 

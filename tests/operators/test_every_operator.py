@@ -10,7 +10,7 @@ from reference import relative_difference
 
 from lemonade_tf.architecture import check
 from lemonade_tf.architecture import layers as L
-from lemonade_tf.architecture.channels import ABSORBERS
+from lemonade_tf.architecture.channel_edits import ABSORBERS
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.text import canonical_hash, to_json
 from lemonade_tf.operators import Operator, SiteError, record, replay

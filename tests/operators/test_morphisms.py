@@ -13,7 +13,7 @@ from reference import forward, relative_difference
 
 from lemonade_tf.architecture import check
 from lemonade_tf.architecture import layers as L
-from lemonade_tf.architecture.groups import FRESH, channel_groups
+from lemonade_tf.architecture.channel_groups import FRESH, channel_groups
 from lemonade_tf.operators.initial import glorot_uniform
 from lemonade_tf.operators.morphisms import (
     append_channels,

@@ -10,10 +10,10 @@ from lemonade_tf.architecture import layers as L
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.text import same_architecture
 from lemonade_tf.operators import AddSkip, FitOutputs, InsertConvolution, MeasureStatistics, Remove
-from lemonade_tf.operators.connect import SkipSite
 from lemonade_tf.operators.deepen import InsertSite
 from lemonade_tf.operators.morphisms import identity_normalization
 from lemonade_tf.operators.remove import RemoveSite, block
+from lemonade_tf.operators.skip import SkipSite
 
 REMOVE = Remove()
 

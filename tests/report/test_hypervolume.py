@@ -1,6 +1,7 @@
 from runs import make_run, make_run_in
 
-from lemonade_tf.report import hypervolume_figure, read_run
+from lemonade_tf.report import hypervolume_figure
+from lemonade_tf.runs import read_run
 
 
 def test_the_reference_point_is_named(tmp_path):

@@ -1,7 +1,8 @@
 import pytest
 from runs import make_run, make_run_in, make_small_run
 
-from lemonade_tf.report import read_run, write_report
+from lemonade_tf.report import write_report
+from lemonade_tf.runs import read_run
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from lemonade_tf.config import SearchConfig, make_config
+from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.executors import InProcessExecutor
-from lemonade_tf.progress import estimate_lines
+from lemonade_tf.monitoring.progress import estimate_lines
 from lemonade_tf.search.callbacks import Callback, SearchState
 from lemonade_tf.search.estimate import (
     FEWEST_NETWORKS,
@@ -20,9 +21,8 @@ from lemonade_tf.search.run import SearchError, SearchRun
 from lemonade_tf.search.setup import begin
 from lemonade_tf.search_spaces import CELLS, NETWORKS
 from lemonade_tf.search_spaces.networks import NetworkSpace
-from lemonade_tf.training.datasets import load_dataset
 from lemonade_tf.training.settings import TrainingSettings
-from lemonade_tf.training.task import Timing, TimingTask
+from lemonade_tf.workers.tasks import Timing, TimingTask
 
 
 def workload(**settings):

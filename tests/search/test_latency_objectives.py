@@ -14,7 +14,8 @@ from lemonade_tf.latency import WAYS, LatencyModel, LatencyTable, Protocol, meas
 from lemonade_tf.latency.features import FEATURES
 from lemonade_tf.latency.table import row_of
 from lemonade_tf.objectives import LATENCY, LITE_LATENCY, OBJECTIVES, ObjectiveError
-from lemonade_tf.report import read_run, table_rows
+from lemonade_tf.report import table_rows
+from lemonade_tf.runs import read_run
 from lemonade_tf.search import search
 from lemonade_tf.search.callbacks import Callback
 from lemonade_tf.search.measurements import Measurements

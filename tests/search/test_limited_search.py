@@ -6,10 +6,11 @@ import pytest
 from toy_training import cut, results, toy_search
 
 from lemonade_tf.architecture.cost import count_multiply_adds
+from lemonade_tf.baselines.comparison import ComparisonError, compare
 from lemonade_tf.cli import main
-from lemonade_tf.comparison import ComparisonError, compare
 from lemonade_tf.config import ConfigError
-from lemonade_tf.report import front_figure, read_run, write_report
+from lemonade_tf.report import front_figure, write_report
+from lemonade_tf.runs import read_run
 from lemonade_tf.search.callbacks import Callback
 
 MANY = {"num_generations": 4, "num_proposed": 20, "num_accepted": 8, "in_process": True}

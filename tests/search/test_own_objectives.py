@@ -11,10 +11,11 @@ from toy_training import SETTINGS, cut, results, toy_search
 
 from lemonade_tf.cli import main
 from lemonade_tf.config import ConfigError
+from lemonade_tf.monitoring.status import read_status
 from lemonade_tf.objectives import ObjectiveError
-from lemonade_tf.report import read_run, table_rows
+from lemonade_tf.report import table_rows
+from lemonade_tf.runs import read_run
 from lemonade_tf.search import SearchError
-from lemonade_tf.status import read_status
 from lemonade_tf.store import StoreError
 
 MODULE = """

@@ -8,7 +8,7 @@ from lemonade_tf.evolution import Individual, Proposal
 from lemonade_tf.executors import Outcome
 from lemonade_tf.search.records import evaluation_of, history_record, proposal_record
 from lemonade_tf.search_spaces import NETWORKS
-from lemonade_tf.training.task import ChildResult
+from lemonade_tf.workers.tasks import ChildResult
 
 GRAPH = NETWORKS.initial_graphs((8, 8, 1), 10)[0].copy(weights=False)
 STEP = {"operator": "add_skip", "site": {"source": "relu_1"}}

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from lemonade_tf.config import make_config
+from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.search.run import SearchRun, training_settings
 from lemonade_tf.search.setup import begin, versions
-from lemonade_tf.training.datasets import load_dataset
 
 
 def test_versions_of_what_is_installed():

@@ -6,10 +6,10 @@ from multiprocessing.pool import ThreadPool
 import pytest
 
 from lemonade_tf.config import make_config
+from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.search import setup as module
 from lemonade_tf.search.setup import begin
 from lemonade_tf.store import RunStore, StoreError
-from lemonade_tf.training.datasets import load_dataset
 
 DIGITS = load_dataset("digits")
 

@@ -9,7 +9,7 @@ from lemonade_tf.architecture.text import from_json, same_architecture
 from lemonade_tf.config import ConfigError
 from lemonade_tf.keras_bridge import save_model
 from lemonade_tf.operators.initial import inherited_weights, initial_weights
-from lemonade_tf.report import read_run
+from lemonade_tf.runs import read_run
 from lemonade_tf.search.warm_start import Origin, adapted, origins
 from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.store import StoreError

@@ -9,8 +9,8 @@ from multiprocessing.pool import ThreadPool
 import pytest
 from run_folders import files_in
 
-from lemonade_tf.atomic import write_atomic
 from lemonade_tf.store import RunStore, StoreError, model_files
+from lemonade_tf.store.atomic import write_atomic
 from lemonade_tf.store.locks import lock_folder
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.training.augmentation import Augmentation
-from lemonade_tf.training.datasets import load_dataset
 
 CIFAR = Augmentation((32, 32, 3), num_classes=10, fill=(113.75, 110.5, 103.25))
 DIGITS = Augmentation((8, 8, 1), num_classes=10, fill=(77.5,), pad=1, cutout=4)

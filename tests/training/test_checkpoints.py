@@ -3,6 +3,7 @@ import pytest
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture import layers as kinds
+from lemonade_tf.backends.base import backend
 from lemonade_tf.keras_bridge import read_weights, to_keras
 from lemonade_tf.operators.initial import initial_weights
 from lemonade_tf.training import checkpoints as checkpoints_module
@@ -10,7 +11,6 @@ from lemonade_tf.training.augmentation import Augmentation
 from lemonade_tf.training.checkpoints import CheckpointError, Checkpoints
 from lemonade_tf.training.fit import TrainingState, fit
 from lemonade_tf.training.settings import TrainingSettings
-from lemonade_tf.training.step import backend
 
 EPOCHS = 5
 
@@ -177,7 +177,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(path, state, 
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("lemonade_tf.atomic.os.replace", full)
+    monkeypatch.setattr("lemonade_tf.store.atomic.os.replace", full)
     with pytest.raises(OSError, match="No space left"):
         Checkpoints(path, training="this", interval=0).keep(lambda: state)
     assert path.read_bytes() == before

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from lemonade_tf.architecture.shared import shared_part
+from lemonade_tf.backends.base import backend
 from lemonade_tf.keras_bridge import load_graph, read_weights, to_keras
 from lemonade_tf.operators import APPROXIMATE, AddSkip, Change
-from lemonade_tf.operators.connect import SkipSite
+from lemonade_tf.operators.skip import SkipSite
 from lemonade_tf.training.distillation import distill, only_trainable, prepare_lesson
-from lemonade_tf.training.evaluate import predict
+from lemonade_tf.training.evaluation import predict
 from lemonade_tf.training.settings import TrainingSettings
-from lemonade_tf.training.step import backend
 
 
 def training_model(graph):

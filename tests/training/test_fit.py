@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lemonade_tf.backends.base import backend
 from lemonade_tf.keras_bridge import read_weights, to_keras
 from lemonade_tf.training.fit import TrainingDiverged, fit
 from lemonade_tf.training.settings import TrainingSettings
-from lemonade_tf.training.step import backend
 
 
 def train(network, digits, *, count=320, epochs=2, seed=0, fused=True, **settings):

@@ -1,0 +1,1 @@
+"""What needs a particular Keras backend; TensorFlow's files are named for it."""

@@ -1,0 +1,1 @@
+"""Data sets: reading them from files, downloading them, splitting them."""

@@ -1,0 +1,1 @@
+"""How a child's weights start: repairs, least squares, fitted starts."""

@@ -1,0 +1,1 @@
+"""Progress, status and TensorBoard summaries of a search."""

@@ -1,0 +1,127 @@
+import pytest
+from runs import CONFIG, line, make_run
+from toy_training import cut, toy_search
+
+from lemonade_tf.monitoring.status import read_status, status_lines
+from lemonade_tf.store import RunStore, StoreError
+
+SIZES = {"num_initial": 3, "num_generations": 2, "num_accepted": 2}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return make_run(tmp_path / "run", config={**CONFIG, **SIZES})
+
+
+def test_what_the_folder_says(folder):
+    (folder / "models" / "0-2.h5").write_bytes(b"0" * 2_000_000)
+    status = read_status(folder)
+    assert (status.generation, status.num_generations) == (2, 2)
+    assert (status.num_trained, status.num_expected) == (6, 7)
+    assert status.failures == {"1-3": "diverged: the loss became nan in epoch 1 of 5."}
+    assert (status.front_size, status.best_error) == (3, 0.10)
+    assert status.hypervolume > 0
+    assert status.num_bytes == 2_000_000
+    assert not status.is_running
+    assert status.seconds_since_last is None  # a run by hand, without times
+
+
+def test_seconds_are_added_up_by_phase(tmp_path):
+    seconds = ({"train": 2.0, "total": 3.0}, {"train": 40.0, "distill": 61.0, "total": 110.0})
+    history = [line(f"0-{n}", 0.1, 10, seconds=s) for n, s in enumerate(seconds)]
+    status = read_status(make_run(tmp_path / "run", history, {**CONFIG, **SIZES}))
+    assert status.seconds_by_phase == {"train": 42.0, "distill": 61.0}
+    assert "distill 1:01 min, train 42 s (in the workers)" in "\n".join(status_lines(status, "RUN"))
+
+
+def test_a_search_before_its_first_network(tmp_path):
+    config = {**CONFIG, **SIZES}
+    RunStore.create(tmp_path / "run", config).release()
+    status = read_status(tmp_path / "run")
+    assert (status.num_trained, status.front_size, status.best_error) == (0, 0, None)
+    assert status_lines(status, "RUN")[0].endswith("lemonade-tf search --workdir RUN --resume")
+    assert "proposals    none yet" in status_lines(status, "RUN")
+
+
+def test_proposals_are_counted_by_what_became_of_them(tmp_path):
+    limit = {"limit": {"parameters": 30_000}, "max_redraws": 3}
+    toy_search(tmp_path / "run", in_process=True, **limit)
+    status = read_status(tmp_path / "run")
+    outcomes = [line["outcome"] for line in RunStore.open(tmp_path / "run").proposals.read()]
+    assert dict(status.proposals) == {name: outcomes.count(name) for name in set(outcomes)}
+    assert status.proposals["outside"] > 0
+    text = "\n".join(status_lines(status, "RUN"))
+    assert f"{status.proposals['accepted']} accepted" in text
+    assert f"{status.proposals['outside']} beyond a limit" in text
+
+
+def test_whether_it_runs(tmp_path):
+    workdir = cut(tmp_path / "run", 5)
+    assert not read_status(workdir).is_running
+    holder = RunStore.open(workdir)
+    holder.lock()
+    status = read_status(workdir)
+    assert status.is_running
+    assert status_lines(status, workdir)[0] == f"{workdir}: running"
+    holder.release()
+    toy_search(workdir, in_process=True, resume=True)
+    status = read_status(workdir)
+    assert status_lines(status, workdir)[0] == f"{workdir}: finished"
+    assert 0 <= status.seconds_since_last < 600
+
+
+def test_a_run_that_cannot_be_gone_on_with(tmp_path):
+    config = {**CONFIG, **SIZES, "num_initial": 0}
+    RunStore.create(tmp_path / "random", {**config, "random_search": {}}).release()
+    for folder in (tmp_path / "random", make_run(tmp_path / "run", (), config)):
+        status = read_status(folder)
+        assert not status.is_finished
+        [state, *_] = status_lines(status, "RUN")
+        assert state == "RUN: not running; it was not made by a search, and cannot be gone on with"
+
+
+def test_lists_that_grow_while_they_are_read(tmp_path, caplog):
+    """A search that runs may write to each list after the other was read."""
+    workdir = cut(tmp_path / "run", 9)
+    holder = RunStore.open(workdir)
+    history, proposals = workdir / "history.jsonl", workdir / "proposals.jsonl"
+    for path, lines in ((history, 5), (proposals, 10), (history, 0), (proposals, 0)):
+        whole = path.read_bytes()
+        path.write_bytes(b"".join(whole.splitlines(True)[:lines]) + b'{"id": "1')
+        holder.lock()
+        status = read_status(workdir)
+        holder.release()
+        path.write_bytes(whole)
+        assert status.is_running
+        assert not status.is_finished
+    assert caplog.text == ""
+
+
+def test_a_search_that_starts_while_its_lists_are_read(tmp_path, monkeypatch):
+    workdir = cut(tmp_path / "run", 9)
+    history = workdir / "history.jsonl"
+    history.write_bytes(b"".join(history.read_bytes().splitlines(True)[:5]))
+    with pytest.raises(StoreError, match=r"history\.jsonl lacks"):
+        read_status(workdir)
+    locked = iter([False, True])
+    monkeypatch.setattr(RunStore, "is_locked", lambda store: next(locked))
+    assert read_status(workdir).is_running
+
+
+def test_a_line_that_was_cut_short_is_said_of_a_search_that_ended(tmp_path, caplog):
+    workdir = cut(tmp_path / "run", 9)
+    with (workdir / "history.jsonl").open("ab") as file:
+        file.write(b'{"id": "1')
+    assert not read_status(workdir).is_running
+    assert "was cut short" in caplog.text
+
+
+def test_a_file_that_vanishes_is_of_no_size(folder, monkeypatch):
+    (folder / "models" / "0-2.h5").write_bytes(b"0" * 2_000)
+    (folder / "models" / "0-1.h5").symlink_to(folder / "gone")  # as if removed meanwhile
+    assert read_status(folder).num_bytes == 2_000
+
+
+def test_a_config_that_lacks_what_is_needed(tmp_path):
+    with pytest.raises(StoreError, match=r"config\.json lacks num_generations, num_accepted"):
+        read_status(make_run(tmp_path / "run"))

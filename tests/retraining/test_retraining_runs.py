@@ -1,0 +1,484 @@
+import csv
+import errno
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from runs import change_config, line, make_run
+
+from lemonade_tf import load_graph
+from lemonade_tf.cli import main
+from lemonade_tf.config import ConfigError
+from lemonade_tf.datasets.loading import load_dataset
+from lemonade_tf.executors import Outcome
+from lemonade_tf.operators.initial import initial_weights
+from lemonade_tf.retraining import RetrainConfig, RetrainError, retrain
+from lemonade_tf.retraining import driver as retrain_module
+from lemonade_tf.search_spaces import NETWORKS
+from lemonade_tf.store import StoreError
+from lemonade_tf.workers.retraining_task import RetrainResult
+
+FRONT = ("0-1", "1-0", "2-0")  # from the fewest parameters on
+SHORT = RetrainConfig(epochs=2, workers=1)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """A small data set: bright or dark quadrants."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, 180)
+    pixels = rng.integers(0, 90, (180, 8, 8, 1))
+    for image, label in zip(pixels, labels, strict=True):
+        image[4 * (label // 2) :, 4 * (label % 2) :][:4, :4] += 120
+    path = tmp_path_factory.mktemp("data") / "quadrants.npz"
+    x, y = pixels.astype(np.uint8), labels
+    np.savez(path, x_train=x[:120], y_train=y[:120], x_test=x[120:], y_test=y[120:])
+    return path
+
+
+@pytest.fixture
+def run(images, tmp_path):
+    """A run with a front of three networks, whose files are there, if only in name."""
+    history = [
+        line("0-0", 0.5, 9_000),
+        line("0-1", 0.3, 1_000, test_error=0.34),
+        line("1-0", 0.2, 2_000, test_error=None),
+        line("2-0", 0.1, 8_000, test_error=0.25),
+    ]
+    config = {
+        "dataset": str(images),
+        "data_dir": None,
+        "objectives": ["error", "parameters"],
+        "reference": {"error": 0.9, "parameters": 500_000},
+        "input_shape": [8, 8, 1],
+        "num_classes": 4,
+    }
+    config |= {"pad": 1, "flip": False, "cutout": 2, "mixup": 0.5, "threads": 1}
+    folder = make_run(tmp_path / "run", history, config)
+    for id_ in FRONT:
+        (folder / "models" / f"{id_}.h5").write_text("of the search")
+    return folder
+
+
+class Killed(BaseException):
+    """What ends the driver."""
+
+
+class Pretence:
+    """An executor that trains nothing: it writes what a worker would, and keeps the tasks.
+
+    Attributes:
+        tasks: What it was given.
+        failures: By id, with what a training is to fail.
+        dies_at: The id of the network in whose training the process is to be killed.
+    """
+
+    def __init__(self):
+        self.tasks, self.failures, self.dies_at = [], {}, None
+
+    @contextmanager
+    def __call__(self, setup, **options):
+        self.dataset, _, self.settings, _ = setup.args
+        self.options = options
+        yield self
+
+    def run(self, tasks):
+        for task in tasks:
+            self.tasks.append(task)
+            with open(task.checkpoint, "w") as file:
+                file.write("a checkpoint")
+            if task.id == self.dies_at:
+                raise Killed
+            failure = self.failures.get(task.id)
+            result = RetrainResult(task.id, failure=failure)
+            if failure is None:
+                with open(task.output, "w") as file:
+                    file.write("from scratch")
+                result = RetrainResult(task.id, test_error=0.125, losses=(2.0, 1.5), seconds=7.0)
+            yield Outcome(task, result, None, 0, 9.0)
+
+    @property
+    def ids(self):
+        """The networks that were trained, in order."""
+        return [task.id for task in self.tasks]
+
+
+@pytest.fixture
+def executor(monkeypatch):
+    pretence = Pretence()
+    monkeypatch.setattr(retrain_module, "ProcessExecutor", pretence)
+    return pretence
+
+
+def files(run):
+    return {path.name for path in (run / "retrained").iterdir()}
+
+
+def records(run):
+    return [json.loads(text) for text in (run / "retrained.jsonl").read_text().splitlines()]
+
+
+# --- What is trained, and how ----------------------------------------------------------------
+
+
+def test_the_defaults_are_the_papers():
+    config = RetrainConfig()
+    assert (config.epochs, config.learning_rate) == (600, 0.025)
+    assert (config.batch_size, config.weight_decay) == (64, 5e-4)
+
+
+def test_the_front_is_trained_with_the_augmentation_of_the_run(run, executor):
+    told = []
+    result = retrain(run, on_network_end=told.append)
+    assert executor.ids == ["2-0", "1-0", "0-1"]  # the largest first
+    settings = executor.settings
+    assert (settings.epochs, settings.learning_rate, settings.weight_decay) == (600, 0.025, 5e-4)
+    assert (settings.pad, settings.flip, settings.cutout, settings.mixup) == (1, False, 2, 0.5)
+    assert executor.options["threads"] == 1
+    assert executor.options["num_workers"] <= 3
+    assert result.failures == {}
+    assert [row["id"] for row in result.rows] == list(FRONT)
+    assert [record["id"] for record in told] == executor.ids
+    assert files(run) == {"settings.json", *(f"{id_}.h5" for id_ in FRONT)}
+    assert [entry["id"] for entry in records(run)] == executor.ids
+    with open(run / "retrained.csv", newline="") as file:
+        first, second, _ = csv.DictReader(file)
+    assert first == {
+        "id": "0-1",
+        "file": "retrained/0-1.h5",
+        "parameters": "1000",
+        "search_test_error": "0.34",
+        "test_error": "0.125",
+    }
+    assert second["search_test_error"] == ""
+
+
+def test_the_seeds_of_a_network_depend_on_its_id_alone(run, executor):
+    retrain(run, ["1-0"])
+    retrain(run)
+    seeds = {
+        task.id: [tuple(seed.generate_state(2)) for seed in (task.weights_seed, task.training_seed)]
+        for task in executor.tasks
+    }
+    assert executor.ids == ["1-0", "2-0", "0-1"]
+    assert len({state for states in seeds.values() for state in states}) == 6
+    for path in (run / "retrained").glob("*.h5"):
+        path.unlink()
+    retrain(run, config=RetrainConfig(seed=1))
+    assert tuple(executor.tasks[-1].weights_seed.generate_state(2)) != seeds["0-1"][0]
+    for path in (run / "retrained").glob("*.h5"):
+        path.unlink()
+    retrain(run)
+    assert tuple(executor.tasks[-1].weights_seed.generate_state(2)) == seeds["0-1"][0]
+
+
+# --- Going on --------------------------------------------------------------------------------
+
+
+def test_what_is_finished_is_not_trained_again(run, executor):
+    retrain(run, ["1-0"], SHORT)
+    result = retrain(run, ["1-0", "0-1"], SHORT)
+    assert executor.ids == ["1-0", "0-1"]
+    assert [row["id"] for row in result.rows] == ["0-1", "1-0"]
+    before = (run / "retrained.jsonl").read_bytes()
+    (run / "retrained.csv").unlink()
+    assert retrain(run, ["1-0"], SHORT).rows == result.rows[1:]
+    assert (run / "retrained.jsonl").read_bytes() == before
+    assert len((run / "retrained.csv").read_text().splitlines()) == 3
+
+
+def test_an_ended_command_goes_on(run, executor):
+    executor.dies_at = "1-0"
+    with pytest.raises(Killed):
+        retrain(run, config=SHORT)
+    assert files(run) == {"settings.json", "2-0.h5", "1-0.checkpoint"}
+    (run / "retrained" / ".0-1.h5.4711.unfinished.h5").write_text("half")
+    with open(run / "retrained.jsonl", "a") as file:
+        file.write('{"id": "1-')  # cut short
+    executor.dies_at = None
+    result = retrain(run, config=SHORT)
+    assert executor.ids == ["2-0", "1-0", "1-0", "0-1"]
+    assert [row["id"] for row in result.rows] == list(FRONT)
+    assert files(run) == {"settings.json", *(f"{id_}.h5" for id_ in FRONT)}
+
+
+def test_a_file_without_a_record_is_not_finished(run, executor):
+    """Killed between the two: the checkpoint is still there to go on from."""
+    executor.dies_at = "2-0"
+    with pytest.raises(Killed):
+        retrain(run, ["2-0"], SHORT)
+    (run / "retrained" / "2-0.h5").write_text("from scratch")
+    executor.dies_at = None
+    retrain(run, ["2-0"], SHORT)
+    assert executor.ids == ["2-0", "2-0"]
+
+
+def test_a_checkpoint_of_what_is_finished_is_removed(run, executor):
+    retrain(run, config=SHORT)
+    (run / "retrained" / "1-0.checkpoint").write_text("left by a kill right after the record")
+    retrain(run, config=SHORT)
+    assert "1-0.checkpoint" not in files(run)
+
+
+def test_a_failure_is_a_record_and_tried_again(run, executor):
+    executor.failures = {"1-0": "out of memory."}
+    result = retrain(run, config=SHORT)
+    assert result.failures == {"1-0": "out of memory."}
+    assert [row["id"] for row in result.rows] == ["0-1", "2-0"]
+    assert records(run)[1]["failure"] == "out of memory."
+    executor.failures = {}
+    result = retrain(run, config=SHORT)
+    assert executor.ids == ["2-0", "1-0", "0-1", "1-0"]
+    assert len(result.rows) == 3
+
+
+def test_changed_settings_are_refused_by_name(run, executor):
+    retrain(run, ["1-0"], SHORT)
+    other = RetrainConfig(epochs=3, seed=4, workers=2)  # workers change nothing
+    with pytest.raises(RetrainError, match=r"begun with --epochs 2, not 3, and with --seed 0, not"):
+        retrain(run, config=other)
+    retrain(run, config=RetrainConfig(epochs=2, workers=2))
+
+
+def test_other_images_are_refused(run, executor, tmp_path):
+    config = json.loads((run / "config.json").read_text())
+    arrays = dict(np.load(config["dataset"]))
+    path = tmp_path / "mine.npz"
+    np.savez(path, **arrays)
+    change_config(run, dataset=str(path))
+    retrain(run, ["1-0"], SHORT)
+    arrays["x_test"][0, 0, 0] += 1
+    np.savez(path, **arrays)
+    with pytest.raises(RetrainError, match=r"was begun with images \w{16}, not \w{16}; give"):
+        retrain(run, config=SHORT)
+
+
+def test_settings_of_which_nothing_came_can_be_changed(run, executor):
+    (run / "retrained").mkdir()
+    (run / "retrained" / "settings.json").write_text('{"epochs": 600}')
+    assert [row["id"] for row in retrain(run, ["1-0"], SHORT).rows] == ["1-0"]
+
+
+def test_two_at_a_time_are_refused(run, executor):
+    (run / "retrained").mkdir()
+    descriptor = os.open(run / "retrained", os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with pytest.raises(RetrainError, match="another process is retraining"):
+        retrain(run, config=SHORT)
+    os.close(descriptor)
+    retrain(run, config=SHORT)
+
+
+def test_a_file_system_without_locks(run, executor, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(RetrainError, match=r"retrained cannot be locked: No locks available\."):
+        retrain(run, config=SHORT)
+
+
+# --- What goes wrong -------------------------------------------------------------------------
+
+
+def command(capsys, *arguments):
+    """Return (exit status, standard output, standard error) of the command, here."""
+    try:
+        status = main(["retrain", *map(str, arguments)])
+    except SystemExit as ended:
+        status = ended.code
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["9-9"], "there is no network 9-9 on the front of {run}; known are 0-1, 1-0, 2-0."),
+        (["0-0"], "there is no network 0-0"),  # not of the front
+        (["--epochs", "0"], "--epochs is 0; expected at least 1"),
+        (["--epochs", "few"], "--epochs: invalid int value: 'few'"),
+        (["--learning_rate", "nan"], "--learning_rate is nan; expected more than 0"),
+        (["--workers", "0"], "--workers is 0; expected at least 1"),
+        (["--seed", "-1"], "--seed is -1; expected at least 0"),
+    ],
+)
+def test_wrong_use_is_one_line_and_status_2(capsys, run, arguments, words):
+    status, out, err = command(capsys, run, *arguments)
+    assert (status, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert words.format(run=run) in err
+    assert not (run / "retrained").exists()
+
+
+def test_no_run_is_named(capsys):
+    status, _, err = command(capsys)
+    assert status == 2
+    assert "the following arguments are required: RUN (see" in err
+
+
+def without_front(run):
+    (run / "history.jsonl").write_text("")
+
+
+def without_model(run):
+    (run / "models" / "1-0.h5").unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (without_front, "{run} has no front: no network of it has been trained"),
+        (without_model, "1-0.h5 is missing; restore it, or name the networks to retrain without"),
+        (
+            lambda run: change_config(run, dataset="gone.npz"),
+            "data set of {run} cannot be read: There is no file gone.npz",
+        ),
+        (lambda run: change_config(run, dataset="gone"), "There is no data set 'gone'"),
+        (lambda run: change_config(run, num_classes=7), "(num_classes was 7, now 4); restore it"),
+        (lambda run: change_config(run, images_sha256="0" * 64), "(images_sha256 was 000"),
+        (lambda run: change_config(run, pad=8), "does not fit: pad is 8"),
+        (lambda run: (run / "config.json").unlink(), "holds no run"),
+        (lambda run: (run / "retrained").write_text(""), "retrained: File exists; see to it"),
+        (lambda run: (run / "retrained.jsonl").write_text("?\n"), "line 1, is damaged"),
+    ],
+)
+def test_a_run_that_cannot_be_used_is_one_line_and_status_1(capsys, run, spoil, words):
+    spoil(run)
+    status, out, err = command(capsys, run)
+    assert (status, out) == (1, "")
+    assert len(err.splitlines()) == 1
+    assert words.format(run=run) in err
+
+
+def test_errors_of_the_function(run, tmp_path):
+    with pytest.raises(ConfigError, match="known are"):
+        retrain(run, ["x"])
+    with pytest.raises(StoreError, match="is not a folder"):
+        retrain(tmp_path / "none")
+
+
+# --- The command -----------------------------------------------------------------------------
+
+
+def test_the_command_prints_both_errors(capsys, run, executor):
+    status, out, err = command(capsys, run, "0-1", "1-0", "--epochs", 2)
+    assert (status, err) == (0, "")
+    assert "network 1-0: test error 12.50 %, after 7 s" in out
+    assert [text.split() for text in out.splitlines() if "1,000" in text or "2,000" in text] == [
+        ["0-1", "1,000", "34.00", "%", "12.50", "%"],
+        ["1-0", "2,000", "12.50", "%"],
+    ]
+    assert str(run / "retrained") in out.replace("\n", "")
+
+
+def test_the_command_says_what_failed(capsys, run, executor):
+    executor.failures = {"1-0": "diverged: [Errno]"}
+    status, out, err = command(capsys, run)
+    assert status == 1
+    assert "12.50 %" in out
+    assert err == "lemonade-tf: 1 of the networks failed: 1-0: diverged: [Errno]\n"
+
+
+def test_of_several_data_sets_networks_are_retrained_on_the_first(run, images, executor):
+    change_config(run, dataset=f"{images},elsewhere.npz")
+    retrain(run, config=SHORT)
+    settings = executor.tasks[0].settings
+    assert (settings["dataset"], executor.dataset) == (str(images), str(images))
+
+
+# --- In earnest ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def real_run(run, images):
+    """The run, with the files of networks that can be trained."""
+    from lemonade_tf.keras_bridge import save_model
+
+    data = load_dataset(str(images))
+    graphs = NETWORKS.initial_graphs(data.input_shape, 4, rescaling=data.rescaling())
+    for number, id_ in enumerate(("0-1", "1-0")):
+        graph = initial_weights(graphs[number], rng=np.random.default_rng(number))
+        save_model(graph, run / "models" / f"{id_}.h5", {"id": id_})
+    return run
+
+
+def start(run, ids, epochs, interval):
+    """Start the work in a process of its own, which prints the backends that it loaded."""
+    script = f"""
+import sys
+from lemonade_tf.retraining import RetrainConfig, retrain
+result = retrain({str(run)!r}, {ids!r}, RetrainConfig(epochs={epochs}, workers=1),
+                 interval={interval})
+assert not result.failures, result.failures
+print([name for name in ("tensorflow", "keras", "jax", "torch") if name in sys.modules])
+"""
+    return subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_networks_learn_from_scratch_and_the_driver_loads_no_backend(real_run):
+    out, err = start(real_run, ["0-1", "1-0"], 60, 60.0).communicate(timeout=120)
+    assert (out, err) == ("[]\n", "")
+    for entry in records(real_run):
+        assert entry["losses"][-1] < entry["losses"][0]
+        assert entry["test_error"] < 0.6
+        graph = load_graph(real_run / "retrained" / f"{entry['id']}.h5")
+        assert graph.weighted
+
+
+@pytest.mark.slow
+def test_killed_at_any_instant_it_ends_with_the_same_weights(real_run, tmp_path):
+    ids, epochs = ["0-1", "1-0"], 120
+    _, err = start(real_run, ids, epochs, 60.0).communicate(timeout=300)
+    assert err == ""
+    (real_run / "retrained").rename(tmp_path / "whole")
+    expected = {entry["id"]: entry for entry in records(real_run)}
+    (real_run / "retrained.jsonl").unlink()
+
+    rng = np.random.default_rng(0)
+    num_killed = 0
+    while num_killed < 8:
+        process = start(real_run, ids, epochs, 0.02)
+        wait_for_worker(real_run, process)
+        time.sleep(rng.uniform(0, 1.2))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        num_killed += process.returncode == -signal.SIGKILL
+        if process.returncode == 0:
+            break
+    assert num_killed >= 2
+    _, err = start(real_run, ids, epochs, 0.02).communicate(timeout=300)
+    assert err == ""
+    found = {entry["id"]: entry for entry in records(real_run)}
+    assert max(entry["resumed_at"] for entry in found.values()) > 0
+    for id_ in ids:
+        assert found[id_]["losses"] == expected[id_]["losses"]
+        assert found[id_]["test_error"] == expected[id_]["test_error"]
+        folders = (real_run / "retrained", tmp_path / "whole")
+        again, whole = (load_graph(folder / f"{id_}.h5") for folder in folders)
+        for name, node in whole.items():
+            for key, value in node.weights.items():
+                np.testing.assert_array_equal(again[name].weights[key], value, strict=True)
+    assert files(real_run) == {"settings.json", "logs", *(f"{id_}.h5" for id_ in ids)}
+
+
+def wait_for_worker(run, process, seconds=60):
+    """Wait until a checkpoint was written by this process."""
+    started = time.time()
+    while time.time() < started + seconds and process.poll() is None:
+        for path in (run / "retrained").glob("*.checkpoint"):
+            try:
+                if path.stat().st_mtime > started:
+                    return
+            except FileNotFoundError:
+                pass
+        time.sleep(0.02)

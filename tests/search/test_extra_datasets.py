@@ -1,0 +1,384 @@
+"""A search over several data sets: one architecture, a network for each (A.3)."""
+
+import csv
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from data_sets import write_data_sets
+from toy_training import Break, cut, results, start_worker, toy_search
+
+from lemonade_tf.architecture.text import from_json, same_architecture
+from lemonade_tf.baselines.random_search import random_search
+from lemonade_tf.config import ConfigError, make_config
+from lemonade_tf.datasets.loading import DatasetError, load_dataset, load_datasets
+from lemonade_tf.evolution import Individual
+from lemonade_tf.executors import InProcessExecutor
+from lemonade_tf.operators import OPERATORS, record, replay
+from lemonade_tf.report import table_rows, write_report
+from lemonade_tf.runs import read_run
+from lemonade_tf.search import driver as module
+from lemonade_tf.search.child_tasks import ChildTasks
+from lemonade_tf.search.extra_datasets import further_data
+from lemonade_tf.search.warm_start import Origin
+from lemonade_tf.search_spaces import CELLS, NETWORKS
+from lemonade_tf.store import HISTORY, ModelFiles, RecordList, RunStore, StoreError, describe_file
+
+
+@pytest.fixture(scope="module")
+def data_sets(tmp_path_factory):
+    return write_data_sets(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def search(data_sets):
+    """A toy search on both."""
+
+    def run(workdir, **settings):
+        given = {"dataset": data_sets, "preset": "quick", "num_generations": 2, **settings}
+        return toy_search(workdir, in_process=True, **given)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def whole(search, tmp_path_factory):
+    """The folder of a search that was not interrupted."""
+    workdir = tmp_path_factory.mktemp("whole") / "run"
+    assert search(workdir).complete
+    return workdir
+
+
+# --- What is left ----------------------------------------------------------------------------
+
+
+def test_all_errors_are_objectives(whole):
+    run = read_run(whole)
+    names = ["error", "error_odd", "parameters"]
+    assert run.config["objectives"] == names
+    assert [o.name for o in run.objectives] == names
+    assert run.config["reference"]["error"] == pytest.approx(0.9)
+    assert run.config["reference"]["error_odd"] == 0.5
+    for line in run.trained:
+        assert list(line["objectives"]) == names
+        assert line["objectives"]["error"] != line["objectives"]["error_odd"]
+        assert list(line["further"]["odd"]) == [
+            "test_error",
+            "batch_size",
+            "losses",
+            "distillation_losses",
+            "epsilon",
+        ]
+        assert line["seconds"] == {"train": 0.06, "total": 0.06}
+        assert line["num_images"] == 200
+
+
+def test_the_settings_describe_all_images(whole):
+    config = read_run(whole).config
+    assert [Path(name).name for name in config["dataset"].split(",")] == ["tens.npz", "odd.npz"]
+    assert config["num_classes"] == 10
+    odd = config["further"]["odd"]
+    assert odd["num_classes"] == 2
+    assert odd["num_images"] == {"training": 135, "validation": 15, "test": 50}
+    assert odd["images_sha256"] != config["images_sha256"]
+
+
+def test_the_front_has_a_file_and_a_test_error_for_each(whole):
+    run = read_run(whole)
+    with (whole / "front.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    header = ["id", "file", "error", "error_odd", "parameters", "test_error", "test_error_odd"]
+    assert list(rows[0]) == header
+    lines = {line["id"]: line for line in run.trained}
+    names = set()
+    for row in rows:
+        line = lines[row["id"]]
+        assert float(row["test_error_odd"]) == line["further"]["odd"]["test_error"]
+        assert line["files"].keys() == {"odd"}
+        run.store.models.check(row["id"], line["file"])
+        run.store.models.check(f"{row['id']}.odd", line["files"]["odd"])
+        names |= {f"{row['id']}.h5", f"{row['id']}.odd.h5"}
+    assert {path.name for path in (whole / "models").iterdir()} == names
+
+
+def test_the_files_of_a_network_are_of_one_architecture(whole):
+    for line in read_run(whole).front():
+        first, other = (
+            from_json((whole / "models" / f"{line['id']}{name}.h5").read_text())
+            for name in ("", ".odd")
+        )
+        assert list(first) == list(other)
+        assert (first.shapes()[first.output], other.shapes()[other.output]) == ((10,), (2,))
+
+
+def test_the_report(whole):
+    header, rows = table_rows(read_run(whole))
+    assert header[:4] == ["id", "parameters", "error odd", "validation error"]
+    assert header[4:] == ["test error", "test error odd", "made by"]
+    assert all(cell.endswith(" %") for row in rows for cell in row[2:6])
+    assert write_report(read_run(whole)).is_file()
+
+
+def test_one_data_set_leaves_what_it_did_before(tmp_path):
+    toy_search(tmp_path / "run", in_process=True, num_generations=0)
+    run = read_run(tmp_path / "run")
+    assert "further" not in run.config
+    for line in run.history:
+        assert not {"files", "further"} & line.keys()
+    header = (tmp_path / "run" / "front.csv").read_text().splitlines()[0]
+    assert header == "id,file,error,parameters,test_error"
+
+
+# --- Whatever ends it ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("after", [1, 4, 6])
+def test_a_search_that_was_ended_goes_on_to_the_same_end(tmp_path, search, whole, data_sets, after):
+    given = {"dataset": data_sets, "preset": "quick", "num_generations": 2}
+    workdir = cut(tmp_path / "run", after, **given)
+    assert search(workdir, resume=True).complete
+    assert results(workdir) == results(whole)
+
+
+@pytest.mark.parametrize(
+    ("before", "call"), [(ModelFiles.adopt, 2), (ModelFiles.adopt, 12), (RecordList.append, 5)]
+)
+def test_killed_between_the_files_and_the_line_of_a_network(tmp_path, search, whole, before, call):
+    """The second call to adopt is for the first network's file on the first data set."""
+    calls = []
+
+    def killed(self, *arguments):
+        if isinstance(self, ModelFiles) or self.path.name == HISTORY:
+            calls.append(arguments)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        return before(self, *arguments)
+
+    workdir, owner = tmp_path / "run", {ModelFiles.adopt: ModelFiles}.get(before, RecordList)
+    with patch.object(owner, before.__name__, killed), pytest.raises(KeyboardInterrupt):
+        search(workdir)
+    assert search(workdir, resume=True).complete
+    assert results(workdir) == results(whole)
+
+
+def test_a_failure_on_one_data_set_is_that_of_the_network(tmp_path, search, whole, monkeypatch):
+    failing = next(line["id"] for line in read_run(whole).history if line["generation"] == 1)
+    monkeypatch.setenv("TOY_FAULT", f"raise:{failing}.odd")
+    search(tmp_path / "run", keep_all=True)
+    lines = {line["id"]: line for line in read_run(tmp_path / "run").history}
+    failed = [line for line in lines.values() if line["failure"]]
+    assert [line["id"] for line in failed] == [failing]
+    assert failed[0]["failure"] == f"ValueError: on odd: no luck with {failing}"
+    assert failed[0]["file"] is None
+    assert not list((tmp_path / "run").rglob(f"{failing}*.h5"))
+
+
+def test_other_images(tmp_path, search, whole):
+    further = read_run(whole).config["further"]
+    workdir = tmp_path / "run"
+    search(workdir, num_generations=0)
+    store = RunStore.open(workdir)
+    config = store.read_config()
+    config["further"] = {"odd": {**further["odd"], "images_sha256": "0" * 64}}
+    store.write_config(config)
+    with pytest.raises(StoreError, match=r"odd\.npz is not what .*images_sha256 was 000"):
+        search(workdir, resume=True)
+
+
+def test_a_damaged_file_of_the_second(tmp_path, search):
+    workdir = tmp_path / "run"
+    search(workdir, num_generations=0)
+    damaged = workdir / "models" / "0-0.odd.h5"
+    damaged.write_text("{}")
+    with pytest.raises(StoreError, match=r"0-0\.odd\.h5 is not the file that the search wrote"):
+        search(workdir, resume=True)
+
+
+def test_pinned_networks_keep_all_files(tmp_path, search):
+    workdir = tmp_path / "run"
+    search(workdir, num_generations=0, keep_all=True)
+    dominated = {line["id"] for line in read_run(workdir).trained}
+    dominated -= {line["id"] for line in read_run(workdir).front()}
+    RunStore.open(workdir).models.pin(list(dominated))
+    search(workdir, resume=True, keep_all=False)
+    for id_ in dominated:
+        assert (workdir / "models" / f"{id_}.h5").is_file()
+        assert (workdir / "models" / f"{id_}.odd.h5").is_file()
+
+
+def test_other_data_sets_are_other_settings(tmp_path, search, data_sets):
+    workdir = tmp_path / "run"
+    search(workdir, num_generations=0)
+    for changed in (data_sets[0], "digits,cifar10"):
+        with pytest.raises(ConfigError, match=f"--dataset was .*odd.npz, now {changed};.*--obj"):
+            search(workdir, resume=True, dataset=changed)
+
+
+# --- The first is as if it were alone --------------------------------------------------------
+
+
+def task_of(individual, further, tmp_path):
+    return ChildTasks(3, RunStore(tmp_path), (), ("top5_error",), further).task(individual)
+
+
+@pytest.mark.parametrize("parent", [None, "0-1"])
+def test_the_task_on_the_first_is_that_of_a_search_without_others(data_sets, tmp_path, parent):
+    _, further = load_datasets(",".join(data_sets))
+    graph = NETWORKS.initial_graphs((8, 8, 1), 10)[0].copy(weights=False)
+    generation = 0 if parent is None else 1
+    individual = Individual(f"{generation}-7", generation, parent, (), graph, {})
+    alone = task_of(individual, (), tmp_path)
+    task = task_of(individual, further_data(further), tmp_path)
+    for name in ("id", "output", "parent_file", "architecture", "record", "objectives", "data"):
+        assert getattr(task, name) == getattr(alone, name)
+    for name in ("weights_seed", "training_seed"):
+        states = [getattr(t, name).generate_state(2).tolist() for t in (task, alone)]
+        assert states[0] == states[1] != getattr(task.further[0], name).generate_state(2).tolist()
+    assert task.further[0].data == "odd"
+    assert task.further[0].objectives == ()
+    if parent is not None:
+        assert task.further[0].parent_file == str(tmp_path / "models" / "0-1.odd.h5")
+        return
+    other = from_json(task.further[0].architecture)
+    assert other.shapes()[other.output] == (2,)
+    assert other["rescaling"].layer == load_dataset(data_sets[1]).rescaling()
+
+
+def test_a_network_of_a_former_run_is_begun_with_on_all(data_sets, tmp_path):
+    _, further = load_datasets(",".join(data_sets))
+    file = tmp_path / "8-1.h5"
+    file.write_text("a network")
+    graph = NETWORKS.initial_graphs((8, 8, 1), 10)[1].copy(weights=False)
+    origin = Origin("8-1", str(file), describe_file(file), graph)
+    tasks = ChildTasks(3, RunStore(tmp_path), [origin], (), further_data(further))
+    task = tasks.task(Individual("0-0", 0, None, (), graph, {}))
+    for each, num_classes in ((task, 10), (task.further[0], 2)):
+        begun = from_json(each.architecture)
+        assert (each.parent_file, begun.shapes()[begun.output]) == (str(file), (num_classes,))
+    file.write_text("another")
+    with pytest.raises(StoreError, match="is not the file that the search began with"):
+        tasks.task(Individual("0-0", 0, None, (), graph, {}))
+
+
+@pytest.mark.parametrize("space", [NETWORKS, CELLS])
+def test_children_for_both_are_the_same_but_for_their_ends(data_sets, space):
+    _, further = load_datasets(",".join(data_sets))
+    [odd] = further_data(further)
+    rng = np.random.default_rng(0)
+    for graph in space.initial_graphs((8, 8, 1), 10):
+        parent = graph.copy(weights=False)
+        for _ in range(8):
+            child, operators = space.propose(parent, rng=rng)
+            assert odd.allows(parent, operators)
+            made = replay(odd.graph(parent), operators, rng=rng).graph
+            assert same_architecture(made, odd.graph(child))
+            assert list(made) == list(odd.graph(child))
+            parent = child
+
+
+def test_an_operator_that_does_not_apply_to_both_is_not_proposed(tmp_path):
+    """A narrow layer before the logits saves parameters if there are many classes, not if few."""
+    labels = np.arange(1200) % 600
+    np.savez(tmp_path / "many.npz", x_train=np.zeros((1200, 8, 8, 1), np.uint8), y_train=labels)
+    [many] = further_data({"many": load_dataset(tmp_path / "many.npz")})
+    prune, remove = (
+        next(o for o in OPERATORS if o.name == name) for name in ("prune_filters", "remove")
+    )
+    graph = NETWORKS.initial_graphs((8, 8, 1), 2)[0].copy(weights=False)
+    operators = []
+    for _ in range(6):
+        site = next(s for s in prune.candidates(graph) if s.node == "conv_3")
+        graph = prune.apply(graph, site, rng=np.random.default_rng(0)).graph
+        operators.append(record(prune, site))
+    assert many.allows(NETWORKS.initial_graphs((8, 8, 1), 2)[0], operators)
+    site = next(s for s in remove.candidates(graph) if s.node == "conv_3")
+    assert not many.allows(graph, [record(remove, site)])
+
+
+# --- What is refused -------------------------------------------------------------------------
+
+
+def test_images_of_different_sizes(tmp_path, data_sets):
+    labels = np.arange(40) % 2
+    np.savez(tmp_path / "large.npz", x_train=np.zeros((40, 9, 9, 1), np.uint8), y_train=labels)
+    with pytest.raises(DatasetError, match=r"the images of large are 9x9x1, those of .* 8x8x1"):
+        load_datasets(f"{data_sets[0]},{tmp_path / 'large.npz'}")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"dataset": "digits,flowers-2.npz"}, "--dataset: .* called 'flowers-2'; expected up to"),
+        ({"dataset": "a/x.npz,b/x.npz"}, "--dataset: .* same name, x, x; expected different"),
+        ({"dataset": "digits,"}, "--dataset: .* called ''"),
+        (
+            {"objectives": ("error", "error_cifar100", "parameters")},
+            r"--objectives: 'error_cifar100' .* --dataset digits has none called 'cifar100'",
+        ),
+        (
+            {"dataset": "digits,cifar10", "objectives": ("error_cifar10", "parameters")},
+            "--objectives: .*expected error and at least one cheap",
+        ),
+        (
+            {"dataset": "digits,cifar10", "limit": {"error_cifar10": 0.5}},
+            "--limit: .* measured on the trained network",
+        ),
+    ],
+)
+def test_settings_that_make_no_sense(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        make_config(**settings)
+
+
+def test_errors_that_are_not_named_are_added_and_others_stay_where_they_are():
+    def objectives(*names):
+        return make_config(dataset=("digits", "cifar10"), objectives=names).objectives
+
+    for one in ("flowers.npz", Path("flowers.npz"), [Path("flowers.npz")]):
+        assert make_config(dataset=one).dataset == "flowers.npz"
+    by_default = make_config(dataset="digits,cifar10").objectives
+    assert by_default == ("error", "error_cifar10", "parameters")
+    assert objectives("parameters", "error") == ("parameters", "error", "error_cifar10")
+    given = ("error_cifar10", "parameters", "error")
+    assert objectives(*given) == given
+
+
+# --- What else works -------------------------------------------------------------------------
+
+
+def test_random_search(tmp_path, whole):
+    with (
+        patch.object(module, "start_worker", start_worker),
+        patch.object(module, "ProcessExecutor", lambda setup, **_: InProcessExecutor(setup)),
+    ):
+        result = random_search(read_run(whole), tmp_path / "run", seed=0)
+    assert {"error_odd", "test_error_odd"} <= result.front[0].keys()
+    assert len(read_run(tmp_path / "run").trained) == len(read_run(whole).trained)
+
+
+# --- In earnest ------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_trained_networks_of_a_search_that_was_ended_and_gone_on_with(tmp_path, data_sets):
+    import keras
+
+    given = {"preset": "quick", "dataset": data_sets, "num_generations": 1, "workers": 1}
+    given |= {"num_accepted": 2, "limit": {"parameters": 60_000}}
+    whole = module.search(workdir=str(tmp_path / "whole"), **given)
+    workdir = str(tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):
+        module.search(workdir=workdir, callbacks=[Break(3)], **given)
+    result = module.search(workdir=workdir, resume=True)
+    assert results(workdir) == results(whole.workdir)
+    for row in result.front:
+        for name, column in zip(data_sets, ("error", "error_odd"), strict=True):
+            data = load_dataset(name)
+            path = (
+                f"{workdir}/models/{row['id']}{column.removeprefix('error').replace('_', '.')}.h5"
+            )
+            for part, expected in (("validation", column), ("test", f"test_{column}")):
+                images, labels = getattr(data, f"x_{part}"), getattr(data, f"y_{part}")
+                found = keras.models.load_model(path).predict(images, verbose=0).argmax(axis=1)
+                assert row[expected] == pytest.approx((found != labels).mean())

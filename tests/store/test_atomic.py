@@ -1,0 +1,46 @@
+import os
+
+import pytest
+
+from lemonade_tf.store.atomic import publish, replacing, write_atomic
+
+
+def test_a_file_is_written_and_replaced(tmp_path):
+    path = tmp_path / "file.txt"
+    write_atomic(path, b"one")
+    write_atomic(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert os.listdir(tmp_path) == ["file.txt"]
+
+
+def test_what_was_there_stays_when_writing_fails(tmp_path):
+    path = tmp_path / "file.h5"
+    write_atomic(path, b"whole")
+
+    def fail():
+        with replacing(path) as unfinished:
+            assert unfinished.suffix == ".h5"
+            assert unfinished != path
+            unfinished.write_bytes(b"ha")
+            raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space left"):
+        fail()
+    assert path.read_bytes() == b"whole"
+    assert os.listdir(tmp_path) == ["file.h5"]
+
+
+def test_nothing_is_left_where_nothing_was(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomic(tmp_path / "file", b"content")
+    assert os.listdir(tmp_path) == []
+
+
+def test_publishing_moves(tmp_path):
+    (tmp_path / "a").write_bytes(b"a")
+    publish(tmp_path / "a", tmp_path / "b")
+    assert os.listdir(tmp_path) == ["b"]

@@ -1,0 +1,89 @@
+import logging
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lemonade_tf.store import journal
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "list.jsonl"
+
+
+def test_records_come_back_in_order(path):
+    journal.append(path, [{"a": 1}, {"b": [1, 2]}])
+    journal.append(path, [{"c": None}])
+    assert journal.read(path) == [{"a": 1}, {"b": [1, 2]}, {"c": None}]
+
+
+def test_a_file_that_is_not_there_holds_none(path):
+    assert journal.read(path) == []
+    journal.append(path, [])
+    assert not path.exists()
+
+
+def test_numpy_and_paths_are_understood(path):
+    journal.append(path, [{"n": np.int64(3), "x": np.float32(0.5), "v": np.arange(3), "p": path}])
+    assert journal.read(path) == [{"n": 3, "x": 0.5, "v": [0, 1, 2], "p": str(path)}]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), object()])
+def test_what_is_not_json_is_refused_and_nothing_is_written(path, value):
+    journal.append(path, [{"a": 1}])
+    with pytest.raises(ValueError, match="cannot be written as JSON"):
+        journal.append(path, [{"a": 2}, {"a": value}])
+    assert journal.read(path) == [{"a": 1}]
+
+
+def test_a_torn_last_line_is_left_out_and_overwritten(path, caplog):
+    journal.append(path, [{"a": 1}])
+    with path.open("ab") as file:
+        file.write(b'{"a": 2')
+    with caplog.at_level(logging.WARNING):
+        assert journal.read(path) == [{"a": 1}]
+    assert "line 2 was cut short" in caplog.text
+    journal.append(path, [{"a": 3}])
+    assert journal.read(path) == [{"a": 1}, {"a": 3}]
+    assert len(path.read_text().splitlines()) == 2
+
+
+def test_a_damaged_line_is_named(path):
+    journal.append(path, [{"a": 1}, {"a": 2}, {"a": 3}])
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + b'{"a": \n' + lines[2])
+    with pytest.raises(journal.JournalError, match=r"line 2, is damaged"):
+        journal.read(path)
+
+
+@settings(max_examples=200, deadline=None)
+@given(position=st.integers(0, 10**6), bit=st.integers(0, 7), data=st.data())
+def test_no_flipped_bit_goes_unnoticed(tmp_path_factory, position, bit, data):
+    path = tmp_path_factory.mktemp("journal") / "list.jsonl"
+    records = [{"error": 0.0337, "id": f"1-{n}"} for n in range(3)]
+    journal.append(path, records, "key")
+    content = bytearray(path.read_bytes())
+    content[position % len(content)] ^= 1 << bit
+    path.write_bytes(content)
+    try:
+        found = journal.read(path, "key")
+    except journal.JournalError:
+        return
+    assert found == records[: len(found)]  # the last newline was hit: a torn line
+    assert len(found) == 2
+
+
+def test_lines_of_another_file_are_found_out(path):
+    journal.append(path, [{"a": 1}], "one")
+    assert journal.read(path, "one") == [{"a": 1}]
+    with pytest.raises(journal.JournalError, match=r"line 1, .* belongs to another run"):
+        journal.read(path, "other")
+
+
+def test_a_file_made_by_other_means_needs_no_checksums(path):
+    path.write_text('{"a": 1}\n{"a": 2, "crc32": "00000000"}\n')
+    assert journal.read(path, None) == [{"a": 1}, {"a": 2}]
+    with pytest.raises(journal.JournalError, match="no checksum"):
+        journal.read(path)

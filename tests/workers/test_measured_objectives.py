@@ -1,0 +1,150 @@
+import errno
+import os
+from dataclasses import replace
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from graphs import small
+
+from lemonade_tf.architecture.text import to_json
+from lemonade_tf.executors.base import errno_of
+from lemonade_tf.keras_bridge import load_record
+from lemonade_tf.objectives import Objective, ObjectiveError, Trained
+from lemonade_tf.training.settings import TrainingSettings
+from lemonade_tf.workers.child import train_child
+from lemonade_tf.workers.measured_objectives import measured, prepare_objective
+from lemonade_tf.workers.tasks import ChildTask, ObjectiveTask
+
+LINEAR = {"scale": "linear", "reference": 1e9}
+SEEN = {}
+
+
+def _spread(trained):
+    SEEN["probabilities"] = trained.probabilities
+    SEEN["again"] = trained.model.predict(trained.images, verbose=0)
+    assert trained.model is trained.model
+    with h5py.File(trained.file) as file:
+        assert "model_weights" in file
+    SEEN["file"] = trained.file
+    return float(trained.probabilities.std())
+
+
+def _no_memory(trained):
+    raise MemoryError("no more")
+
+
+# `measured` finds them by the name of this module.
+SPREAD = Objective("spread", measure=_spread, **LINEAR)
+FAILING = Objective("failing", measure=lambda trained: 1 / 0, **LINEAR)
+NOTHING = Objective("nothing", measure=lambda trained: float("nan"), **LINEAR)
+GREEDY = Objective("greedy", measure=_no_memory, **LINEAR)
+COUNTED = Objective(
+    "counted",
+    "log",
+    lambda graph, found: found["factor"] * len(graph),
+    prepare=lambda before: {"factor": len(before.graphs), "shape": before.images.shape},
+)
+UNPLAIN = Objective("unplain", "log", len, prepare=lambda before: {"images": before.images})
+
+
+@pytest.fixture
+def train(digits, tmp_path):
+    def train(*objectives):
+        seed = np.random.SeedSequence(3)
+        graph = to_json(small(shape=(8, 8, 1), num_classes=10).copy(weights=False))
+        task = ChildTask(
+            "0-0", (), str(tmp_path / "a.h5"), seed, seed, architecture=graph, objectives=objectives
+        )
+        return train_child(task, digits, TrainingSettings(epochs=1, batch_size=64))
+
+    return train
+
+
+def test_objectives_are_measured_on_the_trained_network(train, digits, tmp_path):
+    names = ("top5_error", f"{__name__}:SPREAD")
+    result = train(*names)
+    assert set(result.measured) == {"top5_error", "spread"}
+    probabilities = SEEN["probabilities"]
+    assert probabilities.shape == (len(digits.x_validation), 10)
+    wrong = probabilities.argmax(axis=1) != digits.y_validation
+    assert result.error == wrong.mean()
+    np.testing.assert_allclose(SEEN["again"], probabilities, atol=2e-6)
+    assert not SEEN["file"].exists()
+    assert load_record(tmp_path / "a.h5")["objectives"]["spread"] == result.measured["spread"]
+    model = keras.models.load_model(tmp_path / "a.h5")
+    np.testing.assert_allclose(
+        model.predict(digits.x_validation, verbose=0), probabilities, atol=2e-6
+    )
+
+
+def test_nothing_is_measured_that_was_not_asked_for(train):
+    assert train().measured == {}
+
+
+def test_what_is_measured_has_no_part_in_the_training(train):
+    with_it, without = train(f"{__name__}:SPREAD"), train()
+    for name in ("error", "test_error", "losses"):
+        assert getattr(with_it, name) == getattr(without, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("FAILING", "the objective 'failing' raised ZeroDivisionError: division by zero"),
+        ("NOTHING", "the objective 'nothing' gave nan; expected a finite number"),
+    ],
+)
+def test_an_objective_that_fails_names_itself(train, name, message):
+    with pytest.raises(ObjectiveError, match=message):
+        train(f"{__name__}:{name}")
+
+
+def _full(*_args, **_options):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lemonade_tf.keras_bridge.saving.save_model",
+        "lemonade_tf.workers.measured_objectives.tempfile.TemporaryDirectory",
+    ],
+)
+def test_a_full_folder_for_temporary_files_is_told_as_such(train, monkeypatch, tmp_path, name):
+    """It says the same each time, without names that are made up, so that it counts as the same."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(name, _full)
+    message = f"temporary files, {tmp_path}: No space left on device; free some space there, or set"
+    with pytest.raises(ObjectiveError, match=message) as raised:
+        train(f"{__name__}:SPREAD")
+    assert errno_of(raised.value) is None
+    assert list(tmp_path.iterdir()) == []
+    assert train("top5_error").failure is None  # needs no file
+
+
+def test_an_objective_for_which_the_memory_does_not_suffice(train):
+    result = train(f"{__name__}:GREEDY")
+    assert result.failure.startswith("out of memory, with batches of 32 images, for a network of")
+
+
+def test_several_are_measured_by_what_they_are_called():
+    images, labels, probabilities = (
+        np.zeros((4, 2, 2, 1)),
+        np.zeros(4, int),
+        np.eye(7)[[0, 6, 6, 6]],
+    )
+    given = Trained(None, images, labels, probabilities, None, None)
+    with pytest.raises(ValueError, match="read-only"):
+        given.images[0] = 1
+    images[0] = 1  # whose they are, may
+    assert measured(("error", "top5_error"), given) == {"error": 0.75, "top5_error": 0.0}
+
+
+def test_an_objective_is_prepared(digits):
+    graphs = (to_json(small().copy(weights=False)),) * 2
+    task = ObjectiveTask(f"{__name__}:COUNTED", graphs, "networks", threads=1, seed=0)
+    assert prepare_objective(task, digits) == {"factor": 2, "shape": [320, 8, 8, 1]}
+    with pytest.raises(ObjectiveError, match="what it found is not JSON"):
+        prepare_objective(replace(task, name=f"{__name__}:UNPLAIN"), digits)

@@ -1,0 +1,185 @@
+import subprocess
+import sys
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+
+from lemonade_tf.architecture.cost import count_parameters
+from lemonade_tf.backends.base import backend
+from lemonade_tf.keras_bridge import FileError, load_graph, load_record
+from lemonade_tf.operators.initial import initial_weights
+from lemonade_tf.training.checkpoints import Checkpoints
+from lemonade_tf.training.evaluation import error
+from lemonade_tf.training.settings import TrainingSettings
+from lemonade_tf.workers.child import training_model
+from lemonade_tf.workers.retraining import Retrainer, training_and_validation
+from lemonade_tf.workers.retraining_task import RetrainTask
+
+SETTINGS = TrainingSettings(epochs=3, learning_rate=0.05, pad=1, cutout=2, mixup=0.4)
+
+
+class Killed(BaseException):
+    """What ends a training between two epochs."""
+
+
+@pytest.fixture(scope="module")
+def small(digits):
+    """Few digits: 96 for training, 32 for validation."""
+    parts = {f"x_{p}": getattr(digits, f"x_{p}") for p in ("train", "validation")}
+    parts |= {f"y_{p}": getattr(digits, f"y_{p}") for p in ("train", "validation")}
+    sizes = {"train": 96, "validation": 32}
+    return replace(digits, **{k: v[: sizes[k[2:]]] for k, v in parts.items()})
+
+
+@pytest.fixture
+def retrainer(small):
+    return Retrainer(small, SETTINGS)
+
+
+@pytest.fixture
+def task(parent_file, tmp_path):
+    return RetrainTask(
+        id="3-1",
+        source=parent_file,
+        output=str(tmp_path / "3-1.h5"),
+        checkpoint=str(tmp_path / "3-1.checkpoint"),
+        interval=0.0,
+        weights_seed=np.random.SeedSequence(1),
+        training_seed=np.random.SeedSequence(2),
+        settings={"epochs": 3, "seed": 0},
+    )
+
+
+def kill_after(epoch, monkeypatch):
+    """Have trainings end after an epoch, its checkpoint written."""
+    keep = Checkpoints.keep
+
+    def keep_and_end(self, state):
+        kept = keep(self, state)
+        if len(kept.losses) == epoch:
+            raise Killed
+        return kept
+
+    monkeypatch.setattr(Checkpoints, "keep", keep_and_end)
+
+
+def test_both_parts_together(digits):
+    images, labels = training_and_validation(digits)
+    assert len(images) == len(labels) == 420
+    np.testing.assert_array_equal(images[:320], digits.x_train)
+    np.testing.assert_array_equal(labels[320:], digits.y_validation)
+    assert (images.dtype, labels.dtype) == (np.uint8, np.int32)
+
+
+def test_a_network_is_trained_on_all_images_and_saved(retrainer, task, small):
+    result = retrainer(task)
+    assert (result.id, result.failure, result.remark) == ("3-1", None, None)
+    assert len(result.losses) == SETTINGS.epochs
+    assert result.resumed_at == 0
+    assert result.seconds > 0
+    graph = load_graph(task.output)
+    forward = backend().forward(training_model(graph))
+    assert result.test_error == error(forward, small.x_test, small.y_test)
+    record = load_record(task.output)
+    assert record["id"] == "parent"  # all that the search knew of it ...
+    assert record["objectives"].keys() == {"parameters", "multiply_adds"}  # ... but its error
+    assert record["retrained"] == task.settings
+    assert record["test_error"] == result.test_error
+
+
+def test_only_the_architecture_counts(retrainer, task, network, tmp_path, assert_equal_weights):
+    from lemonade_tf.keras_bridge import save_model
+
+    other = str(tmp_path / "other.h5")
+    save_model(initial_weights(network, rng=np.random.default_rng(99)), other, {})
+    retrainer(task)
+    expected = load_graph(task.output)
+    retrainer(replace(task, source=other, checkpoint=str(tmp_path / "other.checkpoint")))
+    assert_equal_weights(load_graph(task.output), expected)
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_a_training_that_was_killed_ends_with_the_same_weights(
+    retrainer, task, small, epoch, tmp_path, monkeypatch, assert_equal_weights
+):
+    whole = retrainer(replace(task, output=str(tmp_path / "whole.h5")))
+    (tmp_path / "3-1.checkpoint").unlink()
+    with monkeypatch.context() as patch:
+        kill_after(epoch, patch)
+        with pytest.raises(Killed):
+            retrainer(task)
+    assert not (tmp_path / "3-1.h5").exists()
+    result = Retrainer(small, SETTINGS)(task)
+    assert result.resumed_at == epoch
+    assert (result.losses, result.test_error) == (whole.losses, whole.test_error)
+    assert_equal_weights(load_graph(task.output), load_graph(tmp_path / "whole.h5"))
+
+
+def test_a_checkpoint_of_no_use_is_remarked(retrainer, task, tmp_path):
+    whole = retrainer(task)
+    path = tmp_path / "3-1.checkpoint"
+    path.write_bytes(path.read_bytes()[:-1])
+    result = retrainer(task)
+    assert (
+        result.remark == f"trained from the beginning, as {path} is damaged: its content is"
+        " not what was written."
+    )
+    assert (result.losses, result.resumed_at) == (whole.losses, 0)
+    of_another = replace(task, settings={"epochs": 3, "seed": 1})
+    assert "is the checkpoint of another training" in retrainer(of_another).remark
+
+
+def test_without_test_images(small, task):
+    data = replace(small, x_test=None, y_test=None)
+    assert Retrainer(data, SETTINGS)(task).test_error is None
+
+
+def test_divergence_is_a_result(small, task, tmp_path):
+    result = Retrainer(small, replace(SETTINGS, learning_rate=1e30))(task)
+    assert result.failure.startswith("diverged: the loss became ")
+    assert result.test_error is None
+    assert not (tmp_path / "3-1.h5").exists()
+
+
+def test_out_of_memory_is_a_result(retrainer, task, monkeypatch):
+    def full(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr("lemonade_tf.workers.retraining.fit", full)
+    failure = retrainer(task).failure
+    size = count_parameters(load_graph(task.source))
+    assert failure.startswith(
+        f"out of memory, with batches of 64 images, for a network of {size:,} parameters and "
+    )
+
+
+def test_a_full_disk_is_a_result(retrainer, task, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("lemonade_tf.store.atomic.os.replace", full)
+    result = retrainer(task)
+    assert result.failure.endswith("cannot be used: No space left on device.")
+    assert task.output in result.failure
+
+
+def test_a_missing_file_is_raised(retrainer, task, tmp_path):
+    with pytest.raises(FileError, match=r"there is no file .*none\.h5"):
+        retrainer(replace(task, source=str(tmp_path / "none.h5")))
+
+
+@pytest.mark.slow
+def test_in_a_process_of_its_own(task):
+    values = {f.name: getattr(task, f.name) for f in fields(task) if "seed" not in f.name}
+    code = f"""
+import numpy as np
+from lemonade_tf.workers.retraining_task import RetrainTask, start_retraining
+from lemonade_tf.training.settings import TrainingSettings
+train = start_retraining("digits", None, TrainingSettings(epochs=1), 1)
+seed = np.random.SeedSequence(0)
+result = train(RetrainTask(weights_seed=seed, training_seed=seed, **{values!r}))
+print(result.failure, len(result.losses))
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "None 1"

@@ -1,0 +1,75 @@
+import gc
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.python.framework import ops
+from tensorflow.python.framework.func_graph import FuncGraph
+
+from lemonade_tf.backends.setup_tensorflow import set_up
+from lemonade_tf.training.batch_transform import AS_THEY_ARE
+from lemonade_tf.training.settings import TrainingSettings
+from lemonade_tf.workers.tasks import ChildTask
+from lemonade_tf.workers.worker import Worker
+
+
+def held() -> tuple[int, int]:
+    """Return how many traced functions live, and how many gradients are registered."""
+    gc.collect()
+    live = sum(isinstance(thing, FuncGraph) for thing in gc.get_objects())
+    return live, len(ops.gradient_registry._registry)
+
+
+@pytest.fixture
+def thaw():
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.slow
+def test_children_leave_nothing_behind(parent_file, digits, insertion, tmp_path, thaw):
+    worker = Worker(digits, TrainingSettings(epochs=1, distillation_epochs=1), AS_THEY_ARE)
+    prune = {"operator": "prune_filters", "site": {"node": "conv_2", "fraction": "1/2"}}
+    seed = np.random.SeedSequence(0)
+    counts = []
+    for number in range(4):
+        given = ChildTask(
+            id=str(number),
+            operators=(insertion, prune),
+            output=str(tmp_path / "a.h5"),
+            weights_seed=seed,
+            training_seed=seed,
+            parent_file=parent_file,
+        )
+        assert worker(given).failure is None
+        counts.append(held())
+    assert counts[1:] == counts[:1] * 3
+
+
+@pytest.mark.slow
+def test_a_worker_in_a_process_of_its_own(parent_file, tmp_path):
+    code = f"""
+import numpy as np
+from lemonade_tf.workers.tasks import ChildTask
+from lemonade_tf.training.settings import TrainingSettings
+from lemonade_tf.workers.worker import setup_worker
+worker = setup_worker("digits", TrainingSettings(epochs=1), threads=1)
+import tensorflow as tf
+assert tf.config.threading.get_intra_op_parallelism_threads() == 1
+seed = np.random.SeedSequence(0)
+result = worker(ChildTask("1", (), {str(tmp_path / "a.h5")!r}, seed, seed, {parent_file!r}))
+print(result.failure, result.num_images)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    failure, num_images = done.stdout.split()
+    assert failure == "None"
+    assert int(num_images) > 1000
+
+
+def test_threads_cannot_change_once_tensorflow_has_run():
+    tf.constant(1.0)  # runs
+    with pytest.raises(RuntimeError, match="threads is 77, but TensorFlow has run already"):
+        set_up(77)
+    set_up(None)
