@@ -29,12 +29,12 @@ def price_of_ours(network, turns):
     from lemonade_tf.backends.base import backend
     from lemonade_tf.backends.setup_tensorflow import set_up
     from lemonade_tf.keras_bridge import to_keras
-    from lemonade_tf.training.batch_transform import AsTheyAre
+    from lemonade_tf.training.batch_transform import NoAugmentation
     from lemonade_tf.training.evaluation import error
     from lemonade_tf.training.fit import fit
     from lemonade_tf.training.settings import TrainingSettings
 
-    class Timed(AsTheyAre):
+    class Timed(NoAugmentation):
         """Drawing is the first that an epoch does."""
 
         def draw(self, *args, **kwargs):

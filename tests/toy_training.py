@@ -26,7 +26,7 @@ from lemonade_tf.datasets.names import file_id
 from lemonade_tf.executors import InProcessExecutor
 from lemonade_tf.latency import Measurement
 from lemonade_tf.latency.measuring_task import Measured, MeasuringTask
-from lemonade_tf.objectives import Trained
+from lemonade_tf.objectives import TrainedNetwork
 from lemonade_tf.operators import APPROXIMATE, replay
 from lemonade_tf.runs import read_run
 from lemonade_tf.search import driver as module
@@ -80,7 +80,7 @@ class Toy:
         Path(task.output).write_text(text)
         guesses = np.random.default_rng(seed[0]).dirichlet(np.ones(10), 20)
         images, labels = np.zeros((20, 8, 8, 1)), np.arange(20) % 10
-        trained = Trained(graph, images, labels, guesses, lambda: None, lambda: None)
+        trained = TrainedNetwork(graph, images, labels, guesses, lambda: None, lambda: None)
         return ChildResult(
             task.id,
             measured=measured(task.objectives, trained),

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from lemonade_tf.training.batch_transform import AS_THEY_ARE, Preparation
+from lemonade_tf.training.batch_transform import NO_AUGMENTATION, BatchTransform
 from lemonade_tf.training.settings import TrainingSettings
 
 Inputs = np.ndarray | list[np.ndarray]
@@ -28,7 +28,7 @@ class Backend(ABC):
 
     @abstractmethod
     def trainer(
-        self, model: keras.Model, settings: TrainingSettings, preparation: Preparation
+        self, model: keras.Model, settings: TrainingSettings, preparation: BatchTransform
     ) -> Trainer:
         """Return a trainer of the weights that are trainable now, its momentum at zero."""
 
@@ -129,7 +129,7 @@ def backend() -> Backend:
 
 
 def compile_trainer(
-    model: keras.Model, settings: TrainingSettings, preparation: Preparation = AS_THEY_ARE
+    model: keras.Model, settings: TrainingSettings, preparation: BatchTransform = NO_AUGMENTATION
 ) -> Trainer:
     """Return a trainer of the weights of a model that are trainable now."""
     return backend().trainer(model, settings, preparation)

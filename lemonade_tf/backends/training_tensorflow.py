@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from lemonade_tf.backends.base import Backend, Forward, Inputs, Trainer
-from lemonade_tf.training.batch_transform import Preparation
+from lemonade_tf.training.batch_transform import BatchTransform
 from lemonade_tf.training.settings import TrainingSettings
 
 # In lower case. cuDNN, cuBLAS and XLA tell of it by errors of various types.
@@ -46,7 +46,7 @@ class TensorFlow(Backend):
         )
 
     def trainer(
-        self, model: keras.Model, settings: TrainingSettings, preparation: Preparation
+        self, model: keras.Model, settings: TrainingSettings, preparation: BatchTransform
     ) -> Trainer:
         """Return a trainer of the weights that are trainable now."""
         return TensorFlowTrainer(model, settings, preparation)
@@ -69,7 +69,7 @@ class TensorFlowTrainer(Trainer):
     """Trains a model; see `Trainer`."""
 
     def __init__(
-        self, model: keras.Model, settings: TrainingSettings, preparation: Preparation
+        self, model: keras.Model, settings: TrainingSettings, preparation: BatchTransform
     ) -> None:
         self._model, self._settings, self._preparation = model, settings, preparation
         weights = model.trainable_variables

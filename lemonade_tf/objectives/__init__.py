@@ -25,14 +25,14 @@ from lemonade_tf.objectives.lookup import (
     rescaled,
 )
 from lemonade_tf.objectives.objective import SCALES, Objective, ObjectiveError, described
-from lemonade_tf.objectives.prepare_context import Beginning
-from lemonade_tf.objectives.trained_network import Trained
+from lemonade_tf.objectives.prepare_context import PrepareContext
+from lemonade_tf.objectives.trained_network import TrainedNetwork
 
 __all__ = [
     # One of your own.
     "Objective",
-    "Trained",
-    "Beginning",
+    "TrainedNetwork",
+    "PrepareContext",
     "ObjectiveError",
     "described",
     "SCALES",

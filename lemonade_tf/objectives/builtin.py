@@ -10,10 +10,10 @@ from lemonade_tf.objectives.file_bytes import file_bytes
 from lemonade_tf.objectives.inference_time import LATENCY, LITE_LATENCY
 from lemonade_tf.objectives.int8_error import int8_error
 from lemonade_tf.objectives.objective import Objective, ObjectiveError
-from lemonade_tf.objectives.trained_network import Trained
+from lemonade_tf.objectives.trained_network import TrainedNetwork
 
 
-def _error(trained: Trained) -> float:
+def _error(trained: TrainedNetwork) -> float:
     """Return the share of validation images whose most probable class is not their label."""
     return float((trained.probabilities.argmax(axis=1) != trained.labels).mean())
 
@@ -22,7 +22,7 @@ def _error_of_guessing(num_classes: int) -> float:
     return 1 - 1 / num_classes
 
 
-def _top5_error(trained: Trained) -> float:
+def _top5_error(trained: TrainedNetwork) -> float:
     """Return the share of validation images whose label is not among the five most probable."""
     five = np.argsort(-trained.probabilities, axis=1, kind="stable")[:, :5]
     return float((five != trained.labels[:, None]).all(axis=1).mean())

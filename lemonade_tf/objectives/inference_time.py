@@ -19,7 +19,7 @@ from lemonade_tf.architecture import Graph
 from lemonade_tf.latency import WAYS, LatencyModel, LatencyTable, fit
 from lemonade_tf.latency.table import check_format
 from lemonade_tf.objectives.objective import Objective
-from lemonade_tf.objectives.prepare_context import Beginning
+from lemonade_tf.objectives.prepare_context import PrepareContext
 from lemonade_tf.search_spaces import CELLS, NETWORKS
 
 _WEIGHTS = "weights"
@@ -30,7 +30,7 @@ def prepared_of(table: LatencyTable) -> dict[str, Any]:
     return {_WEIGHTS: fit(table).as_json(), **table.as_json()}
 
 
-def _prepare(way: str, before: Beginning) -> dict[str, Any]:
+def _prepare(way: str, before: PrepareContext) -> dict[str, Any]:
     """Measure a table with the networks that the search may come to."""
     from lemonade_tf.latency.measuring import measure_table
 

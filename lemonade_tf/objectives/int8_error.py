@@ -7,12 +7,12 @@ s a network for the quantisation, and some 10 ms to 0.15 s for 300 images.
 
 from __future__ import annotations
 
-from lemonade_tf.objectives.trained_network import Trained
+from lemonade_tf.objectives.trained_network import TrainedNetwork
 
 NUM_CALIBRATION_IMAGES = 128
 
 
-def int8_error(trained: Trained) -> float:
+def int8_error(trained: TrainedNetwork) -> float:
     """Return the share of validation images that the quantised network gets wrong."""
     from lemonade_tf.backends.lite_tensorflow import LiteModel, to_lite
 

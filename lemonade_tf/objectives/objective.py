@@ -27,8 +27,8 @@ from numbers import Integral, Real
 from typing import Any, Literal
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.objectives.prepare_context import Beginning
-from lemonade_tf.objectives.trained_network import Trained
+from lemonade_tf.objectives.prepare_context import PrepareContext
+from lemonade_tf.objectives.trained_network import TrainedNetwork
 
 Scale = Literal["log", "linear"]
 SCALES = ("log", "linear")
@@ -71,10 +71,10 @@ class Objective:
     name: str
     scale: Scale
     compute: Callable[..., float] | None = None
-    measure: Callable[[Trained], float] | None = None
+    measure: Callable[[TrainedNetwork], float] | None = None
     unit: str = ""
     reference: float | Callable[[int], float] | None = None
-    prepare: Callable[[Beginning], Any] | None = None
+    prepare: Callable[[PrepareContext], Any] | None = None
 
     def __post_init__(self) -> None:
         self._check_words()
@@ -145,7 +145,7 @@ class Objective:
         """
         return self._checked(self.compute, graph)
 
-    def measured(self, trained: Trained) -> float:
+    def measured(self, trained: TrainedNetwork) -> float:
         """Return the value of a trained network.
 
         Raises:

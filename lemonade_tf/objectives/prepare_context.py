@@ -10,7 +10,7 @@ from lemonade_tf.architecture import Graph
 
 
 @dataclass(frozen=True)
-class Beginning:
+class PrepareContext:
     """A search that is about to begin, as an objective's `prepare` is given it.
 
     Attributes:

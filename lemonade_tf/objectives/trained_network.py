@@ -14,7 +14,7 @@ from lemonade_tf.architecture import Graph
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedNetwork:
     """A network that was just trained, in the process where it was.
 
     Attributes:

@@ -16,7 +16,7 @@ from lemonade_tf.architecture.text import to_json
 from lemonade_tf.datasets.names import file_id
 from lemonade_tf.evolution import Individual, Purpose, child_seed
 from lemonade_tf.search.extra_datasets import FurtherData
-from lemonade_tf.search.warm_start import Origin
+from lemonade_tf.search.warm_start import WarmStartNetwork
 from lemonade_tf.store import RunStore
 from lemonade_tf.workers.tasks import ChildTask
 
@@ -35,7 +35,7 @@ class ChildTasks:
 
     seed: int
     store: RunStore
-    origins: Sequence[Origin]
+    origins: Sequence[WarmStartNetwork]
     measured: tuple[str, ...]
     further: Sequence[FurtherData]
 
@@ -52,7 +52,7 @@ class ChildTasks:
         further = tuple(self._on(data, number, individual) for number, data in others)
         return replace(self._on(None, 0, individual), further=further)
 
-    def _origin(self, individual: Individual) -> Origin | None:
+    def _origin(self, individual: Individual) -> WarmStartNetwork | None:
         """Return what network of a former run an initial one begins as, if it does."""
         if not self.origins or individual.generation:
             return None

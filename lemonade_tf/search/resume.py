@@ -30,7 +30,7 @@ Line = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Past:
+class RecordedHistory:
     """A search so far; by default, nothing yet.
 
     Attributes:
@@ -55,7 +55,7 @@ def can_go_on(store: RunStore, config: Mapping[str, Any]) -> bool:
     return store.sealed and "random_search" not in config
 
 
-def read_past(store: RunStore, num_initial: int) -> Past:
+def read_past(store: RunStore, num_initial: int) -> RecordedHistory:
     """Read what a search has done so far.
 
     Args:
@@ -70,7 +70,7 @@ def read_past(store: RunStore, num_initial: int) -> Past:
 
 def past_of(
     store: RunStore, history: Sequence[Line], proposed: Sequence[Line], num_initial: int
-) -> Past:
+) -> RecordedHistory:
     """Return what a search has done so far, from the lists in its folder.
 
     Args:
@@ -106,7 +106,7 @@ def past_of(
             )
     # A list of proposals without any evaluation may have been cut short.
     finished = last > 0 and bool(expected[last]) and expected[last] <= lines.keys()
-    return Past(lines, dict(proposals), last + 1 if finished else max(last, 1))
+    return RecordedHistory(lines, dict(proposals), last + 1 if finished else max(last, 1))
 
 
 def _by_id(store: RunStore, history: Sequence[Line]) -> dict[str, Line]:
@@ -121,7 +121,10 @@ def _by_id(store: RunStore, history: Sequence[Line]) -> dict[str, Line]:
 
 
 def individuals(
-    past: Past, initial: Sequence[Graph], cheap: Sequence[CheapObjective], store: RunStore
+    past: RecordedHistory,
+    initial: Sequence[Graph],
+    cheap: Sequence[CheapObjective],
+    store: RunStore,
 ) -> dict[str, Individual]:
     """Rebuild the networks on record, by id, in order of completion; shapes only.
 

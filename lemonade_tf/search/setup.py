@@ -25,8 +25,8 @@ from lemonade_tf.search.preparation import (
     warn_of_networks_left_out,
     within,
 )
-from lemonade_tf.search.resume import Past, can_go_on, read_past
-from lemonade_tf.search.warm_start import Origin, origins
+from lemonade_tf.search.resume import RecordedHistory, can_go_on, read_past
+from lemonade_tf.search.warm_start import WarmStartNetwork, origins
 from lemonade_tf.search_spaces import CELLS, NETWORKS, SearchSpace
 from lemonade_tf.store import IDENTITY, RunStore, StoreError, make_new_folder
 
@@ -57,9 +57,9 @@ class Setup:
     objectives: Sequence[Objective]
     limits: Sequence[Limit]
     initial: Sequence[Graph]
-    origins: Sequence[Origin]
+    origins: Sequence[WarmStartNetwork]
     reference: Mapping[str, float]
-    past: Past
+    past: RecordedHistory
     further: Sequence[FurtherData] = ()
 
 
@@ -134,7 +134,16 @@ def begin(
     store = RunStore.create(_workdir(config), configuration, [origin.as_json() for origin in found])
     reference = configuration["reference"]
     return Setup(
-        config, store, space, objectives, limits, initial, found, reference, Past(), others
+        config,
+        store,
+        space,
+        objectives,
+        limits,
+        initial,
+        found,
+        reference,
+        RecordedHistory(),
+        others,
     )
 
 
@@ -171,7 +180,7 @@ def resume(
     try:
         store.models.clear_staging()
         space = space_of(config)
-        found = [Origin.from_json(values) for values in store.initial.read()]
+        found = [WarmStartNetwork.from_json(values) for values in store.initial.read()]
         if config.initial_run is not None and not found:
             raise StoreError(
                 f"{store.initial.path} is missing or empty, though the search began with"
@@ -192,7 +201,7 @@ def resume(
     )
 
 
-def _check_num_generations(asked: int, past: Past, store: RunStore) -> None:
+def _check_num_generations(asked: int, past: RecordedHistory, store: RunStore) -> None:
     """Check that a search, as far as it came, is not longer than asked for.
 
     Raises:
@@ -220,7 +229,7 @@ def _workdir(config: SearchConfig) -> str | Path:
     return config.workdir
 
 
-def _origins(config: SearchConfig, dataset: Dataset) -> tuple[Origin, ...]:
+def _origins(config: SearchConfig, dataset: Dataset) -> tuple[WarmStartNetwork, ...]:
     if config.initial_run is None:
         return ()
     return origins(
@@ -232,7 +241,9 @@ def _origins(config: SearchConfig, dataset: Dataset) -> tuple[Origin, ...]:
     )
 
 
-def _initial(space: SearchSpace, dataset: Dataset, found: Sequence[Origin]) -> tuple[Graph, ...]:
+def _initial(
+    space: SearchSpace, dataset: Dataset, found: Sequence[WarmStartNetwork]
+) -> tuple[Graph, ...]:
     if found:
         return tuple(origin.graph for origin in found)
     graphs = space.initial_graphs(

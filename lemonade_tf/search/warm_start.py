@@ -27,7 +27,7 @@ from lemonade_tf.store import StoreError, describe_file
 
 
 @dataclass(frozen=True)
-class Origin:
+class WarmStartNetwork:
     """A network of a former run that an initial network begins as.
 
     Attributes:
@@ -65,7 +65,7 @@ class Origin:
         }
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Origin:
+    def from_json(cls, values: Mapping[str, Any]) -> WarmStartNetwork:
         """Return what `as_json` made plain values of."""
         described = {name: values[name] for name in ("bytes", "sha256")}
         return cls(values["id"], values["file"], described, from_json(values["architecture"]))
@@ -77,7 +77,7 @@ def origins(
     input_shape: Iterable[int],
     num_classes: int,
     rescaling: Rescaling,
-) -> tuple[Origin, ...]:
+) -> tuple[WarmStartNetwork, ...]:
     """Return the networks of a former run's front, for new data.
 
     Args:
@@ -109,7 +109,7 @@ def origins(
                 f"--initial_run: the network {line['id']} of {initial_run} cannot be begun with:"
                 f" {error}"
             ) from error
-        found.append(Origin(line["id"], str(path.absolute()), describe_file(path), graph))
+        found.append(WarmStartNetwork(line["id"], str(path.absolute()), describe_file(path), graph))
     if not found:
         raise ConfigError(f"--initial_run: {initial_run} has no trained network.")
     return tuple(found)

@@ -55,7 +55,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lemonade_tf.training.batch_transform import AS_THEY_ARE, Preparation
+from lemonade_tf.training.batch_transform import NO_AUGMENTATION, BatchTransform
 from lemonade_tf.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Augmentation(Preparation):
+class Augmentation(BatchTransform):
     """Crops, flips, cuts out and mixes; the defaults are those for CIFAR-10.
 
     A value that can be made, compared and pickled in a process without Keras.
@@ -239,11 +239,11 @@ def _mix(values: Any, share: Any, partner: Any) -> Any:
     return share * values + (1 - share) * ops.take(values, partner, axis=0)
 
 
-def preparation_for(data: Dataset, settings: TrainingSettings) -> Preparation:
+def preparation_for(data: Dataset, settings: TrainingSettings) -> BatchTransform:
     """Return what happens to a batch first: the augmentation that the settings ask for.
 
     Raises:
         ValueError: It does not fit the images.
     """
     parts = {name: getattr(settings, name) for name in ("pad", "flip", "cutout", "mixup")}
-    return Augmentation.for_dataset(data, **parts) if any(parts.values()) else AS_THEY_ARE
+    return Augmentation.for_dataset(data, **parts) if any(parts.values()) else NO_AUGMENTATION

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 
-class Preparation(ABC):
+class BatchTransform(ABC):
     """Prepares the batches of training; has no state."""
 
     @abstractmethod
@@ -33,7 +33,7 @@ class Preparation(ABC):
         """
 
 
-class AsTheyAre(Preparation):
+class NoAugmentation(BatchTransform):
     """Leaves images and targets as they are."""
 
     def draw(
@@ -47,4 +47,4 @@ class AsTheyAre(Preparation):
         return images, targets
 
 
-AS_THEY_ARE = AsTheyAre()
+NO_AUGMENTATION = NoAugmentation()

@@ -34,7 +34,7 @@ _BYTES = 2 * 4  # of a value of the shared part: float32, on the host and on the
 
 
 @dataclass(frozen=True, eq=False)
-class Lesson:
+class DistillationTargets:
     """What a child is taught.
 
     Attributes:
@@ -58,7 +58,7 @@ def prepare_lesson(
     x_train: np.ndarray,
     images: Any,
     settings: TrainingSettings,
-) -> Lesson:
+) -> DistillationTargets:
     """Compute what does not change while a child is distilled.
 
     Args:
@@ -74,13 +74,13 @@ def prepare_lesson(
     part = shared_part(parent, change.graph, changing=change.affected)
     if not _worth_keeping(part, parent, len(x_train), settings):
         teacher = predict(backend().forward(parent_model), x_train, batch_size=size)
-        return Lesson(teacher, model, images)
+        return DistillationTargets(teacher, model, images)
     shared, rest = split(parent_model, part.ends)
     values = _outputs(shared, x_train, size)
     teacher = predict(backend().forward(rest), _as_read(values), batch_size=size)
     _, student = split(model, part.ends)
     inputs = [backend().place(array) for array in values]
-    return Lesson(teacher, student, _as_read(inputs), part.nodes)
+    return DistillationTargets(teacher, student, _as_read(inputs), part.nodes)
 
 
 def _worth_keeping(
@@ -115,7 +115,7 @@ def _outputs(model: keras.Model, images: np.ndarray, batch_size: int) -> list[np
 
 
 def distill(
-    lesson: Lesson,
+    lesson: DistillationTargets,
     affected: Collection[str],
     *,
     settings: TrainingSettings,

@@ -18,7 +18,7 @@ import numpy as np
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.backends.base import compile_trainer
-from lemonade_tf.training.batch_transform import AS_THEY_ARE, Preparation
+from lemonade_tf.training.batch_transform import NO_AUGMENTATION, BatchTransform
 from lemonade_tf.training.out_of_memory import batch_of
 from lemonade_tf.training.schedule import cosine
 from lemonade_tf.training.settings import TrainingSettings
@@ -70,7 +70,7 @@ def fit(
     epochs: int,
     settings: TrainingSettings,
     rng: np.random.Generator,
-    preparation: Preparation = AS_THEY_ARE,
+    preparation: BatchTransform = NO_AUGMENTATION,
     resume: TrainingState | None = None,
     on_epoch: Callable[[Callable[[], TrainingState]], None] | None = None,
 ) -> FitResult:

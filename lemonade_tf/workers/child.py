@@ -30,7 +30,7 @@ from lemonade_tf.keras_bridge.weights import read_weights
 from lemonade_tf.objectives import ObjectiveError
 from lemonade_tf.operators import OPERATORS, Change, replay
 from lemonade_tf.operators.initial import inherited_weights, initial_weights
-from lemonade_tf.training.batch_transform import AS_THEY_ARE, Preparation
+from lemonade_tf.training.batch_transform import NO_AUGMENTATION, BatchTransform
 from lemonade_tf.training.distillation import distill, prepare_lesson
 from lemonade_tf.training.epsilon import EPSILON_IMAGES, epsilon
 from lemonade_tf.training.evaluation import error, predict, share_wrong
@@ -49,7 +49,7 @@ def train_child(
     settings: TrainingSettings,
     *,
     images: Any = None,
-    preparation: Preparation = AS_THEY_ARE,
+    preparation: BatchTransform = NO_AUGMENTATION,
 ) -> ChildResult:
     """Make a child, train it, write its file, and return its error.
 
@@ -88,7 +88,7 @@ class _Making:
         dataset: Dataset,
         settings: TrainingSettings,
         images: Any,
-        preparation: Preparation,
+        preparation: BatchTransform,
     ) -> None:
         self.task, self.dataset, self.settings = task, dataset, settings
         self.images, self.preparation = images, preparation

@@ -19,16 +19,16 @@ from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.text import from_json
 from lemonade_tf.datasets.loading import Dataset
 from lemonade_tf.objectives import (
-    Beginning,
     ObjectiveError,
-    Trained,
+    PrepareContext,
+    TrainedNetwork,
     described,
     find_objective,
 )
 from lemonade_tf.workers.tasks import ObjectiveTask
 
 
-def measured(names: Iterable[str], trained: Trained) -> dict[str, float]:
+def measured(names: Iterable[str], trained: TrainedNetwork) -> dict[str, float]:
     """Return expensive objectives of a trained network, by what they are called.
 
     Args:
@@ -59,7 +59,7 @@ def measure_on(
     from lemonade_tf.keras_bridge import to_keras
 
     with ExitStack() as until_measured:
-        trained = Trained(
+        trained = TrainedNetwork(
             graph,
             dataset.x_validation,
             dataset.y_validation,
@@ -99,7 +99,7 @@ def prepare_objective(task: ObjectiveTask, dataset: Dataset) -> Any:
         ObjectiveError: It raised an exception, or what it found is not JSON.
     """
     objective = find_objective(task.name)
-    beginning = Beginning(
+    beginning = PrepareContext(
         graphs=tuple(map(from_json, task.architectures)),
         images=dataset.x_train,
         num_classes=dataset.num_classes,

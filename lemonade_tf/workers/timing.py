@@ -20,7 +20,7 @@ from lemonade_tf.keras_bridge.files import load_graph
 from lemonade_tf.keras_bridge.saving import save_model
 from lemonade_tf.keras_bridge.weights import read_weights
 from lemonade_tf.operators.initial import initial_weights
-from lemonade_tf.training.batch_transform import AS_THEY_ARE, Preparation
+from lemonade_tf.training.batch_transform import NO_AUGMENTATION, BatchTransform
 from lemonade_tf.training.evaluation import predict
 from lemonade_tf.training.out_of_memory import batch_of
 from lemonade_tf.training.settings import TrainingSettings
@@ -38,7 +38,7 @@ def time_network(
     settings: TrainingSettings,
     *,
     images: Any = None,
-    preparation: Preparation = AS_THEY_ARE,
+    preparation: BatchTransform = NO_AUGMENTATION,
 ) -> Timing:
     """Return how long a network takes in this process, at the real batch size.
 

@@ -14,7 +14,7 @@ from lemonade_tf.datasets.loading import Dataset, load_datasets
 from lemonade_tf.latency.measuring import measure_networks
 from lemonade_tf.latency.measuring_task import MeasuringTask
 from lemonade_tf.training.augmentation import preparation_for
-from lemonade_tf.training.batch_transform import Preparation
+from lemonade_tf.training.batch_transform import BatchTransform
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.workers.child import train_child
 from lemonade_tf.workers.measured_objectives import prepare_objective
@@ -65,7 +65,7 @@ class _OnDevice:
 
     data: Dataset
     images: Any
-    preparation: Preparation
+    preparation: BatchTransform
 
 
 class Worker:
@@ -81,8 +81,8 @@ class Worker:
         self,
         data: Dataset,
         settings: TrainingSettings,
-        preparation: Preparation,
-        further: Mapping[str, tuple[Dataset, Preparation]] | None = None,
+        preparation: BatchTransform,
+        further: Mapping[str, tuple[Dataset, BatchTransform]] | None = None,
     ) -> None:
         self._settings = settings
         given = {None: (data, preparation), **(further or {})}

@@ -7,7 +7,7 @@ from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture import layers as kinds
 from lemonade_tf.backends.base import backend, compile_trainer
 from lemonade_tf.keras_bridge import to_keras
-from lemonade_tf.training.batch_transform import Preparation
+from lemonade_tf.training.batch_transform import BatchTransform
 from lemonade_tf.training.schedule import cosine
 from lemonade_tf.training.settings import TrainingSettings
 
@@ -129,7 +129,7 @@ def test_steps_end_at_a_loss_that_is_not_finite(linear, data):
     assert not np.isfinite(loss)
 
 
-class Brighter(Preparation):
+class Brighter(BatchTransform):
     """Adds a number drawn for each step, and softens the labels."""
 
     def draw(self, num_steps, batch_size, *, rng):

@@ -15,7 +15,7 @@ from lemonade_tf.backends.base import backend
 from lemonade_tf.backends.lite_tensorflow import LiteModel, to_lite
 from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.keras_bridge import read_weights, to_keras
-from lemonade_tf.objectives import INT8_ERROR, ObjectiveError, Trained
+from lemonade_tf.objectives import INT8_ERROR, ObjectiveError, TrainedNetwork
 from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.training.evaluation import predict, share_wrong
 from lemonade_tf.training.fit import fit
@@ -24,7 +24,7 @@ from lemonade_tf.workers.child import training_model
 
 
 @pytest.fixture(scope="module")
-def trained() -> Trained:
+def trained() -> TrainedNetwork:
     """A network that gets some ten percent of the digits wrong."""
     data = load_dataset("digits")
     initial = NETWORKS.initial_graphs((8, 8, 1), 10, rescaling=data.rescaling())[0]
@@ -36,7 +36,7 @@ def trained() -> Trained:
     fit(model, images, labels, epochs=3, settings=settings, rng=rng)
     graph = read_weights(model, initial)
     probabilities = predict(backend().forward(model), data.x_validation)
-    return Trained(
+    return TrainedNetwork(
         graph,
         data.x_validation,
         data.y_validation,

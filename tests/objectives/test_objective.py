@@ -14,7 +14,7 @@ from lemonade_tf.objectives import (
     TOP5_ERROR,
     Objective,
     ObjectiveError,
-    Trained,
+    TrainedNetwork,
 )
 
 CHEAP = partial(Objective, "energy", "log")
@@ -23,7 +23,7 @@ CHEAP = partial(Objective, "energy", "log")
 def trained(probabilities, labels):
     """Return a trained network of which no more is known than what it says."""
     never = {"make_model": pytest.fail, "make_file": pytest.fail}
-    return Trained(small(), np.zeros((2, 8, 8, 3)), np.array(labels), probabilities, **never)
+    return TrainedNetwork(small(), np.zeros((2, 8, 8, 3)), np.array(labels), probabilities, **never)
 
 
 def test_cheap_objectives_are_computed_from_the_graph():

@@ -21,7 +21,7 @@ from lemonade_tf.runs import read_run
 from lemonade_tf.search import driver as module
 from lemonade_tf.search.child_tasks import ChildTasks
 from lemonade_tf.search.extra_datasets import further_data
-from lemonade_tf.search.warm_start import Origin
+from lemonade_tf.search.warm_start import WarmStartNetwork
 from lemonade_tf.search_spaces import CELLS, NETWORKS
 from lemonade_tf.store import HISTORY, ModelFiles, RecordList, RunStore, StoreError, describe_file
 
@@ -250,7 +250,7 @@ def test_a_network_of_a_former_run_is_begun_with_on_all(data_sets, tmp_path):
     file = tmp_path / "8-1.h5"
     file.write_text("a network")
     graph = NETWORKS.initial_graphs((8, 8, 1), 10)[1].copy(weights=False)
-    origin = Origin("8-1", str(file), describe_file(file), graph)
+    origin = WarmStartNetwork("8-1", str(file), describe_file(file), graph)
     tasks = ChildTasks(3, RunStore(tmp_path), [origin], (), further_data(further))
     task = tasks.task(Individual("0-0", 0, None, (), graph, {}))
     for each, num_classes in ((task, 10), (task.further[0], 2)):

@@ -10,7 +10,7 @@ from lemonade_tf.config import ConfigError
 from lemonade_tf.keras_bridge import save_model
 from lemonade_tf.operators.initial import inherited_weights, initial_weights
 from lemonade_tf.runs import read_run
-from lemonade_tf.search.warm_start import Origin, adapted, origins
+from lemonade_tf.search.warm_start import WarmStartNetwork, adapted, origins
 from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.store import StoreError
 
@@ -110,7 +110,7 @@ def test_it_does_not_resume_without_its_record_of_the_former_front(former, tmp_p
 
 def test_what_it_begins_with_comes_back_from_plain_values(former):
     [first, *_] = origins(str(former), "networks", (8, 8, 1), 10, RESCALING)
-    again = Origin.from_json(first.as_json())
+    again = WarmStartNetwork.from_json(first.as_json())
     assert (again.id, again.file, again.described) == (first.id, first.file, first.described)
     assert same_architecture(again.graph, first.graph)
 

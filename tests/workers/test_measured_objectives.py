@@ -11,7 +11,7 @@ from graphs import small
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.executors.base import errno_of
 from lemonade_tf.keras_bridge import load_record
-from lemonade_tf.objectives import Objective, ObjectiveError, Trained
+from lemonade_tf.objectives import Objective, ObjectiveError, TrainedNetwork
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.workers.child import train_child
 from lemonade_tf.workers.measured_objectives import measured, prepare_objective
@@ -135,7 +135,7 @@ def test_several_are_measured_by_what_they_are_called():
         np.zeros(4, int),
         np.eye(7)[[0, 6, 6, 6]],
     )
-    given = Trained(None, images, labels, probabilities, None, None)
+    given = TrainedNetwork(None, images, labels, probabilities, None, None)
     with pytest.raises(ValueError, match="read-only"):
         given.images[0] = 1
     images[0] = 1  # whose they are, may

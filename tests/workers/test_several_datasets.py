@@ -8,7 +8,7 @@ import pytest
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.keras_bridge import load_graph, load_model, load_record
 from lemonade_tf.search.warm_start import adapted
-from lemonade_tf.training.batch_transform import AS_THEY_ARE
+from lemonade_tf.training.batch_transform import NO_AUGMENTATION
 from lemonade_tf.workers.child import train_child
 from lemonade_tf.workers.several_datasets import merged, train_on_all
 from lemonade_tf.workers.tasks import ChildResult, ChildTask
@@ -153,7 +153,7 @@ def child_settings(settings):
 def test_each_network_inherits_from_the_parents_for_its_data(
     digits, odd, child_settings, parent_file, odd_parent, insertion, tmp_path
 ):
-    worker = Worker(digits, child_settings, AS_THEY_ARE, {"odd": (odd, AS_THEY_ARE)})
+    worker = Worker(digits, child_settings, NO_AUGMENTATION, {"odd": (odd, NO_AUGMENTATION)})
     task = child(tmp_path, parent_file, odd_parent, insertion)
     result = worker(task)
     assert result.failure is None
@@ -182,8 +182,8 @@ def test_the_network_for_the_first_is_that_of_a_search_without_others(
     prune = {"operator": "prune_filters", "site": {"node": "conv_2", "fraction": "1/2"}}
     task = child(tmp_path, parent_file, odd_parent, insertion, prune)
     alone = replace(task, output=str(tmp_path / "alone.h5"), further=())
-    expected = Worker(digits, settings, AS_THEY_ARE)(alone)
-    result = Worker(digits, settings, AS_THEY_ARE, {"odd": (odd, AS_THEY_ARE)})(task)
+    expected = Worker(digits, settings, NO_AUGMENTATION)(alone)
+    result = Worker(digits, settings, NO_AUGMENTATION, {"odd": (odd, NO_AUGMENTATION)})(task)
     assert result.error == expected.error
     assert result.losses == expected.losses
     assert len(result.further["odd"].distillation_losses) == settings.distillation_epochs

@@ -6,7 +6,7 @@ import pytest
 
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.objectives import Objective
-from lemonade_tf.training.batch_transform import AS_THEY_ARE
+from lemonade_tf.training.batch_transform import NO_AUGMENTATION
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.workers import timing
 from lemonade_tf.workers.tasks import Timing, TimingTask
@@ -60,7 +60,7 @@ def test_the_first_call_is_told_from_the_later_ones(monkeypatch):
 
 @pytest.mark.slow
 def test_a_worker_times_networks_too(digits, network):
-    worker = Worker(digits, TrainingSettings(batch_size=32), AS_THEY_ARE)
+    worker = Worker(digits, TrainingSettings(batch_size=32), NO_AUGMENTATION)
     try:
         for _ in range(2):
             assert_positive(worker(TimingTask(to_json(network))))

@@ -9,7 +9,7 @@ from tensorflow.python.framework import ops
 from tensorflow.python.framework.func_graph import FuncGraph
 
 from lemonade_tf.backends.setup_tensorflow import set_up
-from lemonade_tf.training.batch_transform import AS_THEY_ARE
+from lemonade_tf.training.batch_transform import NO_AUGMENTATION
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.workers.tasks import ChildTask
 from lemonade_tf.workers.worker import Worker
@@ -30,7 +30,7 @@ def thaw():
 
 @pytest.mark.slow
 def test_children_leave_nothing_behind(parent_file, digits, insertion, tmp_path, thaw):
-    worker = Worker(digits, TrainingSettings(epochs=1, distillation_epochs=1), AS_THEY_ARE)
+    worker = Worker(digits, TrainingSettings(epochs=1, distillation_epochs=1), NO_AUGMENTATION)
     prune = {"operator": "prune_filters", "site": {"node": "conv_2", "fraction": "1/2"}}
     seed = np.random.SeedSequence(0)
     counts = []
