@@ -87,7 +87,7 @@ MAY_IMPORT = {
         "architecture",
         "datasets",
         "operators",
-        "search.warm_start",
+        "search_spaces",
         "workers",
     },
     "search.child_tasks": {

@@ -21,7 +21,7 @@ from lemonade_tf.architecture.layers import Rescaling
 from lemonade_tf.datasets.loading import Dataset
 from lemonade_tf.datasets.names import ERROR_ON
 from lemonade_tf.operators import SiteError, replay
-from lemonade_tf.search.warm_start import adapted
+from lemonade_tf.search_spaces.adaptation import adapt_network
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class FurtherData:
     def graph(self, first: Graph) -> Graph:
         """Return the shapes of the network for it, of those for the first data set."""
         data = self.dataset
-        return adapted(first, data.input_shape, data.num_classes, self.rescaling)
+        return adapt_network(first, data.input_shape, data.num_classes, self.rescaling)
 
     def allows(self, parent: Graph, operators: Iterable[Mapping[str, Any]]) -> bool:
         """Whether operators apply to its parent's network, whose shapes are the first's."""

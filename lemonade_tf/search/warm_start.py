@@ -11,18 +11,19 @@ The paper begins with trivial networks only; this is for going on.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lemonade_tf.architecture import Graph, GraphError, check
-from lemonade_tf.architecture.cells import CellError, cell_of
-from lemonade_tf.architecture.layers import Dense, Input, Rescaling
+from lemonade_tf.architecture import Graph, GraphError
+from lemonade_tf.architecture.cells import CellError
+from lemonade_tf.architecture.layers import Rescaling
 from lemonade_tf.architecture.text import from_json, to_json
 from lemonade_tf.config import ConfigError
 from lemonade_tf.keras_bridge import FileError, load_graph
 from lemonade_tf.runs import read_run
-from lemonade_tf.search_spaces import CELLS, augment
+from lemonade_tf.search_spaces import CELLS
+from lemonade_tf.search_spaces.adaptation import adapt_cell_network, adapt_network
 from lemonade_tf.store import StoreError, describe_file
 
 
@@ -98,7 +99,7 @@ def origins(
             f"--initial_run: {initial_run} is a run in the space {run.config.get('space')!r}, this"
             f" one is in {space!r}; give --space {run.config.get('space')}."
         )
-    adapt = adapted_cells if space == CELLS.name else adapted
+    adapt = adapt_cell_network if space == CELLS.name else adapt_network
     found = []
     for line in run.front():
         path = run.store.models.path(line["id"])
@@ -113,47 +114,3 @@ def origins(
     if not found:
         raise ConfigError(f"--initial_run: {initial_run} has no trained network.")
     return tuple(found)
-
-
-def adapted_cells(
-    graph: Graph, input_shape: tuple[int, ...], num_classes: int, rescaling: Rescaling
-) -> Graph:
-    """Return the shapes of a network of cells for other images and classes.
-
-    Raises:
-        CellError: It is not made of cells.
-    """
-    _, cells_per_block, filters = cell_of(graph)
-    new = augment(
-        graph,
-        cells_per_block=cells_per_block,
-        filters=filters,
-        input_shape=input_shape,
-        num_classes=num_classes,
-        rescaling=rescaling,
-    )
-    return new.copy(weights=False)
-
-
-def adapted(
-    graph: Graph, input_shape: tuple[int, ...], num_classes: int, rescaling: Rescaling
-) -> Graph:
-    """Return the shapes of a network for other images and classes.
-
-    Raises:
-        GraphError: It cannot read images of this shape, or has no dense layer at its end.
-    """
-    graph = graph.copy(weights=False)
-    graph.set_layer(graph.input, Input(input_shape))
-    for name in graph.consumers(graph.input):
-        if isinstance(graph[name].layer, Rescaling):
-            graph.set_layer(name, rescaling)
-    last = graph.output
-    while not isinstance(graph[last].layer, Dense):
-        if len(graph[last].inputs) != 1:
-            raise GraphError(f"there is no dense layer before its output {graph.output!r}.")
-        last = graph[last].inputs[0]
-    if graph[last].layer.units != num_classes:
-        graph.set_layer(last, replace(graph[last].layer, units=num_classes))
-    check(graph)
-    return graph

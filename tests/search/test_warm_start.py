@@ -3,53 +3,16 @@ import pytest
 from runs import CONFIG, make_run
 from toy_training import cut, results, toy_search
 
-from lemonade_tf.architecture import GraphError, check
-from lemonade_tf.architecture.layers import Dense, Input, Rescaling
+from lemonade_tf.architecture.layers import Rescaling
 from lemonade_tf.architecture.text import from_json, same_architecture
 from lemonade_tf.config import ConfigError
 from lemonade_tf.keras_bridge import save_model
-from lemonade_tf.operators.initial import inherited_weights, initial_weights
+from lemonade_tf.operators.initial import initial_weights
 from lemonade_tf.runs import read_run
-from lemonade_tf.search.warm_start import WarmStartNetwork, adapted, origins
-from lemonade_tf.search_spaces import NETWORKS
+from lemonade_tf.search.warm_start import WarmStartNetwork, origins
 from lemonade_tf.store import StoreError
 
 RESCALING = Rescaling(1 / 50, -0.5)
-
-
-@pytest.fixture
-def graph():
-    return NETWORKS.initial_graphs((8, 8, 1), 10, rng=np.random.default_rng(0))[1]
-
-
-class TestAdapted:
-    def test_the_same_data_changes_nothing_but_the_rescaling(self, graph):
-        new = adapted(graph, (8, 8, 1), 10, RESCALING)
-        assert not new.weighted
-        assert new["rescaling"].layer == RESCALING
-        new.set_layer("rescaling", graph["rescaling"].layer)
-        assert same_architecture(new, graph)
-
-    def test_other_images_and_classes(self, graph):
-        new = adapted(graph, (32, 32, 3), 100, RESCALING)
-        check(new)
-        assert new[new.input].layer == Input((32, 32, 3))
-        assert new.shapes()[new.output] == (100,)
-        assert graph["logits"].layer == Dense(10)
-
-    def test_weights_are_inherited_where_they_fit(self, graph):
-        shapes = adapted(graph, (32, 32, 3), 7, RESCALING)
-        new = inherited_weights(shapes, graph, rng=np.random.default_rng(1))
-        check(new)
-        fresh = {"conv_1", "logits"}  # which read other channels, or put out other classes
-        for name, node in graph.items():
-            for key, value in node.weights.items():
-                same = np.array_equal(new[name].weights[key], value)
-                assert same == (name not in fresh or (key == "bias" and name == "conv_1")), name
-
-    def test_images_that_are_too_small(self, graph):
-        with pytest.raises(GraphError, match="pool"):
-            adapted(graph, (2, 2, 1), 10, RESCALING)
 
 
 @pytest.fixture(scope="module")

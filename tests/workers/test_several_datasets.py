@@ -7,7 +7,7 @@ import pytest
 
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.keras_bridge import load_graph, load_model, load_record
-from lemonade_tf.search.warm_start import adapted
+from lemonade_tf.search_spaces.adaptation import adapt_network
 from lemonade_tf.training.batch_transform import NO_AUGMENTATION
 from lemonade_tf.workers.child import train_child
 from lemonade_tf.workers.several_datasets import merged, train_on_all
@@ -120,7 +120,7 @@ PARTS = ("train", "validation", "test")
 def odd_parent(network, odd, settings, tmp_path_factory):
     """The parent's network for these."""
     path = str(tmp_path_factory.mktemp("odd") / "parent.odd.h5")
-    graph = adapted(network, odd.input_shape, 2, odd.rescaling())
+    graph = adapt_network(network, odd.input_shape, 2, odd.rescaling())
     seed = np.random.SeedSequence(3)
     task = ChildTask("parent", (), path, seed, seed, architecture=to_json(graph), data="odd")
     assert train_child(task, odd, settings).failure is None
