@@ -35,7 +35,7 @@ Expected: see docs/measured.md.
 from absl import app, flags
 
 from lemonade_tf.config import make_config
-from lemonade_tf.datasets.names import datasets_of
+from lemonade_tf.datasets.names import parse_datasets
 from lemonade_tf.monitoring.progress import ProgressDisplay
 from lemonade_tf.report import write_report
 from lemonade_tf.runs import read_run
@@ -60,7 +60,7 @@ SEED = flags.DEFINE_integer("seed", 0, "Of everything random.")
 
 
 def main(_):
-    five = FIVE if len(datasets_of(DATASET.value)) == 1 else PAPERS
+    five = FIVE if len(parse_datasets(DATASET.value)) == 1 else PAPERS
     config = make_config(
         "quick" if QUICK.value else None,
         dataset=DATASET.value,

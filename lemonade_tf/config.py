@@ -17,7 +17,8 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from lemonade_tf.datasets.names import DataNameError, datasets_of, joined
+from lemonade_tf.datasets.dataset_error import DatasetNameError
+from lemonade_tf.datasets.names import join_datasets, parse_datasets
 from lemonade_tf.latency import PROTOCOLS, WAYS
 from lemonade_tf.objectives import (
     ObjectiveError,
@@ -160,10 +161,10 @@ class SearchConfig:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "dataset", joined(self.dataset))
+        object.__setattr__(self, "dataset", join_datasets(self.dataset))
         try:
             object.__setattr__(self, "objectives", with_errors(self.objectives, self.dataset))
-        except DataNameError as error:
+        except DatasetNameError as error:
             raise ConfigError(f"--dataset: {error}") from None
         object.__setattr__(self, "filters", tuple(self.filters))
         object.__setattr__(self, "limit", dict(self.limit))
@@ -305,7 +306,7 @@ def preset_for(dataset: str | Iterable[str], space: str = "networks") -> str:
 
     Of several data sets, the first counts.
     """
-    if datasets_of(joined(dataset))[0] != "digits":
+    if parse_datasets(join_datasets(dataset))[0] != "digits":
         return "paper"
     return "digits_cells" if space == "cells" else "digits"
 
@@ -371,7 +372,7 @@ def resumed_config(before: Mapping[str, Any], given: Mapping[str, Any]) -> Searc
     settings = {name: before[name] for name in known if name in before}
     settings = {"limit": {}, "scale": {}, **settings}  # what an older run has none of
     merged = {**settings, **given}
-    if joined(merged["dataset"]) != settings["dataset"] and "objectives" not in given:
+    if join_datasets(merged["dataset"]) != settings["dataset"] and "objectives" not in given:
         # Those that are errors on other data sets follow from what these are.
         merged["objectives"] = [n for n in settings["objectives"] if not is_error_on(n)]
     given = SearchConfig(**merged)
@@ -398,7 +399,7 @@ def _shown(value: Any) -> Any:
 
 def default_workdir(dataset: str, root: str | Path = "runs") -> Path:
     """Return the first of runs/NAME-1, runs/NAME-2, ... that does not exist."""
-    stem = "-".join(Path(name).stem for name in datasets_of(dataset)) or "run"
+    stem = "-".join(Path(name).stem for name in parse_datasets(dataset)) or "run"
     number = 1
     while os.path.lexists(Path(root) / f"{stem}-{number}"):
         number += 1

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lemonade_tf.datasets.names import datasets_of
+from lemonade_tf.datasets.names import parse_datasets
 from lemonade_tf.report import drawn, dress, new_figure, stair
 from lemonade_tf.runs import Run
 from lemonade_tf.runs.quality import front_hypervolume
@@ -132,7 +132,7 @@ def _check_prepared(first: Run, other: Run) -> None:
 
 
 def _dataset(run: Run) -> str:
-    return ",".join(Path(name).name for name in datasets_of(run.config["dataset"]))
+    return ",".join(Path(name).name for name in parse_datasets(run.config["dataset"]))
 
 
 def _compared(run: Run, reference: Mapping[str, float]) -> Comparison:

@@ -21,7 +21,7 @@ import numpy as np
 
 from lemonade_tf.architecture.layers import Rescaling
 from lemonade_tf.datasets.cifar import CIFAR10, CIFAR100, Layout, read_cifar
-from lemonade_tf.datasets.names import datasets_of, further_names
+from lemonade_tf.datasets.names import extra_dataset_names, parse_datasets
 from lemonade_tf.datasets.npz import DatasetError, read_npz
 
 __all__ = [
@@ -135,8 +135,8 @@ def load_datasets(
     Raises:
         DatasetError: One cannot be used, or their images differ in shape.
     """
-    first, *others = (load_dataset(name, data_dir) for name in datasets_of(dataset))
-    further = dict(zip(further_names(dataset), others, strict=True))
+    first, *others = (load_dataset(name, data_dir) for name in parse_datasets(dataset))
+    further = dict(zip(extra_dataset_names(dataset), others, strict=True))
     for name, data in further.items():
         if data.input_shape != first.input_shape:
             raise DatasetError(

@@ -1,8 +1,8 @@
-"""Several data sets in one setting, as "cifar10,cifar100", and what each of them is called.
+"""Parse a `dataset` setting that lists several data sets, such as "cifar10,cifar100".
 
-The first is the one that networks evolve on. The others are called by what is left of their name
-without folder and suffix, and so is what a search has of them: the objective `error_NAME`, the
-files models/ID.NAME.h5, the column test_error_NAME. (So a path with a comma cannot be given.)
+Networks evolve on the first data set. Each extra one is named by its path without folder and
+suffix; the name becomes part of the objective `error_NAME`, of the files `models/ID.NAME.h5` and
+of the column `test_error_NAME`. A path that contains a comma cannot be given.
 """
 
 from __future__ import annotations
@@ -12,52 +12,51 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-ERROR_ON = "error_"  # begins the objectives that are the error on a further data set
-_NAME = re.compile(r"[A-Za-z0-9_]{1,40}")  # also of a part of an objective and of a file
+from lemonade_tf.datasets.dataset_error import DatasetNameError
+
+ERROR_PREFIX = "error_"  # of the objectives that are the error on an extra data set
+_NAME = re.compile(r"[A-Za-z0-9_]{1,40}")  # valid in an objective's name and in a file name
 
 
-class DataNameError(ValueError):
-    """Several data sets cannot be told apart by name; the message names them."""
-
-
-def joined(dataset: str | os.PathLike[str] | Iterable[str]) -> str:
-    """Return data sets, or one, as a setting."""
+def join_datasets(dataset: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> str:
+    """Join one or several names or paths of data sets to a `dataset` setting."""
     if isinstance(dataset, (str, os.PathLike)):
         return os.fspath(dataset)
     return ",".join(map(os.fspath, dataset))
 
 
-def datasets_of(dataset: str) -> tuple[str, ...]:
-    """Return the data sets of a setting, each a name or a path."""
+def parse_datasets(dataset: str) -> tuple[str, ...]:
+    """Split a `dataset` setting into names and paths."""
     return tuple(part.strip() for part in dataset.split(",")) if "," in dataset else (dataset,)
 
 
-def further_names(dataset: str) -> tuple[str, ...]:
-    """Return what the data sets after the first are called.
+def extra_dataset_names(dataset: str) -> tuple[str, ...]:
+    """Return the names of all data sets of a setting but the first.
 
     Raises:
-        DataNameError: Two are called the same, or one cannot be called so.
+        DatasetNameError: If two names are equal, or one contains other characters than letters,
+            digits and underscores.
     """
-    names = [Path(name).stem for name in datasets_of(dataset)]
+    names = [Path(name).stem for name in parse_datasets(dataset)]
     for name in names[1:]:
         if not _NAME.fullmatch(name):
-            raise DataNameError(
-                f"{dataset!r} has a data set that is called {name!r}; expected up to 40 letters,"
-                f" digits and _, as the error on it is called {ERROR_ON}NAME. Rename the file."
+            raise DatasetNameError(
+                f"{dataset!r} names an extra data set {name!r}; expected 1 to 40 letters, digits"
+                f" and underscores, as in the objective {ERROR_PREFIX}NAME. Rename the file."
             )
     if len(set(names)) < len(names):
-        raise DataNameError(
-            f"{dataset!r} has data sets of the same name, {', '.join(names)}; expected different"
-            " ones. Rename a file."
+        raise DatasetNameError(
+            f"{dataset!r} names data sets {', '.join(names)}; expected a different name for each."
+            " Rename a file."
         )
     return tuple(names[1:])
 
 
 def file_id(id_: str, name: str | None) -> str:
-    """Return what the file of a network is called that was trained on a data set.
+    """Return the stem of the file that holds a network trained on one of the data sets.
 
     Args:
-        id_: The network.
-        name: What the data set is called; None for the first.
+        id_: The id of the network.
+        name: The name of the extra data set; None for the first data set.
     """
     return id_ if name is None else f"{id_}.{name}"

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from lemonade_tf.datasets.names import ERROR_ON, further_names
+from lemonade_tf.datasets.names import ERROR_PREFIX, extra_dataset_names
 from lemonade_tf.objectives.builtin import ERROR
 from lemonade_tf.objectives.objective import Objective, ObjectiveError
 
 
 def error_on(name: str) -> Objective:
     """Return the objective that is the error on a further data set of this name."""
-    return replace(ERROR, name=f"{ERROR_ON}{name}")
+    return replace(ERROR, name=f"{ERROR_PREFIX}{name}")
 
 
 def with_errors(objectives: Iterable[str], dataset: str) -> tuple[str, ...]:
@@ -30,10 +30,10 @@ def with_errors(objectives: Iterable[str], dataset: str) -> tuple[str, ...]:
         dataset: The data sets, as in the settings.
 
     Raises:
-        DataNameError: The data sets cannot be told apart.
+        DatasetNameError: The data sets cannot be told apart.
     """
     names = tuple(objectives)
-    errors = (f"{ERROR_ON}{name}" for name in further_names(dataset))
+    errors = (f"{ERROR_PREFIX}{name}" for name in extra_dataset_names(dataset))
     missing = tuple(error for error in errors if error not in names)
     if ERROR.name not in names:
         return (*names, *missing)
@@ -47,12 +47,12 @@ def check_errors(objectives: Iterable[str], dataset: str) -> None:
     Raises:
         ObjectiveError: One is not.
     """
-    known = [f"{ERROR_ON}{name}" for name in further_names(dataset)]
+    known = [f"{ERROR_PREFIX}{name}" for name in extra_dataset_names(dataset)]
     for name in objectives:
         if is_error_on(name) and name not in known:
             raise ObjectiveError(
                 f"{name!r} would be the error on a further data set, and --dataset {dataset} has"
-                f" none called {name.removeprefix(ERROR_ON)!r}; expected"
+                f" none called {name.removeprefix(ERROR_PREFIX)!r}; expected"
                 f" {' or '.join([ERROR.name, *known])}, or data sets separated by commas, such as"
                 " --dataset cifar10,cifar100."
             )
@@ -60,4 +60,4 @@ def check_errors(objectives: Iterable[str], dataset: str) -> None:
 
 def is_error_on(name: str) -> bool:
     """Whether an objective is the error on a further data set, by its name in the settings."""
-    return isinstance(name, str) and ":" not in name and name.startswith(ERROR_ON)
+    return isinstance(name, str) and ":" not in name and name.startswith(ERROR_PREFIX)

@@ -16,7 +16,7 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
-from lemonade_tf.datasets.names import ERROR_ON
+from lemonade_tf.datasets.names import ERROR_PREFIX
 from lemonade_tf.objectives.builtin import ERROR, OBJECTIVES
 from lemonade_tf.objectives.dataset_errors import check_errors, error_on, is_error_on
 from lemonade_tf.objectives.objective import SCALES, Objective, ObjectiveError
@@ -107,7 +107,7 @@ def find_objective(name: str) -> Objective:
     if name in _BY_NAME:
         return _BY_NAME[name]
     if is_error_on(name):
-        return error_on(name.removeprefix(ERROR_ON))
+        return error_on(name.removeprefix(ERROR_PREFIX))
     module, colon, attribute = name.partition(":")
     if not colon:
         near = difflib.get_close_matches(name, _BY_NAME, n=1)

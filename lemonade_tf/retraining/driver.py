@@ -23,7 +23,7 @@ import numpy as np
 
 from lemonade_tf.config import ConfigError
 from lemonade_tf.datasets.loading import Dataset, DatasetError, load_dataset
-from lemonade_tf.datasets.names import datasets_of
+from lemonade_tf.datasets.names import parse_datasets
 from lemonade_tf.executors import Outcome, ProcessExecutor
 from lemonade_tf.executors.devices import default_num_workers
 from lemonade_tf.retraining.folder import RetrainedFolder, RetrainError
@@ -151,7 +151,7 @@ def _settings(run: Run, config: RetrainConfig) -> tuple[TrainingSettings, dict[s
 
 def _first(run: Run) -> str:
     """Return the data set of the run, of several the first."""
-    return datasets_of(run.config["dataset"])[0]
+    return parse_datasets(run.config["dataset"])[0]
 
 
 def _data(run: Run) -> Dataset:

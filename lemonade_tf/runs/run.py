@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lemonade_tf.datasets.names import further_names
+from lemonade_tf.datasets.names import extra_dataset_names
 from lemonade_tf.evolution import hypervolume, pareto_front
 from lemonade_tf.objectives import ERROR, Objective, objectives_of
 from lemonade_tf.runs.quality import coordinates
@@ -50,7 +50,7 @@ class Run:
     @cached_property
     def further(self) -> tuple[str, ...]:
         """What the data sets after the first are called."""
-        return further_names(self.config["dataset"])
+        return extra_dataset_names(self.config["dataset"])
 
     @cached_property
     def trained(self) -> list[Mapping[str, Any]]:

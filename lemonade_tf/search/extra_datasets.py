@@ -19,7 +19,7 @@ import numpy as np
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.layers import Rescaling
 from lemonade_tf.datasets.loading import Dataset
-from lemonade_tf.datasets.names import ERROR_ON
+from lemonade_tf.datasets.names import ERROR_PREFIX
 from lemonade_tf.operators import SiteError, replay
 from lemonade_tf.search_spaces.adaptation import adapt_network
 
@@ -41,7 +41,7 @@ class FurtherData:
     @property
     def error(self) -> str:
         """What the error on it is called."""
-        return f"{ERROR_ON}{self.name}"
+        return f"{ERROR_PREFIX}{self.name}"
 
     @property
     def test_error(self) -> str:

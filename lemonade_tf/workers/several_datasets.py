@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from lemonade_tf.datasets.names import ERROR_ON
+from lemonade_tf.datasets.names import ERROR_PREFIX
 from lemonade_tf.workers.tasks import ChildResult, ChildTask
 
 
@@ -86,7 +86,7 @@ def merged(first: ChildResult, further: Mapping[str, ChildResult]) -> ChildResul
     num_images = sum(result.num_images for result in results)
     return replace(
         first,
-        measured={**first.measured, **{f"{ERROR_ON}{n}": r.error for n, r in further.items()}},
+        measured={**first.measured, **{f"{ERROR_PREFIX}{n}": r.error for n, r in further.items()}},
         seconds=dict(seconds),
         num_images=num_images,
         images_per_second=_speed(num_images, results),

@@ -1,0 +1,20 @@
+"""The errors of data sets: a missing, unreadable or malformed one, or a bad name."""
+
+from __future__ import annotations
+
+
+class DatasetError(ValueError):
+    """A data set is missing or cannot be used."""
+
+
+class UnknownDatasetError(DatasetError):
+    """A name belongs to no data set."""
+
+
+class DatasetNameError(DatasetError):
+    """The names of several data sets clash or cannot be part of a file name."""
+
+
+def one_line(error: object) -> str:
+    """Return the message of an exception on one line, without a full stop."""
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
