@@ -4,10 +4,11 @@
 any functional Keras CNN. Importing this package loads neither Keras nor a backend.
 """
 
+from lemonade_tf.errors import LemonadeError
 from lemonade_tf.lazy import importing
 
 __version__ = "0.1.0"
-__all__ = ["Surgery", "__version__", "load_graph", "load_model"]
+__all__ = ["LemonadeError", "Surgery", "__version__", "load_graph", "load_model"]
 
 __getattr__ = importing(
     __name__,

@@ -19,6 +19,7 @@ from typing import Any
 
 from lemonade_tf.datasets.dataset_error import DatasetNameError
 from lemonade_tf.datasets.names import join_datasets, parse_datasets
+from lemonade_tf.errors import LemonadeError
 from lemonade_tf.latency import PROTOCOLS, WAYS
 from lemonade_tf.objectives import (
     ObjectiveError,
@@ -46,8 +47,10 @@ MAY_CHANGE = (
 )
 
 
-class ConfigError(ValueError):
+class ConfigError(LemonadeError, ValueError):
     """A setting has a value that makes no sense; the message names the option."""
+
+    exit_status = 2
 
 
 @dataclass(frozen=True)

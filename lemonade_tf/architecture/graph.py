@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 
 from lemonade_tf.architecture.layers import LAYERS, Input, Layer, Shape, ShapeError
+from lemonade_tf.errors import LemonadeError
 
 
-class GraphError(ValueError):
+class GraphError(LemonadeError, ValueError):
     """An edit that would break a graph, or a graph that is broken."""
 
 

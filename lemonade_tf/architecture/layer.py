@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from lemonade_tf.errors import LemonadeError
+
 Shape = tuple[int, ...]
 
 
-class ShapeError(ValueError):
+class ShapeError(LemonadeError, ValueError):
     """A layer cannot read what it is given."""
 
 

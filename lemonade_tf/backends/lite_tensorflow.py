@@ -21,10 +21,11 @@ import numpy as np
 import tensorflow as tf
 
 from lemonade_tf.architecture import Graph
+from lemonade_tf.errors import LemonadeError
 from lemonade_tf.keras_bridge.graph_to_model import to_keras
 
 
-class LiteError(RuntimeError):
+class LiteError(LemonadeError):
     """LiteRT cannot convert a network, or cannot run it."""
 
 

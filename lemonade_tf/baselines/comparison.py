@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from lemonade_tf.datasets.names import parse_datasets
+from lemonade_tf.errors import LemonadeError
 from lemonade_tf.report import drawn, dress, new_figure, stair
 from lemonade_tf.runs import Run
 from lemonade_tf.runs.quality import front_hypervolume
 
 
-class ComparisonError(ValueError):
+class ComparisonError(LemonadeError, ValueError):
     """Runs cannot be compared; the message says why."""
 
 

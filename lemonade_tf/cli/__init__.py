@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lemonade_tf.cli.failure import fail, user_errors
+from lemonade_tf.cli.failure import fail
 from lemonade_tf.cli.parser import make_parser
-from lemonade_tf.config import ConfigError
+from lemonade_tf.errors import LemonadeError
 
 __all__ = ["main"]
 
@@ -20,8 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
     try:
         return options.run(options)
-    except ConfigError as error:
-        return fail(str(error), status=2)
+    except LemonadeError as error:
+        return fail(str(error), error.exit_status)
     except KeyboardInterrupt:
         return fail(
             "stopped by Ctrl-C. What was finished is kept: a search goes on with --resume, other"
@@ -29,8 +29,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except BrokenPipeError:
         return 1
-    except user_errors() as error:
-        return fail(str(error), status=2 if type(error).__name__ == "UnknownDatasetError" else 1)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         return fail(f"{place}{error.strerror or error}; see to it, and give the command again.")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from lemonade_tf.errors import LemonadeError
 
-class DatasetError(ValueError):
+
+class DatasetError(LemonadeError, ValueError):
     """A data set is missing or cannot be used."""
 
 
 class UnknownDatasetError(DatasetError):
     """A name belongs to no data set."""
+
+    exit_status = 2
 
 
 class DatasetNameError(DatasetError):

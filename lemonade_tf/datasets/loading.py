@@ -41,6 +41,8 @@ _CHUNK = 4096  # images whose statistics are taken at a time, as float64
 class UnknownDatasetError(DatasetError):
     """A name that is no data set's."""
 
+    exit_status = 2
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:

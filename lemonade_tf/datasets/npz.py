@@ -16,13 +16,15 @@ from pathlib import Path
 
 import numpy as np
 
+from lemonade_tf.errors import LemonadeError
+
 PARTS = ("train", "validation", "test")
 FEWEST_IMAGES = 10
 
 Examples = tuple[np.ndarray, np.ndarray]
 
 
-class DatasetError(ValueError):
+class DatasetError(LemonadeError, ValueError):
     """A data set that is not there, or that cannot be used."""
 
 

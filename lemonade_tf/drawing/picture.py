@@ -30,6 +30,7 @@ from lemonade_tf.architecture.layers import (
 )
 from lemonade_tf.drawing.boxes import Box, diagram_of
 from lemonade_tf.drawing.placement import Placement, Point, place
+from lemonade_tf.errors import LemonadeError
 from lemonade_tf.store.atomic import write_atomic
 
 # What makes the same picture the same file: no date in it.
@@ -59,7 +60,7 @@ COLORS: tuple[tuple[tuple[type[Layer], ...], str, str], ...] = (
 )
 
 
-class DrawingError(ValueError):
+class DrawingError(LemonadeError, ValueError):
     """A picture cannot be written as asked."""
 
 

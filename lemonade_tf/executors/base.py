@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from lemonade_tf.errors import LemonadeError
+
 Task = Any
 Setup = Callable[[], Callable[[Task], Any]]
 
@@ -22,7 +24,7 @@ Cause = Literal["raised", "died", "overdue"]
 _LONGEST_LINE = 500
 
 
-class WorkerSetupError(RuntimeError):
+class WorkerSetupError(LemonadeError):
     """A worker cannot be made ready, so that no task can be run.
 
     Attributes:

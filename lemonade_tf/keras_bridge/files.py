@@ -17,12 +17,13 @@ import numpy as np
 
 from lemonade_tf.architecture import Graph, GraphError
 from lemonade_tf.architecture.text import from_json
+from lemonade_tf.errors import LemonadeError
 
 DATASET = "lemonade_tf"
 Path = str | PathLike[str]
 
 
-class FileError(ValueError):
+class FileError(LemonadeError, ValueError):
     """A file cannot be read as a network of this package."""
 
 

@@ -24,6 +24,7 @@ import numpy as np
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
 from lemonade_tf.architecture.layers import Input, Shape, arguments
+from lemonade_tf.errors import LemonadeError
 from lemonade_tf.latency.features import FEATURES, features
 from lemonade_tf.latency.protocol import Protocol
 
@@ -31,7 +32,7 @@ FORMAT = 1
 WAYS = ("latency", "lite_latency")
 
 
-class TableError(ValueError):
+class TableError(LemonadeError, ValueError):
     """Something is not a latency table, or not one that holds here."""
 
 

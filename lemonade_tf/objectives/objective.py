@@ -27,6 +27,7 @@ from numbers import Integral, Real
 from typing import Any, Literal
 
 from lemonade_tf.architecture import Graph
+from lemonade_tf.errors import LemonadeError
 from lemonade_tf.objectives.prepare_context import PrepareContext
 from lemonade_tf.objectives.trained_network import TrainedNetwork
 
@@ -36,7 +37,7 @@ _COLUMNS = ("id", "file", "test_error")  # of front.csv, beside the objectives
 _MANY = 10.0  # the reference is so many times the largest initial network
 
 
-class ObjectiveError(ValueError):
+class ObjectiveError(LemonadeError, ValueError):
     """An objective is not known, makes no sense, or gave no number; the message names it."""
 
 

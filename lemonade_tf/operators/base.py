@@ -18,9 +18,10 @@ import numpy as np
 from lemonade_tf.architecture import Graph, GraphError
 from lemonade_tf.architecture.channel_groups import FRESH
 from lemonade_tf.architecture.layers import ELEMENTWISE_ACTIVATIONS, Activation, Layer, ReLU
+from lemonade_tf.errors import LemonadeError
 
 
-class SiteError(ValueError):
+class SiteError(LemonadeError, ValueError):
     """An operator does not apply where it was asked to."""
 
 

@@ -23,13 +23,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+from lemonade_tf.errors import LemonadeError
 from lemonade_tf.store import StoreError, journal, lock_folder
 from lemonade_tf.store.atomic import write_atomic
 
 FOLDER, RECORDS, TABLE, SETTINGS = "retrained", "retrained.jsonl", "retrained.csv", "settings.json"
 
 
-class RetrainError(RuntimeError):
+class RetrainError(LemonadeError):
     """Networks cannot be retrained as asked; the message says why."""
 
 

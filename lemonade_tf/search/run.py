@@ -26,6 +26,7 @@ from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.text import canonical_hash, to_json
 from lemonade_tf.config import SearchConfig
 from lemonade_tf.datasets.loading import Dataset
+from lemonade_tf.errors import LemonadeError
 from lemonade_tf.evolution import (
     CheapObjective,
     Evaluation,
@@ -60,7 +61,7 @@ from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.workers.tasks import ChildTask
 
 
-class SearchError(RuntimeError):
+class SearchError(LemonadeError):
     """A search cannot go on; the message says why."""
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lemonade_tf.errors import LemonadeError
+
 _MENDS = {
     errno.ENOSPC: "free some space there, or choose another --workdir",
     errno.EDQUOT: "your quota is used up: delete something, or choose another --workdir",
@@ -21,7 +23,7 @@ _MENDS = {
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
-class StoreError(RuntimeError):
+class StoreError(LemonadeError):
     """The folder of a run cannot be used as asked; the message names the file."""
 
 

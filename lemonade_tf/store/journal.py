@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from lemonade_tf.errors import LemonadeError
+
 _logger = logging.getLogger(__name__)
 
 Record = Mapping[str, Any]
@@ -29,7 +31,7 @@ CHECKSUM = "crc32"
 _SEALED = re.compile(rb'(.+), "crc32": "([0-9a-f]{8})"\}', re.DOTALL)
 
 
-class JournalError(ValueError):
+class JournalError(LemonadeError, ValueError):
     """A line that is no record."""
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lemonade_tf.errors import LemonadeError
 from lemonade_tf.store.atomic import write_atomic
 from lemonade_tf.training.fit import TrainingState
 
@@ -23,7 +24,7 @@ _FORMAT = b"lemonade_tf checkpoint 1"
 _ARRAY = "array/"
 
 
-class CheckpointError(ValueError):
+class CheckpointError(LemonadeError, ValueError):
     """A checkpoint is damaged, or is one of another training."""
 
 
