@@ -15,6 +15,7 @@ import os
 import re
 import zlib
 from collections.abc import Iterable, Mapping
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ def dumps(record: Record, **options: Any) -> str:
         ValueError: If it holds what JSON has no form for.
     """
     try:
-        return json.dumps(record, allow_nan=False, default=_plain, **options)
+        return json.dumps(_plain(record), allow_nan=False, default=_plain, **options)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"The record {str(record)[:200]} cannot be written as JSON ({error}); a value that is "
@@ -128,6 +129,10 @@ def dumps(record: Record, **options: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return value
+    if is_dataclass(value):
+        return vars(value)
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if isinstance(value, Path):

@@ -1,0 +1,33 @@
+"""The ids of networks: "GENERATION-ATTEMPT", such as "12-7".
+
+The initial networks are generation 0. The attempt counts the draws of a generation, those included
+that led to no proposal.
+"""
+
+from __future__ import annotations
+
+import re
+
+_ID = re.compile(r"([0-9]+)-([0-9]+)")
+
+
+def network_id(generation: int, attempt: int) -> str:
+    """Return the id of the network of a generation and an attempt."""
+    return f"{generation}-{attempt}"
+
+
+def parse_network_id(id_: str) -> tuple[int, int]:
+    """Return the generation and the attempt of a network, which sort networks by age.
+
+    Raises:
+        ValueError: If it is not the id of a network of a search.
+    """
+    match = _ID.fullmatch(id_)
+    if match is None:
+        raise ValueError(f"id is {id_!r}; expected GENERATION-ATTEMPT, such as '12-7'.")
+    return int(match[1]), int(match[2])
+
+
+def is_network_id(id_: str) -> bool:
+    """Return whether a text is the id of a network of a search."""
+    return _ID.fullmatch(id_) is not None

@@ -1,0 +1,226 @@
+"""The records of a run: the lines of its lists, and the rows of front.csv."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from lemonade_tf.store.network_ids import parse_network_id
+from lemonade_tf.store.record import Record
+
+Outcome = Literal["accepted", "rejected", "duplicate", "over_limit"]
+
+
+@dataclass(frozen=True)
+class FileRecord(Record):
+    """What a file was when it was written.
+
+    Attributes:
+        bytes: Its size.
+        sha256: Its checksum, in hexadecimal digits.
+    """
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ExtraDatasetRecord(Record):
+    """The training of a network on a data set after the first.
+
+    The error on it is among the objectives of the network.
+
+    Attributes:
+        test_error: The share of test images that are misclassified; None without test images.
+        batch_size: Images per training step.
+        losses: The mean training loss of each epoch.
+        distillation_losses: The mean loss of each epoch of distillation.
+        epsilon: Equation 9, "before" and "after" distillation; None without distillation.
+        file: The file of the network that was trained on this data set.
+    """
+
+    nested: ClassVar = {"file": FileRecord}
+
+    test_error: float | None
+    batch_size: int | None
+    losses: Sequence[float]
+    distillation_losses: Sequence[float]
+    epsilon: Mapping[str, Mapping[str, float]] | None
+    file: FileRecord | None = None
+
+
+@dataclass(frozen=True)
+class NetworkRecord(Record):
+    """A line of history.jsonl: a network that was trained, or whose training failed.
+
+    Attributes:
+        id: "GENERATION-ATTEMPT".
+        generation: 0 for the initial networks.
+        parent: The id of its parent; None for the initial networks.
+        operators: The operators that make it from its parent, for `operators.replay`.
+        architecture_hash: The canonical hash of its architecture.
+        objectives: Every objective of the run by name, in their order there; None where it failed.
+        test_error: The share of test images that are misclassified; None without test images.
+        epochs: Epochs of training.
+        batch_size: Images per training step; less than was asked for where that ran out of memory.
+        num_images: Images that went through training and distillation.
+        images_per_second: Images per second of training and distillation, without compilation.
+        losses: The mean training loss of each epoch.
+        distillation_losses: The mean loss of each epoch of distillation.
+        epsilon: Equation 9, "before" and "after" distillation; None without distillation.
+        lineage_epochs: Epochs of training of the network and all its ancestors.
+        seconds: Wall-clock seconds by phase, and their "total".
+        timestamp: When the network was completed, in seconds since 1970.
+        file: The file of the network; None if it failed.
+        extra_datasets: Its training on the data sets after the first, by their names.
+        failure: One line on why it failed; None if it did not.
+        first_failure: The failure of an earlier attempt, after which it was tried again.
+        log: The end of its worker's output, if it failed.
+    """
+
+    nested: ClassVar = {"file": FileRecord}
+    nested_by_name: ClassVar = {"extra_datasets": ExtraDatasetRecord}
+
+    id: str
+    generation: int
+    parent: str | None
+    operators: Sequence[Mapping[str, Any]]
+    architecture_hash: str
+    objectives: Mapping[str, Any]
+    test_error: float | None = None
+    epochs: int = 0
+    batch_size: int | None = None
+    num_images: int = 0
+    images_per_second: float | None = None
+    losses: Sequence[float] = ()
+    distillation_losses: Sequence[float] = ()
+    epsilon: Mapping[str, Mapping[str, float]] | None = None
+    lineage_epochs: int = 0
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    timestamp: float = 0.0
+    file: FileRecord | None = None
+    extra_datasets: Mapping[str, ExtraDatasetRecord] = field(default_factory=dict)
+    failure: str | None = None
+    first_failure: str | None = None
+    log: str = ""
+
+    @property
+    def attempt(self) -> int:
+        """The draw of its generation that it came from."""
+        return parse_network_id(self.id)[1]
+
+    @property
+    def age_key(self) -> tuple[int, int]:
+        """Generation and attempt: sorts networks from the oldest to the youngest."""
+        return parse_network_id(self.id)
+
+    @property
+    def operator_names(self) -> list[str]:
+        """The names of its operators, in order."""
+        return [operator["operator"] for operator in self.operators]
+
+    @property
+    def error(self) -> float:
+        """The validation error on the first data set, a fraction."""
+        return self.objectives["error"]
+
+    @property
+    def test_errors(self) -> dict[str, float | None]:
+        """The test errors on all data sets by their column in front.csv."""
+        extra = {f"test_error_{name}": r.test_error for name, r in self.extra_datasets.items()}
+        return {"test_error": self.test_error, **extra}
+
+
+@dataclass(frozen=True)
+class ProposalRecord(Record):
+    """A line of proposals.jsonl: a child that was proposed.
+
+    Attributes:
+        id: "GENERATION-ATTEMPT".
+        generation: Of which generation.
+        parent: The id of its parent.
+        operators: The operators that make it from its parent.
+        cheap_objectives: Its cheap objectives by name.
+        outcome: "accepted" to be trained, "rejected" by the second sampling stage, "duplicate" of
+            an earlier architecture, or "over_limit"; the last two are resampled.
+        duplicate_of: The id of the network with the same architecture, if there is one.
+        exceeded: Its values of those objectives that are over their limit, by name.
+    """
+
+    id: str
+    generation: int
+    parent: str | None
+    operators: Sequence[Mapping[str, Any]]
+    cheap_objectives: Mapping[str, float]
+    outcome: Outcome
+    duplicate_of: str | None = None
+    exceeded: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MeasurementRecord(Record):
+    """A line of measurements.jsonl: an inference time of a network of the front.
+
+    Attributes:
+        id: The network.
+        objective: The inference time, as an objective is named.
+        predicted: Seconds per inference that the search minimised.
+        measured: Seconds per inference; None if it failed.
+        standard_error: The relative standard error of `measured`; None after a single pass.
+        num_passes: Forward passes that were timed.
+        protocol: The name of the protocol.
+        failure: One line on why it failed; None if it did not.
+        timestamp: When, in seconds since 1970.
+    """
+
+    id: str
+    objective: str
+    predicted: float
+    measured: float | None
+    standard_error: float | None
+    num_passes: int
+    protocol: str
+    failure: str | None
+    timestamp: float
+
+
+@dataclass(frozen=True)
+class InitialRecord(Record):
+    """A line of initial.jsonl: a network of a previous run that the search starts from.
+
+    Attributes:
+        id: Its id in that run.
+        path: Its file.
+        file: What the file was when the search started.
+        architecture: Its architecture for the new data, as JSON of `architecture.text`.
+    """
+
+    nested: ClassVar = {"file": FileRecord}
+
+    id: str
+    path: str
+    file: FileRecord
+    architecture: str
+
+
+@dataclass(frozen=True)
+class FrontRow:
+    """A row of front.csv.
+
+    Attributes:
+        id: The network.
+        file: Its file, relative to the run folder.
+        objectives: Every objective of the run by name, in their order there.
+        test_errors: "test_error", and "test_error_NAME" for each data set after the first; None
+            without test images.
+    """
+
+    id: str
+    file: str
+    objectives: Mapping[str, float]
+    test_errors: Mapping[str, float | None]
+
+    def as_columns(self) -> dict[str, Any]:
+        """Return the values by column, in the order of the columns."""
+        return {"id": self.id, "file": self.file, **self.objectives, **self.test_errors}

@@ -1,0 +1,104 @@
+"""The contents of config.json: the settings of a run, and what follows from them at its start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Self
+
+from lemonade_tf.store.record import Record, RecordError
+
+
+@dataclass(frozen=True)
+class ImagesRecord(Record):
+    """A data set as it was when a run started.
+
+    Attributes:
+        num_classes: Its number of classes.
+        input_shape: (height, width, channels).
+        num_images: Images by part: "training", "validation", "test".
+        sha256: A checksum of all images and labels.
+    """
+
+    num_classes: int
+    input_shape: Sequence[int]
+    num_images: Mapping[str, int]
+    sha256: str
+
+
+@dataclass(frozen=True)
+class RandomSearchRecord(Record):
+    """What a random search was matched to.
+
+    Attributes:
+        matched_run: The folder of the run with as many networks of such sizes.
+        size: The objective that is the size of a network.
+        range: The smallest and the largest size.
+    """
+
+    matched_run: str
+    size: str
+    range: Sequence[float]
+
+
+@dataclass(frozen=True)
+class RunConfig(Record):
+    """The contents of config.json.
+
+    Attributes:
+        settings: The settings, as `SearchConfig.as_json` gives them. In the file, they are keys
+            beside the others.
+        images: The first data set.
+        num_initial: The number of initial networks.
+        reference_point: The reference point of the hypervolume, by objective.
+        extra_datasets: The data sets after the first, by their names.
+        prepared: What the objectives that need preparation were prepared to, by name.
+        random_search: What a random search was matched to; None for a search.
+        lemonade_tf: The version of this package.
+        versions: The versions of Python and of other packages.
+        backend: The Keras backend.
+    """
+
+    nested: ClassVar = {"images": ImagesRecord, "random_search": RandomSearchRecord}
+    nested_by_name: ClassVar = {"extra_datasets": ImagesRecord}
+
+    settings: Mapping[str, Any]
+    images: ImagesRecord
+    num_initial: int
+    reference_point: Mapping[str, float]
+    extra_datasets: Mapping[str, ImagesRecord] = field(default_factory=dict)
+    prepared: Mapping[str, Any] = field(default_factory=dict)
+    random_search: RandomSearchRecord | None = None
+    lemonade_tf: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    backend: str = ""
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Return the contents of config.json, in which the settings are keys beside the others.
+
+        Raises:
+            RecordError: If a key is missing.
+        """
+        names = {each.name for each in fields(cls)} - {"settings"}
+        settings = {name: value for name, value in values.items() if name not in names}
+        missing = [name for name in ("dataset", "objectives") if name not in settings]
+        if missing:
+            raise RecordError(f"lacks {', '.join(map(repr, missing))}")
+        rest = {name: value for name, value in values.items() if name in names}
+        return super().from_json({**rest, "settings": settings})
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the contents of config.json."""
+        values = super().as_json()
+        return {**values.pop("settings"), **values}
+
+    @property
+    def dataset(self) -> str:
+        """The data set, or several of them separated by commas."""
+        return self.settings["dataset"]
+
+    @property
+    def objective_names(self) -> Sequence[str]:
+        """The objectives, as they were given."""
+        return self.settings["objectives"]
