@@ -84,10 +84,10 @@ class Augmentation(BatchTransform):
     input_shape: tuple[int, int, int]
     num_classes: int
     fill: tuple[float, ...]
-    pad: int = 4
-    flip: bool = True
-    cutout: int = 16
-    mixup: float = 1.0
+    pad: int = TrainingSettings.pad
+    flip: bool = TrainingSettings.flip
+    cutout: int = TrainingSettings.cutout
+    mixup: float = TrainingSettings.mixup
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "input_shape", tuple(self.input_shape))

@@ -1,56 +1,75 @@
-"""How children are trained (A.4.4): one value, set in one place."""
+"""The training settings (A.4.4): one value with one set of defaults, which other settings contain.
+
+The optimizer is stochastic gradient descent with Nesterov momentum, as in Loshchilov & Hutter
+(2017), whom the paper follows. Step t of T has the learning rate
+
+    learning_rate * (1 + cos(pi t / T)) / 2        (cosine decay to 0, without restarts)
+
+Weight decay adds weight_decay * kernel to the gradient of kernels. Biases, batch normalization and
+the lambda of convex sums do not decay.
+
+The paper does not specify how distillation is scheduled. Here each child made by an approximate
+operator is distilled once, after all its operators, by the same optimizer with its own cosine over
+`distillation_epochs`. The learning rate of distillation is a separate setting because batch
+normalization is frozen in distillation: a rate that suits training (0.05 on digits, for example)
+makes distillation diverge. Distillation uses no augmentation, so that the parent's softmax is
+computed once.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isfinite
+from typing import Any
 
 STARTS = ("fitted", "inherited", "random")
+
+_COUNTS = {
+    "epochs": 0,
+    "distillation_epochs": 0,
+    "batch_size": 1,
+    "pad": 0,
+    "cutout": 0,
+    "statistics_images": 1,
+    "fit_images": 1,
+    "evaluation_batch_size": 1,
+}
+_POSITIVE = ("learning_rate", "distillation_learning_rate")
+_NOT_NEGATIVE = ("weight_decay", "mixup", "distillation_memory")
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How children are trained; the defaults are the paper's.
-
-    Stochastic gradient descent with Nesterov's momentum, as in Loshchilov & Hutter (2017), whom
-    the paper follows in this; the learning rate falls from `learning_rate` to 0 along a cosine.
-
-    Weight decay adds weight_decay * kernel to the gradient of kernels. Biases, batch
-    normalization and lambda of convex sums do not decay.
-
-    The paper does not say how distillation is scheduled, nor when: here, once for each child made
-    by an approximate operator, after all its operators, by the same optimizer with a cosine of its
-    own over `distillation_epochs`. Its learning rate is a setting of its own, the paper's 0.01 for
-    training: with batch normalization frozen, what a child can be trained at (0.05 on digits, say)
-    makes distillation diverge. Distillation sees the images without augmentation, so the parent's
-    softmax is computed once.
-
-    Augmentation (see `augmentation`): pad and crop, flip, cutout, mixup.
+    """How networks are trained. The defaults are the paper's for CIFAR-10.
 
     Attributes:
-        epochs: Passes over the training images.
-        distillation_epochs: Passes for distillation.
-        batch_size: Images a step.
-        learning_rate: Of the first step of training.
-        distillation_learning_rate: Of the first step of distillation.
-        momentum: In [0, 1).
-        weight_decay: As above.
-        pad: Pixels of padding on each side, before a crop of the images' size; 0 for no cropping.
-        flip: Whether to flip images left to right, every other one.
-        cutout: The side of the square that is cut out, in pixels; 0 for none.
-        mixup: The alpha of the weights with which images are mixed; 0 for no mixing.
-        statistics_images: The most images on which statistics of inserted batch normalizations
-            are measured.
-        approximate_start: From what approximate operators start, before distillation: "inherited",
-            the parent's weights as far as they fit (see `operators`); "fitted", those brought
-            nearest to the parent by least squares (see `fitted_start`); "random", new ones in all
-            affected layers, as A.1 literally has it ("inherit all weights except the weights of
-            the affected layers").
-        fit_images: The most images on which they are fitted.
-        distillation_memory: The most gigabytes for what the part that a child shares with its
-            parent puts out for all training images, which is computed once for both; if it takes
-            more, it is computed anew in every epoch.
-        evaluation_batch_size: Images at a time in evaluation.
+        epochs: Epochs of training.
+        distillation_epochs: Epochs of distillation after approximate operators; 0 for none.
+        batch_size: Images per training step.
+        learning_rate: Initial learning rate of training; cosine decay to 0.
+        distillation_learning_rate: Initial learning rate of distillation; cosine decay to 0.
+        momentum: Nesterov momentum, in [0, 1).
+        weight_decay: Factor of the kernels in their gradient.
+        pad: Augmentation: pixels of padding on each side before a random crop; 0 for no crop.
+        flip: Augmentation: whether to mirror images left to right with probability 1/2.
+        cutout: Augmentation: side of the square that Cutout erases, in pixels; 0 for none. The
+            default is its authors' value for CIFAR-10; theirs for CIFAR-100 is 8.
+        mixup: Augmentation: both parameters of the Beta distribution of mixup's weights; 0 for no
+            mixup. The default is its authors' value for CIFAR.
+        statistics_images: Most training images on which the statistics of inserted batch
+            normalizations are measured.
+        approximate_start: Weights that approximate operators start from, before distillation:
+            "inherited", the parent's where they fit; "fitted", these brought closest to the parent
+            by least squares (see `inheritance`); "random", new weights in all affected layers, as
+            in A.1 ("inherit all weights except the weights of the affected layers").
+        fit_images: Most training images on which layers are fitted.
+        distillation_memory: Gigabytes that a worker may use to cache the outputs of the part that
+            parent and child share, for all training images. If they need more, every epoch of
+            distillation computes them again.
+        evaluation_batch_size: Images per batch in evaluation.
+
+    Raises:
+        ValueError: If a value is out of range.
     """
 
     epochs: int = 20
@@ -60,10 +79,10 @@ class TrainingSettings:
     distillation_learning_rate: float = 0.01
     momentum: float = 0.9
     weight_decay: float = 5e-4
-    pad: int = 0
-    flip: bool = False
-    cutout: int = 0
-    mixup: float = 0.0
+    pad: int = 4
+    flip: bool = True
+    cutout: int = 16
+    mixup: float = 1.0
     statistics_images: int = 256
     approximate_start: str = "fitted"
     fit_images: int = 1024
@@ -71,26 +90,22 @@ class TrainingSettings:
     evaluation_batch_size: int = 256
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "distillation_epochs", "pad", "cutout"):
-            _require(self, name, getattr(self, name) >= 0, "an integer that is not negative")
-        for name in ("batch_size", "statistics_images", "fit_images", "evaluation_batch_size"):
-            _require(self, name, getattr(self, name) >= 1, "a positive integer")
-        for name in ("learning_rate", "distillation_learning_rate"):
-            _require(self, name, getattr(self, name) > 0, "a positive number")
-        if self.approximate_start not in STARTS:
-            raise ValueError(
-                f"approximate_start is {self.approximate_start!r}; expected one of"
-                f" {', '.join(STARTS)}."
-            )
-        memory = self.distillation_memory
-        _require(self, "distillation_memory", memory >= 0, "a number that is not negative")
-        _require(self, "mixup", self.mixup >= 0, "a number that is not negative")
-        _require(self, "momentum", 0 <= self.momentum < 1, "a number in [0, 1)")
-        _require(self, "weight_decay", self.weight_decay >= 0, "a number that is not negative")
+        for name, least in _COUNTS.items():
+            value = getattr(self, name)
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            self._require(name, whole and value >= least, f"an integer of at least {least}")
+        for name in _POSITIVE:
+            self._require(name, _is_finite(self, name) and getattr(self, name) > 0, "more than 0")
+        for name in _NOT_NEGATIVE:
+            self._require(name, _is_finite(self, name) and getattr(self, name) >= 0, "at least 0")
+        self._require("momentum", 0 <= self.momentum < 1, "a number in [0, 1)")
+        known = self.approximate_start in STARTS
+        self._require("approximate_start", known, f"one of {', '.join(STARTS)}")
+
+    def _require(self, name: str, holds: bool, expected: str) -> None:
+        if not holds:
+            raise ValueError(f"{name} is {getattr(self, name)!r}; expected {expected}.")
 
 
-def _require(settings: TrainingSettings, name: str, holds: bool, expected: str) -> None:
-    value = getattr(settings, name)
-    whole = "integer" not in expected or isinstance(value, int)
-    if not (holds and whole and isfinite(value)):
-        raise ValueError(f"{name} is {value!r}; expected {expected}.")
+def _is_finite(settings: Any, name: str) -> bool:
+    return isfinite(getattr(settings, name))

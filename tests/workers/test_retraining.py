@@ -176,7 +176,7 @@ def test_in_a_process_of_its_own(task):
 import numpy as np
 from lemonade_tf.workers.retraining_task import RetrainTask, start_retraining
 from lemonade_tf.training.settings import TrainingSettings
-train = start_retraining("digits", None, TrainingSettings(epochs=1), 1)
+train = start_retraining("digits", None, TrainingSettings(epochs=1, pad=1, cutout=2), 1)
 seed = np.random.SeedSequence(0)
 result = train(RetrainTask(weights_seed=seed, training_seed=seed, **{values!r}))
 print(result.failure, len(result.losses))

@@ -55,7 +55,7 @@ import numpy as np
 from lemonade_tf.workers.tasks import ChildTask
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.workers.worker import setup_worker
-worker = setup_worker("digits", TrainingSettings(epochs=1), threads=1)
+worker = setup_worker("digits", TrainingSettings(epochs=1, pad=1, cutout=2), threads=1)
 import tensorflow as tf
 assert tf.config.threading.get_intra_op_parallelism_threads() == 1
 seed = np.random.SeedSequence(0)
