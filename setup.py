@@ -19,6 +19,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["lemonade_tf", "lemonade_tf.*"]),
+    package_data={"": ["*.pyi", "py.typed"]},
     python_requires=">=3.11",
     install_requires=[
         "grandalf>=0.8,<0.9",

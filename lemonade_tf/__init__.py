@@ -1,16 +1,10 @@
 """LEMONADE in Keras: one search, a Pareto front of trained networks.
 
-`search` runs a search; `load_graph` and `load_model` open the networks it leaves; `Surgery` edits
-any functional Keras CNN. Importing this package loads neither Keras nor a backend.
+`search` runs a search; `load_graph` and `load_model` open the networks that it saves; `Surgery`
+edits any functional Keras CNN. Importing this package loads neither Keras nor a backend.
 """
 
-from lemonade_tf.errors import LemonadeError
-from lemonade_tf.lazy import importing
+from lemonade_tf.lazy import lazy_exports
 
 __version__ = "0.1.0"
-__all__ = ["LemonadeError", "Surgery", "__version__", "load_graph", "load_model"]
-
-__getattr__ = importing(
-    __name__,
-    {"Surgery": ".surgery", "load_graph": ".keras_bridge", "load_model": ".keras_bridge"},
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__, __file__)

@@ -1,23 +1,40 @@
-"""Names of a package that are imported when they are asked for (PEP 562)."""
+"""Lazy exports: the names in a package's stub, each imported on first access (PEP 562, SPEC 1).
+
+The stub `__init__.pyi` is the only list of these names: type checkers and editors read it, and so
+does `lazy_exports`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import ast
+from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 
-def importing(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """Return the `__getattr__` of a package, which imports a name when it is asked for.
+def lazy_exports(
+    package: str, file: str
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """Return `__getattr__`, `__dir__` and `__all__` of a package that has a stub.
 
     Args:
-        package: The package, `__name__` in its `__init__`.
-        homes: For each name the module that has it: ".module" is one of the package.
+        package: `__name__` of the package.
+        file: `__file__` of the package; the stub lies next to it.
     """
+    stub = ast.parse(Path(file).with_suffix(".pyi").read_text(encoding="utf-8"))
+    modules = {
+        alias.name: "." * node.level + (node.module or "")
+        for node in stub.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
 
-    def get(name: str) -> Any:
-        if name not in homes:
+    def get_attribute(name: str) -> Any:
+        if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(homes[name], package), name)
+        if modules[name] == ".":  # from . import NAME: a module of the package
+            return import_module(f".{name}", package)
+        return getattr(import_module(modules[name], package), name)
 
-    return get
+    return get_attribute, lambda: sorted(modules), list(modules)

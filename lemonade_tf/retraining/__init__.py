@@ -1,15 +1,5 @@
 """The final training of a run's front, from scratch (A.4.4)."""
 
-from lemonade_tf.lazy import importing
+from lemonade_tf.lazy import lazy_exports
 
-__all__ = ["RetrainConfig", "RetrainError", "Retrained", "retrain"]
-
-__getattr__ = importing(  # not at once: the command begins with the settings
-    __name__,
-    {
-        "RetrainConfig": ".retrain_config",
-        "RetrainError": ".folder",
-        "Retrained": ".driver",
-        "retrain": ".driver",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__, __file__)

@@ -4,18 +4,6 @@
 `run` is the search under way.
 """
 
-from lemonade_tf.lazy import importing
+from lemonade_tf.lazy import lazy_exports
 
-__all__ = ["Callback", "SearchConfig", "SearchError", "SearchResult", "SearchState", "search"]
-
-__getattr__ = importing(  # not at once: some of the modules are needed alone
-    __name__,
-    {
-        "Callback": ".callbacks",
-        "SearchState": ".callbacks",
-        "SearchConfig": "lemonade_tf.config",
-        "SearchError": ".run",
-        "SearchResult": ".driver",
-        "search": ".driver",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__, __file__)

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
+from lemonade_tf.errors import LemonadeError
 from lemonade_tf.store.journal import dumps
 
 
-class RecordError(ValueError):
+class RecordError(LemonadeError, ValueError):
     """A JSON object is not the record that was expected."""
 
 

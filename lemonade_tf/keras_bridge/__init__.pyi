@@ -1,0 +1,9 @@
+from .convex_sum import ConvexSum as ConvexSum
+from .files import FileError as FileError
+from .files import load_graph as load_graph
+from .files import load_record as load_record
+from .graph_to_model import to_keras as to_keras
+from .model_to_graph import from_keras as from_keras
+from .saving import load_model as load_model
+from .saving import save_model as save_model
+from .weights import read_weights as read_weights

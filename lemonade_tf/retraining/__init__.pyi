@@ -1,0 +1,4 @@
+from .driver import Retrained as Retrained
+from .driver import retrain as retrain
+from .folder import RetrainError as RetrainError
+from .retrain_config import RetrainConfig as RetrainConfig
