@@ -25,7 +25,7 @@ def child_of(parent, number):
     from lemonade_tf.operators.prune import PruneSite
 
     rng = np.random.default_rng(number)
-    convolutions = [name for name in parent.order() if name.startswith("conv")]
+    convolutions = [name for name in parent.topological_order() if name.startswith("conv")]
     site = PruneSite(convolutions[number - 1], "1/2")
     return PruneFilters().apply(parent, site, rng=rng)
 

@@ -15,7 +15,7 @@ def forward(graph, images, *, until=None, training=False):
     With training=True, batch norm uses the statistics of the batch.
     """
     values = {}
-    for name in graph.order():
+    for name in graph.topological_order():
         node = graph[name]
         if isinstance(node.layer, L.Input):
             values[name] = np.asarray(images, np.float64)

@@ -81,9 +81,9 @@ def insertion(network) -> dict:
 def assert_equal_weights():
     """Return a function that asserts that two graphs have the same weights, bit for bit."""
 
-    def compare(first: Graph, second: Graph, but: frozenset[str] = frozenset()) -> None:
+    def compare(first: Graph, second: Graph, exclude: frozenset[str] = frozenset()) -> None:
         assert set(first) == set(second)
-        for name in set(first) - but:
+        for name in set(first) - exclude:
             for key, value in first[name].weights.items():
                 np.testing.assert_array_equal(value, second[name].weights[key], strict=True)
 

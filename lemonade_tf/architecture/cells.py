@@ -20,7 +20,7 @@ open, is here so:
 
 A network is a graph like any other. Its nodes tell its cells by their names: cell_3_conv_1 is
 conv_1 in the third cell, cell_3_input the concatenation that it reads, pool_2 the pooled output of
-the second cell. `cell_of` reads (cell, n, F) off a network, `cell_network` makes it again.
+the second cell. `extract_cell` reads (cell, n, F) off a network, `cell_network` makes it again.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Cell:
     def from_input(self) -> frozenset[str]:
         """Nodes with channels of the cell's input, whose number is not a multiple of F."""
         found = {INPUT}
-        for name in self.graph.order()[1:]:
+        for name in self.graph.topological_order()[1:]:
             node = self.nodes[name]
             if not isinstance(node.layer, ABSORBERS) and found.intersection(node.inputs):
                 found.add(name)
@@ -101,7 +101,7 @@ class Cell:
     def into_output(self) -> frozenset[str]:
         """Nodes whose channels are among those of the cell's output."""
         found = {self.output}
-        for name in reversed(self.graph.order()[1:]):
+        for name in reversed(self.graph.topological_order()[1:]):
             if name in found and not isinstance(self.nodes[name].layer, ABSORBERS):
                 found.update(self.nodes[name].inputs)
         return frozenset(found)
@@ -130,7 +130,7 @@ def num_cells(cells_per_block: int) -> int:
     return NUM_BLOCKS * cells_per_block + NUM_BLOCKS - 1
 
 
-def block_of(number: int, cells_per_block: int) -> int:
+def block_index(number: int, cells_per_block: int) -> int:
     """Return the block, from 0, whose filters a cell has; cells count from 1, and 0 is the stem.
 
     A cell of stride 2 has as many as the block behind it.
@@ -143,7 +143,7 @@ def prefix(number: int) -> str:
     return f"cell_{number}_"
 
 
-def name_in(number: int, local: str) -> str:
+def network_name(number: int, local: str) -> str:
     """Return the name in the network of a node inside a cell."""
     return _STEM if number == 1 and local == INPUT else f"cell_{number}_{local}"
 
@@ -210,20 +210,20 @@ def cell_network(
     halved = _halvings(min(input_shape[:2]))
     outputs = {0: _STEM}
     for number in range(1, last + 1):
-        block = block_of(number, cells_per_block)
+        block = block_index(number, cells_per_block)
         if number > 1:
             inputs = []
             for before in (number - 1, number - 2):
                 source = outputs[before]
-                if block_of(before, cells_per_block) < block and block in halved:
+                if block_index(before, cells_per_block) < block and block in halved:
                     nodes.setdefault(f"pool_{before}", Node(MaxPooling2D(2), (source,)))
                     source = f"pool_{before}"
                 inputs.append(source)
-            nodes[name_in(number, INPUT)] = Node(Concatenate(), tuple(inputs))
+            nodes[network_name(number, INPUT)] = Node(Concatenate(), tuple(inputs))
         for local, node in cell.nodes.items():
-            inputs = tuple(name_in(number, i) for i in node.inputs)
-            nodes[name_in(number, local)] = Node(_widened(node.layer, 2**block), inputs)
-        outputs[number] = name_in(number, cell.output)
+            inputs = tuple(network_name(number, i) for i in node.inputs)
+            nodes[network_name(number, local)] = Node(_widened(node.layer, 2**block), inputs)
+        outputs[number] = network_name(number, cell.output)
     nodes["global_pool"] = Node(GlobalAveragePooling2D(), (outputs[last],))
     nodes["logits"] = Node(Dense(num_classes), ("global_pool",))
     nodes["softmax"] = Node(Activation("softmax"), ("logits",))
@@ -243,13 +243,13 @@ def _widened(layer: Layer, factor: int) -> Layer:
     return layer
 
 
-def cell_of(graph: Graph) -> tuple[Cell, int, int]:
+def extract_cell(graph: Graph) -> tuple[Cell, int, int]:
     """Return (cell, n, F) of a network of cells.
 
     Raises:
         CellError: It is none, or its cells are not alike; the message names a node.
     """
-    return graph.remembered("cell", _cell_of)
+    return graph.cached("cell", _cell_of)
 
 
 def _cell_of(graph: Graph) -> tuple[Cell, int, int]:
@@ -296,7 +296,7 @@ def _first(graph: Graph) -> Iterator[tuple[str, Node]]:
 
 def _first_output(graph: Graph) -> str:
     """Return the name inside the first cell of what the second reads of it."""
-    joined = name_in(2, INPUT)
+    joined = network_name(2, INPUT)
     at = graph[joined].inputs[0] if joined in graph else ""
     if at == "pool_1" and at in graph:
         at = graph[at].inputs[0]

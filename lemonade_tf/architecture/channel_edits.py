@@ -63,18 +63,18 @@ def absorbs(layer: Layer) -> bool:
     return isinstance(layer, ABSORBERS) and not (isinstance(layer, Conv2D) and layer.groups > 1)
 
 
-def absorbed(graph: Graph) -> frozenset[str]:
-    """Return the nodes whose channels meet a convolution or dense layer on every path.
+def can_append_channels(graph: Graph, name: str) -> bool:
+    """Return whether the output of a node can get more channels without any other effect.
 
-    Before any sum, product or grouped convolution, and before the output: there, channels can be
-    added for which every reader gets zeros.
+    True if every path from the node meets a convolution or a dense layer before a sum, a product,
+    a grouped convolution or the output: that layer absorbs the new channels with zero weights.
     """
-    return graph.remembered("absorbed", _absorbed)
+    return name in graph.cached("absorbed", _absorbed_nodes)
 
 
-def _absorbed(graph: Graph) -> frozenset[str]:
+def _absorbed_nodes(graph: Graph) -> frozenset[str]:
     found: set[str] = set()
-    for name in reversed(graph.order()):
+    for name in reversed(graph.topological_order()):
         readers = graph.consumers(name)
         if name != graph.output and all(
             absorbs(graph[r].layer) or (r in found and _passes_on(graph[r].layer)) for r in readers
@@ -91,7 +91,7 @@ def _passes_on(layer: Layer) -> bool:
     return isinstance(layer, (*PASSING, BatchNormalization, DepthwiseConv2D))
 
 
-def places(graph: Graph, name: str) -> Mapping[str, tuple[int, ...]] | None:
+def absorbing_consumers(graph: Graph, name: str) -> Mapping[str, tuple[int, ...]] | None:
     """Return which layers absorb the channels of a node, and where in their input.
 
     Returns:
@@ -138,13 +138,13 @@ class ChannelChange:
         sources: For every node whose output changed, the source of each new channel.
         producers: The nodes whose filters changed.
         carriers: The nodes with weights that pass the changed channels on.
-        readers: The nodes that absorb them.
+        absorbers: The nodes that absorb them.
     """
 
     sources: Mapping[str, np.ndarray]
     producers: tuple[str, ...]
     carriers: tuple[str, ...]
-    readers: tuple[str, ...]
+    absorbers: tuple[str, ...]
 
 
 def change_channels(graph: Graph, sources: Sources, fresh: Fresh) -> ChannelChange:
@@ -170,7 +170,7 @@ def change_channels(graph: Graph, sources: Sources, fresh: Fresh) -> ChannelChan
     if why is not None:
         raise ValueError(f"these channels cannot change: {why}.")
     outputs = {n: s for n in graph if (s := groups.source(n, sources)) is not None}
-    changed: dict[str, list[str]] = {"producers": [], "carriers": [], "readers": []}
+    changed: dict[str, list[str]] = {"producers": [], "carriers": [], "absorbers": []}
     edits: dict[str, Node] = {}
     for name, node in graph.items():
         layer, weights = node.layer, dict(node.weights)
@@ -178,7 +178,7 @@ def change_channels(graph: Graph, sources: Sources, fresh: Fresh) -> ChannelChan
         if isinstance(layer, ABSORBERS):
             if reads is not None:
                 weights = _read(layer, weights, reads)
-                changed["readers"].append(name)
+                changed["absorbers"].append(name)
             if name in outputs:
                 layer, weights = _produce(layer, weights, outputs[name], fresh)
                 changed["producers"].append(name)
@@ -186,7 +186,7 @@ def change_channels(graph: Graph, sources: Sources, fresh: Fresh) -> ChannelChan
             weights = _carry(layer, weights, reads, outputs[name], fresh)
             changed["carriers"].append(name)
         edits[name] = Node(layer, node.inputs, weights)
-    for group in ("readers", "producers", "carriers"):
+    for group in ("absorbers", "producers", "carriers"):
         for name in changed[group]:
             graph.set_layer(name, edits[name].layer, edits[name].weights)
     for name, source in outputs.items():
@@ -196,7 +196,7 @@ def change_channels(graph: Graph, sources: Sources, fresh: Fresh) -> ChannelChan
     return ChannelChange(outputs, **{k: tuple(v) for k, v in changed.items()})
 
 
-def change_readers(graph: Graph, name: str, source: np.ndarray, fresh: Fresh) -> ChannelChange:
+def change_consumers(graph: Graph, name: str, source: np.ndarray, fresh: Fresh) -> ChannelChange:
     """Change what the readers of a node expect of it, in place, and nothing before them.
 
     The node is left for the caller to make into one that puts out the new channels: until then, a
@@ -220,7 +220,7 @@ def change_readers(graph: Graph, name: str, source: np.ndarray, fresh: Fresh) ->
     return replace(change, producers=tuple(n for n in change.producers if n != name))
 
 
-def shared_out(kernel: np.ndarray, source: np.ndarray, axis: int) -> np.ndarray:
+def split_among_copies(kernel: np.ndarray, source: np.ndarray, axis: int) -> np.ndarray:
     """Return a reader's kernel for channels of which some are split, zeros for fresh ones.
 
     The k copies of a channel get 1, 2, ..., k parts of its weights. Equal parts (Net2Net) would
@@ -265,7 +265,7 @@ def _read(layer: Layer, weights: dict[str, np.ndarray], source: np.ndarray) -> d
     if not weights:
         return weights
     if isinstance(layer, SeparableConv2D):
-        pointwise = shared_out(
+        pointwise = split_among_copies(
             weights["pointwise_kernel"], repeated(source, layer.depth_multiplier), 2
         )
         # A fresh channel reads through a depthwise kernel that is not zero: it passes the centre
@@ -277,7 +277,7 @@ def _read(layer: Layer, weights: dict[str, np.ndarray], source: np.ndarray) -> d
     if isinstance(layer, Conv2D):  # the blocks of a grouped one are tied: all change like the first
         source = source[: len(source) // layer.groups]
     axis = 0 if isinstance(layer, Dense) else 2
-    return {**weights, "kernel": shared_out(weights["kernel"], source, axis)}
+    return {**weights, "kernel": split_among_copies(weights["kernel"], source, axis)}
 
 
 def _produce(

@@ -58,12 +58,12 @@ Sources = Mapping[int, np.ndarray]  # group -> source of each of its new channel
 
 def channel_groups(graph: Graph) -> ChannelGroups:
     """Return the groups of channels of a graph, computed once between two edits."""
-    return graph.remembered("channel_groups", _channel_groups)
+    return graph.cached("channel_groups", _channel_groups)
 
 
 def _channel_groups(graph: Graph) -> ChannelGroups:
     groups, shapes = ChannelGroups(), graph.shapes()
-    for name in graph.order():
+    for name in graph.topological_order():
         node = graph[name]
         inputs = [groups.runs[i] for i in node.inputs]
         groups.runs[name] = _flow(node.layer, _Place(groups, name, shapes[name]), *inputs)

@@ -35,7 +35,7 @@ def check(graph: Graph) -> None:
             )
         graph.check_node(name, node.layer, node.inputs)
     _ = graph.input
-    graph.order()
+    graph.topological_order()
     needed = graph.ancestors(graph.output) | {graph.output}
     unused = [name for name in graph if name not in needed]
     if unused:
@@ -44,7 +44,7 @@ def check(graph: Graph) -> None:
             " remove_unused() removes such nodes."
         )
     graph.shapes()
-    if graph.weighted:
+    if graph.has_weights:
         for name in graph:
             _check_weights(graph, name)
 

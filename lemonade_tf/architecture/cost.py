@@ -29,7 +29,7 @@ from lemonade_tf.architecture.layers import (
 
 def count_parameters(graph: Graph) -> int:
     """Return the number of parameters of the saved model, moving statistics included."""
-    return graph.remembered("parameters", _count_parameters)
+    return graph.cached("parameters", _count_parameters)
 
 
 def _count_parameters(graph: Graph) -> int:
@@ -49,7 +49,7 @@ def layer_parameters(layer: Layer, *inputs: Shape) -> int:
 
 def count_multiply_adds(graph: Graph) -> int:
     """Return the number of multiply-adds of one forward pass on one image."""
-    return graph.remembered("multiply_adds", _count_multiply_adds)
+    return graph.cached("multiply_adds", _count_multiply_adds)
 
 
 def _count_multiply_adds(graph: Graph) -> int:

@@ -13,7 +13,7 @@ accepted.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -123,27 +123,26 @@ class Graph:
         self._cache = {}
 
     @property
-    def weighted(self) -> bool:
+    def has_weights(self) -> bool:
         """Whether the nodes carry weights."""
         return any(node.weights for node in self._nodes.values())
 
-    def consumers(self, name: str | None = None) -> Any:
-        """Return the names of the nodes that read `name`, each once, in order of insertion.
+    def consumers(self, name: str) -> tuple[str, ...]:
+        """Return the names of the nodes that consume `name`, each once, in insertion order."""
+        self._require(name)
+        return self.all_consumers()[name]
 
-        Without a name, return a dict with the consumers of every node.
-        """
+    def all_consumers(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the consumers of every node by its name."""
         if "consumers" not in self._wiring:
             readers: dict[str, list[str]] = {n: [] for n in self._nodes}
             for reader, node in self._nodes.items():
                 for source in dict.fromkeys(node.inputs):
                     readers[source].append(reader)
             self._wiring["consumers"] = {n: tuple(r) for n, r in readers.items()}
-        if name is None:
-            return self._wiring["consumers"]
-        self._require(name)
-        return self._wiring["consumers"][name]
+        return self._wiring["consumers"]
 
-    def order(self) -> tuple[str, ...]:
+    def topological_order(self) -> tuple[str, ...]:
         """Return all names so that every node comes after the nodes that it reads.
 
         Raises:
@@ -152,7 +151,7 @@ class Graph:
         if "order" not in self._wiring:
             waiting = {n: len(set(node.inputs)) for n, node in self._nodes.items()}
             ready = [n for n, count in waiting.items() if count == 0]
-            consumers = self.consumers()
+            consumers = self.all_consumers()
             for name in ready:  # grows while it is walked
                 for reader in consumers[name]:
                     waiting[reader] -= 1
@@ -172,7 +171,7 @@ class Graph:
         """
         if "shapes" not in self._cache:
             shapes: dict[str, Shape] = {}
-            for name in self.order():
+            for name in self.topological_order():
                 node = self._nodes[name]
                 try:
                     shapes[name] = node.layer.output_shape(*[shapes[i] for i in node.inputs])
@@ -194,14 +193,14 @@ class Graph:
         """Return the names of all nodes that `name` depends on, without itself."""
         if "ancestors" not in self._wiring:
             found: dict[str, frozenset[str]] = {}
-            for node in self.order():
+            for node in self.topological_order():
                 inputs = self._nodes[node].inputs
                 found[node] = frozenset(inputs).union(*(found[i] for i in inputs))
             self._wiring["ancestors"] = found
         self._require(name)
         return self._wiring["ancestors"][name]
 
-    def remembered(self, key: Hashable, compute: Callable[[Graph], Any]) -> Any:
+    def cached(self, key: Hashable, compute: Callable[[Graph], Any]) -> Any:
         """Return compute(self), computed once between two edits.
 
         For facts that other modules derive from the structure and ask for often; setting weights
@@ -264,6 +263,32 @@ class Graph:
         self._put(name, Node(layer, tuple(inputs), freeze(weights or {})))
         return name
 
+    def insert_after(
+        self,
+        name: str,
+        new: str,
+        layer: Layer,
+        weights: Mapping[str, Any] | None = None,
+        *,
+        exclude: Collection[str] = (),
+    ) -> str:
+        """Add a node `new` between `name` and its consumers, and return the new node's name.
+
+        Args:
+            name: The node that becomes the only input of the new one.
+            new: The name of the new node.
+            layer: Its layer.
+            weights: Its weights; None for a graph of shapes or a layer that has none.
+            exclude: Consumers that continue to consume `name`.
+
+        Raises:
+            GraphError: If the new name is taken, `name` does not exist, or the layer does not take
+                exactly one input.
+        """
+        self.add(new, layer, [name], weights)
+        self.redirect(name, new, exclude=[new, *exclude])
+        return new
+
     def remove(self, name: str) -> None:
         """Remove a node that no other node reads.
 
@@ -281,16 +306,18 @@ class Graph:
         del self._nodes[name]
         self._forget()
 
-    def redirect(self, old: str, new: str, *, but: Sequence[str] = ()) -> None:
+    def redirect(self, old: str, new: str, *, exclude: Collection[str] = ()) -> None:
         """Let every reader of `old` read `new` instead, except the nodes in `but`.
 
         The output moves along.
         """
         self._require(new)
-        if new in self.consumers(old) and new not in but:
-            raise GraphError(f"node {new!r} reads {old!r}, and cannot read itself: put it in but.")
+        if new in self.consumers(old) and new not in exclude:
+            raise GraphError(
+                f"node {new!r} reads {old!r}, and cannot read itself: add it to exclude."
+            )
         for reader in self.consumers(old):
-            if reader not in but:
+            if reader not in exclude:
                 node = self._nodes[reader]
                 inputs = tuple(new if i == old else i for i in node.inputs)
                 self._nodes[reader] = replace(node, inputs=inputs)

@@ -22,11 +22,11 @@ BYTES = 4  # of a float32
 
 def peak_memory(graph: Graph) -> int:
     """Return the bytes of the activations of one image that are live at a time, at most."""
-    return graph.remembered("peak_memory", _peak_memory)
+    return graph.cached("peak_memory", _peak_memory)
 
 
 def _peak_memory(graph: Graph) -> int:
-    shapes, order = graph.shapes(), graph.order()
+    shapes, order = graph.shapes(), graph.topological_order()
     last_reader = {source: name for name in order for source in graph[name].inputs}
     live = peak = 0
     for name in order:

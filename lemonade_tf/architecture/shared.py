@@ -21,16 +21,16 @@ class SharedPart:
 
     Attributes:
         nodes: Their names, the same in both.
-        ends: Those that other nodes of either network read, or that are an output, in order.
+        boundary: Those that other nodes of either network read, or that are an output, in order.
     """
 
     nodes: frozenset[str]
-    ends: tuple[str, ...]
+    boundary: tuple[str, ...]
 
     def num_values(self, graph: Graph) -> int:
-        """Return how many numbers the ends put out for one image."""
+        """Return how many values the boundary nodes output per image."""
         shapes = graph.shapes()
-        return sum(int(np.prod(shapes[name])) for name in self.ends)
+        return sum(int(np.prod(shapes[name])) for name in self.boundary)
 
 
 def shared_part(first: Graph, second: Graph, changing: Collection[str] = ()) -> SharedPart:
@@ -46,7 +46,7 @@ def shared_part(first: Graph, second: Graph, changing: Collection[str] = ()) -> 
             be trained.
     """
     nodes: set[str] = set()
-    for name in second.order():
+    for name in second.topological_order():
         node = second[name]
         if (
             name in first
@@ -57,7 +57,7 @@ def shared_part(first: Graph, second: Graph, changing: Collection[str] = ()) -> 
             nodes.add(name)
     ends = [
         n
-        for n in second.order()
+        for n in second.topological_order()
         if n in nodes and (_ends(first, n, nodes) or _ends(second, n, nodes))
     ]
     return SharedPart(frozenset(nodes), tuple(ends))

@@ -38,7 +38,7 @@ def canonical_hash(graph: Graph) -> str:
 
     The same on every machine and in every process. Weights do not count.
     """
-    return graph.remembered("canonical_hash", _canonical_hash)
+    return graph.cached("canonical_hash", _canonical_hash)
 
 
 def _canonical_hash(graph: Graph) -> str:
@@ -51,7 +51,7 @@ def _canonical_hash(graph: Graph) -> str:
 def _node_digests(graph: Graph) -> dict[str, bytes]:
     """Return, for every node, a digest of everything that it depends on."""
     digests: dict[str, bytes] = {}
-    for name in graph.order():
+    for name in graph.topological_order():
         node = graph[name]
         inputs = [digests[i] for i in node.inputs]
         if isinstance(node.layer, _COMMUTATIVE):
@@ -120,7 +120,7 @@ def describe(graph: Graph) -> str:
     """Return the network as text for a reader: a line a node, in order, with its shape."""
     shapes = graph.shapes()
     rows = []
-    for name in graph.order():
+    for name in graph.topological_order():
         node = graph[name]
         given = ", ".join(f"{k}={v}" for k, v in _changed_arguments(node.layer).items())
         reads = f" <- {', '.join(node.inputs)}" if node.inputs else ""

@@ -65,7 +65,7 @@ def run_report(options: argparse.Namespace) -> int:
 
 def run_draw(options: argparse.Namespace) -> int:
     """Draw a network of a run."""
-    from lemonade_tf.architecture.cells import CellError, cell_of
+    from lemonade_tf.architecture.cells import CellError, extract_cell
     from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
     from lemonade_tf.drawing import draw
     from lemonade_tf.keras_bridge import load_graph
@@ -76,7 +76,7 @@ def run_draw(options: argparse.Namespace) -> int:
     cost = f"{count_parameters(graph):,} parameters, {count_multiply_adds(graph):,} multiply-adds"
     name, title, of_cell = options.id, f"Network {options.id}: {cost}", False
     with suppress(CellError):
-        cell, cells_per_block, filters = cell_of(graph)
+        cell, cells_per_block, filters = extract_cell(graph)
         of_cell = not options.network
     if of_cell:  # its shapes are those of the first of the blocks, and say little
         graph, name = cell.graph, f"{options.id}-cell"

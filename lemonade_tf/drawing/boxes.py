@@ -74,7 +74,7 @@ class Diagram:
     arrows: tuple[tuple[int, int], ...]
 
 
-def diagram_of(graph: Graph, *, shapes: bool = True) -> Diagram:
+def build_diagram(graph: Graph, *, shapes: bool = True) -> Diagram:
     """Return what a picture of a graph shows.
 
     Args:
@@ -83,7 +83,7 @@ def diagram_of(graph: Graph, *, shapes: bool = True) -> Diagram:
     """
     chains: list[list[str]] = []
     holder: dict[str, int] = {}  # name of a node -> position of its box
-    for name in graph.order():
+    for name in graph.topological_order():
         if _follows(graph, name):
             holder[name] = holder[graph[name].inputs[0]]
             chains[holder[name]].append(name)

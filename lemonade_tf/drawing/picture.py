@@ -28,7 +28,7 @@ from lemonade_tf.architecture.layers import (
     Pooling2D,
     SeparableConv2D,
 )
-from lemonade_tf.drawing.boxes import Box, diagram_of
+from lemonade_tf.drawing.boxes import Box, build_diagram
 from lemonade_tf.drawing.placement import Placement, Point, place
 from lemonade_tf.errors import LemonadeError
 from lemonade_tf.store.atomic import write_atomic
@@ -109,7 +109,7 @@ def picture(graph: Graph, *, title: str | None = None, shapes: bool = True) -> A
     """Return a picture of a graph as a figure of Matplotlib; the arguments are those of `draw`."""
     from matplotlib.figure import Figure
 
-    diagram = diagram_of(graph, shapes=shapes)
+    diagram = build_diagram(graph, shapes=shapes)
     sizes = [box_size(box) for box in diagram.boxes]
     placement = place(diagram, sizes)
     above = MARGIN + (2 * TITLE_SIZE if title else 0)

@@ -47,7 +47,7 @@ def walk(
         for source in set(graph[name].inputs):
             readers[source] += 1
     values = dict(known)
-    for name in (n for n in graph.order() if n in needed):
+    for name in (n for n in graph.topological_order() if n in needed):
         inputs = graph[name].inputs
         values[name] = compute(name, [values[source] for source in inputs])
         for source in set(inputs):

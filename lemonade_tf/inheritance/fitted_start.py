@@ -54,7 +54,7 @@ def fit_outputs(
     if fits:
         known = {parent.input: keras.ops.cast(images, "float32")}
         places = {n: _places(change.graph, n, len(images), rng) for n in fits}
-        ends = shared_part(parent, change.graph, changing=change.affected).ends
+        ends = shared_part(parent, change.graph, changing=change.affected).boundary
         wanted, shared = _outputs(parent, parent_model, known, places, ends)
         fitter = _Fitter(change, parent, model, places, wanted)
         walk(change.graph, shared, until=fits, compute=fitter.compute)

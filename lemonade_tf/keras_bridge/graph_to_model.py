@@ -67,7 +67,7 @@ def to_keras(
     form = _Form(learnable, fused, seed)
     last = logits_node(graph) if logits else graph.output
     tensors: dict[str, Any] = {}
-    for node_name in graph.order():
+    for node_name in graph.topological_order():
         if last == graph.output or node_name != graph.output:
             node = graph[node_name]
             inputs = [tensors[source] for source in node.inputs]

@@ -44,7 +44,7 @@ def save_model(graph: Graph, path: str | os.PathLike[str], record: Mapping[str, 
         ValueError: The name ends otherwise.
         OSError: The file cannot be written; one that was there stays.
     """
-    if not graph.weighted:
+    if not graph.has_weights:
         raise GraphError("the graph has no weights; initial_weights(graph, rng=...) draws some.")
     if Path(path).suffix != ".h5":
         raise ValueError(f"{path} is to be a Keras HDF5 file; expected a name that ends in .h5.")

@@ -63,7 +63,7 @@ def features(graph: Graph, *, folded: bool) -> np.ndarray:
         graph: The network; only its shapes are used.
         folded: Whether layers that LiteRT folds into the one before are left out.
     """
-    return graph.remembered(("latency_features", folded), lambda g: _features(g, folded))
+    return graph.cached(("latency_features", folded), lambda g: _features(g, folded))
 
 
 def _features(graph: Graph, folded: bool) -> np.ndarray:

@@ -26,7 +26,7 @@ PER_FILE = 11_200
 
 def file_bytes(graph: Graph) -> int:
     """Return how many bytes the file of a network takes, within some two percent."""
-    return graph.remembered("file_bytes", _file_bytes)
+    return graph.cached("file_bytes", _file_bytes)
 
 
 def _file_bytes(graph: Graph) -> int:

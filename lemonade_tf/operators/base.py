@@ -111,7 +111,7 @@ class Change:
 
 def in_order(graph: Graph, names: Container[str]) -> tuple[str, ...]:
     """Return those names in the order of the graph, inputs first."""
-    return tuple(n for n in graph.order() if n in names)
+    return tuple(n for n in graph.topological_order() if n in names)
 
 
 def is_activation(layer: Layer) -> bool:
@@ -187,7 +187,7 @@ class Operator(ABC):
 
     def candidates(self, graph: Graph) -> tuple[Any, ...]:
         """Return the sites where the operator applies, in an order that the graph determines."""
-        return graph.remembered(("candidates", self), lambda g: tuple(self._sites(g)))
+        return graph.cached(("candidates", self), lambda g: tuple(self._sites(g)))
 
     def apply(self, graph: Graph, site: Any, *, rng: np.random.Generator) -> Change:
         """Return a child of a graph, which itself stays as it is.

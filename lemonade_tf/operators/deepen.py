@@ -128,12 +128,12 @@ class InsertConvolution(Operator):
 
 def non_negative(graph: Graph) -> tuple[str, ...]:
     """Return the nodes whose values are never negative, whatever the weights, in order."""
-    return graph.remembered("non_negative", _non_negative)
+    return graph.cached("non_negative", _non_negative)
 
 
 def _non_negative(graph: Graph) -> tuple[str, ...]:
     proven: dict[str, None] = {}
-    for name in graph.order():
+    for name in graph.topological_order():
         node = graph[name]
         if _never_negative(node.layer) or (
             _keeps_the_sign(node.layer) and all(i in proven for i in node.inputs)

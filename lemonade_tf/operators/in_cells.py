@@ -30,10 +30,10 @@ from lemonade_tf.architecture.cells import (
     INPUT,
     Cell,
     CellError,
-    block_of,
-    cell_of,
+    block_index,
+    extract_cell,
     local_name,
-    name_in,
+    network_name,
     num_cells,
     prefix,
 )
@@ -73,7 +73,7 @@ class Repeated(Operator):
 
     def _sites(self, graph: Graph) -> Iterator[Any]:
         try:
-            cell, cells_per_block, _ = cell_of(graph)
+            cell, cells_per_block, _ = extract_cell(graph)
         except CellError:
             return
         numbers = range(1, num_cells(cells_per_block) + 1)
@@ -92,7 +92,7 @@ class Repeated(Operator):
 
     def _why_not(self, graph: Graph, site: Any) -> str:
         try:
-            _, cells_per_block, _ = cell_of(graph)
+            _, cells_per_block, _ = extract_cell(graph)
         except CellError as error:
             return str(error).rstrip(".")
         for number in range(1, num_cells(cells_per_block) + 1):
@@ -116,7 +116,7 @@ def _renamed(site: Any, rename: Callable[[str], str | None]) -> Any | None:
 
 def _placed(site: Any, number: int) -> Any:
     """Return the site in the network that is this one inside a cell."""
-    return _renamed(site, lambda local: name_in(number, local))
+    return _renamed(site, lambda local: network_name(number, local))
 
 
 @singledispatch
@@ -132,14 +132,20 @@ def _(operator: AddSkip, graph: Graph, cell: Cell, numbers: Iterable[int]) -> It
     pairs = tuple(_pairs(cell))  # skips between cells, by far the most of all, are left out
     return operator.sites_between(
         graph,
-        ((name_in(n, source), name_in(n, target)) for n in numbers for source, target in pairs),
+        (
+            (network_name(n, source), network_name(n, target))
+            for n in numbers
+            for source, target in pairs
+        ),
     )
 
 
 def _pairs(cell: Cell) -> Iterator[tuple[str, str]]:
     """Yield what a skip inside a cell could join: its source, and its target."""
     graph = cell.graph
-    ends = [name for name in graph.order() if name == INPUT or is_end(graph[name].layer)]
+    ends = [
+        name for name in graph.topological_order() if name == INPUT or is_end(graph[name].layer)
+    ]
     for target in ends:
         if isinstance(graph[target].layer, ReLU):
             before = graph.ancestors(target)
@@ -175,7 +181,7 @@ def _(site: RemoveSite, cell: Cell) -> bool:
 
 def _in_turn(graph: Graph, edit: Callable[[int], Change]) -> Change:
     """Return what an edit, made in one cell after the other, changes in all."""
-    _, cells_per_block, _ = cell_of(graph)
+    _, cells_per_block, _ = extract_cell(graph)
     change = Change(graph, affected=())
     for number in range(1, num_cells(cells_per_block) + 1):
         with graph.naming(prefix(number)):
@@ -191,7 +197,7 @@ def _everywhere(operator: Operator, graph: Graph, site: Any, rng: np.random.Gene
 
 @_everywhere.register
 def _(operator: AddSkip, graph: Graph, site: SkipSite, rng: np.random.Generator) -> Change:
-    project = site.source in cell_of(graph)[0].from_input
+    project = site.source in extract_cell(graph)[0].from_input
 
     def add(number: int) -> Change:
         return operator.add_skip(graph, _placed(site, number), rng, project=project)
@@ -213,12 +219,12 @@ def _(operator: PruneFilters, graph: Graph, site: PruneSite, rng: Any) -> Change
 
 def _in_proportion(graph: Graph, node: str, count: Callable[[int], int]) -> Mapping[int, int]:
     """Return how many channels of each group change, if in the first block it is count(size)."""
-    groups, (_, cells_per_block, _) = channel_groups(graph), cell_of(graph)
-    first = [count(groups.sizes[g]) for g in groups.groups_of(name_in(1, node))]
+    groups, (_, cells_per_block, _) = channel_groups(graph), extract_cell(graph)
+    first = [count(groups.sizes[g]) for g in groups.groups_of(network_name(1, node))]
     return {
-        group: number_of_channels * 2 ** block_of(number, cells_per_block)
+        group: number_of_channels * 2 ** block_index(number, cells_per_block)
         for number in range(1, num_cells(cells_per_block) + 1)
         for group, number_of_channels in zip(
-            groups.groups_of(name_in(number, node)), first, strict=True
+            groups.groups_of(network_name(number, node)), first, strict=True
         )
     }

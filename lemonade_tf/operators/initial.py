@@ -53,7 +53,7 @@ _CONSTANTS = {
 def initial_weights(graph: Graph, *, rng: np.random.Generator) -> Graph:
     """Return the graph with new weights, as Keras would initialise them."""
     weighted = graph.copy()
-    for name in graph.order():
+    for name in graph.topological_order():
         shapes = graph.weight_shapes(name)
         weighted.set_weights(
             name,
@@ -85,7 +85,7 @@ def inherited_weights(
         origins: The node of the donor that a node inherits from, where it has another name.
     """
     weighted = initial_weights(graph, rng=rng)
-    for name in graph.order():
+    for name in graph.topological_order():
         shapes = dict(graph.weight_shapes(name))
         origin = (origins or {}).get(name, name)
         weights = donor[origin].weights if origin in donor else {}

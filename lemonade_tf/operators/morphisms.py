@@ -26,7 +26,7 @@ from lemonade_tf.architecture.channel_edits import (
     ChannelChange,
     Fresh,
     change_channels,
-    change_readers,
+    change_consumers,
 )
 from lemonade_tf.architecture.channel_groups import FRESH, Sources
 from lemonade_tf.architecture.layers import Concatenate, Conv2D, ConvexSum, Layer, ReLU
@@ -41,8 +41,10 @@ def insert_linear(graph: Graph, node: str, kernel_size: int) -> str:
     Equation 4; "Net2DeeperNet" (Chen et al., 2015).
     """
     channels = graph.shapes()[node][-1]
-    weights = {"kernel": identity_kernel(kernel_size, channels)} if graph.weighted else {}
-    return _insert(graph, node, "conv", Conv2D(channels, kernel_size), weights)
+    weights = {"kernel": identity_kernel(kernel_size, channels)} if graph.has_weights else {}
+    return graph.insert_after(
+        node, graph.unique_name("conv"), Conv2D(channels, kernel_size), weights
+    )
 
 
 def insert_affine(graph: Graph, node: str, *, like: str) -> str:
@@ -57,9 +59,9 @@ def insert_affine(graph: Graph, node: str, *, like: str) -> str:
         like: An earlier node that puts out the same, whose statistics are guessed.
     """
     weights = {}
-    if graph.weighted:
+    if graph.has_weights:
         weights = identity_normalization(*output_statistics(graph, like), NORMALIZATION.epsilon)
-    return _insert(graph, node, "bn", NORMALIZATION, weights)
+    return graph.insert_after(node, graph.unique_name("bn"), NORMALIZATION, weights)
 
 
 def identity_kernel(size: int, channels: int) -> np.ndarray:
@@ -128,9 +130,10 @@ def append_input(graph: Graph, node: str, other: str) -> tuple[str, ChannelChang
     """
     shapes = graph.shapes()
     width, extra = shapes[node][-1], shapes[other][-1]
-    merge = _insert(graph, node, "skip_concat", ReLU(), {}, but=graph.ancestors(other) | {other})
+    name = graph.unique_name("skip_concat")
+    merge = graph.insert_after(node, name, ReLU(), exclude={*graph.ancestors(other), other})
     source = np.append(np.arange(width), np.full(extra, FRESH))
-    change = change_readers(graph, merge, source, lambda _, shape: np.ones(shape, np.float32))
+    change = change_consumers(graph, merge, source, lambda _, shape: np.ones(shape, np.float32))
     graph.set_layer(merge, Concatenate(), inputs=[node, other])
     return merge, change
 
@@ -144,7 +147,7 @@ def repeat_idempotent(graph: Graph, node: str, layer: Layer, stem: str) -> str:
     Equation 7. What the node puts out has to be what the layer would make of it: for a ReLU, the
     node is never negative (see `deepen.non_negative`).
     """
-    return _insert(graph, node, stem, layer, {})
+    return graph.insert_after(node, graph.unique_name(stem), layer)
 
 
 def blend(graph: Graph, node: str, other: str) -> str:
@@ -153,21 +156,7 @@ def blend(graph: Graph, node: str, other: str) -> str:
     Equation 8, with h any node of the same shape. The nodes that `other` is made of go on reading
     `node` if they do.
     """
-    weights = {"lambda": np.float32(0)} if graph.weighted else {}
+    weights = {"lambda": np.float32(0)} if graph.has_weights else {}
     merge = graph.add(graph.unique_name("skip_sum"), ConvexSum(), [node, other], weights)
-    graph.redirect(node, merge, but=[merge, *graph.ancestors(other), other])
+    graph.redirect(node, merge, exclude=[merge, *graph.ancestors(other), other])
     return merge
-
-
-def _insert(
-    graph: Graph,
-    node: str,
-    stem: str,
-    layer: Layer,
-    weights: dict[str, np.ndarray],
-    but: frozenset[str] = frozenset(),
-) -> str:
-    """Add a layer that reads a node, for all who read the node to read instead."""
-    name = graph.add(graph.unique_name(stem), layer, [node], weights)
-    graph.redirect(node, name, but=[name, *but])
-    return name

@@ -87,12 +87,12 @@ class PruneFilters(Operator):
         sources = {g: _kept(graph, g, sizes[g] - n) for g, n in removed.items() if n}
         change = change_channels(graph, sources, lambda _, shape: np.zeros(shape))
         changed = set(changed_nodes(graph, change))
-        for reader in change.readers:
+        for reader in change.absorbers:
             changed.update(normalizations_of(graph, reader))
         affected = in_order(graph, changed)
-        behind = [n for r in change.readers for n in normalizations_of(graph, r)]
+        behind = [n for r in change.absorbers for n in normalizations_of(graph, r)]
         statistics = statistics_of(graph, in_order(graph, behind))
-        fits = fits_of(graph, in_order(graph, change.readers))
+        fits = fits_of(graph, in_order(graph, change.absorbers))
         return Change(graph, affected, (*fits, *statistics), change.sources)
 
 
@@ -103,7 +103,7 @@ def num_removed(size: int, fraction: str) -> int:
 
 def _kept(graph: Graph, group: int, num_kept: int) -> np.ndarray:
     """Return which channels of a group stay: those with the largest norms; ties, the first."""
-    if not graph.weighted:
+    if not graph.has_weights:
         return np.arange(num_kept)
     norms = _filter_norms(graph, group)
     return np.sort(np.argsort(-norms, kind="stable")[:num_kept])

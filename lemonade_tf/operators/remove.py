@@ -28,7 +28,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.architecture.channel_edits import ABSORBERS, absorbed, change_readers, places
+from lemonade_tf.architecture.channel_edits import (
+    ABSORBERS,
+    absorbing_consumers,
+    can_append_channels,
+    change_consumers,
+)
 from lemonade_tf.architecture.cost import layer_parameters
 from lemonade_tf.architecture.layers import (
     Add,
@@ -67,7 +72,7 @@ class Remove(Operator):
     site = RemoveSite
 
     def _sites(self, graph: Graph) -> Iterator[RemoveSite]:
-        for name in graph.order():
+        for name in graph.topological_order():
             layer = graph[name].layer
             if isinstance(layer, Conv2D | SeparableConv2D):
                 if _removable_block(graph, name):
@@ -120,7 +125,7 @@ def _removable_block(graph: Graph, convolution: str) -> bool:
         return False
     shapes = graph.shapes()
     before, after = shapes[graph[convolution].inputs[0]], shapes[convolution]
-    readers = places(graph, names[-1])
+    readers = absorbing_consumers(graph, names[-1])
     if readers is None:
         return before == after
     removed = sum(layer_parameters(graph[n].layer, *graph.input_shapes(n)) for n in names)
@@ -142,7 +147,7 @@ def _why_no_block(graph: Graph, convolution: str) -> str:
     before, after = shapes[graph[convolution].inputs[0]], shapes[convolution]
     if not same_window(graph[convolution].layer):
         return f"{convolution!r} makes {after} of {before}, or pads unevenly"
-    if places(graph, names[-1]) is None:
+    if absorbing_consumers(graph, names[-1]) is None:
         return (
             f"{convolution!r} makes {after[-1]} channels of {before[-1]}, and not only convolutions"
             " and dense layers read them, which could be given others"
@@ -153,10 +158,10 @@ def _why_no_block(graph: Graph, convolution: str) -> str:
 def _remove_block(graph: Graph, names: Sequence[str]) -> Change:
     convolution, normalization, relu = names
     before = graph[convolution].inputs[0]
-    if graph.weighted:
+    if graph.has_weights:
         node, width = graph[convolution], graph.shapes()[relu][-1]
         removed = full_kernel(node.layer, node.weights) * _scale(graph, normalization)
-        for reader, offsets in (places(graph, relu) or {}).items():
+        for reader, offsets in (absorbing_consumers(graph, relu) or {}).items():
             layer, weights = graph[reader].layer, graph[reader].weights
             kernel = _read_through(full_kernel(layer, weights), offsets, width, removed)
             graph.set_layer(reader, layer, with_kernel(layer, weights, kernel))
@@ -192,7 +197,7 @@ def _read_through(
 
 def _drop_idle_sums(graph: Graph) -> None:
     """Remove convex sums of a tensor with itself, which are the identity."""
-    for name in graph.order():
+    for name in graph.topological_order():
         node = graph[name]
         if isinstance(node.layer, ConvexSum) and node.inputs[0] == node.inputs[1]:
             graph.redirect(name, node.inputs[0])
@@ -207,7 +212,7 @@ def _removable_skip(graph: Graph, merge: str) -> bool:
     if len(node.inputs) != 2 or node.inputs[0] == node.inputs[1]:
         return False
     if isinstance(node.layer, Concatenate):
-        return merge in absorbed(graph)
+        return can_append_channels(graph, merge)
     if isinstance(node.layer, Add):
         return _main_path(graph, merge) is not None
     return _costs_parameters(graph, node.inputs[1], merge)
@@ -236,7 +241,7 @@ def _remove_skip(graph: Graph, merge: str) -> Change:
     sources = {}
     if isinstance(graph[merge].layer, Concatenate):
         width = np.arange(graph.shapes()[main][-1])
-        change = change_readers(graph, merge, width, lambda _, shape: np.zeros(shape))
+        change = change_consumers(graph, merge, width, lambda _, shape: np.zeros(shape))
         sources = change.sources
     graph.redirect(merge, main)
     graph.remove_unused()

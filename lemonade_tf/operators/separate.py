@@ -40,7 +40,7 @@ class SeparateConvolution(Operator):
     site = SeparateSite
 
     def _sites(self, graph: Graph) -> Iterator[SeparateSite]:
-        for name in graph.order():
+        for name in graph.topological_order():
             layer = graph[name].layer
             if isinstance(layer, Conv2D):
                 shapes = graph.input_shapes(name)

@@ -25,7 +25,7 @@ from functools import lru_cache
 import numpy as np
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.architecture.channel_edits import absorbed
+from lemonade_tf.architecture.channel_edits import can_append_channels
 from lemonade_tf.architecture.layers import (
     AveragePooling2D,
     Concatenate,
@@ -65,13 +65,15 @@ class AddSkip(Operator):
 
     def sites_between(self, graph: Graph, pairs: Iterable[tuple[str, str]]) -> Iterator[SkipSite]:
         """Yield the sites among pairs of a source and a target, ends of blocks or skips."""
-        shapes, can_concatenate, present = graph.shapes(), absorbed(graph), set(skips(graph))
+        shapes, present = graph.shapes(), set(skips(graph))
         for source, target in pairs:
             if resampling(shapes[source], shapes[target]) is None:
                 continue
             for kind in (CONCATENATE, CONVEX_SUM):
                 site = SkipSite(source, target, kind)
-                if site not in present and (kind == CONVEX_SUM or target in can_concatenate):
+                if site not in present and (
+                    kind == CONVEX_SUM or can_append_channels(graph, target)
+                ):
                     yield site
 
     def _why_not(self, graph: Graph, site: SkipSite) -> str:
@@ -127,7 +129,7 @@ class AddSkip(Operator):
 def _pairs(graph: Graph) -> Iterator[tuple[str, str]]:
     """Yield the ends that a skip could join, by their targets, both in the order of the graph."""
     shapes = graph.shapes()
-    ends = [n for n in graph.order() if len(shapes[n]) == 3 and is_end(graph[n].layer)]
+    ends = [n for n in graph.topological_order() if len(shapes[n]) == 3 and is_end(graph[n].layer)]
     for target in ends:
         if is_activation(graph[target].layer) and target != graph.output:
             before = graph.ancestors(target)
@@ -157,7 +159,7 @@ def _convex_sum(
     width = shapes[target][-1]
     if project or shapes[skip][-1] != width:
         shape = (1, 1, shapes[skip][-1], width)
-        weights = {"kernel": glorot_uniform(shape, rng)} if graph.weighted else {}
+        weights = {"kernel": glorot_uniform(shape, rng)} if graph.has_weights else {}
         skip = graph.add(graph.unique_name("skip_conv"), Conv2D(width, 1), [skip], weights)
         made.append(skip)
     return Change(graph, affected=(*made, blend(graph, target, skip)))

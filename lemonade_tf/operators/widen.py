@@ -52,7 +52,7 @@ class WidenSite:
 def changeable_convolutions(graph: Graph) -> Iterator[str]:
     """Yield the convolutions whose number of filters can change, in order."""
     groups = channel_groups(graph)
-    for name in graph.order():
+    for name in graph.topological_order():
         is_convolution = isinstance(graph[name].layer, Conv2D | SeparableConv2D)
         if is_convolution and groups.why_fixed(groups.groups_of(name)) is None:
             yield name
@@ -64,7 +64,7 @@ def why_unchangeable(graph: Graph, name: str) -> str | None:
     own = groups.groups_of(name)
     producers = [
         n
-        for n in graph.order()
+        for n in graph.topological_order()
         if isinstance(graph[n].layer, ABSORBERS) and not set(own).isdisjoint(groups.groups_of(n))
     ]
     others = ", ".join(n for n in producers if n != name)
@@ -151,7 +151,7 @@ def num_added(size: int, factor: float) -> int:
 
 def changed_nodes(graph: Graph, change: ChannelChange) -> tuple[str, ...]:
     """Return the nodes with weights that a change of channels changed, in order."""
-    return in_order(graph, {*change.producers, *change.carriers, *change.readers})
+    return in_order(graph, {*change.producers, *change.carriers, *change.absorbers})
 
 
 def fresh_statistics(graph: Graph, change: ChannelChange) -> tuple[MeasureStatistics, ...]:

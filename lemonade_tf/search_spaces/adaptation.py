@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lemonade_tf.architecture import Graph, GraphError, check
-from lemonade_tf.architecture.cells import cell_of
+from lemonade_tf.architecture.cells import extract_cell
 from lemonade_tf.architecture.layers import Dense, Input, Rescaling, Shape
 from lemonade_tf.search_spaces.model_augmentation import augment
 
@@ -61,7 +61,7 @@ def adapt_cell_network(
     Raises:
         CellError: If the network is not made of cells.
     """
-    _, cells_per_block, filters = cell_of(graph)
+    _, cells_per_block, filters = extract_cell(graph)
     adapted = augment(
         graph,
         cells_per_block=cells_per_block,

@@ -1,9 +1,9 @@
 """Search space II: cells (sections 5.1 and A.4.2).
 
 What is evolved is a cell, in a network that repeats it: `architecture.cells` says how. Networks are
-graphs as in space I, so all else works on them alike; `cell_of` reads (cell, n, F) off one. A child
-is made by one operator, at the same place in all cells (`operators.repeated`). Size and shape of a
-cell are not limited. It must keep a (depthwise-separable) convolution, and each of these at least
+graphs as in space I, so all else works on them alike; `extract_cell` reads (cell, n, F) off one. A
+child is made by one operator, at the same place in all cells (`operators.in_cells`). Size and shape of
+a cell are not limited. It must keep a (depthwise-separable) convolution, and each of these at least
 4 filters in the first block, 16 in the last. (The paper does not say how many; Figure 14 shows the
 smallest cell of its space.) So the smallest cell is one depthwise-separable 3x3 convolution with
 4 filters.
@@ -18,7 +18,14 @@ from typing import Any
 import numpy as np
 
 from lemonade_tf.architecture import Graph, Node
-from lemonade_tf.architecture.cells import INPUT, NUM_BLOCKS, Cell, CellError, cell_network, cell_of
+from lemonade_tf.architecture.cells import (
+    INPUT,
+    NUM_BLOCKS,
+    Cell,
+    CellError,
+    cell_network,
+    extract_cell,
+)
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.layers import Conv2D, ReLU, Rescaling, SeparableConv2D, Shape
 from lemonade_tf.operators import APPROXIMATE_IN_CELLS, EXACT_IN_CELLS, Operator
@@ -108,7 +115,7 @@ class CellSpace(SearchSpace):
     def allows(self, graph: Graph) -> bool:
         """Return whether a network is in the space: one cell, with a convolution, and filters."""
         try:
-            cell, _, _ = cell_of(graph)
+            cell, _, _ = extract_cell(graph)
         except CellError:
             return False
         filters = tuple(_filters(cell))

@@ -13,10 +13,10 @@ from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.cells import (
     Cell,
     CellError,
-    block_of,
+    block_index,
     cell_network,
-    cell_of,
-    name_in,
+    extract_cell,
+    network_name,
     num_cells,
 )
 from lemonade_tf.architecture.layers import Rescaling, Shape
@@ -58,7 +58,7 @@ def augment(
     """
     cell = source
     if isinstance(source, Graph):
-        cell, _, _ = cell_of(source)
+        cell, _, _ = extract_cell(source)
         shape = source[source.input].layer.shape
         input_shape = shape if input_shape is None else input_shape
         num_classes = source["logits"].layer.units if num_classes is None else num_classes
@@ -88,17 +88,17 @@ def augment(
 def _origins(graph: Graph, source: Graph) -> dict[str, str]:
     """Return the node of the source at the place of each node in a cell."""
     origins = {}
-    cell, cells_per_block, _ = cell_of(graph)
-    _, there_per_block, _ = cell_of(source)
+    cell, cells_per_block, _ = extract_cell(graph)
+    _, there_per_block, _ = extract_cell(source)
     for number in range(1, num_cells(cells_per_block) + 1):
         origin = _same_place(number, cells_per_block, there_per_block)
         for local in cell.nodes:
-            origins[name_in(number, local)] = name_in(origin, local)
+            origins[network_name(number, local)] = network_name(origin, local)
     return origins
 
 
 def _same_place(number: int, cells_per_block: int, there_per_block: int) -> int:
     """Return the cell of another network that is at the same place, or the last in its block."""
-    block = block_of(number, cells_per_block)
+    block = block_index(number, cells_per_block)
     place = number - block * (cells_per_block + 1)  # 0 for the cell of stride 2
     return block * (there_per_block + 1) + min(place, there_per_block)

@@ -76,7 +76,7 @@ class SearchSpace(ABC):
         """
         records: list[dict[str, Any]] = []
         wanted = int(rng.integers(1, self.max_operators + 1))
-        if graph.weighted:
+        if graph.has_weights:
             graph = graph.copy(weights=False)
         for _ in range(max_attempts):
             if len(records) == wanted:

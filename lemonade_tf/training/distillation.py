@@ -75,10 +75,10 @@ def prepare_lesson(
     if not _worth_keeping(part, parent, len(x_train), settings):
         teacher = predict(backend().forward(parent_model), x_train, batch_size=size)
         return DistillationTargets(teacher, model, images)
-    shared, rest = split(parent_model, part.ends)
+    shared, rest = split(parent_model, part.boundary)
     values = _outputs(shared, x_train, size)
     teacher = predict(backend().forward(rest), _as_read(values), batch_size=size)
-    _, student = split(model, part.ends)
+    _, student = split(model, part.boundary)
     inputs = [backend().place(array) for array in values]
     return DistillationTargets(teacher, student, _as_read(inputs), part.nodes)
 

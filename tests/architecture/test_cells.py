@@ -10,10 +10,10 @@ from lemonade_tf.architecture import layers as L
 from lemonade_tf.architecture.cells import (
     Cell,
     CellError,
-    block_of,
+    block_index,
     cell_network,
-    cell_of,
-    name_in,
+    extract_cell,
+    network_name,
     num_cells,
 )
 from lemonade_tf.architecture.text import from_json, to_json
@@ -91,8 +91,8 @@ def test_one_cell_per_block():
     [(1, [0, 1, 1, 2, 2]), (2, [0, 0, 1, 1, 1, 2, 2, 2]), (4, [0] * 4 + [1] * 5 + [2] * 5)],
 )
 def test_a_cell_of_stride_2_has_the_filters_of_the_block_behind_it(n, blocks):
-    assert [block_of(number, n) for number in range(1, num_cells(n) + 1)] == blocks
-    assert block_of(0, n) == 0
+    assert [block_index(number, n) for number in range(1, num_cells(n) + 1)] == blocks
+    assert block_index(0, n) == 0
 
 
 @pytest.mark.parametrize(
@@ -160,19 +160,23 @@ def test_what_a_sum_ties_stays_tied():
     shape=st.sampled_from([(8, 8, 1), (5, 9, 3), (2, 2, 2), (33, 32, 3)]),
 )
 def test_a_network_is_read_back_as_cell_n_and_f(seed, n, factor, shape):
-    cell, there, found = cell_of(cells(seed, length=seed % 6))
+    cell, there, found = extract_cell(cells(seed, length=seed % 6))
     assert (there, found) == (2, cell.filters)
     graph = network(cell, n=n, filters=factor * found, shape=shape)
     check(graph)
-    again, *numbers = cell_of(graph)
+    again, *numbers = extract_cell(graph)
     assert numbers == [n, factor * found]
     assert again == cell.scaled(factor * found)
-    assert cell_of(from_json(to_json(graph)))[0] == again
+    assert extract_cell(from_json(to_json(graph)))[0] == again
 
 
 def test_the_cell_has_the_filters_of_the_first_block():
-    assert cell_of(network(one_convolution(128))) == (one_convolution(128), 2, 128)
-    assert cell_of(network(one_convolution(128), n=4, filters=64)) == (one_convolution(64), 4, 64)
+    assert extract_cell(network(one_convolution(128))) == (one_convolution(128), 2, 128)
+    assert extract_cell(network(one_convolution(128), n=4, filters=64)) == (
+        one_convolution(64),
+        4,
+        64,
+    )
 
 
 def damaged(change):
@@ -197,7 +201,7 @@ def damaged(change):
 )
 def test_what_is_not_one_cell_repeated_is_refused(change, message):
     with pytest.raises(CellError, match=message):
-        cell_of(damaged(change))
+        extract_cell(damaged(change))
 
 
 def test_a_network_without_cells_is_refused():
@@ -206,13 +210,13 @@ def test_a_network_without_cells_is_refused():
         "n" + name: Node(n.layer, tuple("n" + i for i in n.inputs)) for name, n in graph.items()
     }
     with pytest.raises(CellError, match="not made of cells: it has no Rescaling 'rescaling'"):
-        cell_of(type(graph).from_nodes(nodes, "nsoftmax"))
+        extract_cell(type(graph).from_nodes(nodes, "nsoftmax"))
 
 
 def test_names():
-    assert name_in(1, "input") == "stem_relu"
-    assert name_in(2, "input") == "cell_2_input"
-    assert name_in(12, "conv_3") == "cell_12_conv_3"
+    assert network_name(1, "input") == "stem_relu"
+    assert network_name(2, "input") == "cell_2_input"
+    assert network_name(12, "conv_3") == "cell_12_conv_3"
 
 
 def test_what_holds_channels_of_the_input_and_what_of_the_output():

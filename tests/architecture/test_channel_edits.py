@@ -11,10 +11,10 @@ from reference import forward, relative_difference
 from lemonade_tf.architecture import check
 from lemonade_tf.architecture import layers as L
 from lemonade_tf.architecture.channel_edits import (
-    absorbed,
+    absorbing_consumers,
+    can_append_channels,
     change_channels,
-    places,
-    shared_out,
+    split_among_copies,
     take,
 )
 from lemonade_tf.architecture.channel_groups import FRESH, channel_groups
@@ -38,31 +38,35 @@ def test_places():
     graph.add("pool", L.GlobalAveragePooling2D(), ["conv"])
     graph.add("sum", L.Add(), ["pool", "dense"])
     graph.output = graph.add("logits", L.Dense(3), ["sum"])
-    assert places(graph, "relu") == {"conv": (0, 5), "dense": (2, 7, 12, 17)}
-    assert places(graph, "b") == places(graph, "relu")
-    assert places(graph, "a") == {"conv": (3,), "dense": (0, 5, 10, 15)}
-    assert places(graph, "image") == {"a": (0,), "b": (0,)}
-    assert places(graph, "conv") is None  # a sum
-    assert places(graph, "sum") == {"logits": (0,)}
-    assert places(graph, "logits") is None  # the output
+    assert absorbing_consumers(graph, "relu") == {"conv": (0, 5), "dense": (2, 7, 12, 17)}
+    assert absorbing_consumers(graph, "b") == absorbing_consumers(graph, "relu")
+    assert absorbing_consumers(graph, "a") == {"conv": (3,), "dense": (0, 5, 10, 15)}
+    assert absorbing_consumers(graph, "image") == {"a": (0,), "b": (0,)}
+    assert absorbing_consumers(graph, "conv") is None  # a sum
+    assert absorbing_consumers(graph, "sum") == {"logits": (0,)}
+    assert absorbing_consumers(graph, "logits") is None  # the output
 
 
 @pytest.mark.parametrize("layer", [L.BatchNormalization(), L.DepthwiseConv2D()])
 def test_layers_with_weights_for_each_channel_have_places_behind_them_only(layer):
     graph = convolutions(2)
     finished(graph, graph.add("on", layer, ["a"]))
-    assert places(graph, "a") is None
-    assert places(graph, "on") == {"head_dense": (0,)}
-    assert {"a", "on"} <= absorbed(graph)
+    assert absorbing_consumers(graph, "a") is None
+    assert absorbing_consumers(graph, "on") == {"head_dense": (0,)}
+    assert {"a", "on"} <= appendable(graph)
 
 
-def test_absorbed():
+def appendable(graph):
+    return {name for name in graph if can_append_channels(graph, name)}
+
+
+def test_can_append_channels():
     graph = tied()
     behind = ("depthwise", "depthwise_bn", "depthwise_relu", "small_conv", "small_bn", "small")
     dense = ("flat", "hidden", "hidden_relu")
-    assert absorbed(graph) == {"image", "scaled", "total", *behind, *dense}
+    assert appendable(graph) == {"image", "scaled", "total", *behind, *dense}
     # A normalisation by channel, a sum on any path, and the output keep the others out.
-    assert absorbed(every_layer()) == {
+    assert appendable(every_layer()) == {
         *("normal", "mix", "both", "strided", "flat", "mean", "all", "dropout", "hidden"),
     }
 
@@ -72,15 +76,15 @@ def test_layers_that_take_so_many_channels_have_no_place_for_more(layer):
     graph = convolutions(4 if isinstance(layer, L.Conv2D) else 3)
     graph.add("it", layer, ["a"])
     graph.output = graph.add("dense", L.Dense(2), ["it"])
-    assert places(graph, "a") is None
-    assert "a" not in absorbed(graph)
+    assert absorbing_consumers(graph, "a") is None
+    assert not can_append_channels(graph, "a")
 
 
 def test_padding_has_places_behind_it():
     graph = convolutions(2)
     finished(graph, stack(graph, "a", L.ZeroPadding2D(), L.Cropping2D(1), stem="on"))
-    assert places(graph, "a") == {"head_dense": (0,)}
-    assert "a" in absorbed(graph)
+    assert absorbing_consumers(graph, "a") == {"head_dense": (0,)}
+    assert can_append_channels(graph, "a")
 
 
 # --- Values --------------------------------------------------------------------------------------
@@ -101,7 +105,7 @@ FLOATS = st.floats(-1e6, 1e6, width=32)
 @given(arrays(np.float32, (3, 4), elements=FLOATS), st.lists(st.integers(-1, 3), max_size=12))
 def test_shares_sum_to_the_whole_to_the_last_bit(kernel, extra):
     source = np.array([*range(4), *extra])
-    shares = shared_out(kernel, source, axis=1)
+    shares = split_among_copies(kernel, source, axis=1)
     assert shares.dtype == np.float32
     for old in range(4):
         total = shares[:, source == old].astype(np.float64).sum(axis=1)
@@ -111,7 +115,7 @@ def test_shares_sum_to_the_whole_to_the_last_bit(kernel, extra):
 
 def test_shares_are_unequal():
     kernel = np.array([[6.0, -12.0], [1.0, 0.5]], np.float32)
-    shares = shared_out(kernel, np.array([0, 1, 1, 0, FRESH, 1]), axis=1)
+    shares = split_among_copies(kernel, np.array([0, 1, 1, 0, FRESH, 1]), axis=1)
     expected = [[2, -2, -4, 4, 0, -6], [1 / 3, 1 / 12, 1 / 6, 2 / 3, 0, 1 / 4]]
     np.testing.assert_allclose(shares, expected, rtol=1e-6)
 
@@ -143,7 +147,7 @@ def test_fresh_and_split_channels_keep_the_function(make, seed):
     assert dict(graph.items()) == before
     for name, source in change.sources.items():
         assert child.shapes()[name][-1] == len(source)
-    untouched = set(child) - {*change.producers, *change.carriers, *change.readers}
+    untouched = set(child) - {*change.producers, *change.carriers, *change.absorbers}
     assert all(child[name].weights is graph[name].weights for name in untouched)
 
 
@@ -183,7 +187,7 @@ def test_pruning_slices_every_weight():
     check(child)
     assert change.producers == ("a",)
     assert set(change.carriers) == {"on_batchnormalization", "depthwise"}
-    assert set(change.readers) == {"conv", "separable", "logits"}
+    assert set(change.absorbers) == {"conv", "separable", "logits"}
 
     both = np.array([0, 1, 2, 3, 6, 7])  # of b both, of the depthwise 0, 1 and 4, 5
     wide = np.array([0, 1, 2, 3, 4, 5, 6, 7, 12, 13, 14, 15])
@@ -250,11 +254,11 @@ def test_shapes_alone_change_as_weights_do(make):
     one = change_channels(child, sources, _random_values)
     other = change_channels(shapes, sources, _random_values)
     assert [node.layer for _, node in child.items()] == [node.layer for _, node in shapes.items()]
-    assert not shapes.weighted
-    assert (one.producers, one.carriers, one.readers) == (
+    assert not shapes.has_weights
+    assert (one.producers, one.carriers, one.absorbers) == (
         other.producers,
         other.carriers,
-        other.readers,
+        other.absorbers,
     )
 
 

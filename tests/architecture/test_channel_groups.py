@@ -26,7 +26,7 @@ def test_layers_that_pass_channels_on():
     graph.add("dense", L.Dense(7), [at])
     graph.output = graph.add("softmax", L.Activation("softmax"), ["dense"])
     (expected,) = _runs(graph, "a")
-    for name in graph.order():
+    for name in graph.topological_order():
         if name.startswith("on_"):
             assert _runs(graph, name) == [expected]
     groups = channel_groups(graph)
@@ -131,7 +131,7 @@ def test_equal_depth_multipliers_tie_and_different_ones_fix():
     groups = channel_groups(graph)
     assert groups.why_fixed(groups.groups_of("a")) is None
     graph.add("other", L.Add(), ["wide_a", "c"])
-    graph.redirect("sum", "other", but=["other"])
+    graph.redirect("sum", "other", exclude=["other"])
     graph.remove_unused()
     groups = channel_groups(graph)
     for name in "ac":

@@ -35,10 +35,10 @@ def test_reading():
     assert "up" not in graph
     assert graph["sum"] == Node(L.Add(), ("left", "right"))
     assert (graph.input, graph.output) == ("image", "sum")
-    assert not graph.weighted
+    assert not graph.has_weights
     assert graph.consumers("conv") == ("left", "right")
-    assert graph.consumers()["sum"] == ()
-    assert graph.order() == ("image", "conv", "left", "right", "sum")
+    assert graph.all_consumers()["sum"] == ()
+    assert graph.topological_order() == ("image", "conv", "left", "right", "sum")
     assert graph.shapes()["sum"] == (6, 6, 3)
     assert graph.input_shapes("sum") == ((6, 6, 3), (6, 6, 3))
     assert graph.weight_shapes("conv") == {"kernel": (3, 3, 2, 3)}
@@ -51,13 +51,13 @@ def test_a_reader_that_reads_twice_is_one_consumer():
     graph = _diamond()
     graph.add("twice", L.Concatenate(), ["sum", "sum"])
     assert graph.consumers("sum") == ("twice",)
-    assert graph.order()[-1] == "twice"
+    assert graph.topological_order()[-1] == "twice"
 
 
 def test_order_does_not_depend_on_insertion():
     graph = _diamond()
     backwards = Graph.from_nodes(dict(reversed(list(graph.items()))), "sum")
-    place = {name: at for at, name in enumerate(backwards.order())}
+    place = {name: at for at, name in enumerate(backwards.topological_order())}
     assert set(place) == set(graph)
     assert all(place[i] < place[name] for name, node in graph.items() for i in node.inputs)
 
@@ -84,7 +84,7 @@ def test_a_circle_is_named():
     graph = _diamond()
     graph.set_inputs("conv", ["left"])
     with pytest.raises(GraphError, match="nodes read each other in a circle: conv, left, right, s"):
-        graph.order()
+        graph.topological_order()
 
 
 def test_shapes_name_the_node_that_cannot_read():
@@ -120,8 +120,8 @@ def test_a_name_near_to_none():
 
 def test_weighted():
     graph = small()
-    assert graph.weighted
-    assert not graph.copy(weights=False).weighted
+    assert graph.has_weights
+    assert not graph.copy(weights=False).has_weights
 
 
 # --- Each verb checks before it edits ------------------------------------------------------------
@@ -142,6 +142,9 @@ def test_weighted():
         (lambda g: g.add("new", L.Add(), ["sum"]), "node 'new': Add reads two or more inputs, not"),
         (lambda g: g.add("new", "ReLU", ["sum"]), "node 'new': 'ReLU' is not a layer of lemonade"),
         (lambda g: g.add("new", L.ConvexSum(), ["sum"]), "node 'new': ConvexSum reads 2 inputs, "),
+        (lambda g: g.insert_after("left", "sum", L.ReLU()), "there is a node 'sum' already"),
+        (lambda g: g.insert_after("left", "new", L.Add()), "'new': Add reads two or more inputs"),
+        (lambda g: g.insert_after("nope", "new", L.ReLU()), "reads nope, which does not exist"),
         (lambda g: g.remove("conv"), "node 'conv' is read by left, right; redirect them to anoth"),
         (lambda g: g.remove("sum"), "node 'sum' is the output; choose another output first"),
         (lambda g: g.remove("smu"), "there is no node 'smu'. Near to it: sum"),
@@ -200,7 +203,7 @@ def test_remove():
 def test_redirect_moves_readers_and_the_output():
     graph = _diamond()
     graph.add("norm", L.BatchNormalization(), ["conv"])
-    graph.redirect("conv", "norm", but=["norm", "right"])
+    graph.redirect("conv", "norm", exclude=["norm", "right"])
     assert graph["left"].inputs == ("norm",)
     assert graph["right"].inputs == ("conv",)
     graph.redirect("sum", "right")
@@ -215,6 +218,18 @@ def test_redirect_replaces_each_of_several_inputs():
     assert graph["sum"].inputs == ("left", "left")
     assert graph.consumers("left") == ("sum",)
     assert graph.consumers("right") == ()
+
+
+def test_insert_after_moves_consumers_and_the_output_to_the_new_node():
+    graph = _diamond()
+    assert graph.insert_after("conv", "norm", L.BatchNormalization(), exclude=["right"]) == "norm"
+    assert graph["norm"] == Node(L.BatchNormalization(), ("conv",))
+    assert graph["left"].inputs == ("norm",)
+    assert graph["right"].inputs == ("conv",)
+    graph.insert_after("sum", "last", L.ReLU())
+    assert graph.output == "last"
+    assert list(graph)[-2:] == ["norm", "last"]
+    check(graph)
 
 
 def test_set_layer_keeps_inputs_and_weights_unless_given():
@@ -261,12 +276,12 @@ def test_read_only_arrays_are_shared():
 def test_a_copy_shares_weights_and_nothing_else():
     parent = small()
     before = dict(parent.items())
-    parent.shapes(), parent.order()
+    parent.shapes(), parent.topological_order()
     child = parent.copy()
     assert child["conv_1"].weights["kernel"] is parent["conv_1"].weights["kernel"]
     child.add("more", L.ReLU(), ["relu_1"])
     child.set_layer("conv_1", L.Conv2D(99))
-    child.redirect("relu_1", "more", but=["more"])
+    child.redirect("relu_1", "more", exclude=["more"])
     child.set_weights("logits", {"kernel": np.zeros((10, 4)), "bias": np.zeros(4)})
     assert dict(parent.items()) == before
     assert parent.shapes()["conv_1"] == (8, 8, 6)
@@ -283,7 +298,7 @@ def test_a_copy_of_shapes_has_no_weights():
     assert [(n, v.layer, v.inputs) for n, v in shapes.items()] == [
         (n, v.layer, v.inputs) for n, v in graph.items()
     ]
-    assert graph.weighted
+    assert graph.has_weights
     check(shapes)
 
 
@@ -297,15 +312,15 @@ def test_what_other_modules_derive_is_remembered_until_an_edit():
         calls.append(of)
         return len(of)
 
-    assert graph.remembered("fact", compute) == graph.remembered("fact", compute) == len(graph)
+    assert graph.cached("fact", compute) == graph.cached("fact", compute) == len(graph)
     assert len(calls) == 1
     graph.set_weights("conv_1", dict(graph["conv_1"].weights))  # no fact of the structure
-    graph.remembered("fact", compute)
+    graph.cached("fact", compute)
     assert len(calls) == 1
     for edit in (
         lambda: graph.set_layer("conv_1", L.Conv2D(7)),
         lambda: graph.add("more", L.ReLU(), ["relu_1"]),
-        lambda: graph.redirect("relu_1", "more", but=["more"]),
+        lambda: graph.redirect("relu_1", "more", exclude=["more"]),
         lambda: graph.set_inputs("more", ["bn_1"]),
         lambda: setattr(graph, "output", "logits"),
         lambda: graph.remove("softmax"),
@@ -313,7 +328,7 @@ def test_what_other_modules_derive_is_remembered_until_an_edit():
     ):
         calls.clear()
         edit()
-        graph.remembered("fact", compute)
+        graph.cached("fact", compute)
         assert len(calls) == 1
 
 
@@ -340,7 +355,7 @@ def _edit(graph, verb, a, b, c):
     elif verb == "remove":
         graph.remove(one)
     elif verb == "redirect":
-        graph.redirect(one, two, but=[two])
+        graph.redirect(one, two, exclude=[two])
     elif verb == "layer":
         graph.set_layer(one, L.Conv2D(1 + c % 4))
     elif verb == "inputs":
@@ -355,8 +370,8 @@ def _facts(graph):
     """Return what follows from a graph, or why nothing does."""
     facts = []
     for ask in (
-        lambda: graph.consumers(),
-        lambda: graph.order(),
+        lambda: graph.all_consumers(),
+        lambda: graph.topological_order(),
         lambda: graph.ancestors(graph.output),
         lambda: dict(graph.shapes()),
         lambda: graph.input,

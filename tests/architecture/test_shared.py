@@ -10,7 +10,7 @@ def test_a_network_shares_all_with_itself():
     graph = small()
     part = shared_part(graph, graph.copy())
     assert part.nodes == set(graph)
-    assert part.ends == (graph.output,)
+    assert part.boundary == (graph.output,)
 
 
 def test_all_up_to_the_first_change_is_shared():
@@ -18,7 +18,7 @@ def test_all_up_to_the_first_change_is_shared():
     kernel = other["conv_3"].weights["kernel"] + 1
     other.set_weights("conv_3", {"kernel": kernel})
     part = shared_part(graph, other)
-    assert part.ends == ("pool_2",)
+    assert part.boundary == ("pool_2",)
     assert part.nodes == graph.ancestors("conv_3")
     assert part.num_values(graph) == np.prod(graph.shapes()["pool_2"])
 
@@ -29,27 +29,27 @@ def test_another_layer_is_not_shared(layer):
     other.set_layer("conv_1", layer)
     if layer.padding == "valid":
         other.set_layer("pool_2", L.MaxPooling2D(2, padding="same"))
-    assert shared_part(graph, other).ends == ("rescaling",)
+    assert shared_part(graph, other).boundary == ("rescaling",)
 
 
 def test_what_is_to_be_trained_is_not_shared():
     graph = small()
     part = shared_part(graph, graph, changing=["bn_2"])
-    assert part.ends == ("conv_2",)
+    assert part.boundary == ("conv_2",)
 
 
 def test_a_new_reader_makes_an_end():
     graph, other = small(), small()
     other.add("more", L.ReLU(), ["relu_1"])
     part = shared_part(graph, other)
-    assert part.ends == ("relu_1", graph.output)
+    assert part.boundary == ("relu_1", graph.output)
 
 
 def test_dropout_is_not_shared():
     def dropping():
         graph = small()
         name = graph.add("dropout", L.Dropout(0.5), ["pool_1"])
-        graph.redirect("pool_1", name, but=[name])
+        graph.redirect("pool_1", name, exclude=[name])
         return graph
 
-    assert shared_part(dropping(), dropping()).ends == ("pool_1",)
+    assert shared_part(dropping(), dropping()).boundary == ("pool_1",)

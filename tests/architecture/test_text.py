@@ -155,7 +155,7 @@ def test_an_assignment_that_a_later_sum_rules_out_is_taken_back():
 def test_other_sizes_are_another_architecture():
     one = _pair(lambda g, a, b: g.add("both", L.Add(), [a, b]))
     other = one.copy()
-    other.redirect("both", other.add("more", L.ReLU(), ["both"]), but=["more"])
+    other.redirect("both", other.add("more", L.ReLU(), ["both"]), exclude=["more"])
     assert not same_architecture(one, other)
 
 
@@ -200,7 +200,7 @@ def test_json_round_trip(make):
     shapes = from_json(text)
     assert list(shapes) == list(graph)
     assert shapes.output == graph.output
-    assert not shapes.weighted
+    assert not shapes.has_weights
     for name, node in graph.items():
         assert (shapes[name].layer, shapes[name].inputs) == (node.layer, node.inputs)
         assert repr(shapes[name].layer) == repr(node.layer)
@@ -337,7 +337,7 @@ def test_the_order_of_a_product_does_not_matter():
 def test_describe():
     graph = every_layer()
     *lines, last = describe(graph).splitlines()
-    assert [line.split()[0] for line in lines] == list(graph.order())
+    assert [line.split()[0] for line in lines] == list(graph.topological_order())
     assert last == "1,651 parameters, 33,065 multiply-adds"
     text = {line.split()[0]: " ".join(line.split()[1:]) for line in lines}
     assert text["image"] == "Input(shape=(9, 8, 2)) 9x8x2"

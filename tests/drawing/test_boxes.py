@@ -8,13 +8,13 @@ from graphs import GRAPHS, every_layer, small
 
 from lemonade_tf.architecture import LAYERS, Graph
 from lemonade_tf.architecture import layers as L
-from lemonade_tf.drawing.boxes import diagram_of
+from lemonade_tf.drawing.boxes import build_diagram
 
 
 @pytest.mark.parametrize("name", GRAPHS)
 def test_every_node_and_every_edge_is_drawn_once(name):
     graph = GRAPHS[name]()
-    diagram = diagram_of(graph)
+    diagram = build_diagram(graph)
     holder = {node: at for at, box in enumerate(diagram.boxes) for node in box.nodes}
     assert sorted(holder) == sorted(graph)
     assert sum(len(box.nodes) for box in diagram.boxes) == len(graph)
@@ -31,7 +31,7 @@ def test_every_node_and_every_edge_is_drawn_once(name):
 
 
 def texts(graph):
-    return [(box.title, box.detail) for box in diagram_of(graph).boxes]
+    return [(box.title, box.detail) for box in build_diagram(graph).boxes]
 
 
 def test_a_network_reads_as_its_blocks():
@@ -84,7 +84,7 @@ def test_what_two_nodes_read_ends_a_box():
     graph.add("bn", L.BatchNormalization(), ["conv"])
     graph.add("relu", L.ReLU(), ["bn"])
     graph.output = graph.add("sum", L.Add(), ["relu", "bn"])
-    diagram = diagram_of(graph)
+    diagram = build_diagram(graph)
     assert [box.nodes for box in diagram.boxes] == [
         ("input",),
         ("conv", "bn"),
@@ -102,7 +102,7 @@ def test_a_cell_that_begins_with_a_relu_and_ends_in_one():
     graph.add("twice", L.Add(), ["conv", "conv"])
     graph.add("both", L.Concatenate(), ["twice", "conv"])
     graph.output = graph.add("last", L.Activation("relu"), ["both"])
-    diagram = diagram_of(graph)
+    diagram = build_diagram(graph)
     assert [(box.title, box.detail) for box in diagram.boxes] == [
         ("input", "→ 4x4x2"),
         ("ReLU", ""),

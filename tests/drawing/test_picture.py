@@ -15,7 +15,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture import layers as L
 from lemonade_tf.drawing import DrawingError, draw, picture
-from lemonade_tf.drawing.boxes import diagram_of
+from lemonade_tf.drawing.boxes import build_diagram
 from lemonade_tf.drawing.picture import DPI, MAX_PIXELS
 
 FORMATS = ("png", "svg", "pdf")
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 def test_boxes_arrows_and_words_are_those_of_the_diagram():
     graph = every_layer()
-    diagram = diagram_of(graph)
+    diagram = build_diagram(graph)
     title = "all layers, $1 or $2"
     (axes,) = picture(graph, title=title).axes
     boxes = [patch for patch in axes.patches if isinstance(patch, FancyBboxPatch)]
@@ -81,7 +81,7 @@ def test_layers_of_different_kinds_have_different_colours():
     boxes = [patch for patch in axes.patches if isinstance(patch, FancyBboxPatch)]
     colors = {
         type(box.layer): patch.get_facecolor()
-        for box, patch in zip(diagram_of(every_layer()).boxes, boxes, strict=True)
+        for box, patch in zip(build_diagram(every_layer()).boxes, boxes, strict=True)
     }
     kinds = (L.Conv2D, L.SeparableConv2D, L.MaxPooling2D, L.Concatenate, L.ConvexSum, L.Dense)
     assert len({colors[kind] for kind in kinds}) == len(kinds)

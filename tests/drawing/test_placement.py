@@ -7,7 +7,7 @@ import pytest
 from graphs import EXACT, GRAPHS, initial, random_chain
 
 from lemonade_tf.architecture import layers as L
-from lemonade_tf.drawing.boxes import Box, Diagram, diagram_of
+from lemonade_tf.drawing.boxes import Box, Diagram, build_diagram
 from lemonade_tf.drawing.picture import box_size
 from lemonade_tf.drawing.placement import place
 
@@ -107,7 +107,7 @@ def test_random_diagrams(seed):
 
 @pytest.mark.parametrize("name", GRAPHS)
 def test_graphs_with_every_layer(name):
-    diagram = diagram_of(GRAPHS[name]())
+    diagram = build_diagram(GRAPHS[name]())
     check_placement(diagram, [box_size(box) for box in diagram.boxes])
 
 
@@ -117,7 +117,7 @@ def test_random_networks(seed):
     rng = np.random.default_rng(seed)
     for step, (*_, change) in enumerate(random_chain(graph, EXACT, 18, rng, retrained=False), 1):
         if step % 6 == 0:
-            diagram = diagram_of(change.graph)
+            diagram = build_diagram(change.graph)
             sizes = [box_size(box) for box in diagram.boxes]
             check_placement(diagram, sizes)
             assert hidden(place(diagram, sizes)) == []

@@ -117,4 +117,4 @@ def test_other_statistics_stay(parent_file, digits, assert_equal_weights):
     change = child_of(load_graph(parent_file), names=["insert_convolution"])
     child = repaired(change, digits.x_train[:64])
     repairs = frozenset(repair.node for repair in change.repairs)
-    assert_equal_weights(change.graph, child, but=repairs)
+    assert_equal_weights(change.graph, child, exclude=repairs)

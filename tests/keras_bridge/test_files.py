@@ -33,7 +33,7 @@ def test_reading_needs_neither_keras_nor_tensorflow(path):
         "import sys\n"
         "from lemonade_tf.keras_bridge import load_graph, load_record\n"
         "graph, record = load_graph(sys.argv[1]), load_record(sys.argv[1])\n"
-        "assert graph.weighted and record\n"
+        "assert graph.has_weights and record\n"
         "print([m for m in ('keras', 'tensorflow') if m in sys.modules])\n"
     )
     done = subprocess.run(

@@ -14,7 +14,7 @@ from reference import forward
 
 from lemonade_tf.architecture import Graph, GraphError
 from lemonade_tf.architecture import layers as kinds
-from lemonade_tf.architecture.cells import cell_of
+from lemonade_tf.architecture.cells import extract_cell
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.keras_bridge import (
@@ -59,7 +59,7 @@ def test_the_file_of_a_network_of_cells(tmp_path, seed, assert_same):
     assert model.count_params() == count_parameters(network)
     found = load_graph(tmp_path / "a.h5")
     assert_same(network, found)
-    assert cell_of(found) == cell_of(network)
+    assert extract_cell(found) == extract_cell(network)
 
 
 @pytest.mark.parametrize("learnable", [False, True])

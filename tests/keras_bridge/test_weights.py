@@ -17,7 +17,7 @@ def test_present_weights_are_read(graph, shapes):
     check(read)
     assert read["skip_sum"].weights["lambda"] == np.float32(0.75)
     np.testing.assert_array_equal(read["norm"].weights["moving_mean"], np.full(4, 3))
-    assert not shapes.weighted
+    assert not shapes.has_weights
     assert graph["skip_sum"].weights["lambda"] != np.float32(0.75)
 
 

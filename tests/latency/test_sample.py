@@ -16,7 +16,7 @@ def test_networks_are_of_the_space_and_not_too_large(space):
     most = max(map(count_multiply_adds, initial))
     for graph in found:
         check(graph)
-        assert not graph.weighted
+        assert not graph.has_weights
         assert space.allows(graph)
         assert count_multiply_adds(graph) <= GROWTH * most
     assert len({canonical_hash(graph) for graph in found}) >= 8

@@ -113,7 +113,7 @@ def test_on_shapes_as_on_weights(operator, make):
     for site, change in children:
         child = operator.apply(shapes, site, rng=_rng())
         check(child.graph)
-        assert not child.graph.weighted
+        assert not child.graph.has_weights
         assert to_json(child.graph) == to_json(change.graph.copy(weights=False)), site
         assert canonical_hash(child.graph) == canonical_hash(change.graph)
         assert child.affected == change.affected
@@ -160,7 +160,7 @@ def test_exact_operators_keep_the_function(operator, make):
 def test_affected_and_repairs_name_nodes_of_the_child(operator, make):
     _, children = _children(operator, make)
     for site, change in children:
-        place = {name: at for at, name in enumerate(change.graph.order())}
+        place = {name: at for at, name in enumerate(change.graph.topological_order())}
         assert change.affected, site
         assert [place[name] for name in change.affected] == sorted(
             place[name] for name in set(change.affected)

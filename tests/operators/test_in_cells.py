@@ -9,7 +9,7 @@ from reference import relative_difference
 
 from lemonade_tf.architecture import check
 from lemonade_tf.architecture import layers as L
-from lemonade_tf.architecture.cells import cell_of
+from lemonade_tf.architecture.cells import extract_cell
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.operators import (
@@ -93,7 +93,7 @@ def test_children_are_whole_and_their_cells_alike(operator, seed):
     for site in sites:
         change = operator.apply(graph, site, rng=_rng())
         check(change.graph)
-        cell_of(change.graph)
+        extract_cell(change.graph)
         assert change.affected
         assert set(change.affected) <= set(change.graph)
         for repair in change.measurements:
@@ -106,7 +106,7 @@ def test_children_are_whole_and_their_cells_alike(operator, seed):
         again = replay(graph, [entry], rng=_rng())
         assert to_json(again.graph) == to_json(change.graph)
         shapes = operator.apply(graph.copy(weights=False), site, rng=None)
-        assert not shapes.graph.weighted
+        assert not shapes.graph.has_weights
         assert dict(shapes.graph.items()) == dict(change.graph.copy(weights=False).items())
         assert (shapes.affected, set(shapes.sources)) == (change.affected, set(change.sources))
     assert to_json(graph) == text
@@ -249,7 +249,7 @@ def test_the_only_convolution_of_a_cell_stays():
     two = grow(convolution(), (INSERT, InsertSite("relu_1", 3)))
     assert REMOVE.candidates(two) == (RemoveSite("conv_1"), RemoveSite("conv_2"))
     one = grow(two, (REMOVE, RemoveSite("conv_1")))
-    assert cell_of(one)[0].output == "relu_2"
+    assert extract_cell(one)[0].output == "relu_2"
     assert REMOVE.candidates(one) == ()
 
 

@@ -27,7 +27,7 @@ def test_initial_weights():
     graph = every_layer().copy(weights=False)
     weighted = initial_weights(graph, rng=np.random.default_rng(0))
     check(weighted)
-    assert not graph.weighted
+    assert not graph.has_weights
     constants = {"bias": 0, "gamma": 1, "beta": 0, "moving_mean": 0, "moving_variance": 1}
     constants |= {"mean": 0, "variance": 1, "count": 0}
     for _, node in weighted.items():

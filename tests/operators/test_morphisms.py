@@ -78,7 +78,7 @@ def test_equation_6_with_other_filters():
         return append_channels(graph, {group: source}, lambda _, shape: glorot_uniform(shape, rng))
 
     before, after, change = edited(edit)
-    assert change.readers == ("conv_2",)
+    assert change.absorbers == ("conv_2",)
     pointwise = after["conv_2"].weights["pointwise_kernel"]  # (A A')
     np.testing.assert_array_equal(pointwise[:, :, :6], before["conv_2"].weights["pointwise_kernel"])
     np.testing.assert_array_equal(pointwise[:, :, 6:], 0)

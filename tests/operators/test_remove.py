@@ -369,6 +369,6 @@ def test_of_two_branches_with_weights_neither_goes():
 def test_a_branch_that_something_else_reads_stays():
     graph = _residual(projected=False, order=1)
     graph.add("more", L.Add(), ["relu", "branch_bn"])
-    graph.redirect("relu", "more", but=["more"])
+    graph.redirect("relu", "more", exclude=["more"])
     check(graph)
     assert "sum" not in _sites(graph)

@@ -432,7 +432,7 @@ def test_networks_learn_from_scratch_and_the_driver_loads_no_backend(real_run):
         assert entry["losses"][-1] < entry["losses"][0]
         assert entry["test_error"] < 0.6
         graph = load_graph(real_run / "retrained" / f"{entry['id']}.h5")
-        assert graph.weighted
+        assert graph.has_weights
 
 
 @pytest.mark.slow

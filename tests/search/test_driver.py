@@ -8,7 +8,7 @@ import pytest
 
 from lemonade_tf import load_graph
 from lemonade_tf.architecture import check
-from lemonade_tf.architecture.cells import cell_of
+from lemonade_tf.architecture.cells import extract_cell
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.text import canonical_hash
 from lemonade_tf.config import ConfigError, make_config
@@ -87,7 +87,7 @@ def test_a_search_leaves_a_front_of_trained_networks(finished):
     for row in result.front:
         graph = load_graph(result.workdir / row["file"])
         check(graph)
-        assert graph.weighted
+        assert graph.has_weights
         assert count_parameters(graph) == row["parameters"]
     assert run.hypervolumes()[-1] == pytest.approx(result.hypervolume)
 
@@ -185,10 +185,10 @@ def test_a_search_of_cells(images, tmp_path):
         assert line["failure"] is None
     for row in first.front:
         graph = load_graph(first.workdir / row["file"])
-        cell, cells_per_block, filters = cell_of(graph)
+        cell, cells_per_block, filters = extract_cell(graph)
         assert (cells_per_block, filters in (16, 32)) == (2, True)
         large = augment(graph, cells_per_block=4, filters=64, input_shape=(16, 16, 3))
-        assert cell_of(large) == (cell.scaled(64), 4, 64)
+        assert extract_cell(large) == (cell.scaled(64), 4, 64)
 
 
 def test_a_folder_that_holds_a_run_is_refused(finished, images):

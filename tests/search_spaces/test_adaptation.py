@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from lemonade_tf.architecture import GraphError, check
-from lemonade_tf.architecture.cells import CellError, cell_of
+from lemonade_tf.architecture.cells import CellError, extract_cell
 from lemonade_tf.architecture.layers import Activation, Dense, Input, Rescaling
 from lemonade_tf.architecture.text import same_architecture
 from lemonade_tf.operators.initial import inherited_weights
@@ -20,7 +20,7 @@ def graph():
 class TestAdaptNetwork:
     def test_the_same_data_changes_only_the_rescaling(self, graph):
         new = adapt_network(graph, (8, 8, 1), 10, RESCALING)
-        assert not new.weighted
+        assert not new.has_weights
         assert new["rescaling"].layer == RESCALING
         new.set_layer("rescaling", graph["rescaling"].layer)
         assert same_architecture(new, graph)
@@ -57,11 +57,11 @@ class TestAdaptCellNetwork:
         graph = CELLS.initial_graphs((8, 8, 1), 10)[0]
         new = adapt_cell_network(graph, (16, 16, 3), 7, RESCALING)
         check(new)
-        assert not new.weighted
+        assert not new.has_weights
         assert new["rescaling"].layer == RESCALING
         assert new.shapes()[new.input] == (16, 16, 3)
         assert new.shapes()[new.output] == (7,)
-        assert cell_of(new) == cell_of(graph)
+        assert extract_cell(new) == extract_cell(graph)
 
     def test_a_network_without_cells(self, graph):
         with pytest.raises(CellError):

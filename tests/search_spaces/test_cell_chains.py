@@ -11,7 +11,7 @@ from graphs import SMALL_CELLS, as_if_trained, images
 from reference import relative_difference
 
 from lemonade_tf.architecture import check
-from lemonade_tf.architecture.cells import cell_of, num_cells
+from lemonade_tf.architecture.cells import extract_cell, num_cells
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.text import canonical_hash
 from lemonade_tf.operators import record, replay
@@ -23,7 +23,7 @@ TOLERANCE = 1e-10  # of logits in float64, relative to the largest, by one opera
 
 def structures(graph):
     """Return the structure of each cell: kinds, wiring, and filters relative to the last block."""
-    _, cells_per_block, _ = cell_of(graph)
+    _, cells_per_block, _ = extract_cell(graph)
     found = []
     for number in range(1, num_cells(cells_per_block) + 1):
         begin, outside = f"cell_{number}_", {f"cell_{number}_input", "stem_relu"}

@@ -10,7 +10,7 @@ from scipy.stats import chisquare
 
 from lemonade_tf.architecture import check
 from lemonade_tf.architecture import layers as L
-from lemonade_tf.architecture.cells import cell_of
+from lemonade_tf.architecture.cells import extract_cell
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.text import canonical_hash
 from lemonade_tf.operators import APPROXIMATE_IN_CELLS, EXACT_IN_CELLS, replay
@@ -30,7 +30,7 @@ def test_the_four_cells_of_the_paper():
     graphs = CELLS.initial_graphs((32, 32, 3), 10)
     found = []
     for graph in graphs:
-        cell, cells_per_block, filters = cell_of(graph)
+        cell, cells_per_block, filters = extract_cell(graph)
         assert cells_per_block == 2
         assert [type(node.layer) for node in cell.nodes.values()][1:] == [
             L.BatchNormalization,
@@ -57,7 +57,7 @@ def test_initial_networks_are_whole_by_size_and_in_the_space(shape):
     assert sizes == sorted(set(sizes))
     for graph in graphs:
         check(graph)
-        assert graph.weighted
+        assert graph.has_weights
         assert SMALL_CELLS.allows(graph)
         assert graph.shapes()[graph.output] == (7,)
         assert graph[graph.output].layer == L.Activation("softmax")
@@ -112,7 +112,7 @@ def test_the_floor():
     prune = APPROXIMATE_IN_CELLS[1]
     for index, filters in ((1, 8), (0, 4)):  # F = 32, F = 16
         graph = initial(index)
-        assert cell_of(graph)[0].nodes["conv_1"].layer.filters == filters
+        assert extract_cell(graph)[0].nodes["conv_1"].layer.filters == filters
         child = prune.apply(graph, PruneSite("conv_1", "1/2"), rng=np.random.default_rng(0)).graph
         assert SMALL_CELLS.allows(child) == (filters // 2 >= MIN_FILTERS)
 
@@ -139,7 +139,7 @@ def test_the_smallest_possible_cell_is_reached_from_every_initial_one(index):
     start = CELLS.initial_graphs((32, 32, 3), 10)[index]
     walk = walk_down(start)
     assert all(count_parameters(b) < count_parameters(a) for a, b in pairwise(walk))
-    cell, cells_per_block, filters = cell_of(walk[-1])
+    cell, cells_per_block, filters = extract_cell(walk[-1])
     assert [type(node.layer) for node in cell.nodes.values()] == [
         L.SeparableConv2D,
         L.BatchNormalization,
@@ -147,7 +147,7 @@ def test_the_smallest_possible_cell_is_reached_from_every_initial_one(index):
     ]
     layer = cell.nodes["conv_1"].layer
     assert MIN_FILTERS <= layer.filters < 2 * MIN_FILTERS  # the rounding of 1/4 and 1/2
-    assert (cells_per_block, filters) == (2, cell_of(start)[2])
+    assert (cells_per_block, filters) == (2, extract_cell(start)[2])
 
 
 def test_the_smallest_possible_cell_has_the_least_filters():
@@ -158,7 +158,7 @@ def test_the_smallest_possible_cell_has_the_least_filters():
         site = PruneSite("conv_1", "1/2")
         graph = prune.apply(graph, site, rng=np.random.default_rng(0)).graph
         assert CELLS.allows(graph)
-    assert cell_of(graph)[0].nodes["conv_1"].layer == L.SeparableConv2D(MIN_FILTERS, 3)
+    assert extract_cell(graph)[0].nodes["conv_1"].layer == L.SeparableConv2D(MIN_FILTERS, 3)
     assert len(walk_down(graph)) == 1
 
 
@@ -188,7 +188,7 @@ def test_chained_proposals_never_leave_the_space(index):
     graph, sizes = start, []
     for _ in range(80):
         child, (entry,) = SMALL_CELLS.propose(graph, rng=rng)
-        assert not child.weighted
+        assert not child.has_weights
         assert SMALL_CELLS.allows(child)
         check(child)
         assert child.shapes()[child.output] == (10,)
@@ -217,6 +217,6 @@ def test_a_proposal_replayed_on_weights_is_the_same_child(seed):
     child, records = SMALL_CELLS.propose(parent, rng=rng)
     change = replay(parent, records, rng=rng)
     check(change.graph)
-    assert change.graph.weighted
+    assert change.graph.has_weights
     assert canonical_hash(change.graph) == canonical_hash(child)
-    assert cell_of(change.graph) == cell_of(child)
+    assert extract_cell(change.graph) == extract_cell(child)

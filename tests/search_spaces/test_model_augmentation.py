@@ -6,7 +6,7 @@ from graphs import cells
 
 from lemonade_tf.architecture import check
 from lemonade_tf.architecture import layers as L
-from lemonade_tf.architecture.cells import CellError, cell_of
+from lemonade_tf.architecture.cells import CellError, extract_cell
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.keras_bridge import to_keras
 from lemonade_tf.search_spaces import CELLS, NETWORKS, augment
@@ -15,7 +15,7 @@ N, F = (2, 4, 6, 8), (64, 128, 256, 512)  # A.4.3
 
 
 def augmented(graph, **settings):
-    given = {"cells_per_block": 2, "filters": cell_of(graph)[2], **settings}
+    given = {"cells_per_block": 2, "filters": extract_cell(graph)[2], **settings}
     return augment(graph, **given)
 
 
@@ -41,7 +41,7 @@ def test_more_cells_inherit_from_their_place_and_from_the_last_of_the_block():
     graph = cells(3, length=0)
     more = augmented(graph, cells_per_block=4)
     check(more)
-    assert cell_of(more)[:2] == (cell_of(graph)[0], 4)
+    assert extract_cell(more)[:2] == (extract_cell(graph)[0], 4)
     # Cells 1 to 4, 5 of stride 2, 6 to 9, 10, 11 to 14 come from 1, 2, 2, 2, 3, 4, 5, 5, 5, ...
     for number, origin in {1: 1, 2: 2, 4: 2, 5: 3, 6: 4, 7: 5, 9: 5, 10: 6, 11: 7, 14: 8}.items():
         before = graph[f"cell_{origin}_bn_1"].weights["gamma"]
@@ -53,12 +53,12 @@ def test_more_cells_inherit_from_their_place_and_from_the_last_of_the_block():
 def test_fewer_cells_inherit_too():
     less = augmented(cells(3, length=2), cells_per_block=1)
     check(less)
-    assert cell_of(less)[1] == 1
+    assert extract_cell(less)[1] == 1
 
 
 def test_what_has_another_shape_is_new():
     graph = cells(3, length=0)
-    wider = augmented(graph, filters=2 * cell_of(graph)[2])
+    wider = augmented(graph, filters=2 * extract_cell(graph)[2])
     check(wider)
     assert inherited(wider, graph) == set()
     other = augmented(graph, num_classes=9)
@@ -80,11 +80,11 @@ def test_another_task():
 
 
 def test_a_cell_alone_makes_a_network_with_new_weights():
-    cell, _, _ = cell_of(cells(3, length=3))
+    cell, _, _ = extract_cell(cells(3, length=3))
     sizes = {"cells_per_block": 3, "filters": 32, "input_shape": (8, 8, 1), "num_classes": 4}
     graph, other = (augment(cell, **sizes, rng=np.random.default_rng(s)) for s in (0, 1))
     check(graph)
-    assert cell_of(graph) == (cell.scaled(32), 3, 32)
+    assert extract_cell(graph) == (cell.scaled(32), 3, 32)
     assert (graph["stem_conv"].weights["kernel"] != other["stem_conv"].weights["kernel"]).any()
     default = augment(cell, **sizes)["stem_conv"].weights["kernel"]
     np.testing.assert_array_equal(default, graph["stem_conv"].weights["kernel"])
@@ -95,7 +95,7 @@ def test_what_cannot_be_augmented_is_refused():
     with pytest.raises(CellError, match="not made of cells"):
         augment(NETWORKS.initial_graphs((8, 8, 1), 3)[0], cells_per_block=2, filters=64)
     with pytest.raises(CellError, match="input_shape is None and num_classes 3; a cell alone"):
-        augment(cell_of(graph)[0], cells_per_block=2, filters=64, num_classes=3)
+        augment(extract_cell(graph)[0], cells_per_block=2, filters=64, num_classes=3)
     with pytest.raises(CellError, match="filters is 65; expected a multiple of 4"):
         augmented(graph, filters=65)
     with pytest.raises(ValueError, match=r"input_shape is \(1, 1, 1\)"):
@@ -106,7 +106,7 @@ def found(seed):
     """Return a cell that a walk through the space comes to from an initial one, in its network."""
     rng = np.random.default_rng(seed)
     graph = CELLS.initial_graphs((32, 32, 3), 10)[0].copy(weights=False)
-    while len(cell_of(graph)[0].nodes) < 9:
+    while len(extract_cell(graph)[0].nodes) < 9:
         child, _ = CELLS.propose(graph, rng=rng)
         graph = child if count_parameters(child) < 250_000 else graph
     return graph
@@ -116,13 +116,13 @@ def found(seed):
 @pytest.mark.parametrize("seed", [0, 5])
 def test_all_sixteen_augmentations_have_the_parameters_that_keras_counts(seed):
     graph = found(seed)
-    cell, _, _ = cell_of(graph)
+    cell, _, _ = extract_cell(graph)
     assert any(isinstance(node.layer, L.ConvexSum | L.Concatenate) for node in cell.nodes.values())
     counts = {}
     for n in N:
         for filters in F:
             large = augmented(graph, cells_per_block=n, filters=filters)
-            assert cell_of(large) == (cell.scaled(filters), n, filters)
+            assert extract_cell(large) == (cell.scaled(filters), n, filters)
             counts[n, filters] = count_parameters(large)
             assert to_keras(large.copy(weights=False)).count_params() == counts[n, filters]
     assert sorted(counts.values())[0] == counts[2, 64]
@@ -131,7 +131,7 @@ def test_all_sixteen_augmentations_have_the_parameters_that_keras_counts(seed):
 
 
 def test_every_convolution_keeps_a_filter():
-    cell, _, _ = cell_of(cells(3, length=0))
+    cell, _, _ = extract_cell(cells(3, length=0))
     tiny = augment(cell, cells_per_block=2, filters=4, input_shape=(8, 8, 1), num_classes=2)
     assert tiny["cell_1_conv_1"].layer.filters == 1
     check(tiny)

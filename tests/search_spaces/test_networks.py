@@ -39,7 +39,7 @@ def test_initial_networks_are_whole_by_size_and_in_the_space(shape):
     assert sizes == sorted(set(sizes))
     for graph in graphs:
         check(graph)
-        assert graph.weighted
+        assert graph.has_weights
         assert NETWORKS.allows(graph)
         assert graph.shapes()[graph.output] == (10,)
         assert graph[graph.output].layer == L.Activation("softmax")
@@ -153,7 +153,7 @@ def test_projections_of_skips_do_not_count():
     graph = _with_filters(14, 26, 46)
     graph.add("skip", L.Conv2D(2, 1), ["pool_1"])
     graph.add("both", L.Concatenate(), ["relu_2", "skip"])
-    graph.redirect("relu_2", "both", but=["both"])
+    graph.redirect("relu_2", "both", exclude=["both"])
     check(graph)
     assert NETWORKS.allows(graph)
 
@@ -206,7 +206,7 @@ def test_chained_proposals_never_leave_the_space(index):
     for _ in range(150):
         child, records = NETWORKS.propose(graph, rng=rng)
         assert 1 <= len(records) <= 3
-        assert not child.weighted
+        assert not child.has_weights
         assert NETWORKS.allows(child)
         check(child)
         sizes.append(count_parameters(child))
@@ -277,7 +277,7 @@ def test_a_proposal_replayed_on_weights_is_the_same_child(seed):
     child, records = NETWORKS.propose(parent, rng=rng)
     change = replay(parent, records, rng=rng)
     check(change.graph)
-    assert change.graph.weighted
+    assert change.graph.has_weights
     assert canonical_hash(change.graph) == canonical_hash(child)
     assert to_json(change.graph.copy(weights=False)) == to_json(child)
 

@@ -70,7 +70,7 @@ def test_all_else_stays_bit_for_bit(pruned, digits, assert_equal_weights, memory
     after = read_weights(model, change.graph)
     affected = frozenset(change.affected)
     assert {"conv_1", "bn_1", "logits"} - affected  # something with weights is frozen
-    assert_equal_weights(change.graph, after, but=affected)
+    assert_equal_weights(change.graph, after, exclude=affected)
     for name in affected & {"conv_2", "bn_2"}:
         for key, value in change.graph[name].weights.items():
             assert not np.array_equal(after[name].weights[key], value), (name, key)
@@ -132,7 +132,7 @@ def test_several_values_are_shared_over_a_skip(network, digits):
     change = prune.apply(parent, sites["conv_3"], rng=rng)
     part = shared_part(parent, change.graph, changing=change.affected)
     lesson = lesson_of(parent, change, training_model(change.graph), digits)
-    assert len(part.ends) == len(lesson.inputs) == 2
+    assert len(part.boundary) == len(lesson.inputs) == 2
     result, _ = run(parent, change, digits)
     plain, _ = run(parent, change, digits, distillation_memory=0.0)
     np.testing.assert_allclose(result.losses, plain.losses, rtol=1e-4)

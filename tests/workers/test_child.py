@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from graphs import cells
 
-from lemonade_tf.architecture.cells import cell_of
+from lemonade_tf.architecture.cells import extract_cell
 from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
 from lemonade_tf.architecture.text import same_architecture, to_json
 from lemonade_tf.keras_bridge import FileError, load_graph, load_record, save_model
@@ -125,7 +125,7 @@ def test_a_cell_is_changed_repaired_and_distilled_everywhere(digits, settings, t
     result = train_child(task(parent_file, output, prune), digits, settings)
     assert result.failure is None
     assert len(result.distillation_losses) == settings.distillation_epochs
-    cell, cells_per_block, filters = cell_of(load_graph(output))
+    cell, cells_per_block, filters = extract_cell(load_graph(output))
     assert (cell.nodes["conv_1"].layer.filters, cells_per_block, filters) == (2, 2, 16)
 
 
