@@ -40,6 +40,8 @@ setup(
         "test": [
             "absl-py>=2.1",
             "hypothesis>=6.100",
+            "pre-commit>=4",
+            "pyright>=1.1.400",
             "pytest>=8",
             "pytest-xdist>=3.5",
             "ruff>=0.9",
