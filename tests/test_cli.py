@@ -62,7 +62,7 @@ def test_help_says_what_is_used_when_nothing_is_said(capsys, monkeypatch):
         (["search", "--filters", "16,30"], "--filters is (16, 30); expected numbers of filters"),
         (["search", "--objectives", "error,size"], "unknown objective 'size'; known are error"),
         (["search", "--num_accepted", "500"], "--num_accepted is 500, more than --num_proposed"),
-        (["search", "--dataset", "mnist"], "no data set 'mnist'"),
+        (["search", "--dataset", "mnist"], "unknown data set 'mnist'"),
         (["search", "--cutout", "16"], "cutout is 16; expected 0 (no hole) or an integer up to 8"),
         (["report"], "RUN"),
         (["draw", "run"], "ID"),

@@ -7,7 +7,7 @@ import pytest
 
 import lemonade_tf
 from lemonade_tf.config import ConfigError
-from lemonade_tf.datasets.loading import DatasetError, UnknownDatasetError
+from lemonade_tf.datasets.dataset_error import DatasetError, UnknownDatasetError
 from lemonade_tf.errors import LemonadeError
 from lemonade_tf.store import StoreError
 

@@ -11,7 +11,8 @@ import pytest
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.text import to_json
-from lemonade_tf.datasets.loading import Dataset, load_dataset
+from lemonade_tf.datasets.dataset import Dataset
+from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.operators import EXACT, record
 from lemonade_tf.operators.initial import initial_weights
 from lemonade_tf.search_spaces import NETWORKS

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from lemonade_tf.errors import LemonadeError
 
 
@@ -12,7 +14,7 @@ class DatasetError(LemonadeError, ValueError):
 class UnknownDatasetError(DatasetError):
     """A name belongs to no data set."""
 
-    exit_status = 2
+    exit_status: ClassVar[int] = 2
 
 
 class DatasetNameError(DatasetError):

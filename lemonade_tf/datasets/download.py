@@ -1,4 +1,4 @@
-"""Fetch a file, and have it under its name whole and with the right checksum, or not at all."""
+"""Download a file; it appears complete and with the right checksum, or not at all."""
 
 from __future__ import annotations
 
@@ -10,44 +10,44 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.error import HTTPError, URLError
 
-from lemonade_tf.datasets.npz import DatasetError, one_line
+from lemonade_tf.datasets.dataset_error import DatasetError, one_line
 from lemonade_tf.store.atomic import replacing
 
-TIMEOUT = 30.0  # seconds without a byte
+TIMEOUT = 30.0  # seconds
 _CHUNK = 1 << 20  # bytes
 
 
 def download(url: str, path: Path, *, sha256: str, timeout: float = TIMEOUT) -> None:
-    """Fetch a file and check it, then give it its name. One line on stdout says so beforehand.
+    """Download a file and verify its checksum; announce it by one line on stdout.
 
     Args:
-        url: Where the file is.
-        path: What it is to be called here; missing folders are made.
-        sha256: Its checksum, in hexadecimal.
-        timeout: Seconds to wait for a connection, and then for more to come.
+        url: The URL of the file.
+        path: Where to save it; missing folders are created.
+        sha256: The expected checksum, in hexadecimal.
+        timeout: Seconds to wait for the connection, and for each chunk.
 
     Raises:
-        DatasetError: If the file cannot be fetched or written, or its checksum is another. Then
-            nothing is left of it.
+        DatasetError: If the file cannot be downloaded or written, or its checksum differs; no
+            partial file remains.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as unfinished:
             with unfinished.open("wb") as file:
-                found = _copy(_chunks(url, path, timeout), file)
-            if found != sha256:
+                actual = _write(_chunks(url, path, timeout), file)
+            if actual != sha256:
                 raise DatasetError(
-                    f"{url} gave a file with the SHA-256 {found}; expected {sha256}. It was "
-                    f"deleted. Try again, or {_by_hand(url, path)}."
+                    f"{url} has SHA-256 {actual}; expected {sha256}. The download was discarded."
+                    f" Try again, or {_manual_download(url, path)}."
                 )
     except OSError as error:
         raise DatasetError(
-            f"{path} cannot be written ({one_line(error)}); name another folder with --data_dir."
+            f"{path} cannot be written ({one_line(error)}). Choose another folder by --data_dir."
         ) from error
 
 
-def _copy(chunks: Iterator[bytes], file: BinaryIO) -> str:
-    """Write what comes, and return its checksum."""
+def _write(chunks: Iterator[bytes], file: BinaryIO) -> str:
+    """Write chunks to a file and return their SHA-256."""
     digest = hashlib.sha256()
     for chunk in chunks:
         digest.update(chunk)
@@ -56,11 +56,11 @@ def _copy(chunks: Iterator[bytes], file: BinaryIO) -> str:
 
 
 def _chunks(url: str, path: Path, timeout: float) -> Iterator[bytes]:
-    """Yield a file from the network in pieces."""
+    """Yield the content of a URL in chunks."""
     try:
         with urllib.request.urlopen(url, timeout=timeout) as response:
-            size = response.length or 0  # 0 if the server does not say
-            print(f"Fetching {url} ({size / 1e6:.0f} MB) into {path.parent}", flush=True)
+            size = response.length or 0  # None if the server does not send the length
+            print(f"Downloading {url} ({size / 1e6:.0f} MB) to {path.parent}", flush=True)
             received = 0
             while chunk := response.read(_CHUNK):
                 received += len(chunk)
@@ -69,12 +69,12 @@ def _chunks(url: str, path: Path, timeout: float) -> Iterator[bytes]:
                 raise HTTPException(f"the connection ended after {received:,} of {size:,} bytes")
     except (OSError, HTTPException) as error:
         if isinstance(error, HTTPError):
-            error.close()  # it holds the connection
+            error.close()  # the error holds the connection
         reason = error.reason if type(error) is URLError else error
         raise DatasetError(
-            f"{path.name} cannot be fetched ({one_line(reason)}); {_by_hand(url, path)}."
+            f"{path.name} cannot be downloaded ({one_line(reason)}); {_manual_download(url, path)}."
         ) from error
 
 
-def _by_hand(url: str, path: Path) -> str:
-    return f"put {path.name} from {url} into {path.parent.absolute()}"
+def _manual_download(url: str, path: Path) -> str:
+    return f"save {url} as {path.absolute()}"

@@ -22,7 +22,7 @@ def join_datasets(dataset: str | os.PathLike[str] | Iterable[str | os.PathLike[s
     """Join one or several names or paths of data sets to a `dataset` setting."""
     if isinstance(dataset, (str, os.PathLike)):
         return os.fspath(dataset)
-    return ",".join(map(os.fspath, dataset))
+    return ",".join(os.fspath(name) for name in dataset)
 
 
 def parse_datasets(dataset: str) -> tuple[str, ...]:

@@ -1,10 +1,10 @@
-"""Read labelled images from an `.npz` file, or say in one line what is wrong with it.
+"""Load a data set from an `.npz` file.
 
-    numpy.savez("mine.npz", x_train=..., y_train=..., x_test=..., y_test=...)
+    numpy.savez("flowers.npz", x_train=..., y_train=..., x_test=..., y_test=...)
 
-Images are raw pixels, 0 to 255, of shape (images, height, width, channels) or, with one channel,
-(images, height, width). Floats are taken as they are; a network then expects their range. Labels
-are the whole numbers from 0 up. Nothing in the file is ever unpickled.
+Images are raw pixels from 0 to 255 of shape (images, height, width, channels) or, with one channel,
+(images, height, width). Floats stay unchanged; a network then expects their range. Labels are
+integers from 0 up. Object arrays are refused, so nothing in the file is ever unpickled.
 """
 
 from __future__ import annotations
@@ -16,181 +16,104 @@ from pathlib import Path
 
 import numpy as np
 
-from lemonade_tf.errors import LemonadeError
+from lemonade_tf.datasets.dataset import Dataset, Examples
+from lemonade_tf.datasets.dataset_error import DatasetError, one_line
+from lemonade_tf.datasets.examples import check_images, check_labels, check_training_examples
+from lemonade_tf.datasets.splits import hold_out_validation
 
-PARTS = ("train", "validation", "test")
-FEWEST_IMAGES = 10
-
-Examples = tuple[np.ndarray, np.ndarray]
-
-
-class DatasetError(LemonadeError, ValueError):
-    """A data set that is not there, or that cannot be used."""
+_PARTS = ("train", "validation", "test")
+# NumPy and zipfile raise these for files that are damaged, encrypted or compressed by a method
+# that they do not support.
+_UNREADABLE = (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
-def read_npz(path: Path) -> dict[str, Examples]:
-    """Read the images and labels of a file, and check them.
+def load_npz(name: str, path: Path) -> Dataset:
+    """Load a data set from an `.npz` file; hold out images for validation if it has none.
 
     Args:
-        path: A file with `x_train` and `y_train`; optional are `x_validation` and `y_validation`,
-            and `x_test` and `y_test`.
-
-    Returns:
-        By part ("train", ...): images, uint8 or float32 (n, height, width, channels), and
-        labels, int32 (n,). Every label is one of those in training.
+        name: The name of the data set.
+        path: A file with arrays `x_train` and `y_train`, and optionally `x_validation` and
+            `y_validation`, `x_test` and `y_test`.
 
     Raises:
-        DatasetError: If there is no such file, or its arrays are not labelled images.
+        DatasetError: If the file does not exist or does not hold labelled images.
     """
+    parts = _read_parts(path)
+    images, labels = parts["train"]
+    num_classes = int(labels.max()) + 1
+    if "validation" not in parts:
+        train, validation = hold_out_validation(labels, f"{path}: y_train")
+        parts["validation"] = images[validation], labels[validation]
+        images, labels = images[train], labels[train]
+    x_test, y_test = parts.get("test", (None, None))
+    return Dataset(name, images, labels, *parts["validation"], x_test, y_test, num_classes)
+
+
+def _read_parts(path: Path) -> dict[str, Examples]:
+    """Read and check the images and labels of each part that the file has."""
     arrays = _arrays(path)
     parts = {"train": _examples(path, arrays, "train")}
     x_train, y_train = parts["train"]
-    _check_training(path, x_train, y_train)
-    for part in PARTS[1:]:
+    check_training_examples(str(path), y_train)
+    for part in _PARTS[1:]:
         if not {f"x_{part}", f"y_{part}"} & set(arrays):
             continue
         images, labels = parts[part] = _examples(path, arrays, part)
         if images.shape[1:] != x_train.shape[1:] or images.dtype != x_train.dtype:
             raise DatasetError(
-                f"{path}: x_{part} has images of shape {images.shape[1:]} ({images.dtype}), "
-                f"x_train of {x_train.shape[1:]} ({x_train.dtype}); prepare both alike."
+                f"{path}: x_{part} has images of shape {images.shape[1:]} ({images.dtype}), x_train"
+                f" of shape {x_train.shape[1:]} ({x_train.dtype}); expected the same in both."
             )
         if labels.max() > y_train.max():
             raise DatasetError(
-                f"{path}: y_{part} holds the class {labels.max()}, but the classes in y_train are "
-                f"0 to {y_train.max()}; number the classes alike in both."
+                f"{path}: y_{part} contains class {labels.max()}, y_train only 0 to"
+                f" {y_train.max()}; expected the classes of y_train."
             )
     return parts
 
 
-# What NumPy and the archive's reader raise for files that are damaged, encrypted, or compressed in
-# a way that they do not know.
-_UNREADABLE = (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
-
-
 def _arrays(path: Path) -> Mapping[str, np.ndarray]:
-    """Load the arrays that belong to a data set."""
+    """Read the arrays of a file that belong to a data set."""
     if not path.is_file():
         raise DatasetError(
-            f"There is no file {path}; give the path of an .npz file with x_train and y_train."
+            f"{path} does not exist; expected an .npz file with x_train and y_train."
         )
-    wanted = [f"{axis}_{part}" for part in PARTS for axis in "xy"]
+    names = [f"{axis}_{part}" for part in _PARTS for axis in "xy"]
     try:
         with path.open("rb") as file:
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("it holds a single array")
-            arrays = {name: archive[name] for name in wanted if name in archive}
+            arrays = {name: archive[name] for name in names if name in archive}
         for name, array in arrays.items():
             if not isinstance(array, np.ndarray):
-                raise ValueError(f"{name} in it is no array")
+                raise ValueError(f"{name} is not an array")
         return arrays
     except MemoryError as error:
         raise DatasetError(
-            f"{path} does not fit into memory ({one_line(error)}); leave out images, or make them"
-            " smaller. If it should fit, the file is damaged."
+            f"{path} does not fit into memory ({one_line(error)}). Use fewer or smaller images. If"
+            " it should fit, the file is damaged."
         ) from error
     except _UNREADABLE as error:
         raise DatasetError(
-            f"{path} cannot be read as an .npz file of plain arrays ({one_line(error)}); write it "
-            "with numpy.savez(path, x_train=..., y_train=...), numbers only, no objects."
+            f"{path} is not a readable .npz file of numeric arrays ({one_line(error)}). Write it"
+            " with numpy.savez(path, x_train=..., y_train=...)."
         ) from error
 
 
 def _examples(path: Path, arrays: Mapping[str, np.ndarray], part: str) -> Examples:
-    """Take the images and labels of one part."""
+    """Return the checked images and labels of one part."""
     for name in (f"x_{part}", f"y_{part}"):
         if name not in arrays:
             raise DatasetError(
-                f"{path} has no array {name}, only {', '.join(arrays) or 'others'}; images and "
-                f"labels come in pairs, x_{part} and y_{part}."
+                f"{path} has no array {name}; expected both x_{part} and y_{part}, found"
+                f" {', '.join(arrays) or 'neither'}."
             )
-    images = _images(f"{path}: x_{part}", arrays[f"x_{part}"])
-    labels = _labels(f"{path}: y_{part}", arrays[f"y_{part}"])
+    images = check_images(f"{path}: x_{part}", arrays[f"x_{part}"])
+    labels = check_labels(f"{path}: y_{part}", arrays[f"y_{part}"])
     if len(images) != len(labels):
         raise DatasetError(
-            f"{path}: x_{part} has {len(images)} images, y_{part} {len(labels)} labels; "
-            "expected one label for each image."
+            f"{path}: x_{part} has {len(images)} images, y_{part} {len(labels)} labels; expected"
+            " one label per image."
         )
     return images, labels
-
-
-def _images(where: str, images: np.ndarray) -> np.ndarray:
-    """Bring images to (n, height, width, channels), uint8 or float32."""
-    if images.ndim == 3:
-        images = images[..., np.newaxis]
-    if images.ndim != 4 or images.size == 0:
-        raise DatasetError(
-            f"{where} has the shape {images.shape}; expected (images, height, width, channels) or "
-            "(images, height, width), and none of them 0."
-        )
-    if images.dtype.kind in "iu":
-        if images.min() < 0 or images.max() > 255:
-            raise DatasetError(
-                f"{where} has whole numbers from {images.min()} to {images.max()}; expected "
-                "pixels from 0 to 255. Rescale them, or store them as floats."
-            )
-        return images.astype(np.uint8, copy=False)
-    if images.dtype.kind != "f":
-        raise DatasetError(
-            f"{where} has the type {images.dtype}; expected uint8 pixels from 0 to 255, or floats."
-        )
-    with np.errstate(over="ignore"):
-        images = images.astype(np.float32, copy=False)
-    if not np.isfinite(images).all():
-        raise DatasetError(
-            f"{where} holds {np.count_nonzero(~np.isfinite(images))} values that are NaN or "
-            "infinite; replace them, or leave out their images."
-        )
-    return images
-
-
-def _labels(where: str, labels: np.ndarray) -> np.ndarray:
-    """Bring labels to int32 (n,)."""
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim != 1:
-        raise DatasetError(
-            f"{where} has the shape {labels.shape}; expected (images,), the number of its class "
-            "for each image. If it is one-hot, store labels.argmax(axis=1)."
-        )
-    if labels.dtype.kind not in "iuf":
-        raise DatasetError(
-            f"{where} has the type {labels.dtype}; expected whole numbers from 0 up. Number the "
-            "classes: numpy.unique(labels, return_inverse=True)[1]."
-        )
-    if labels.dtype.kind == "f":
-        labels = labels.astype(np.float64)  # whose largest number is beyond the limit
-    wrong = labels[(labels < 0) | (labels != np.floor(labels)) | (labels > 2**31 - 1)]
-    if len(wrong):
-        raise DatasetError(
-            f"{where} holds {wrong[0]}; expected whole numbers from 0 up. Number the classes: "
-            "numpy.unique(labels, return_inverse=True)[1]."
-        )
-    return labels.astype(np.int32)
-
-
-def _check_training(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
-    """Check that there is something to learn."""
-    if len(images) < FEWEST_IMAGES:
-        raise DatasetError(
-            f"{path}: x_train has {len(images)} images; expected at least {FEWEST_IMAGES}, as a "
-            "part of them is held out for validation."
-        )
-    present = np.unique(labels)
-    if len(present) < 2:
-        raise DatasetError(
-            f"{path}: y_train holds the class {present[0]} only; expected at least two classes."
-        )
-    if len(present) != present[-1] + 1:
-        [missing, *_] = np.setdiff1d(np.arange(min(present[-1], len(present)) + 1), present)
-        raise DatasetError(
-            f"{path}: y_train holds {len(present)} classes, numbered up to {present[-1]}, but no "
-            f"{missing}; expected 0 to {len(present) - 1}. Number the classes: "
-            "numpy.unique(labels, return_inverse=True)[1]."
-        )
-
-
-def one_line(error: object) -> str:
-    """Return what an exception says in one line, without a full stop."""
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

@@ -1,11 +1,11 @@
-"""Read the pickles that image data sets are published as, and run nothing that they name.
+"""Read the pickles that image data sets are published as, without running what they name.
 
 A pickle is a program: it names functions and calls them. The files of CIFAR, written by Python 2,
-name `numpy.core.multiarray._reconstruct`, `numpy.ndarray` and `numpy.dtype`; those that Python 3
-writes today, `_frombuffer` and `_codecs.encode` besides. Here each of these names stands for
-something of this module that makes an array of numbers from bytes, and any other name is refused.
-NumPy's own functions are not lent to the file either: the state of an array or a type is no safer
-than the file it comes from, and NumPy 2.4 warns of what Python 2 wrote.
+name `numpy.core.multiarray._reconstruct`, `numpy.ndarray` and `numpy.dtype`; Python 3 adds
+`_frombuffer` and `_codecs.encode`. Here each of these names resolves to a small replacement from
+this module that builds a numeric array from bytes, and every other name is refused. NumPy's own
+functions are not exposed: they accept a state (`__setstate__`) that they do not validate, and
+NumPy 2.4 warns about what Python 2 wrote.
 
 References:
     https://docs.python.org/3/library/pickle.html#restricting-globals
@@ -17,68 +17,68 @@ import copyreg
 import pickle
 import re
 from collections.abc import Callable
-from typing import Any, BinaryIO, NoReturn
+from typing import IO, Any, Literal, NoReturn, cast
 
 import numpy as np
 
-from lemonade_tf.datasets.npz import DatasetError, one_line
+from lemonade_tf.datasets.dataset_error import DatasetError, one_line
 
-_NUMBERS = re.compile("b1|[iu][1248]|f[248]")  # the types an array may have, less the byte order
+_DTYPES = re.compile("b1|[iu][1248]|f[248]")  # without byte order
 
 
-def read_pickle(file: BinaryIO, where: str) -> dict[str, Any]:
-    """Read a dictionary of numbers, text, lists and arrays of numbers.
+def read_pickle(file: IO[bytes], where: str) -> dict[str, Any]:
+    """Read a dictionary of numbers, text, lists and numeric arrays.
 
     Args:
         file: The pickle, of any protocol.
-        where: The name of the file, for messages.
+        where: Its name in errors.
 
     Returns:
-        The values by their keys, which are text also where Python 2 wrote bytes. Text that
-        Python 2 wrote stays bytes in the values. Arrays are read-only.
+        The values by key. Keys are text, even if Python 2 wrote bytes; text values that Python 2
+        wrote stay bytes. Arrays are read-only.
 
     Raises:
-        DatasetError: If the file names anything else to be called, or is no such pickle.
+        DatasetError: If the file names any other function, or is not such a pickle.
     """
-    copyreg.clear_extension_cache()  # what is in it would be taken without `find_class`
+    copyreg.clear_extension_cache()  # `find_class` is not called for cached extensions
     try:
         content = _Unpickler(file, where).load()
         if not isinstance(content, dict):
-            raise TypeError(f"it holds a {type(content).__name__}, no dictionary")
+            raise TypeError(f"it contains a {type(content).__name__}")
         return {_text(key): _value(value) for key, value in content.items()}
     except DatasetError:
         raise
-    except Exception as error:  # a damaged pickle raises whatever its instructions come to
+    except Exception as error:  # a damaged pickle may raise anything
         raise DatasetError(
-            f"{where} cannot be read as a pickled dictionary of arrays ({one_line(error)}); it is "
-            "damaged or something else. Fetch it again."
+            f"{where} is not a readable pickled dictionary of arrays ({one_line(error)}). Download"
+            " it again."
         ) from error
 
 
 class _Unpickler(pickle.Unpickler):
-    """Gives out what is in `_NAMES`, and nothing else."""
+    """Resolves the names in `_GLOBALS` only."""
 
-    def __init__(self, file: BinaryIO, where: str) -> None:
+    def __init__(self, file: IO[bytes], where: str) -> None:
         super().__init__(file, encoding="bytes")
         self._where = where
 
-    def find_class(self, module: str, name: str) -> _Name:
-        if (module, name) in _NAMES:
-            return _NAMES[module, name]
-        self._refuse(f"{module}.{name}")
+    def find_class(self, module_name: str, global_name: str, /) -> _Function:
+        if (module_name, global_name) in _GLOBALS:
+            return _GLOBALS[module_name, global_name]
+        self._refuse(f"{module_name}.{global_name}")
 
     def persistent_load(self, pid: object) -> NoReturn:
         self._refuse("a function for persistent ids")
 
-    def _refuse(self, what: str) -> NoReturn:
+    def _refuse(self, name: str) -> NoReturn:
         raise DatasetError(
-            f"{self._where}: refused to run {one_line(what)}, which no file of images needs. Fetch "
-            "the file again, from where it was published."
+            f"{self._where}: refused to run {one_line(name)}; expected a file that only builds"
+            " arrays. Download it again from its publisher."
         )
 
 
-class _Name:
-    """A function that a pickle may call but not change."""
+class _Function:
+    """A function that a pickle may call but not modify."""
 
     __slots__ = ("_function",)
 
@@ -93,14 +93,14 @@ class _Name:
 
 
 class _DataType:
-    """The type of an array's numbers: made from its code, and given the byte order as its state."""
+    """Stands in for numpy.dtype: created from a type code; its state sets the byte order."""
 
     __slots__ = ("_code", "_order")
 
     def __init__(self, code: str | bytes, *_: object) -> None:
         self._code, self._order = _text(code), "|"
-        if not _NUMBERS.fullmatch(self._code):
-            raise pickle.UnpicklingError(f"it holds an array of the type {self._code}, no numbers")
+        if not _DTYPES.fullmatch(self._code):
+            raise pickle.UnpicklingError(f"it contains an array of dtype {self._code}")
 
     def __setstate__(self, state: tuple) -> None:
         self._order = _text(state[1])
@@ -110,7 +110,7 @@ class _DataType:
 
 
 class _Array:
-    """An array: made empty, and given all that it is as its state."""
+    """Stands in for numpy.ndarray: created empty; its state sets shape, type and content."""
 
     __slots__ = ("values",)
 
@@ -123,7 +123,9 @@ def _from_bytes(
     content: bytes | bytearray, data_type: _DataType, shape: tuple[int, ...], order: str | bytes
 ) -> _Array:
     array = _Array()
-    values = np.frombuffer(content, data_type.dtype()).reshape(shape, order=_text(order))
+    values = np.frombuffer(content, data_type.dtype())
+    # A damaged file may name an order that NumPy does not know; reshape then raises.
+    values = values.reshape(shape, order=cast(Literal["C", "F"], _text(order)))
     values.flags.writeable = False
     array.values = values
     return array
@@ -134,14 +136,14 @@ def _reconstruct(*_: object) -> _Array:
 
 
 def _encode(text: str, encoding: str | bytes) -> bytes:
-    """Give bytes back that Python 3 wrote, in an old protocol, as text."""
+    """Return bytes that Python 3 wrote as Latin-1 text, as it does in protocol 2."""
     if _text(encoding) != "latin1":
         raise pickle.UnpicklingError(f"it encodes text as {_text(encoding)}")
     return text.encode("latin-1")
 
 
-def _not_called(*_: object) -> NoReturn:
-    raise pickle.UnpicklingError("it calls a class that is an argument only")
+def _refuse_call(*_: object) -> NoReturn:
+    raise pickle.UnpicklingError("it calls a class that may only be an argument")
 
 
 def _text(text: object) -> str:
@@ -152,13 +154,13 @@ def _value(value: object) -> object:
     return value.values if isinstance(value, _Array) else value
 
 
-# NumPy 2 renamed `core`; a file has the name that was in use where it was written.
-_NAMES = {
-    ("numpy.core.multiarray", "_reconstruct"): _Name(_reconstruct),
-    ("numpy._core.multiarray", "_reconstruct"): _Name(_reconstruct),
-    ("numpy.core.numeric", "_frombuffer"): _Name(_from_bytes),
-    ("numpy._core.numeric", "_frombuffer"): _Name(_from_bytes),
-    ("numpy", "ndarray"): _Name(_not_called),
-    ("numpy", "dtype"): _Name(_DataType),
-    ("_codecs", "encode"): _Name(_encode),
+# NumPy 2 renamed `core` to `_core`; files contain the name of the NumPy that wrote them.
+_GLOBALS = {
+    ("numpy.core.multiarray", "_reconstruct"): _Function(_reconstruct),
+    ("numpy._core.multiarray", "_reconstruct"): _Function(_reconstruct),
+    ("numpy.core.numeric", "_frombuffer"): _Function(_from_bytes),
+    ("numpy._core.numeric", "_frombuffer"): _Function(_from_bytes),
+    ("numpy", "ndarray"): _Function(_refuse_call),
+    ("numpy", "dtype"): _Function(_DataType),
+    ("_codecs", "encode"): _Function(_encode),
 }

@@ -22,7 +22,9 @@ from typing import Any
 import numpy as np
 
 from lemonade_tf.config import ConfigError
-from lemonade_tf.datasets.loading import Dataset, DatasetError, load_dataset
+from lemonade_tf.datasets.dataset import Dataset
+from lemonade_tf.datasets.dataset_error import DatasetError
+from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.datasets.names import parse_datasets
 from lemonade_tf.executors import Outcome, ProcessExecutor
 from lemonade_tf.executors.devices import default_num_workers

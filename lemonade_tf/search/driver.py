@@ -23,7 +23,8 @@ from lemonade_tf.config import (
     make_config,
     resumed_config,
 )
-from lemonade_tf.datasets.loading import Dataset, load_datasets
+from lemonade_tf.datasets.dataset import Dataset
+from lemonade_tf.datasets.loading import load_datasets
 from lemonade_tf.executors import Executor, Outcome, ProcessExecutor
 from lemonade_tf.search.callbacks import Callback
 from lemonade_tf.search.interrupt import Interruption

@@ -18,7 +18,7 @@ import numpy as np
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.layers import Rescaling
-from lemonade_tf.datasets.loading import Dataset
+from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.datasets.names import ERROR_PREFIX
 from lemonade_tf.operators import SiteError, replay
 from lemonade_tf.search_spaces.adaptation import adapt_network

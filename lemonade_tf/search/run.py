@@ -25,7 +25,7 @@ import numpy as np
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.text import canonical_hash, to_json
 from lemonade_tf.config import SearchConfig
-from lemonade_tf.datasets.loading import Dataset
+from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.errors import LemonadeError
 from lemonade_tf.evolution import (
     CheapObjective,

@@ -14,7 +14,7 @@ from typing import Any
 from lemonade_tf import __version__
 from lemonade_tf.architecture import Graph
 from lemonade_tf.config import ConfigError, SearchConfig, default_workdir
-from lemonade_tf.datasets.loading import Dataset
+from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.objectives import Limit, Objective, ObjectiveError, limits_of, objectives_of
 from lemonade_tf.runs.quality import reference_point
 from lemonade_tf.runs.same_images import check_same_images, describe_images

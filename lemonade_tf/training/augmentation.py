@@ -59,7 +59,7 @@ from lemonade_tf.training.batch_transform import NO_AUGMENTATION, BatchTransform
 from lemonade_tf.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
-    from lemonade_tf.datasets.loading import Dataset
+    from lemonade_tf.datasets.dataset import Dataset
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
 from lemonade_tf.architecture.text import from_json
 from lemonade_tf.backends.base import Forward, backend
-from lemonade_tf.datasets.loading import Dataset
+from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.inheritance.starts import carry_out_repairs, with_new_weights
 from lemonade_tf.keras_bridge.files import load_graph
 from lemonade_tf.keras_bridge.graph_to_model import to_keras

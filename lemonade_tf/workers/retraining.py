@@ -21,7 +21,8 @@ from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.backends.base import backend
-from lemonade_tf.datasets.loading import Dataset, load_dataset
+from lemonade_tf.datasets.dataset import Dataset
+from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.keras_bridge.files import load_graph, load_record
 from lemonade_tf.keras_bridge.saving import save_model
 from lemonade_tf.keras_bridge.weights import read_weights

@@ -15,7 +15,7 @@ import numpy as np
 
 from lemonade_tf.architecture.text import from_json
 from lemonade_tf.backends.base import backend, compile_trainer
-from lemonade_tf.datasets.loading import Dataset
+from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.keras_bridge.files import load_graph
 from lemonade_tf.keras_bridge.saving import save_model
 from lemonade_tf.keras_bridge.weights import read_weights

@@ -10,7 +10,8 @@ from typing import Any
 import keras
 
 from lemonade_tf.backends.base import backend
-from lemonade_tf.datasets.loading import Dataset, load_datasets
+from lemonade_tf.datasets.dataset import Dataset
+from lemonade_tf.datasets.loading import load_datasets
 from lemonade_tf.latency.measuring import measure_networks
 from lemonade_tf.latency.measuring_task import MeasuringTask
 from lemonade_tf.training.augmentation import preparation_for

@@ -1,340 +1,42 @@
-"""The data sets, their splits, and what is said of a file that is none."""
-
-import pickle
-import zipfile
+"""Data sets by name, and several in one setting."""
 
 import numpy as np
 import pytest
 
-from lemonade_tf.datasets.loading import Dataset, DatasetError, load_dataset
+from lemonade_tf.datasets.dataset_error import DatasetError, UnknownDatasetError
+from lemonade_tf.datasets.loading import load_dataset, load_datasets
 
 
-@pytest.fixture(scope="module")
-def digits():
-    return load_dataset("digits")
-
-
-def _write(path, **arrays):
-    np.savez(path, **arrays)
+def _npz(path, shape=(8, 8, 1)):
+    images = np.random.default_rng(0).integers(0, 256, (40, *shape), dtype=np.uint8)
+    np.savez(path, x_train=images, y_train=np.arange(40) % 4)
     return path
 
 
-def _images(num=40, shape=(6, 5, 3), seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (num, *shape), dtype=np.uint8)
-
-
-def _labels(num=40, num_classes=4):
-    return np.arange(num) % num_classes
-
-
-def _with_rescaling(images, rescaling):
-    return images * np.array(rescaling.scale) + np.array(rescaling.offset)
-
-
-def _rows(images):
-    return {row.tobytes() for row in images}
-
-
-class TestDigits:
-    def test_parts(self, digits):
-        assert [len(digits.y_train), len(digits.y_validation), len(digits.y_test)] == [
-            1200,
-            297,
-            300,
-        ]
-        assert digits.input_shape == (8, 8, 1)
-        assert digits.num_classes == 10
-        for images in (digits.x_train, digits.x_validation, digits.x_test):
-            assert images.dtype == np.uint8
-            assert images.shape[1:] == (8, 8, 1)
-            assert [images.min(), images.max()] == [0, 255]
-        for labels in (digits.y_train, digits.y_validation, digits.y_test):
-            assert labels.dtype == np.int32
-
-    def test_no_image_is_in_two_parts(self, digits):
-        from sklearn.datasets import load_digits
-
-        assert len(_rows(load_digits().images)) == 1797
-        parts = [digits.x_train, digits.x_validation, digits.x_test]
-        assert len(set.union(*map(_rows, parts))) == 1797
-
-    def test_classes_are_spread_evenly(self, digits):
-        for labels in (digits.y_train, digits.y_validation, digits.y_test):
-            counts = np.bincount(labels, minlength=10)
-            assert counts.max() - counts.min() <= 0.05 * len(labels)
-
-    def test_the_split_is_for_ever(self, digits):
-        assert digits.y_validation[:20].tolist() == VALIDATION_CLASSES
-        assert int(digits.x_test.sum(dtype=np.int64)) == TEST_PIXEL_SUM
-
-    def test_pixels_are_those_of_scikit_learn(self, digits):
-        from sklearn.datasets import load_digits
-
-        raw = {tuple(np.rint(i.ravel() * 255 / 16).astype(int)) for i in load_digits().images}
-        assert tuple(digits.x_train[7].ravel().astype(int)) in raw
-
-
-class TestRescaling:
-    def test_brings_each_channel_to_mean_0_and_deviation_1(self, digits):
-        rescaled = _with_rescaling(digits.x_train, digits.rescaling())
-        assert rescaled.mean() == pytest.approx(0, abs=1e-12)
-        assert rescaled.std() == pytest.approx(1, abs=1e-12)
-
-    def test_many_images_are_taken_in_chunks(self):
-        images = np.random.default_rng(0).normal(1e3, [1e-2, 5.0], (9000, 2, 2, 2))
-        rescaling = _dataset(images.astype(np.float32)).rescaling()
-        rescaled = _with_rescaling(images.astype(np.float32).astype(np.float64), rescaling)
-        np.testing.assert_allclose(rescaled.mean(axis=(0, 1, 2)), 0, atol=1e-8)
-        np.testing.assert_allclose(rescaled.std(axis=(0, 1, 2)), 1, atol=1e-8)
-
-    @pytest.mark.parametrize("constant", [0, 77, 0.1])
-    def test_a_constant_channel_is_brought_to_0(self, constant):
-        images = _images().astype(np.float32)
-        images[..., 1] = constant
-        rescaling = _dataset(images).rescaling()
-        assert rescaling.scale[1] == 1
-        np.testing.assert_allclose(_with_rescaling(images, rescaling)[..., 1], 0, atol=1e-6)
-        assert _with_rescaling(images, rescaling)[..., 2].std() == pytest.approx(1, abs=1e-5)
-
-
-def _dataset(images):
-    labels = _labels(len(images))
-    return Dataset("toy", images, labels, images, labels, None, None, 4)
-
-
-class TestNpz:
-    def test_a_tenth_is_held_out_for_validation(self, tmp_path):
-        x, y = _images(), _labels()
-        path = _write(tmp_path / "mine.npz", x_train=x, y_train=y, x_test=x[:8], y_test=y[:8])
-        dataset = load_dataset(path)
-        assert dataset.name == str(path)
-        assert dataset.num_classes == 4
-        assert dataset.input_shape == (6, 5, 3)
-        assert [len(dataset.x_train), len(dataset.x_validation)] == [36, 4]
-        assert sorted(dataset.y_validation) == [0, 1, 2, 3]
-        assert _rows(dataset.x_train) | _rows(dataset.x_validation) == _rows(x)
-        np.testing.assert_array_equal(dataset.x_test, x[:8])
-        np.testing.assert_array_equal(dataset.y_test, y[:8])
-        of_image = {image.tobytes(): label for image, label in zip(x, y, strict=True)}
-        for image, label in zip(dataset.x_train, dataset.y_train, strict=True):
-            assert of_image[image.tobytes()] == label
-
-    def test_the_split_is_the_same_each_time(self, tmp_path):
-        path = _write(tmp_path / "mine.npz", x_train=_images(), y_train=_labels())
-        first, second = load_dataset(path), load_dataset(str(path))
-        np.testing.assert_array_equal(first.x_validation, second.x_validation)
-
-    def test_at_most_5000_are_held_out(self, tmp_path):
-        x = np.zeros((60_000, 1, 1), np.uint8)
-        path = _write(tmp_path / "mine.npz", x_train=x, y_train=_labels(60_000, 10))
-        dataset = load_dataset(path)
-        assert len(dataset.y_validation) == 5000
-        assert np.bincount(dataset.y_validation).tolist() == [500] * 10
-        assert dataset.input_shape == (1, 1, 1)
-        assert dataset.x_test is None
-        assert dataset.y_test is None
-
-    def test_one_image_of_each_class_stays_in_training(self, tmp_path):
-        labels = np.array([0] * 57 + [1, 2, 3])
-        dataset = load_dataset(_write(tmp_path / "a.npz", x_train=_images(60), y_train=labels))
-        assert set(dataset.y_train.tolist()) == {0, 1, 2, 3}
-
-    def test_its_own_validation_part_is_used(self, tmp_path):
-        x, y = _images(), _labels()
-        path = tmp_path / "a.npz"
-        _write(path, x_train=x, y_train=y, x_validation=x[:9], y_validation=y[:9])
-        dataset = load_dataset(path)
-        assert len(dataset.y_train) == 40
-        np.testing.assert_array_equal(dataset.x_validation, x[:9])
-
-    @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-    def test_floats_stay_floats(self, tmp_path, dtype):
-        x = (_images() / 255).astype(dtype)
-        dataset = load_dataset(_write(tmp_path / "a.npz", x_train=x, y_train=_labels()))
-        assert dataset.x_train.dtype == np.float32
-        assert dataset.x_train.max() <= 1
-
-    @pytest.mark.parametrize("dtype", ["uint8", "int64", "uint16"])
-    def test_whole_numbers_become_uint8(self, tmp_path, dtype):
-        x = _images().astype(dtype)
-        dataset = load_dataset(_write(tmp_path / "a.npz", x_train=x, y_train=_labels()))
-        assert dataset.x_train.dtype == np.uint8
-
-    @pytest.mark.parametrize("shape", [(40,), (40, 1)])
-    @pytest.mark.parametrize("dtype", ["uint8", "int64", "float32"])
-    def test_labels_of_several_forms(self, tmp_path, shape, dtype):
-        y = _labels().reshape(shape).astype(dtype)
-        dataset = load_dataset(_write(tmp_path / "a.npz", x_train=_images(), y_train=y))
-        assert dataset.y_train.dtype == np.int32
-        assert dataset.y_train.shape == (36,)
-
-
-def _float_images(value):
-    images = _images().astype(np.float64)
-    images[3, 2, 1, 0] = value
-    return images
-
-
-BAD_ARRAYS = {
-    "no images": ({"x_train": None}, r"has no array x_train, only y_train"),
-    "no labels": ({"y_train": None}, r"has no array y_train, only x_train"),
-    "lengths": ({"y_train": _labels(39)}, r"x_train has 40 images, y_train 39 labels"),
-    "vectors": ({"x_train": np.zeros((40, 7))}, r"x_train has the shape \(40, 7\)"),
-    "empty": (
-        {"x_train": _images(0), "y_train": _labels(0)},
-        r"has the shape \(0, 6, 5, 3",
-    ),
-    "few": (
-        {"x_train": _images(9), "y_train": _labels(9)},
-        r"has 9 images; .* at least 10",
-    ),
-    "NaN": ({"x_train": _float_images(np.nan)}, r"x_train holds 1 values that are NaN"),
-    "infinite": ({"x_train": _float_images(1e300)}, r"x_train holds 1 values that are NaN"),
-    "bool": ({"x_train": _images() > 7}, r"x_train has the type bool"),
-    "range": ({"x_train": _images().astype(int) - 1}, r"whole numbers from -1 to 254"),
-    "one-hot": ({"y_train": np.eye(40)}, r"y_train has the shape \(40, 40\).*argmax"),
-    "strings": ({"y_train": np.array(["cat"] * 40)}, r"y_train has the type <U3"),
-    "negative": ({"y_train": _labels() - 1}, r"y_train holds -1"),
-    "fractions": ({"y_train": _labels() + 0.5}, r"y_train holds 0\.5"),
-    "NaN label": ({"y_train": _labels() * np.nan}, r"y_train holds nan"),
-    "one class": ({"y_train": np.zeros(40, int)}, r"y_train holds the class 0 only"),
-    "from 1": ({"y_train": _labels() + 1}, r"numbered up to 4, but no 0; expected 0 to 3"),
-    "huge": ({"y_train": _labels() * 10**9 // 2}, r"numbered up to 1500000000, but no 1;"),
-    "a class an image": ({"y_train": np.arange(40)}, r"40 classes in 40 images; .* more than one"),
-    "unpaired test": ({"x_test": _images()}, r"has no array y_test"),
-    "test shape": (
-        {"x_test": _images(shape=(6, 5, 1)), "y_test": _labels()},
-        r"x_test has images of shape \(6, 5, 1\) .* x_train of \(6, 5, 3\)",
-    ),
-    "test type": (
-        {"x_test": _images() / 255, "y_test": _labels()},
-        r"x_test has images of shape .* \(float32\), x_train .* \(uint8\); prepare both alike",
-    ),
-    "test classes": (
-        {"x_test": _images(), "y_test": _labels(num_classes=5)},
-        r"y_test holds the class 4, but the classes in y_train are 0 to 3",
-    ),
-    "objects": (
-        {"y_train": np.array([{}] * 40)},
-        r"cannot be read as an \.npz file of plain arrays \(Object arrays",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", BAD_ARRAYS)
-def test_arrays_that_are_no_data_set(tmp_path, case):
-    changes, message = BAD_ARRAYS[case]
-    arrays = {"x_train": _images(), "y_train": _labels(), **changes}
-    path = tmp_path / "bad.npz"
-    _write(path, **{name: array for name, array in arrays.items() if array is not None})
-    with pytest.raises(DatasetError, match=message) as raised:
-        load_dataset(path)
-    assert str(path) in str(raised.value)
-    assert "\n" not in str(raised.value)
-
-
-def _truncated(path):
-    _write(path, x_train=_images(), y_train=_labels())
-    path.write_bytes(path.read_bytes()[:-200])
-
-
-def _corrupted(path):
-    np.savez_compressed(path, x_train=_images(), y_train=_labels())
-    content = bytearray(path.read_bytes())
-    content[200:400] = bytes(200)
-    path.write_bytes(content)
-
-
-def _single_array(path):
-    with path.open("wb") as file:
-        np.save(file, _images())
-
-
-def _no_array(path):
-    _write(path, x_train=_images())
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("y_train.npy", "no array at all")
-
-
-def _encrypted(path):
-    _write(path, x_train=_images(), y_train=_labels())
-    content = bytearray(path.read_bytes())
-    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        at = content.find(signature)
-        while at >= 0:
-            content[at + flags] |= 1  # the flag that says so
-            at = content.find(signature, at + 1)
-    path.write_bytes(content)
-
-
-def _unknown_compression(path):
-    _write(path, x_train=_images(), y_train=_labels())
-    content = bytearray(path.read_bytes())
-    for signature, method in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
-        at = content.find(signature)
-        while at >= 0:
-            content[at + method] = 9  # deflate64
-            at = content.find(signature, at + 1)
-    path.write_bytes(content)
-
-
-BAD_FILES = {
-    "no array": _no_array,
-    "encrypted": _encrypted,
-    "unknown compression": _unknown_compression,
-    "text": lambda path: path.write_text("hello, this is no archive"),
-    "nothing": lambda path: path.write_bytes(b""),
-    "pickle": lambda path: path.write_bytes(pickle.dumps({"x_train": 1})),
-    "truncated": _truncated,
-    "corrupted": _corrupted,
-    "single array": _single_array,
-}
-
-
-@pytest.mark.parametrize("case", BAD_FILES)
-def test_files_that_are_no_npz(tmp_path, case):
-    path = tmp_path / "bad.npz"
-    BAD_FILES[case](path)
-    with pytest.raises(DatasetError, match=r"bad\.npz cannot be read as an \.npz .*numpy\.savez"):
-        load_dataset(path)
-
-
-def test_more_than_the_memory(tmp_path, monkeypatch):
-    path = tmp_path / "large.npz"
-    _write(path, x_train=_images(), y_train=_labels())
-
-    def read(self, name):
-        raise MemoryError("Unable to allocate 7 TiB")
-
-    monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", read)
-    with pytest.raises(DatasetError, match=r"large\.npz does not fit into memory .*7 TiB.*leave"):
-        load_dataset(path)
-
-
-def test_labels_in_half_precision(tmp_path):
-    _write(tmp_path / "a.npz", x_train=_images(), y_train=_labels().astype(np.float16))
-    assert load_dataset(tmp_path / "a.npz").y_train.dtype == np.int32
-
-
-@pytest.mark.parametrize("suffix", ["", "/x.npz"])
-def test_a_path_with_nothing_there(tmp_path, suffix):
-    path = tmp_path / f"folder.npz{suffix}"
-    (tmp_path / "folder.npz").mkdir()
-    with pytest.raises(DatasetError, match=r"There is no file .*folder\.npz"):
-        load_dataset(path)
-
-
-def test_an_unknown_name_lists_those_known():
-    with pytest.raises(DatasetError, match=r"no data set 'mnist9'; give one of .*digits.*or the"):
+def test_an_unknown_name_lists_the_known_ones():
+    message = r"unknown data set 'mnist9'; expected one of cifar10, cifar100, digits, or the path"
+    with pytest.raises(UnknownDatasetError, match=message):
         load_dataset("mnist9")
 
 
-def test_digits_need_scikit_learn(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "sklearn.datasets", None)
-    with pytest.raises(DatasetError, match="pip install scikit-learn"):
-        load_dataset("digits")
+def test_a_file_of_any_suffix_is_read_as_npz(tmp_path):
+    path = _npz(tmp_path / "a.npz").rename(tmp_path / "images")
+    assert load_dataset(path).num_classes == 4
 
 
-# What the split gave when it was made. It must stay so, or results cannot be compared.
-VALIDATION_CLASSES = [7, 4, 5, 9, 8, 9, 7, 3, 4, 6, 6, 7, 6, 7, 8, 0, 6, 2, 5, 5]
-TEST_PIXEL_SUM = 1_497_628
+def test_extra_data_sets_are_returned_by_name(tmp_path):
+    first, extra = load_datasets(f"digits,{_npz(tmp_path / 'a.npz')}")
+    assert first.name == "digits"
+    assert [*extra] == ["a"]
+    assert extra["a"].num_classes == 4
+
+
+def test_a_single_data_set_has_no_extra_ones():
+    first, extra = load_datasets("digits")
+    assert (first.name, extra) == ("digits", {})
+
+
+def test_data_sets_of_different_image_shapes_are_refused(tmp_path):
+    path = _npz(tmp_path / "a.npz", (9, 8, 1))
+    with pytest.raises(DatasetError, match="a has images of 9x8x1, digits of 8x8x1; expected the"):
+        load_datasets(f"digits,{path}")

@@ -1,4 +1,4 @@
-"""What the reader of pickles takes, and that it runs nothing else."""
+"""Pickles of numeric arrays are read; everything else that a pickle may run is refused."""
 
 import copyreg
 import io
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from cifar_files import python2_pickle, rows
 
-from lemonade_tf.datasets.npz import DatasetError
+from lemonade_tf.datasets.dataset_error import DatasetError
 from lemonade_tf.datasets.pickles import read_pickle
 
 
@@ -23,7 +23,7 @@ ORDERS = {"C": np.ascontiguousarray, "F": np.asfortranarray}
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_a_file_of_python_2(order):
+def test_reads_what_python_2_wrote(order):
     data = ORDERS[order](rows(3))
     content = _read(python2_pickle({"data": data, "labels": [3, 300, -1], "batch_label": "one"}))
     np.testing.assert_array_equal(content["data"], data)
@@ -32,7 +32,7 @@ def test_a_file_of_python_2(order):
     assert content["batch_label"] == b"one"
 
 
-def test_the_hand_made_file_has_the_instructions_of_python_2():
+def test_python2_pickle_has_the_instructions_of_python_2():
     content = python2_pickle({"labels": [1, 2, 300], "data": rows(1)})
     written = [instruction.name for instruction, _, _ in pickletools.genops(content)]
     assert written == [name for name in PYTHON_2_INSTRUCTIONS.split() if "PUT" not in name]
@@ -41,7 +41,7 @@ def test_the_hand_made_file_has_the_instructions_of_python_2():
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("key", ["data", b"data"])
-def test_a_file_of_python_3(protocol, order, key):
+def test_reads_what_python_3_wrote(protocol, order, key):
     data = ORDERS[order](rows(3))
     content = _read(pickle.dumps({key: data, "labels": [1, 2, 3]}, protocol=protocol))
     np.testing.assert_array_equal(content["data"], data)
@@ -51,7 +51,7 @@ def test_a_file_of_python_3(protocol, order, key):
 @pytest.mark.parametrize("protocol", [2, 4, 5])
 @pytest.mark.parametrize("dtype", ["?", "u1", "<i8", ">i4", "<f2", ">f8"])
 @pytest.mark.parametrize("shape", [(), (5,), (2, 3)])
-def test_arrays_of_numbers(protocol, dtype, shape):
+def test_numeric_arrays_are_read_only(protocol, dtype, shape):
     values = np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(dtype)
     read = _read(pickle.dumps({"mean": values}, protocol=protocol))["mean"]
     np.testing.assert_array_equal(read, values)
@@ -76,7 +76,7 @@ def _stack_global(module, name, argument):
 
 
 COMMAND = "touch ran"
-# Instructions that leave a mark, "ran" in the current directory, where they are run.
+# Instructions that create a file, "ran" in the current directory, if they are run.
 MALICIOUS = {
     "os.system": (pickle.dumps(_Call(os.system, COMMAND)), r"refused to run (posix|nt)\.system"),
     "eval": (
@@ -111,7 +111,7 @@ MALICIOUS = {
     ),
     "persistent id": (b"Pran\n.", r"refused to run a function for persistent ids"),
     "binary persistent id": (b"U\x03ranQ.", r"refused to run a function for persistent ids"),
-    "another of numpy": (b"cnumpy\nload\nU\x03ran\x85R.", r"refused to run numpy\.load"),
+    "another function of numpy": (b"cnumpy\nload\nU\x03ran\x85R.", r"refused to run numpy\.load"),
     "another codec": (
         b"c_codecs\nencode\nX\x03\x00\x00\x00ranX\x03\x00\x00\x00hex\x86R.",
         r"it encodes text as hex",
@@ -125,13 +125,13 @@ MALICIOUS = {
         b"cnumpy.core.multiarray\n_reconstruct\nN}U\x09_functionc_codecs\nencode\ns\x86b.",
         r"it sets the state of a function",
     ),
-    "an argument only": (b"cnumpy\nndarray\n)R.", r"calls a class that is an argument only"),
-    "objects": (pickle.dumps(np.array([None])), r"refused|of the type O8"),
+    "an argument only": (b"cnumpy\nndarray\n)R.", r"calls a class that may only be an argument"),
+    "objects": (pickle.dumps(np.array([None])), r"refused|of dtype O8"),
 }
 
 
 @pytest.mark.parametrize("case", MALICIOUS)
-def test_nothing_else_is_run(tmp_path, monkeypatch, case):
+def test_other_functions_are_refused_and_not_run(tmp_path, monkeypatch, case):
     monkeypatch.chdir(tmp_path)
     content, message = MALICIOUS[case]
     with pytest.raises(DatasetError, match=message) as raised:
@@ -142,7 +142,7 @@ def test_nothing_else_is_run(tmp_path, monkeypatch, case):
 
 
 @pytest.mark.parametrize("case", ["os.system", "eval of Python 2", "names on the stack", "INST"])
-def test_the_malicious_files_are_malicious(tmp_path, monkeypatch, case):
+def test_the_malicious_files_run_with_a_plain_unpickler(tmp_path, monkeypatch, case):
     monkeypatch.chdir(tmp_path)
     pickle.loads(MALICIOUS[case][0])
     assert [path.name for path in tmp_path.iterdir()] == ["ran"]
@@ -153,7 +153,7 @@ CODES = {1: b"\x82", 2: b"\x83", 4: b"\x84"}
 
 @pytest.mark.parametrize("cached", [False, True])
 @pytest.mark.parametrize(("size", "code"), [(1, 240), (2, 60_000), (4, 70_000)])
-def test_registered_extensions_are_not_run(tmp_path, monkeypatch, cached, size, code):
+def test_registered_extensions_are_refused(tmp_path, monkeypatch, cached, size, code):
     monkeypatch.chdir(tmp_path)
     call = CODES[size] + struct.pack("<i", code)[:size]
     copyreg.add_extension("os", "system", code)
@@ -168,7 +168,7 @@ def test_registered_extensions_are_not_run(tmp_path, monkeypatch, cached, size, 
 
 
 def _array(**changes):
-    """Return a file with one array, some of its instructions replaced."""
+    """Return a pickle of one array with some of its instructions replaced."""
     content = python2_pickle({"data": rows(1)})
     for old, new in changes.values():
         assert content.count(old) == 1
@@ -178,8 +178,8 @@ def _array(**changes):
 
 WRONG = {
     "nothing": (b"", "Ran out of input"),
-    "text": (b"hello, this is no pickle", "cannot be read as a pickled dictionary"),
-    "list": (pickle.dumps([1]), "it holds a list, no dictionary"),
+    "text": (b"hello, this is no pickle", "is not a readable pickled dictionary"),
+    "list": (pickle.dumps([1]), "it contains a list"),
     "truncated": (_array()[:-2000], "pickle data was truncated"),
     "no end": (_array()[:-1], "Ran out of input"),
     "unknown instruction": (b"\x80\x02\xff.", "invalid load key"),
@@ -187,33 +187,34 @@ WRONG = {
     "empty stack": (b"0.", "pop|stack"),
     "unknown memo": (b"h\x07.", "Memo value not found"),
     "unhashable key": (b"}]K\x01s.", "unhashable"),
-    "complex": (pickle.dumps({"data": np.zeros(2, complex)}), "array of the type c16, no numbers"),
-    "dates": (pickle.dumps({"data": np.zeros(2, "M8[s]")}), "array of the type M8"),
-    "text array": (pickle.dumps({"data": np.array(["a"])}), "array of the type U1"),
-    "records": (pickle.dumps({"data": np.zeros(2, [("a", "u1")])}), "array of the type V1"),
-    "list of objects": (pickle.dumps({"data": np.array([{}])}), "array of the type O8"),
+    "complex": (pickle.dumps({"data": np.zeros(2, complex)}), "array of dtype c16"),
+    "dates": (pickle.dumps({"data": np.zeros(2, "M8[s]")}), "array of dtype M8"),
+    "text array": (pickle.dumps({"data": np.array(["a"])}), "array of dtype U1"),
+    "records": (pickle.dumps({"data": np.zeros(2, [("a", "u1")])}), "array of dtype V1"),
+    "list of objects": (pickle.dumps({"data": np.array([{}])}), "array of dtype O8"),
     "too long": (_array(shape=(b"K\x01M\x00\x0c", b"K\x01K\x07")), "cannot reshape"),
     "too short": (_array(shape=(b"K\x01M\x00\x0c", b"K\x7fK\x7f")), "cannot reshape"),
-    "of text": (_array(data=(b"T\x00\x0c\x00\x00", b"K\x00T\x00\x0c\x00\x00")), "cannot be read"),
-    "no such type": (_array(code=(b"U\x02u1", b"U\x02u3")), "array of the type u3, no numbers"),
-    "no such order": (_array(order=(b"U\x01|", b"U\x01,")), "cannot be read"),
-    "without state": (b"}U\x01dcnumpy.core.multiarray\n_reconstruct\n)Rs.", "cannot be read"),
-    "a huge string": (b"\x80\x04\x8e" + b"\xff" * 7 + b"\x7f.", "cannot be read"),
+    "of text": (
+        _array(data=(b"T\x00\x0c\x00\x00", b"K\x00T\x00\x0c\x00\x00")),
+        "is not a readable",
+    ),
+    "no such type": (_array(code=(b"U\x02u1", b"U\x02u3")), "array of dtype u3"),
+    "no such order": (_array(order=(b"U\x01|", b"U\x01,")), "is not a readable"),
+    "without state": (b"}U\x01dcnumpy.core.multiarray\n_reconstruct\n)Rs.", "is not a readable"),
+    "a huge string": (b"\x80\x04\x8e" + b"\xff" * 7 + b"\x7f.", "is not a readable"),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_files_that_are_no_such_pickle(case):
+def test_malformed_pickles_are_refused(case):
     content, message = WRONG[case]
     with pytest.raises(DatasetError, match=message) as raised:
         _read(content)
-    assert str(raised.value).startswith(
-        "a_batch cannot be read as a pickled dictionary of arrays ("
-    )
+    assert str(raised.value).startswith("a_batch is not a readable pickled dictionary of arrays (")
     assert "\n" not in str(raised.value)
 
 
-# As `pickletools` lists what Python 2.7.18 and NumPy 1.16.6 wrote of such an array.
+# What `pickletools` lists for the same array written by Python 2.7.18 and NumPy 1.16.6.
 PYTHON_2_INSTRUCTIONS = """
     PROTO EMPTY_DICT BINPUT MARK SHORT_BINSTRING BINPUT EMPTY_LIST BINPUT MARK BININT1 BININT1
     BININT2 APPENDS SHORT_BINSTRING BINPUT GLOBAL BINPUT GLOBAL BINPUT BININT1 TUPLE1

@@ -339,9 +339,9 @@ def without_model(run):
         (without_model, "1-0.h5 is missing; restore it, or name the networks to retrain without"),
         (
             lambda run: change_config(run, dataset="gone.npz"),
-            "data set of {run} cannot be read: There is no file gone.npz",
+            "data set of {run} cannot be read: gone.npz does not exist",
         ),
-        (lambda run: change_config(run, dataset="gone"), "There is no data set 'gone'"),
+        (lambda run: change_config(run, dataset="gone"), "unknown data set 'gone'"),
         (lambda run: change_config(run, num_classes=7), "(num_classes was 7, now 4); restore it"),
         (lambda run: change_config(run, images_sha256="0" * 64), "(images_sha256 was 000"),
         (lambda run: change_config(run, pad=8), "does not fit: pad is 8"),

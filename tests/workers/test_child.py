@@ -270,7 +270,7 @@ import numpy as np
 from lemonade_tf.architecture import Graph, layers
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.workers.child import train_child
-from lemonade_tf.datasets.loading import Dataset
+from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.workers.tasks import ChildTask
 

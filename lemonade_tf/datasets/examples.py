@@ -1,0 +1,105 @@
+"""Check arrays of images and labels, and convert them to the types that networks are trained on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lemonade_tf.datasets.dataset_error import DatasetError
+
+MIN_IMAGES = 10
+_NUMBER_CLASSES = "Number the classes: numpy.unique(labels, return_inverse=True)[1]."
+
+
+def check_images(where: str, images: np.ndarray) -> np.ndarray:
+    """Convert images to (images, height, width, channels), uint8 or float32.
+
+    Args:
+        where: Names the array in errors.
+        images: Pixels of shape (images, height, width, channels) or (images, height, width).
+
+    Raises:
+        DatasetError: If the array does not hold images.
+    """
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
+    if images.ndim != 4 or images.size == 0:
+        raise DatasetError(
+            f"{where} has shape {images.shape}; expected (images, height, width, channels) or"
+            " (images, height, width), all at least 1."
+        )
+    if images.dtype.kind in "iu":
+        if images.min() < 0 or images.max() > 255:
+            raise DatasetError(
+                f"{where} has integers from {images.min()} to {images.max()}; expected pixels from"
+                " 0 to 255. Rescale them, or store them as floats."
+            )
+        return images.astype(np.uint8, copy=False)
+    if images.dtype.kind != "f":
+        raise DatasetError(
+            f"{where} has dtype {images.dtype}; expected uint8 pixels from 0 to 255, or floats."
+        )
+    with np.errstate(over="ignore"):
+        images = images.astype(np.float32, copy=False)
+    if not np.isfinite(images).all():
+        raise DatasetError(
+            f"{where} contains {np.count_nonzero(~np.isfinite(images))} NaN or infinite values;"
+            " expected finite pixels. Replace them, or remove their images."
+        )
+    return images
+
+
+def check_labels(where: str, labels: np.ndarray) -> np.ndarray:
+    """Convert class indices to int32 (images,).
+
+    Args:
+        where: Names the array in errors.
+        labels: Integers from 0 up, (images,) or (images, 1), in any numeric type.
+
+    Raises:
+        DatasetError: If the array does not hold class indices.
+    """
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1:
+        raise DatasetError(
+            f"{where} has shape {labels.shape}; expected (images,), the class index of each image."
+            " Convert one-hot labels by labels.argmax(axis=1)."
+        )
+    if labels.dtype.kind not in "iuf":
+        raise DatasetError(
+            f"{where} has dtype {labels.dtype}; expected integers from 0 up. {_NUMBER_CLASSES}"
+        )
+    if labels.dtype.kind == "f":
+        labels = labels.astype(np.float64)  # float16 cannot represent the limit below
+    wrong = labels[(labels < 0) | (labels != np.floor(labels)) | (labels > 2**31 - 1)]
+    if len(wrong):
+        raise DatasetError(
+            f"{where} contains {wrong[0]}; expected integers from 0 up. {_NUMBER_CLASSES}"
+        )
+    return labels.astype(np.int32)
+
+
+def check_training_examples(where: str, labels: np.ndarray) -> None:
+    """Check that there are enough training images, and that classes are numbered without gaps.
+
+    Raises:
+        DatasetError: If there are too few images or classes, or a class has no image.
+    """
+    if len(labels) < MIN_IMAGES:
+        raise DatasetError(
+            f"{where} has {len(labels)} training images; expected at least {MIN_IMAGES}, as a part"
+            " is held out for validation."
+        )
+    present = np.unique(labels)
+    if len(present) < 2:
+        raise DatasetError(
+            f"{where} has training images of class {present[0]} only; expected at least two"
+            " classes."
+        )
+    if len(present) != present[-1] + 1:
+        # The labels may be huge: look for the gap among the first few numbers only.
+        [missing, *_] = np.setdiff1d(np.arange(min(present[-1], len(present)) + 1), present)
+        raise DatasetError(
+            f"{where} has {len(present)} classes numbered up to {present[-1]}, but no training"
+            f" image of class {missing}; expected 0 to {len(present) - 1}. {_NUMBER_CLASSES}"
+        )

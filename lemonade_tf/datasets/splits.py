@@ -1,0 +1,55 @@
+"""Hold out a stratified part of a data set.
+
+The split depends on the data set alone, never on the seed of a search, so that searches can be
+compared. As in the paper (section 5: 45,000 and 5,000 of the 50,000 images of CIFAR), a tenth of
+the training images, at most 5,000, is held out where a data set has no validation part.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lemonade_tf.datasets.dataset_error import DatasetError
+
+_SEED = 1912  # never change it: splits must stay the same
+_MAX_VALIDATION_IMAGES = 5000
+
+
+def hold_out_validation(labels: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Split training examples into training and validation.
+
+    Args:
+        labels: Class indices, (images,).
+        where: Names the labels in the error.
+
+    Returns:
+        The indices of both parts, in ascending order.
+
+    Raises:
+        DatasetError: If there are too few images to keep one of each class for training.
+    """
+    num_held_out = min(_MAX_VALIDATION_IMAGES, max(1, round(len(labels) / 10)))
+    num_classes = len(np.unique(labels))
+    if num_held_out > len(labels) - num_classes:
+        raise DatasetError(
+            f"{where} has {num_classes} classes in {len(labels)} images; expected more than one"
+            " image per class, as a part is held out for validation. Add images, or a validation"
+            " part."
+        )
+    return hold_out(labels, num_held_out)
+
+
+def hold_out(labels: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarray]:
+    """Split examples into those to keep and `num` to hold out, as indices in ascending order.
+
+    Each class contributes in proportion to its size, and keeps at least one example.
+    """
+    # RandomState is the generator whose numbers NumPy promises not to change.
+    shuffled = np.random.RandomState(_SEED).permutation(len(labels))
+    order = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    # Sorted by class, examples at equal distances are a stratified sample. The first of each
+    # class cannot be drawn, so that no class disappears.
+    first_of_class = np.diff(labels[order], prepend=-1) > 0
+    pool = order[~first_of_class]
+    held_out = np.sort(pool[np.arange(num) * len(pool) // num])
+    return np.setdiff1d(np.arange(len(labels)), held_out), held_out

@@ -1,0 +1,257 @@
+"""Data sets from `.npz` files, and the errors of malformed files."""
+
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+
+from lemonade_tf.datasets.dataset_error import DatasetError
+from lemonade_tf.datasets.loading import load_dataset
+
+
+def _write(path, **arrays):
+    np.savez(path, **arrays)
+    return path
+
+
+def _images(num=40, shape=(6, 5, 3), seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (num, *shape), dtype=np.uint8)
+
+
+def _labels(num=40, num_classes=4):
+    return np.arange(num) % num_classes
+
+
+def _rows(images):
+    return {row.tobytes() for row in images}
+
+
+def test_a_tenth_is_held_out_for_validation(tmp_path):
+    x, y = _images(), _labels()
+    path = _write(tmp_path / "mine.npz", x_train=x, y_train=y, x_test=x[:8], y_test=y[:8])
+    dataset = load_dataset(path)
+    assert dataset.name == str(path)
+    assert dataset.num_classes == 4
+    assert dataset.input_shape == (6, 5, 3)
+    assert [len(dataset.x_train), len(dataset.x_validation)] == [36, 4]
+    assert sorted(dataset.y_validation) == [0, 1, 2, 3]
+    assert _rows(dataset.x_train) | _rows(dataset.x_validation) == _rows(x)
+    np.testing.assert_array_equal(dataset.x_test, x[:8])
+    np.testing.assert_array_equal(dataset.y_test, y[:8])
+    of_image = {image.tobytes(): label for image, label in zip(x, y, strict=True)}
+    for image, label in zip(dataset.x_train, dataset.y_train, strict=True):
+        assert of_image[image.tobytes()] == label
+
+
+def test_the_split_is_deterministic(tmp_path):
+    path = _write(tmp_path / "mine.npz", x_train=_images(), y_train=_labels())
+    first, second = load_dataset(path), load_dataset(str(path))
+    np.testing.assert_array_equal(first.x_validation, second.x_validation)
+
+
+def test_at_most_5000_are_held_out(tmp_path):
+    x = np.zeros((60_000, 1, 1), np.uint8)
+    path = _write(tmp_path / "mine.npz", x_train=x, y_train=_labels(60_000, 10))
+    dataset = load_dataset(path)
+    assert len(dataset.y_validation) == 5000
+    assert np.bincount(dataset.y_validation).tolist() == [500] * 10
+    assert dataset.input_shape == (1, 1, 1)
+    assert dataset.x_test is None
+    assert dataset.y_test is None
+
+
+def test_one_image_of_each_class_stays_in_training(tmp_path):
+    labels = np.array([0] * 57 + [1, 2, 3])
+    dataset = load_dataset(_write(tmp_path / "a.npz", x_train=_images(60), y_train=labels))
+    assert set(dataset.y_train.tolist()) == {0, 1, 2, 3}
+
+
+def test_a_validation_part_in_the_file_is_used(tmp_path):
+    x, y = _images(), _labels()
+    path = tmp_path / "a.npz"
+    _write(path, x_train=x, y_train=y, x_validation=x[:9], y_validation=y[:9])
+    dataset = load_dataset(path)
+    assert len(dataset.y_train) == 40
+    np.testing.assert_array_equal(dataset.x_validation, x[:9])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_floats_stay_floats(tmp_path, dtype):
+    x = (_images() / 255).astype(dtype)
+    dataset = load_dataset(_write(tmp_path / "a.npz", x_train=x, y_train=_labels()))
+    assert dataset.x_train.dtype == np.float32
+    assert dataset.x_train.max() <= 1
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "uint16"])
+def test_integers_become_uint8(tmp_path, dtype):
+    x = _images().astype(dtype)
+    dataset = load_dataset(_write(tmp_path / "a.npz", x_train=x, y_train=_labels()))
+    assert dataset.x_train.dtype == np.uint8
+
+
+@pytest.mark.parametrize("shape", [(40,), (40, 1)])
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float32"])
+def test_labels_may_be_a_column_or_floats(tmp_path, shape, dtype):
+    y = _labels().reshape(shape).astype(dtype)
+    dataset = load_dataset(_write(tmp_path / "a.npz", x_train=_images(), y_train=y))
+    assert dataset.y_train.dtype == np.int32
+    assert dataset.y_train.shape == (36,)
+
+
+def _float_images(value):
+    images = _images().astype(np.float64)
+    images[3, 2, 1, 0] = value
+    return images
+
+
+BAD_ARRAYS = {
+    "no images": ({"x_train": None}, r"has no array x_train; .* found y_train\."),
+    "no labels": ({"y_train": None}, r"has no array y_train; .* found x_train\."),
+    "lengths": ({"y_train": _labels(39)}, r"x_train has 40 images, y_train 39 labels"),
+    "vectors": ({"x_train": np.zeros((40, 7))}, r"x_train has shape \(40, 7\)"),
+    "empty": (
+        {"x_train": _images(0), "y_train": _labels(0)},
+        r"has shape \(0, 6, 5, 3",
+    ),
+    "few": (
+        {"x_train": _images(9), "y_train": _labels(9)},
+        r"has 9 training images; .* at least 10",
+    ),
+    "NaN": ({"x_train": _float_images(np.nan)}, r"x_train contains 1 NaN or infinite"),
+    "infinite": ({"x_train": _float_images(1e300)}, r"x_train contains 1 NaN or infinite"),
+    "bool": ({"x_train": _images() > 7}, r"x_train has dtype bool"),
+    "range": ({"x_train": _images().astype(int) - 1}, r"integers from -1 to 254"),
+    "one-hot": ({"y_train": np.eye(40)}, r"y_train has shape \(40, 40\).*argmax"),
+    "strings": ({"y_train": np.array(["cat"] * 40)}, r"y_train has dtype <U3"),
+    "negative": ({"y_train": _labels() - 1}, r"y_train contains -1"),
+    "fractions": ({"y_train": _labels() + 0.5}, r"y_train contains 0\.5"),
+    "NaN label": ({"y_train": _labels() * np.nan}, r"y_train contains nan"),
+    "one class": ({"y_train": np.zeros(40, int)}, r"has training images of class 0 only"),
+    "from 1": ({"y_train": _labels() + 1}, r"numbered up to 4, but no .* class 0; expected 0 to 3"),
+    "huge": ({"y_train": _labels() * 10**9 // 2}, r"numbered up to 1500000000, but no .* class 1;"),
+    "one image per class": (
+        {"y_train": np.arange(40)},
+        r"40 classes in 40 images; .*more than",
+    ),
+    "unpaired test": ({"x_test": _images()}, r"has no array y_test"),
+    "test shape": (
+        {"x_test": _images(shape=(6, 5, 1)), "y_test": _labels()},
+        r"x_test has images of shape \(6, 5, 1\) .* x_train of shape \(6, 5, 3\)",
+    ),
+    "test type": (
+        {"x_test": _images() / 255, "y_test": _labels()},
+        r"x_test has images of shape .* \(float32\), x_train .* \(uint8\); expected the same",
+    ),
+    "test classes": (
+        {"x_test": _images(), "y_test": _labels(num_classes=5)},
+        r"y_test contains class 4, y_train only 0 to 3",
+    ),
+    "objects": (
+        {"y_train": np.array([{}] * 40)},
+        r"not a readable \.npz file of numeric arrays \(Object arrays",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_ARRAYS)
+def test_malformed_arrays_are_refused(tmp_path, case):
+    changes, message = BAD_ARRAYS[case]
+    arrays = {"x_train": _images(), "y_train": _labels(), **changes}
+    path = tmp_path / "bad.npz"
+    _write(path, **{name: array for name, array in arrays.items() if array is not None})
+    with pytest.raises(DatasetError, match=message) as raised:
+        load_dataset(path)
+    assert str(path) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def _truncated(path):
+    _write(path, x_train=_images(), y_train=_labels())
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def _corrupted(path):
+    np.savez_compressed(path, x_train=_images(), y_train=_labels())
+    content = bytearray(path.read_bytes())
+    content[200:400] = bytes(200)
+    path.write_bytes(content)
+
+
+def _single_array(path):
+    with path.open("wb") as file:
+        np.save(file, _images())
+
+
+def _no_array(path):
+    _write(path, x_train=_images())
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("y_train.npy", "no array at all")
+
+
+def _encrypted(path):
+    _write(path, x_train=_images(), y_train=_labels())
+    content = bytearray(path.read_bytes())
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = content.find(signature)
+        while at >= 0:
+            content[at + flags] |= 1  # bit 0 of the flags: encrypted
+            at = content.find(signature, at + 1)
+    path.write_bytes(content)
+
+
+def _unknown_compression(path):
+    _write(path, x_train=_images(), y_train=_labels())
+    content = bytearray(path.read_bytes())
+    for signature, method in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        at = content.find(signature)
+        while at >= 0:
+            content[at + method] = 9  # deflate64
+            at = content.find(signature, at + 1)
+    path.write_bytes(content)
+
+
+BAD_FILES = {
+    "no array": _no_array,
+    "encrypted": _encrypted,
+    "unknown compression": _unknown_compression,
+    "text": lambda path: path.write_text("hello, this is no archive"),
+    "nothing": lambda path: path.write_bytes(b""),
+    "pickle": lambda path: path.write_bytes(pickle.dumps({"x_train": 1})),
+    "truncated": _truncated,
+    "corrupted": _corrupted,
+    "single array": _single_array,
+}
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_other_files_are_refused(tmp_path, case):
+    path = tmp_path / "bad.npz"
+    BAD_FILES[case](path)
+    with pytest.raises(DatasetError, match=r"bad\.npz is not a readable \.npz .*numpy\.savez"):
+        load_dataset(path)
+
+
+def test_out_of_memory_is_reported(tmp_path, monkeypatch):
+    path = tmp_path / "large.npz"
+    _write(path, x_train=_images(), y_train=_labels())
+
+    def read(self, name):
+        raise MemoryError("Unable to allocate 7 TiB")
+
+    monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", read)
+    with pytest.raises(DatasetError, match=r"large\.npz does not fit into memory .*7 TiB.*fewer"):
+        load_dataset(path)
+
+
+def test_labels_may_be_half_precision(tmp_path):
+    _write(tmp_path / "a.npz", x_train=_images(), y_train=_labels().astype(np.float16))
+    assert load_dataset(tmp_path / "a.npz").y_train.dtype == np.int32
+
+
+@pytest.mark.parametrize("suffix", ["", "/x.npz"])
+def test_a_missing_file_is_reported(tmp_path, suffix):
+    (tmp_path / "folder.npz").mkdir()
+    with pytest.raises(DatasetError, match=r"folder\.npz.* does not exist; expected an \.npz"):
+        load_dataset(tmp_path / f"folder.npz{suffix}")
