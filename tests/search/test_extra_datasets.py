@@ -310,9 +310,9 @@ def test_images_of_different_sizes(tmp_path, data_sets):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-.* data set 'flowers-2'; expected 1 to"),
-        ({"dataset": "a/x.npz,b/x.npz"}, "--dataset: .* names data sets x, x; expected a different"),
-.* data set ''"),
+        ({"dataset": "digits,flowers-2.npz"}, "--dataset: .* data set 'flowers-2'; expected 1 to"),
+        ({"dataset": "a/x.npz,b/x.npz"}, "--dataset: .* data sets x, x; expected a different"),
+        ({"dataset": "digits,"}, "--dataset: .* data set ''"),
         (
             {"objectives": ("error", "error_cifar100", "parameters")},
             r"--objectives: 'error_cifar100' .* --dataset digits has none called 'cifar100'",
