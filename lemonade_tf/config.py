@@ -1,26 +1,27 @@
-"""All settings of a search, and the presets that have names.
+"""The settings of a search, and presets of them.
 
-The defaults are the paper's (sections 5.1 and A.4.4): 100 generations of 200 proposed and 40
-accepted children, 20 epochs each with batches of 64, SGD from a learning rate of 0.01 by cosine
-to 0, weight decay 5e-4, crops after padding by 4, flips, cutout (16x16, DeVries and Taylor's size
-for CIFAR-10; theirs for CIFAR-100 is 8) and mixup (alpha 1, Zhang et al.'s on CIFAR), 5 epochs of
-distillation. That is 4,000 trained networks, 56 GPU-days in
-the paper: not something to start on a laptop. A preset replaces some of them.
+The defaults are the paper's (sections 5.1 and A.4.4), those of training included: 100 generations
+with 200 proposed and 40 accepted children each, 4,000 trained networks in all. That took the paper
+56 GPU-days; presets are smaller.
+
+In Python, `SearchConfig` contains the `TrainingSettings`. On the command line, in `search(...)` and
+in config.json all settings lie side by side; `from_flat` and `as_json` convert.
 """
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self, get_args
 
 from lemonade_tf.datasets.dataset_error import DatasetNameError
 from lemonade_tf.datasets.names import join_datasets, parse_datasets
 from lemonade_tf.errors import LemonadeError
-from lemonade_tf.latency import PROTOCOLS, WAYS
+from lemonade_tf.latency import WAYS
 from lemonade_tf.objectives import (
     ObjectiveError,
     is_error_on,
@@ -29,11 +30,15 @@ from lemonade_tf.objectives import (
     objectives_of,
     with_errors,
 )
-from lemonade_tf.training.settings import STARTS
+from lemonade_tf.training.settings import TrainingSettings
 
-SPACES = ("networks", "cells")
-SAMPLING = ("density", "uniform")
-# What may be given anew when a search is resumed: nothing that a result depends on.
+Space = Literal["networks", "cells"]
+Sampling = Literal["density", "uniform"]
+LatencyProtocol = Literal["default", "paper"]
+
+PAPER = TrainingSettings()
+TRAINING = tuple(each.name for each in fields(TrainingSettings))
+# Settings that may change when a search is resumed: no result depends on them.
 MAY_CHANGE = (
     "data_dir",
     "workdir",
@@ -48,85 +53,129 @@ MAY_CHANGE = (
 
 
 class ConfigError(LemonadeError, ValueError):
-    """A setting has a value that makes no sense; the message names the option."""
+    """A setting has an invalid value; the message names the option."""
 
     exit_status = 2
 
 
 @dataclass(frozen=True)
-class SearchConfig:
-    """The settings of a search.
+class FlatConfig:
+    """A config that contains `TrainingSettings` and converts from and to settings side by side.
 
-    Args:
-        space: The search space: "networks" or "cells" (section 5.1, spaces I and II).
-        filters: Of space "cells": F, the filters in the last of three blocks, of the initial
-            networks; multiples of 4, at least 16.
-        cells_per_block: Of space "cells": n, the cells in each block; one more comes between two.
-        dataset: "digits", "cifar10", "cifar100", or the path of an .npz file with x_train, y_train
-            (, x_test, y_test). Several of the same image size, separated by commas, or a tuple in
-            Python: every network is trained on each, and its errors are different objectives.
-        data_dir: The folder with the files of CIFAR, which are fetched into it if they are not
-            there; by default data in the current one.
-        workdir: The folder of the run; by default a new one under runs/.
-        objectives: What is minimised, by name; `error` and at least one cheap objective. One of
-            your own is MODULE:NAME, an `Objective` in a module of the current folder, or installed.
-            Of several data sets, `error` is that on the first, and `error_NAME` that on each other
-            one, also where it is not named here.
-        limit: Bounds on cheap objectives, as parameters=1e6,multiply_adds=50e6; a mapping in
-            Python. A network beyond one is not trained: a child is drawn again, an initial network
-            left out. They need not be among the objectives that are minimised; by default there
-            are none.
-        scale: On which scale the density, the hypervolume and the plots take an objective, as
-            parameters=linear; a mapping in Python. "log" where factors matter, "linear" where
-            differences do; by default what the objective says of itself.
-        num_generations: How many generations to evolve.
-        num_proposed: Children proposed in a generation.
-        num_accepted: Children of a generation that are trained.
-        epochs: Epochs of training, of the initial networks too.
-        distillation_epochs: Epochs of distillation after approximate operators (A.1).
-        batch_size: Images a training step.
-        learning_rate: Of the first step of training; a cosine takes it to 0.
-        distillation_learning_rate: The same for distillation.
-        approximate_start: From what approximate operators start: "fitted", the parent's weights
-            brought nearest to it by least squares; "inherited", as far as they fit; "random", new
-            ones in all affected layers.
-        distillation_memory: Gigabytes, for each worker, for what a child shares with its parent
-            and what then need not be computed in every epoch of distillation.
-        weight_decay: Its gradient is weight_decay * w, on kernels only.
-        pad: Augmentation: pixels of padding on each side before a random crop; 0 for none.
-        flip: Augmentation: whether to flip every other image left to right.
-        cutout: Augmentation: the side of the square that is cut out, in pixels; 0 for none.
-        mixup: Augmentation: the alpha of the weights with which images are mixed; 0 for none.
-        sampling: "density", the paper's, or "uniform", its baseline (A.2).
-        max_redraws: How often a child that was met before, or is beyond a limit, is drawn again;
-            after that, the first is trained once more, as in the paper, the other left out.
-        max_hours: Ends the search when so many hours have passed, counted anew when it is resumed;
-            by default there is no limit. What is being trained then is finished first.
-        max_child_hours: A child that takes longer is a failure, and its worker is replaced, so that
-            one that hangs does not hold up the search. inf for no limit.
-        latency_table: The folder of a former run whose measured table `latency` and `lite_latency`
-            are foretold from, so that runs can be compared; by default one is measured, which takes
-            half a minute to two minutes each.
-        latency_protocol: How the inference times of the front's networks are measured: "default",
-            the median of as many passes as it wants to be exact within 1 %, for a second at most;
-            or "paper", the mean of 5,000 passes (A.3).
-        initial_run: The folder of a run whose front is what this search begins with, instead of
-            the space's initial networks; on the same data or on other.
-        keep_all: Whether to keep the file of every network that was trained, rather than those of
-            the front.
-        tensorboard: Whether to write summaries for TensorBoard into the run folder.
-        seed: Of everything random.
-        workers: Processes that train children; by default one a GPU, or one a CPU core. More than
-            there are GPUs share them, so that one builds a child while another trains.
-        threads: CPU threads of each worker. A setting of the run: another number of threads sums
-            in another order, and changes the last digits.
-
-    Raises:
-        ConfigError: A value is out of range; the message names the option, the value and what is
-            expected.
+    Attributes:
+        training: How networks are trained.
     """
 
-    space: str = "networks"
+    training: TrainingSettings = PAPER
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Return the names of all settings, those of training among them."""
+        own = [each.name for each in fields(cls) if each.name != "training"]
+        return (*own, *TRAINING)
+
+    @classmethod
+    def from_flat(cls, settings: Mapping[str, Any]) -> Self:
+        """Build a config from settings side by side.
+
+        Raises:
+            ConfigError: If a name is unknown or a value is out of range.
+        """
+        for name in settings:
+            if name not in cls.names():
+                near = difflib.get_close_matches(name, cls.names(), n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(cls.names())}."
+                raise ConfigError(f"there is no setting {name!r}; {hint}")
+        own = {name: value for name, value in settings.items() if name not in TRAINING}
+        given = {name: value for name, value in settings.items() if name in TRAINING}
+        try:
+            training = replace(cls.training, **given)
+        except ValueError as error:  # its message starts with the name
+            raise ConfigError(f"--{error}") from None
+        return cls(training=training, **own)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all settings side by side, as JSON values."""
+        flat = {**vars(self), **vars(self.training)}
+        return {
+            name: list(flat[name]) if isinstance(flat[name], tuple) else flat[name]
+            for name in self.names()
+        }
+
+
+def check_integer(name: str, value: Any, least: int, *, optional: bool = False) -> None:
+    """Check a setting that is an integer, or None if it is optional.
+
+    Raises:
+        ConfigError: If it is not an integer of at least `least`.
+    """
+    if optional and value is None:
+        return
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ConfigError(f"--{name} is {value!r}; expected an integer of at least {least}.")
+
+
+@dataclass(frozen=True)
+class SearchConfig(FlatConfig):
+    """The settings of a search.
+
+    Attributes:
+        space: Search space: "networks" or "cells" (spaces I and II of section 5.1).
+        filters: For space "cells": filters F in the last of the three blocks, one initial network
+            per value; multiples of 4, at least 16.
+        cells_per_block: For space "cells": number n of cells per block; one more lies between two
+            blocks.
+        dataset: "digits", "cifar10", "cifar100", or the path of an .npz file with x_train and
+            y_train (optional: x_validation, y_validation, x_test, y_test). Several data sets of one
+            image size are separated by commas, or are a tuple in Python: every network is trained
+            on each of them, and each of its errors is an objective.
+        data_dir: Folder with the CIFAR archives; missing files are downloaded into it. Defaults to
+            ./data.
+        workdir: Run folder. Defaults to a new folder in runs/.
+        objectives: Objectives to minimize, by name: "error" and at least one cheap objective.
+            Custom objectives: MODULE:NAME, an `Objective` in a module of the current folder or in
+            an installed one. With several data sets, "error" is the error on the first; the
+            error_NAME of each other data set is added if it is missing.
+        limit: Upper limits of cheap objectives, such as parameters=1e6,multiply_adds=50e6, or a
+            mapping in Python. Networks over a limit are not trained: a child is resampled, an
+            initial network is skipped. A limit applies to any cheap objective, minimized or not.
+        scale: Scale of an objective in the density, the hypervolume and the plots, such as
+            parameters=linear, or a mapping in Python: "log" if ratios matter, "linear" if
+            differences do. Defaults to the scale that the objective defines.
+        num_generations: Generations to evolve.
+        num_proposed: Children proposed per generation.
+        num_accepted: Children trained per generation.
+        sampling: How parents and accepted children are sampled: "density", the paper's method, or
+            "uniform", its baseline (A.2).
+        max_redraws: How many times a child that is a duplicate or over a limit is resampled. After
+            that, a duplicate is trained again, as in the paper, and a child over a limit is
+            dropped.
+        max_hours: Hours after which the search ends, counted from each start or resume; children in
+            training are finished first. No limit by default.
+        max_child_hours: Hours after which a child is recorded as failed and its worker is replaced,
+            so that a child that hangs does not block the search; inf for no limit.
+        latency_table: Run folder whose latency tables predict `latency` and `lite_latency`, so that
+            runs are comparable. By default new tables are measured, half a minute to two minutes
+            each.
+        latency_protocol: How the inference times of the front's networks are measured: "default",
+            the median of passes until its standard error is below 1 %, for at most one second, or
+            "paper", the mean of 5,000 passes (A.3).
+        initial_run: Run folder whose front replaces the initial networks of the space; the data set
+            may differ.
+        keep_all: Whether to keep the files of all trained networks, not only of the front.
+        tensorboard: Whether to write TensorBoard summaries to the run folder.
+        seed: Random seed.
+        workers: Worker processes that train children. Defaults to one per GPU, or one per CPU core
+            without GPUs. More workers than GPUs share them: one builds a child while another
+            trains.
+        threads: CPU threads per worker. Results depend on it in the last digits, because it sets
+            the order of summation.
+
+    Raises:
+        ConfigError: If a value is out of range.
+    """
+
+    space: Space = "networks"
     filters: tuple[int, ...] = (128, 256)
     cells_per_block: int = 2
     dataset: str = "digits"
@@ -138,24 +187,12 @@ class SearchConfig:
     num_generations: int = 100
     num_proposed: int = 200
     num_accepted: int = 40
-    epochs: int = 20
-    distillation_epochs: int = 5
-    batch_size: int = 64
-    learning_rate: float = 0.01
-    distillation_learning_rate: float = 0.01
-    approximate_start: str = "fitted"
-    distillation_memory: float = 1.0
-    weight_decay: float = 5e-4
-    pad: int = 4
-    flip: bool = True
-    cutout: int = 16
-    mixup: float = 1.0
-    sampling: str = "density"
+    sampling: Sampling = "density"
     max_redraws: int = 10
     max_hours: float | None = None
     max_child_hours: float | None = 12.0
     latency_table: str | None = None
-    latency_protocol: str = "default"
+    latency_protocol: LatencyProtocol = "default"
     initial_run: str | None = None
     keep_all: bool = False
     tensorboard: bool = False
@@ -164,14 +201,17 @@ class SearchConfig:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "dataset", join_datasets(self.dataset))
-        try:
-            object.__setattr__(self, "objectives", with_errors(self.objectives, self.dataset))
-        except DatasetNameError as error:
-            raise ConfigError(f"--dataset: {error}") from None
-        object.__setattr__(self, "filters", tuple(self.filters))
-        object.__setattr__(self, "limit", dict(self.limit))
-        object.__setattr__(self, "scale", dict(self.scale))
+        self._normalize()
+        for name, known in (
+            ("space", Space),
+            ("sampling", Sampling),
+            ("latency_protocol", LatencyProtocol),
+        ):
+            if getattr(self, name) not in get_args(known):
+                raise ConfigError(
+                    f"--{name} is {getattr(self, name)!r}; expected one of"
+                    f" {', '.join(get_args(known))}."
+                )
         for name, check in (
             ("objectives", _check_objectives),
             ("scale", objectives_of),
@@ -181,66 +221,46 @@ class SearchConfig:
                 check(vars(self))
             except ObjectiveError as error:
                 raise ConfigError(f"--{name}: {error}") from None
-        self._check_words()
-        self._check_counts()
-        self._check_amounts()
+        self._check_numbers()
 
-    def _check_words(self) -> None:
-        _one_of("space", self.space, SPACES)
-        _one_of("sampling", self.sampling, SAMPLING)
-        _one_of("latency_protocol", self.latency_protocol, tuple(PROTOCOLS))
-        _one_of("approximate_start", self.approximate_start, STARTS)
+    def _normalize(self) -> None:
+        """Replace alternative spellings of a value, such as a list, by the declared type."""
+        try:
+            dataset = join_datasets(self.dataset)
+            objectives = with_errors(self.objectives, dataset)
+        except DatasetNameError as error:
+            raise ConfigError(f"--dataset: {error}") from None
+        for name, value in {
+            "dataset": dataset,
+            "objectives": objectives,
+            "filters": tuple(self.filters),
+            "limit": dict(self.limit),
+            "scale": dict(self.scale),
+            "max_hours": None if self.max_hours == inf else self.max_hours,
+            "max_child_hours": None if self.max_child_hours == inf else self.max_child_hours,
+        }.items():
+            object.__setattr__(self, name, value)
 
-    def _check_counts(self) -> None:
-        for name in (
-            "cells_per_block",
-            "num_proposed",
-            "num_accepted",
-            "epochs",
-            "batch_size",
-            "threads",
-        ):
-            _at_least(name, getattr(self, name), 1)
+    def _check_numbers(self) -> None:
+        for name in ("cells_per_block", "num_proposed", "num_accepted", "threads", "workers"):
+            check_integer(name, getattr(self, name), 1, optional=name == "workers")
+        for name in ("num_generations", "max_redraws", "seed"):
+            check_integer(name, getattr(self, name), 0)
+        check_integer("epochs", self.training.epochs, 1)
         if not self.filters or any(f % 4 or f < 16 for f in self.filters):
             raise ConfigError(
-                f"--filters is {self.filters}; expected numbers of filters in the last of three"
-                " blocks, multiples of 4 and at least 16."
+                f"--filters is {self.filters}; expected multiples of 4 of at least 16, the filters"
+                " in the last of three blocks."
             )
-        for name in (
-            "num_generations",
-            "distillation_epochs",
-            "pad",
-            "cutout",
-            "max_redraws",
-            "seed",
-        ):
-            _at_least(name, getattr(self, name), 0)
-        if self.workers is not None:
-            _at_least("workers", self.workers, 1)
         if self.num_accepted > self.num_proposed:
             raise ConfigError(
-                f"--num_accepted is {self.num_accepted}, more than --num_proposed,"
-                f" {self.num_proposed}; children are accepted from those proposed."
+                f"--num_accepted is {self.num_accepted}; expected at most --num_proposed,"
+                f" {self.num_proposed}, because accepted children are chosen from proposed ones."
             )
-
-    def _check_amounts(self) -> None:
-        for name in ("learning_rate", "distillation_learning_rate"):
-            if not 0 < getattr(self, name) < inf:
-                raise ConfigError(f"--{name} is {getattr(self, name)}; expected more than 0.")
-        for name in ("weight_decay", "mixup", "distillation_memory"):
-            if not 0 <= getattr(self, name) < inf:
-                raise ConfigError(f"--{name} is {getattr(self, name)}; expected 0 or more.")
         for name in ("max_hours", "max_child_hours"):
             hours = getattr(self, name)
             if hours is not None and not hours > 0:
                 raise ConfigError(f"--{name} is {hours}; expected more than 0, or inf.")
-            if hours == inf:
-                object.__setattr__(self, name, None)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the settings as plain values."""
-        plain = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {**plain, "objectives": list(self.objectives), "filters": list(self.filters)}
 
 
 def _check_objectives(settings: Mapping[str, Any]) -> None:
@@ -248,19 +268,9 @@ def _check_objectives(settings: Mapping[str, Any]) -> None:
     objectives_of({**settings, "scale": {}})
 
 
-def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ConfigError(f"--{name} is {value!r}; expected one of {', '.join(known)}.")
-
-
-def _at_least(name: str, value: Any, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ConfigError(f"--{name} is {value!r}; expected a whole number of at least {least}.")
-
-
 # --- Presets ---------------------------------------------------------------------------------
 
-# Digits are 8x8 pixels, and a mirrored or a mixed digit is none.
+# Digits are 8x8 pixels: there is no room for crops and holes, and a mirrored digit is no digit.
 _DIGITS = {
     "dataset": "digits",
     "filters": (32, 64),
@@ -271,9 +281,9 @@ _DIGITS = {
 }
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    # The paper's search, in either space. 56 GPU-days of 2018.
+    # The paper's search in either space: 56 GPU-days of 2018.
     "paper": {},
-    # scikit-learn's digits in about five minutes on two CPU cores.
+    # scikit-learn's digits: about five minutes on two CPU cores.
     "digits": {
         **_DIGITS,
         "num_generations": 10,
@@ -282,7 +292,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "epochs": 4,
         "distillation_epochs": 2,
     },
-    # Cells on the same digits, some 100 networks.
+    # Cells on the same digits: about 100 networks.
     "digits_cells": {
         **_DIGITS,
         "space": "cells",
@@ -292,7 +302,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "epochs": 4,
         "distillation_epochs": 2,
     },
-    # Whether it runs at all: some seconds.
+    # A smoke test: a few seconds.
     "quick": {
         **_DIGITS,
         "num_generations": 2,
@@ -305,25 +315,22 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 
 
 def preset_for(dataset: str | Iterable[str], space: str = "networks") -> str:
-    """Return the preset that is used for a data set and a space when none is named.
-
-    Of several data sets, the first counts.
-    """
+    """Return the default preset for a data set (the first of several) and a space."""
     if parse_datasets(join_datasets(dataset))[0] != "digits":
         return "paper"
     return "digits_cells" if space == "cells" else "digits"
 
 
 def make_config(preset: str | None = None, **settings: Any) -> SearchConfig:
-    """Return a preset's settings with some of them replaced.
+    """Return the settings of a preset with some of them replaced.
 
     Args:
-        preset: A name in `PRESETS`; by default `preset_for` the data set and the space.
-        **settings: Arguments of `SearchConfig`.
+        preset: A name in `PRESETS`. Defaults to `preset_for` the data set and the space.
+        **settings: Fields of `SearchConfig` and of `TrainingSettings`.
 
     Raises:
-        ConfigError: There is no such preset, a value is out of range, or a setting would have no
-            effect.
+        ConfigError: If there is no such preset or setting, if a value is out of range, or if a
+            setting has no effect.
     """
     if preset is None:
         preset = preset_for(
@@ -331,70 +338,71 @@ def make_config(preset: str | None = None, **settings: Any) -> SearchConfig:
         )
     if preset not in PRESETS:
         raise ConfigError(f"--preset is {preset!r}; expected one of {', '.join(PRESETS)}.")
-    config = replace(SearchConfig(), **{**PRESETS[preset], **settings})
+    config = SearchConfig.from_flat({**PRESETS[preset], **settings})
     check_effects(config, settings)
     return config
 
 
 def check_effects(config: SearchConfig, given: Iterable[str]) -> None:
-    """Refuse a setting that was given and has no effect, as it was meant to have one.
+    """Check that every given setting has an effect, so that none is ignored silently.
 
     Args:
         config: All settings.
-        given: The names of those that were given.
+        given: The names of the settings that the user gave.
 
     Raises:
-        ConfigError: One has no effect; the message says with what it would have.
+        ConfigError: If one has no effect; the message says which setting it depends on.
     """
     named = {*config.objectives, *config.limit}
-    for names, has_effect, mend in (
-        (("filters", "cells_per_block"), config.space == "cells", "choose --space cells"),
+    for names, has_effect, advice in (
+        (("filters", "cells_per_block"), config.space == "cells", "use --space cells"),
         (
             ("latency_table", "latency_protocol"),
             bool(named & set(WAYS)),
-            f"name one of {', '.join(WAYS)} among --objectives",
+            f"add one of {', '.join(WAYS)} to --objectives",
         ),
     ):
         for name in names:
             if name in given and not has_effect:
-                raise ConfigError(f"--{name} has no effect here; leave it out, or {mend}.")
+                raise ConfigError(f"--{name} has no effect here; omit it, or {advice}.")
+
+
+# --- Resuming --------------------------------------------------------------------------------
 
 
 def resumed_config(before: Mapping[str, Any], given: Mapping[str, Any]) -> SearchConfig:
-    """Return the settings to go on with a search.
+    """Return the settings with which a search is resumed.
 
     Args:
-        before: Its settings so far, as in its config.json.
-        given: Settings that were given again; those not given stay.
+        before: Its recorded settings, side by side as in config.json.
+        given: The settings given now; the others stay.
 
     Raises:
-        ConfigError: A setting is given that would change the search's results; the message lists
-            all of them.
+        ConfigError: If a given setting would change the results of the search; the message lists
+            all of these.
     """
-    known = [field.name for field in fields(SearchConfig)]
-    settings = {name: before[name] for name in known if name in before}
-    settings = {"limit": {}, "scale": {}, **settings}  # what an older run has none of
+    settings = {name: before[name] for name in SearchConfig.names()}
     merged = {**settings, **given}
     if join_datasets(merged["dataset"]) != settings["dataset"] and "objectives" not in given:
-        # Those that are errors on other data sets follow from what these are.
+        # The errors on extra data sets follow from the data sets.
         merged["objectives"] = [n for n in settings["objectives"] if not is_error_on(n)]
-    given = SearchConfig(**merged)
+    config = SearchConfig.from_flat(merged)
     changed = [
         f"--{name} was {_shown(settings[name])}, now {_shown(value)}"
-        for name, value in given.as_json().items()
-        if name in settings and name not in MAY_CHANGE and value != settings[name]
+        for name, value in config.as_json().items()
+        if name not in MAY_CHANGE and value != settings[name]
     ]
     if changed:
         raise ConfigError(
-            f"the search cannot be gone on with under other settings: {'; '.join(changed)}. Leave"
-            " them out, or choose another --workdir for a new search. Only"
+            f"cannot resume with different settings: {'; '.join(changed)}. Omit them, or start a"
+            " new search with another --workdir. Only"
             f" {', '.join(f'--{name}' for name in MAY_CHANGE)} may change."
         )
-    return given
+    return config
 
 
 def _shown(value: Any) -> Any:
-    """Return a setting as it is written in the command."""
+    """Format a setting as on the command line."""
     if not isinstance(value, Mapping):
         return value
     return ",".join(f"{name}={setting}" for name, setting in value.items()) or "none"

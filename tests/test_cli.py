@@ -1,4 +1,5 @@
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -30,22 +31,28 @@ def test_version_and_help(capsys):
     assert run(capsys, "--version") == (0, f"lemonade-tf {__version__}\n", "")
     status, out, _ = run(capsys, "search", "--help")
     assert status == 0
-    for name in SearchConfig.__dataclass_fields__:
+    for name in SearchConfig.names():
         assert f"--{name}" in out
 
 
-def test_help_says_what_is_used_when_nothing_is_said(capsys, monkeypatch):
+def test_help_names_the_choices_and_the_default_of_each_preset(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "1000")
     _, out, _ = run(capsys, "search", "--help")
-    texts = {line.split()[0]: line.split("  ")[-1] for line in out.splitlines() if line.strip()}
-    assert texts["--num_generations"].endswith(
-        " (paper: 100, digits: 10, digits_cells: 8, quick: 2)"
-    )
-    assert texts["--flip,"].endswith(" (paper: yes, digits: no, digits_cells: no, quick: no)")
-    assert texts["--batch_size"].endswith(" (default: 64)")  # all presets agree
-    assert texts["--objectives"].endswith(" (default: error,parameters)")
-    assert "by default one a GPU, or one a CPU core." in texts["--workers"]
-    assert "(default" not in texts["--workers"]
+    texts = {
+        name: " ".join(text.split())
+        for name, text in re.findall(r"^  --(\w+)(.*\n(?:    .*\n)?)", out, re.MULTILINE)
+    }
+    assert set(SearchConfig.names()) <= set(texts)
+    assert texts["num_generations"].endswith("(paper: 100, digits: 10, digits_cells: 8, quick: 2)")
+    assert texts["flip"].endswith(" (paper: yes, digits: no, digits_cells: no, quick: no)")
+    assert texts["batch_size"].endswith(" (default: 64)")  # all presets agree
+    assert texts["objectives"].endswith(" (default: error,parameters)")
+    assert "Defaults to one per GPU, or one per CPU core" in texts["workers"]
+    assert "(default" not in texts["workers"]
+    assert texts["space"].startswith("{networks,cells} ")
+    assert texts["approximate_start"].startswith("{fitted,inherited,random} ")
+    for title in ("data", "budget", "objectives", "training", "resources"):
+        assert f"\n{title}:\n" in out
 
 
 @pytest.mark.parametrize(
@@ -55,13 +62,19 @@ def test_help_says_what_is_used_when_nothing_is_said(capsys, monkeypatch):
         (["find"], "invalid choice: 'find'"),
         (["search", "--epoch", "3"], "unrecognized arguments: --epoch 3"),
         (["search", "--epochs", "three"], "--epochs: invalid int value: 'three'"),
-        (["search", "--epochs", "0"], "--epochs is 0; expected a whole number of at least 1"),
+        (["search", "--epochs", "0"], "--epochs is 0; expected an integer of at least 1"),
         (["search", "--preset", "big"], "--preset: invalid choice: 'big'"),
-        (["search", "--space", "cubes"], "--space is 'cubes'; expected one of networks"),
-        (["search", "--filters", "16,x"], "--filters: invalid whole_numbers value: '16,x'"),
-        (["search", "--filters", "16,30"], "--filters is (16, 30); expected numbers of filters"),
+        (["search", "--space", "cubes"], "--space: invalid choice: 'cubes' (choose from"),
+        (
+            ["search", "--filters", "16,x"],
+            "--filters: '16,x': expected integers separated by commas",
+        ),
+        (["search", "--filters", "16,30"], "--filters is (16, 30); expected multiples of 4"),
         (["search", "--objectives", "error,size"], "unknown objective 'size'; known are error"),
-        (["search", "--num_accepted", "500"], "--num_accepted is 500, more than --num_proposed"),
+        (
+            ["search", "--num_accepted", "500"],
+            "--num_accepted is 500; expected at most --num_proposed",
+        ),
         (["search", "--dataset", "mnist"], "unknown data set 'mnist'"),
         (["search", "--cutout", "16"], "cutout is 16; expected 0 (no hole) or an integer up to 8"),
         (["report"], "RUN"),

@@ -15,16 +15,25 @@ from lemonade_tf.config import (
 def test_the_defaults_are_the_papers():
     config = SearchConfig()
     assert (config.num_generations, config.num_proposed, config.num_accepted) == (100, 200, 40)
-    assert (config.epochs, config.distillation_epochs, config.batch_size) == (20, 5, 64)
-    assert (config.learning_rate, config.weight_decay) == (0.01, 5e-4)
-    assert (config.pad, config.flip, config.cutout, config.mixup) == (4, True, 16, 1.0)
+    training = config.training
+    assert (training.epochs, training.distillation_epochs, training.batch_size) == (20, 5, 64)
+    assert (training.learning_rate, training.weight_decay) == (0.01, 5e-4)
+    assert (training.pad, training.flip, training.cutout, training.mixup) == (4, True, 16, 1.0)
     assert config.objectives == ("error", "parameters")
     assert make_config("paper") == config
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_every_preset_is_a_valid_configuration(preset):
-    assert isinstance(make_config(preset), SearchConfig)
+def test_a_preset_sets_what_it_lists_and_leaves_the_rest(preset):
+    flat, defaults = make_config(preset).as_json(), SearchConfig().as_json()
+    changed = {name for name in flat if flat[name] != defaults[name]}
+    assert changed == set(PRESETS[preset]) - {"dataset"}  # digits are the default, too
+    assert SearchConfig.from_flat(flat) == make_config(preset)
+
+
+def test_an_unknown_setting_is_refused_with_the_nearest_name():
+    with pytest.raises(ConfigError, match=r"no setting 'epoch'; did you mean 'epochs'\?"):
+        make_config(epoch=3)
 
 
 def test_a_preset_is_chosen_by_the_data_set_and_overridden_by_settings():
@@ -35,34 +44,34 @@ def test_a_preset_is_chosen_by_the_data_set_and_overridden_by_settings():
     assert make_config(dataset="images.npz", space="cells").filters == (128, 256)
     assert make_config() == make_config("digits")
     assert make_config(dataset="images.npz").num_generations == 100
-    assert make_config("digits", epochs=7).epochs == 7
+    assert make_config("digits", epochs=7).training.epochs == 7
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"epochs": 0}, r"--epochs is 0; expected a whole number of at least 1"),
+        ({"epochs": 0}, r"--epochs is 0; expected an integer of at least 1"),
         ({"seed": -1}, r"--seed is -1"),
         ({"workers": 0}, r"--workers is 0"),
-        ({"num_accepted": 300}, r"--num_accepted is 300, more than --num_proposed, 200"),
+        ({"num_accepted": 300}, r"--num_accepted is 300; expected at most --num_proposed, 200"),
         ({"learning_rate": 0.0}, r"--learning_rate is 0.0; expected more than 0"),
         ({"learning_rate": float("nan")}, r"--learning_rate is nan"),
         ({"distillation_learning_rate": 0.0}, r"--distillation_learning_rate is 0.0"),
         ({"weight_decay": -1.0}, r"--weight_decay is -1.0"),
-        ({"mixup": -0.5}, r"--mixup is -0.5; expected 0 or more"),
+        ({"mixup": -0.5}, r"--mixup is -0.5; expected at least 0"),
         ({"pad": -1}, r"--pad is -1"),
-        ({"cutout": 1.5}, r"--cutout is 1.5; expected a whole number"),
+        ({"cutout": 1.5}, r"--cutout is 1.5; expected an integer"),
         ({"max_hours": 0.0}, r"--max_hours is 0.0"),
         ({"space": "cell"}, r"--space is 'cell'; expected one of networks, cells"),
-        ({"filters": (16, 30)}, r"--filters is \(16, 30\); expected numbers of filters .* of 4"),
+        ({"filters": (16, 30)}, r"--filters is \(16, 30\); expected multiples of 4 of at least 16"),
         ({"filters": (12,)}, r"--filters is \(12,\); .* at least 16"),
         ({"filters": ()}, r"--filters is \(\)"),
-        ({"cells_per_block": 0}, r"--cells_per_block is 0; expected a whole number of at least 1"),
+        ({"cells_per_block": 0}, r"--cells_per_block is 0; expected an integer of at least 1"),
         (
             {"approximate_start": "best"},
             r"--approximate_start is 'best'; expected one of fitted, inherited, random",
         ),
-        ({"distillation_memory": -0.5}, r"--distillation_memory is -0.5; expected 0 or more"),
+        ({"distillation_memory": -0.5}, r"--distillation_memory is -0.5; expected at least 0"),
         ({"sampling": "best"}, r"--sampling is 'best'; expected one of density, uniform"),
         ({"objectives": ("error", "size")}, r"--objectives: unknown objective 'size'; known are"),
         ({"objectives": ("error",)}, r"--objectives: .* at least one cheap objective"),
@@ -70,17 +79,20 @@ def test_a_preset_is_chosen_by_the_data_set_and_overridden_by_settings():
         ({"objectives": ("error", "parameters", "error")}, r"--objectives: .* named twice"),
     ],
 )
-def test_a_senseless_value_is_refused_by_name(settings, message):
+def test_an_invalid_value_is_refused_by_name(settings, message):
     with pytest.raises(ConfigError, match=message):
-        SearchConfig(**settings)
+        SearchConfig.from_flat(settings)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"filters": (16,)}, "--filters has no effect here; .* choose --space cells"),
+        ({"filters": (16,)}, "--filters has no effect here; .* use --space cells"),
         ({"cells_per_block": 1, "preset": "quick"}, "--cells_per_block has no effect here"),
-        ({"latency_table": "runs/a"}, "--latency_table has no effect .* one of latency, lite_lat"),
+        (
+            {"latency_table": "runs/a"},
+            "--latency_table has no effect here; .* one of latency, lite_lat",
+        ),
         ({"latency_protocol": "paper"}, "--latency_protocol has no effect"),
     ],
 )
@@ -107,12 +119,14 @@ def test_an_unknown_preset_is_refused():
         make_config("papers")
 
 
-def test_settings_become_plain_values():
-    plain = SearchConfig().as_json()
-    assert plain["objectives"] == ["error", "parameters"]
-    assert plain["filters"] == [128, 256]
-    assert SearchConfig(**plain) == SearchConfig()
-    assert set(plain) == set(SearchConfig.__dataclass_fields__)
+def test_settings_are_recorded_side_by_side_and_read_back():
+    config = make_config("digits", epochs=3, limit={"parameters": 1e6})
+    flat = json.loads(json.dumps(config.as_json()))
+    assert flat["objectives"] == ["error", "parameters"]
+    assert flat["filters"] == [32, 64]
+    assert (flat["epochs"], flat["momentum"], flat["seed"]) == (3, 0.9, 0)
+    assert set(flat) == set(SearchConfig.names())
+    assert SearchConfig.from_flat(flat) == config
 
 
 def test_the_default_folder_is_the_first_that_does_not_exist(tmp_path):

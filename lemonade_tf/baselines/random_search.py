@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from math import exp, log
 from typing import Any
 
@@ -228,8 +228,7 @@ def _off(size: Objective, graph: Graph, target: float) -> float:
 
 def _config(run: Run, workdir: str, seed: int, workers: int | None) -> SearchConfig:
     """Return the settings of a run as those of one generation of as many networks."""
-    known = {field.name for field in fields(SearchConfig)}
-    settings = SearchConfig(**{k: v for k, v in run.config.items() if k in known})
+    settings = SearchConfig.from_flat({name: run.config[name] for name in SearchConfig.names()})
     count = len(run.trained)
     return replace(
         settings,

@@ -93,8 +93,8 @@ def run_draw(options: argparse.Namespace) -> int:
 
 def run_retrain(options: argparse.Namespace) -> int:
     """Train networks of a run from scratch, and print their test errors."""
-    names = ("epochs", "learning_rate", "seed", "workers")
-    config = RetrainConfig(**{name: getattr(options, name) for name in names})
+    given = vars(options)
+    config = RetrainConfig.from_flat({k: v for k, v in given.items() if k in RetrainConfig.names()})
     from lemonade_tf.retraining import retrain
 
     console = Console()

@@ -1,45 +1,106 @@
-"""An option for every setting of a search, described as in the docstring of `SearchConfig`."""
+"""Command-line options for the settings of a config class, in groups.
+
+Name, type, choices, default and help text of an option come from the field: its annotation, its
+default and its entry in the docstring. The docstring is read from the source file, because Python
+discards it under -OO.
+"""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
+import ast
+import inspect
+import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from textwrap import dedent
 from typing import Any
 
-from lemonade_tf.config import PRESETS, SearchConfig
+from lemonade_tf.config import FlatConfig
+from lemonade_tf.training.settings import TrainingSettings
 
 
-def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Add an option for every argument of SearchConfig, described as in its docstring."""
-    hints = typing.get_type_hints(SearchConfig)
-    texts = _argument_texts()
-    for field in dataclasses.fields(SearchConfig):
-        kinds = [kind for kind in typing.get_args(hints[field.name]) if kind is not type(None)]
-        kind: Any = kinds[0] if kinds else hints[field.name]
-        kind = _KINDS.get(field.name, kind)
-        text = (texts[field.name] + _defaults(field.name)).replace("%", "%%")
-        if kind is bool:
-            parser.add_argument(
-                f"--{field.name}",
-                action=argparse.BooleanOptionalAction,
+def add_settings(
+    parser: argparse.ArgumentParser,
+    kind: type[FlatConfig],
+    groups: Mapping[str, Sequence[str]],
+    presets: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    """Add an option per setting. Options that are not given are absent from what is parsed.
+
+    Args:
+        parser: The parser.
+        kind: The config class.
+        groups: Names of settings by the title of their group.
+        presets: Values by the name of a preset; where they differ, the help text lists them.
+    """
+    hints = {**typing.get_type_hints(kind), **typing.get_type_hints(TrainingSettings)}
+    texts = {**_attribute_texts(TrainingSettings), **_attribute_texts(kind)}
+    defaults = vars(kind()) | vars(kind().training)
+    for title, names in groups.items():
+        group = parser.add_argument_group(title)
+        for name in names:
+            values = {p: given.get(name, defaults[name]) for p, given in (presets or {}).items()}
+            text = texts[name].removesuffix(".") + _default_text(defaults[name], values)
+            group.add_argument(
+                f"--{name}",
                 default=argparse.SUPPRESS,
-                help=text,
+                help=text.replace("%", "%%"),
+                **_argument_type(name, hints[name]),
             )
-            continue
-        parser.add_argument(
-            f"--{field.name}",
-            type=kind,
-            default=argparse.SUPPRESS,
-            metavar=_METAVARS.get(kind, "TEXT"),
-            action=_Merge if kind in (limits, scales) else "store",
-            help=text,
-        )
+
+
+def _argument_type(name: str, hint: Any) -> dict[str, Any]:
+    """Return the arguments of `add_argument` that follow from the type of a setting."""
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):  # TYPE | None
+        hint = next(kind for kind in typing.get_args(hint) if kind is not types.NoneType)
+    if typing.get_origin(hint) is typing.Literal:
+        return {"choices": typing.get_args(hint)}
+    if hint is bool:
+        return {"action": argparse.BooleanOptionalAction}
+    parse, metavar = _FORMATS.get(name, (hint, {int: "N", float: "X"}.get(hint)))
+    action = _Merge if parse in (limits, scales) else "store"
+    return {"type": parse, "metavar": metavar, "action": action}
+
+
+def _default_text(default: Any, of_preset: Mapping[str, Any]) -> str:
+    """Return the default of a setting in parentheses, per preset where they differ."""
+    if default is None or isinstance(default, Mapping):
+        return ""  # the help text describes what happens without the option
+    shown = {preset: _shown(value) for preset, value in of_preset.items()}
+    if len(set(shown.values())) > 1:
+        return f" ({', '.join(f'{preset}: {value}' for preset, value in shown.items())})"
+    return f" (default: {_shown(default)})"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _attribute_texts(kind: type[Any]) -> dict[str, str]:
+    """Return the text of each field in the Attributes section of a class's docstring."""
+    tree = ast.parse(dedent(inspect.getsource(kind)))
+    definition = next(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    docstring = ast.get_docstring(definition) or ""
+    section = docstring.partition("Attributes:\n")[2].partition("\n\n")[0]
+    texts: dict[str, str] = {}
+    name = ""
+    for line in dedent(section).splitlines():
+        if not line.startswith(" "):
+            name, _, line = line.partition(": ")
+            texts[name] = line
+        else:
+            texts[name] += f" {line.strip()}"
+    return texts
+
+
+# --- Values with a format of their own -------------------------------------------------------
 
 
 class _Merge(argparse.Action):
-    """Collect what is given in several options of a name."""
+    """Collect the names that are given in several occurrences of an option."""
 
     def __call__(
         self,
@@ -55,27 +116,40 @@ class _Merge(argparse.Action):
         setattr(namespace, self.dest, {**earlier, **values})
 
 
-def _names(text: str) -> tuple[str, ...]:
+def names(text: str) -> tuple[str, ...]:
+    """Parse names separated by commas."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+def integers(text: str) -> tuple[int, ...]:
+    """Parse integers separated by commas."""
+    try:
+        return tuple(int(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: expected integers separated by commas, such as 16,32"
+        ) from None
+
+
 def limits(text: str) -> dict[str, float]:
-    """Return numbers by name, of NAME=NUMBER separated by commas."""
+    """Parse NAME=NUMBER pairs separated by commas."""
     return {name: _number(name, value) for name, value in _pairs(text, "NAME=NUMBER")}
 
 
 def scales(text: str) -> dict[str, str]:
-    """Return scales by name, of NAME=log or NAME=linear separated by commas."""
+    """Parse NAME=log or NAME=linear pairs separated by commas."""
     return dict(_pairs(text, "NAME=log or NAME=linear"))
 
 
 def _pairs(text: str, expected: str) -> list[tuple[str, str]]:
-    pairs = [tuple(map(str.strip, part.partition("=")[::2])) for part in text.split(",")]
-    for name, value in pairs:
-        if not name or not value or [n for n, _ in pairs].count(name) > 1:
+    pairs = []
+    for part in text.split(","):
+        name, _, value = map(str.strip, part.partition("="))
+        if not name or not value or name in dict(pairs):
             raise argparse.ArgumentTypeError(
-                f"{text!r}: expected {expected}, several separated by commas, each name once"
+                f"{text!r}: expected {expected}, separated by commas, each name once"
             )
+        pairs.append((name, value))
     return pairs
 
 
@@ -83,50 +157,17 @@ def _number(name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{name}={text}: expected a number, as 1e6") from None
+        raise argparse.ArgumentTypeError(f"{name}={text}: expected a number, such as 1e6") from None
 
 
-def whole_numbers(text: str) -> tuple[int, ...]:
-    """Return numbers separated by commas; argparse tells of a wrong one by this name."""
-    return tuple(int(number) for number in text.split(","))
-
-
-_METAVARS: Mapping[Any, str] = {int: "N", float: "X", limits: "NAME=X", scales: "NAME=SCALE"}
-_KINDS: Mapping[str, Callable[[str], Any]] = {
-    "objectives": _names,
-    "filters": whole_numbers,
-    "limit": limits,
-    "scale": scales,
+_FORMATS: Mapping[str, tuple[Any, str]] = {
+    "dataset": (str, "DATASET"),
+    "data_dir": (str, "DIR"),
+    "workdir": (str, "DIR"),
+    "initial_run": (str, "RUN"),
+    "latency_table": (str, "RUN"),
+    "objectives": (names, "NAME,..."),
+    "filters": (integers, "F,..."),
+    "limit": (limits, "NAME=X,..."),
+    "scale": (scales, "NAME=SCALE,..."),
 }
-
-
-def _defaults(name: str) -> str:
-    """Return the default of a setting, for each preset where they differ, in parentheses."""
-    plain = getattr(SearchConfig, name, None)  # None for what is a mapping
-    of_preset = {preset: _shown(given.get(name, plain)) for preset, given in PRESETS.items()}
-    if plain is None:
-        return ""  # the text says what then happens
-    if len(set(of_preset.values())) == 1:
-        return f" (default: {_shown(plain)})"
-    return f" ({', '.join(f'{preset}: {shown}' for preset, shown in of_preset.items())})"
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def _argument_texts() -> dict[str, str]:
-    """Return what the docstring of SearchConfig says of each argument."""
-    lines = SearchConfig.__doc__.split("Args:")[1].split("Raises:")[0].splitlines()
-    texts: dict[str, str] = {}
-    name = ""
-    for text in map(str.strip, lines):
-        head, colon, rest = text.partition(": ")
-        if colon and head in SearchConfig.__dataclass_fields__:
-            name = head
-            texts[name] = rest
-        elif text:
-            texts[name] += f" {text}"
-    return texts

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ from lemonade_tf.workers.retraining_task import (
     start_retraining,
 )
 
-_OF_THE_RUN = ("pad", "flip", "cutout", "mixup", "threads")
+_AUGMENTATION = ("pad", "flip", "cutout", "mixup")
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def retrain(
     cheap = [o.name for o in run.objectives if o.cheap]
     failures: dict[str, str] = {}
     with RetrainedFolder(run.store.path) as folder:
-        folder.begin(settings, options=[field.name for field in fields(config)])
+        folder.begin(settings, options=config.names())
         finished = folder.finished()
         # The largest first, as they take the longest.
         pending = [id_ for id_ in reversed(chosen) if id_ not in finished]
@@ -139,16 +139,19 @@ def _chosen(run: Run, ids: Sequence[str]) -> list[Mapping[str, Any]]:
 def _settings(run: Run, config: RetrainConfig) -> tuple[TrainingSettings, dict[str, Any]]:
     """Return how to train, and all that the weights depend on beside the architecture."""
     data = _data(run)
-    of_the_run = {name: run.config[name] for name in _OF_THE_RUN if name in run.config}
-    given = vars(config) | of_the_run
-    names = {field.name for field in fields(TrainingSettings)}
-    training = TrainingSettings(**{k: v for k, v in given.items() if k in names})
+    training = replace(config.training, **{name: run.config[name] for name in _AUGMENTATION})
     try:
         preparation_for(data, training)
     except ValueError as error:
         raise RetrainError(f"the augmentation of {run.store.path} does not fit: {error}") from error
-    plain = {name: value for name, value in given.items() if name != "workers"}
-    return training, {**plain, "dataset": _first(run), "images": data.digest()[:16]}
+    settings = {
+        **replace(config, training=training).as_json(),
+        "threads": run.config["threads"],
+        "dataset": _first(run),
+        "images": data.digest()[:16],
+    }
+    del settings["workers"]  # no weight depends on it
+    return training, settings
 
 
 def _first(run: Run) -> str:

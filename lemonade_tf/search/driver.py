@@ -28,7 +28,7 @@ from lemonade_tf.datasets.loading import load_datasets
 from lemonade_tf.executors import Executor, Outcome, ProcessExecutor
 from lemonade_tf.search.callbacks import Callback
 from lemonade_tf.search.interrupt import Interruption
-from lemonade_tf.search.run import SearchRun, training_settings
+from lemonade_tf.search.run import SearchRun
 from lemonade_tf.search.setup import Setup, begin
 from lemonade_tf.search.setup import resume as go_on
 from lemonade_tf.store import RunStore
@@ -119,7 +119,7 @@ def _load(config: SearchConfig) -> tuple[Dataset, dict[str, Dataset]]:
     dataset, further = load_datasets(config.dataset, config.data_dir)
     for each in (dataset, *further.values()):
         try:
-            preparation_for(each, training_settings(config))
+            preparation_for(each, config.training)
         except ValueError as error:  # begins with the setting
             raise ConfigError(f"{each.name}: --{error}") from None
     return dataset, further
@@ -127,9 +127,7 @@ def _load(config: SearchConfig) -> tuple[Dataset, dict[str, Dataset]]:
 
 def _workers(config: SearchConfig, num_workers: int, log_dir: Path | None = None) -> Executor:
     """Return an executor of worker processes for a search."""
-    worker = partial(
-        start_worker, config.dataset, config.data_dir, training_settings(config), config.threads
-    )
+    worker = partial(start_worker, config.dataset, config.data_dir, config.training, config.threads)
     hours = config.max_child_hours
     return ProcessExecutor(
         worker,

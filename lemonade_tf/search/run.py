@@ -15,7 +15,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -24,7 +24,6 @@ import numpy as np
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.text import canonical_hash, to_json
-from lemonade_tf.config import SearchConfig
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.errors import LemonadeError
 from lemonade_tf.evolution import (
@@ -57,18 +56,11 @@ from lemonade_tf.search.resume import individuals
 from lemonade_tf.search.setup import Setup
 from lemonade_tf.store import HISTORY, PROPOSALS, StoreError, disk_error
 from lemonade_tf.store.journal import dumps
-from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.workers.tasks import ChildTask
 
 
 class SearchError(LemonadeError):
     """A search cannot go on; the message says why."""
-
-
-def training_settings(config: SearchConfig) -> TrainingSettings:
-    """Return the settings of a search that concern the training of each child."""
-    names = {field.name for field in fields(TrainingSettings)}
-    return TrainingSettings(**{k: v for k, v in vars(config).items() if k in names})
 
 
 class SearchRun:
@@ -118,7 +110,7 @@ class SearchRun:
             share_distilled=share_distilled(self.space),
             num_training_images=sum(len(data.x_train) for data in datasets),
             num_evaluated_images=sum(map(_num_evaluated, datasets)),
-            settings=training_settings(config),
+            settings=config.training,
             num_data_sets=len(datasets),
         )
         self.state = SearchState(

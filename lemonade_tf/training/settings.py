@@ -20,9 +20,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any
+from typing import Any, Literal, get_args
 
-STARTS = ("fitted", "inherited", "random")
+Start = Literal["fitted", "inherited", "random"]
+STARTS: tuple[Start, ...] = get_args(Start)
 
 _COUNTS = {
     "epochs": 0,
@@ -84,7 +85,7 @@ class TrainingSettings:
     cutout: int = 16
     mixup: float = 1.0
     statistics_images: int = 256
-    approximate_start: str = "fitted"
+    approximate_start: Start = "fitted"
     fit_images: int = 1024
     distillation_memory: float = 1.0
     evaluation_batch_size: int = 256

@@ -26,7 +26,7 @@ from lemonade_tf.store import StoreError
 from lemonade_tf.workers.retraining_task import RetrainResult
 
 FRONT = ("0-1", "1-0", "2-0")  # from the fewest parameters on
-SHORT = RetrainConfig(epochs=2, workers=1)
+SHORT = RetrainConfig.from_flat({"epochs": 2, "workers": 1})
 
 
 @pytest.fixture(scope="module")
@@ -129,9 +129,9 @@ def records(run):
 
 
 def test_the_defaults_are_the_papers():
-    config = RetrainConfig()
-    assert (config.epochs, config.learning_rate) == (600, 0.025)
-    assert (config.batch_size, config.weight_decay) == (64, 5e-4)
+    training = RetrainConfig().training
+    assert (training.epochs, training.learning_rate) == (600, 0.025)
+    assert (training.batch_size, training.weight_decay) == (64, 5e-4)
 
 
 def test_the_front_is_trained_with_the_augmentation_of_the_run(run, executor):
@@ -241,10 +241,12 @@ def test_a_failure_is_a_record_and_tried_again(run, executor):
 
 def test_changed_settings_are_refused_by_name(run, executor):
     retrain(run, ["1-0"], SHORT)
-    other = RetrainConfig(epochs=3, seed=4, workers=2)  # workers change nothing
-    with pytest.raises(RetrainError, match=r"begun with --epochs 2, not 3, and with --seed 0, not"):
+    other = RetrainConfig.from_flat({"epochs": 3, "seed": 4, "workers": 2})
+    with pytest.raises(
+        RetrainError, match=r"begun with --seed 0, not 4, and with --epochs 2, not 3"
+    ):
         retrain(run, config=other)
-    retrain(run, config=RetrainConfig(epochs=2, workers=2))
+    retrain(run, config=RetrainConfig.from_flat({"epochs": 2, "workers": 2}))
 
 
 def test_other_images_are_refused(run, executor, tmp_path):
@@ -303,11 +305,11 @@ def command(capsys, *arguments):
     [
         (["9-9"], "there is no network 9-9 on the front of {run}; known are 0-1, 1-0, 2-0."),
         (["0-0"], "there is no network 0-0"),  # not of the front
-        (["--epochs", "0"], "--epochs is 0; expected at least 1"),
+        (["--epochs", "0"], "--epochs is 0; expected an integer of at least 1"),
         (["--epochs", "few"], "--epochs: invalid int value: 'few'"),
         (["--learning_rate", "nan"], "--learning_rate is nan; expected more than 0"),
-        (["--workers", "0"], "--workers is 0; expected at least 1"),
-        (["--seed", "-1"], "--seed is -1; expected at least 0"),
+        (["--workers", "0"], "--workers is 0; expected an integer of at least 1"),
+        (["--seed", "-1"], "--seed is -1; expected an integer of at least 0"),
     ],
 )
 def test_wrong_use_is_one_line_and_status_2(capsys, run, arguments, words):
@@ -415,8 +417,8 @@ def start(run, ids, epochs, interval):
     script = f"""
 import sys
 from lemonade_tf.retraining import RetrainConfig, retrain
-result = retrain({str(run)!r}, {ids!r}, RetrainConfig(epochs={epochs}, workers=1),
-                 interval={interval})
+config = RetrainConfig.from_flat({{"epochs": {epochs}, "workers": 1}})
+result = retrain({str(run)!r}, {ids!r}, config, interval={interval})
 assert not result.failures, result.failures
 print([name for name in ("tensorflow", "keras", "jax", "torch") if name in sys.modules])
 """

@@ -5,20 +5,13 @@ import pytest
 
 from lemonade_tf.config import make_config
 from lemonade_tf.datasets.loading import load_dataset
-from lemonade_tf.search.run import SearchRun, training_settings
+from lemonade_tf.search.run import SearchRun
 from lemonade_tf.search.setup import begin, versions
 
 
 def test_versions_of_what_is_installed():
     found = versions(("numpy", "no-such-package"))
     assert found == {"python": platform.python_version(), "numpy": np.__version__}
-
-
-def test_training_settings_are_those_of_the_search():
-    config = make_config("digits", epochs=3, learning_rate=0.25, cutout=2)
-    settings = training_settings(config)
-    assert (settings.epochs, settings.learning_rate, settings.cutout) == (3, 0.25, 2)
-    assert settings.distillation_epochs == config.distillation_epochs
 
 
 def test_a_run_begins_with_a_folder_and_the_initial_networks(tmp_path):
