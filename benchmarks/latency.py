@@ -1,15 +1,16 @@
-"""Inference time: measured twice, and foretold from a table, of ten networks.
+"""Inference time of ten networks: measured twice, and predicted from a table.
 
     python benchmarks/latency.py [--quick]
 
-For digits (8x8x1) and CIFAR (32x32x3), as Keras models and in LiteRT: measures a table as a search
-does before it begins, then ten networks of very different sizes, drawn from search space I by other
-seeds than those of the table, twice, in two passes over all of them. Prints the rank correlation
-(Spearman) of the two passes, that of the foretold times with the measured ones, and the ratios.
-Everything runs on one thread, in this process. With --quick the digits only, on a small table.
+For digits (8x8x1) and CIFAR (32x32x3), in Keras and in LiteRT: measures a table like a search at
+its start, then measures ten networks of very different sizes twice. They come from search space I,
+by other seeds than those of the table. Prints the rank correlation (Spearman) of both measurements
+and of predicted and measured times, and the ratios. Everything runs on one thread, in this process.
+With --quick only digits, with a small table.
 
-The last line is foretold over measured, the median over all networks, images and ways. Target: 0.8
-to 1.25, a rank correlation of at least 0.9, and a proposal judged in less than 1 ms.
+The last line is the ratio of predicted to measured times, the median over all networks, images and
+runtimes. Target: 0.8 to 1.25, a rank correlation of at least 0.9, and less than 1 ms per
+prediction.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from scipy.stats import spearmanr
 from lemonade_tf.architecture.cost import count_multiply_adds
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.backends.setup_tensorflow import set_up
-from lemonade_tf.latency import DEFAULT, WAYS, fit
+from lemonade_tf.latency import DEFAULT, RUNTIMES, fit
 from lemonade_tf.latency.measuring import measure_networks, measure_table
 from lemonade_tf.latency.measuring_task import MeasuringTask
 from lemonade_tf.latency.protocol import Protocol
@@ -33,7 +34,7 @@ from lemonade_tf.search_spaces import NETWORKS
 
 IMAGES = ((8, 8, 1), (32, 32, 3))
 NUM_CLASSES = 10
-QUICK = Protocol(error=0.1, most_seconds=0.05, least_groups=3, warm_up=1)
+QUICK = Protocol(max_standard_error=0.1, max_seconds=0.05, min_groups=3, warm_up=1)
 
 
 def ten_networks(initial):
@@ -49,14 +50,14 @@ def ten_networks(initial):
     return [found[i] for i in chosen]
 
 
-def measured(graphs, way, protocol):
-    """Return the seconds of an image of each network."""
-    task = MeasuringTask(way, tuple(map(to_json, graphs)), protocol)
+def measured(graphs, runtime, protocol):
+    """Return the seconds per image of each network."""
+    task = MeasuringTask(runtime, tuple(map(to_json, graphs)), protocol)
     return np.array([result.seconds for result in measure_networks(task).results])
 
 
-def judged(model, graphs):
-    """Return how many seconds it takes to judge a network whose shapes are not known yet."""
+def prediction_seconds(model, graphs):
+    """Return the seconds per prediction of networks without cached shapes."""
     rounds = []
     for _ in range(5):
         copies = [type(g).from_nodes(dict(g.items()), g.output) for g in graphs]
@@ -67,11 +68,11 @@ def judged(model, graphs):
     return float(np.median(rounds))
 
 
-def compare(shape, way, quick):
-    """Print a line for images and a way; return foretold over measured of each network."""
+def compare(shape, runtime, quick):
+    """Print a line for images and a runtime; return predicted over measured times."""
     initial = [g.copy(weights=False) for g in NETWORKS.initial_graphs(shape, NUM_CLASSES)]
     table = measure_table(
-        way,
+        runtime,
         initial,
         NETWORKS.propose,
         num_classes=NUM_CLASSES,
@@ -81,18 +82,19 @@ def compare(shape, way, quick):
     )
     model = fit(table)
     graphs = ten_networks(initial)
-    first = measured(graphs, way, QUICK if quick else DEFAULT)
-    second = measured(graphs[::-1], way, QUICK if quick else DEFAULT)[::-1]
-    foretold = np.array([model.seconds(graph) for graph in graphs])
+    first = measured(graphs, runtime, QUICK if quick else DEFAULT)
+    second = measured(graphs[::-1], runtime, QUICK if quick else DEFAULT)[::-1]
+    predicted = np.array([model.seconds(graph) for graph in graphs])
     mean = np.sqrt(first * second)
-    ratios = foretold / mean
+    ratios = predicted / mean
     print(
-        f"{'x'.join(map(str, shape)):8} {way:13} {table.seconds:6.0f} s {len(table.rows):5}"
+        f"{'x'.join(map(str, shape)):8} {runtime.name:13} {table.seconds:6.0f} s"
+        f" {len(table.rows):5}"
         f"   {1e6 * mean.min():7.1f} to {1e6 * mean.max():7.1f}"
         f"   {spearmanr(first, second)[0]:.3f} ({np.median(second / first):.2f})"
-        f"   {spearmanr(foretold, mean)[0]:.3f}"
+        f"   {spearmanr(predicted, mean)[0]:.3f}"
         f"   {np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})"
-        f"   {1e3 * judged(model, graphs):.2f} ms",
+        f"   {1e3 * prediction_seconds(model, graphs):.2f} ms",
         flush=True,
     )
     return ratios
@@ -104,12 +106,16 @@ def main():
     quick = parser.parse_args().quick
     set_up(1)
     load = f", load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    print(f"one thread{load}; microseconds an image")
+    print(f"one thread{load}; microseconds per image")
     print(
-        f"{'images':8} {'way':13} {'table':>8} {'rows':>5}   {'networks':>18}   again"
-        "           foretold   foretold / measured   judged in"
+        f"{'images':8} {'runtime':13} {'table':>8} {'rows':>5}   {'networks':>18}   again"
+        "           predicted  predicted / measured  time"
     )
-    ratios = [compare(s, way, quick) for s in IMAGES[: 1 if quick else None] for way in WAYS]
+    ratios = [
+        compare(shape, runtime, quick)
+        for shape in IMAGES[: 1 if quick else None]
+        for runtime in RUNTIMES.values()
+    ]
     print(f"ratio: {np.median(np.concatenate(ratios)):.2f}")
 
 

@@ -21,7 +21,7 @@ from typing import Any, Literal, Self, get_args
 from lemonade_tf.datasets.dataset_error import DatasetNameError
 from lemonade_tf.datasets.names import join_datasets, parse_datasets
 from lemonade_tf.errors import LemonadeError
-from lemonade_tf.latency import WAYS
+from lemonade_tf.latency import RUNTIMES
 from lemonade_tf.objectives import (
     ObjectiveError,
     is_error_on,
@@ -358,8 +358,8 @@ def check_effects(config: SearchConfig, given: Iterable[str]) -> None:
         (("filters", "cells_per_block"), config.space == "cells", "use --space cells"),
         (
             ("latency_table", "latency_protocol"),
-            bool(named & set(WAYS)),
-            f"add one of {', '.join(WAYS)} to --objectives",
+            bool(named & set(RUNTIMES)),
+            f"add one of {', '.join(RUNTIMES)} to --objectives",
         ),
     ):
         for name in names:

@@ -1,26 +1,34 @@
-"""Inference time: how it is measured, and how it is foretold from a network's graph.
+"""Inference time: measure it, and predict it from the graph of a network.
 
-A pass of a network takes milliseconds, but to build it takes a second, and children are proposed by
-the hundred. So some networks are measured once, before a search (`measuring`, `table`), and the
-time of others follows from what their layers do (`features`, `model`).
+A forward pass takes milliseconds, but building a model takes a second, and a search proposes
+hundreds of children per generation. So a sample of networks is measured once, before a search
+(`measuring`, `table`), and a linear model of the work of their layers (`features`, `model`)
+predicts the time of all others.
 
-Importing this package loads no backend; what measures loads Keras when it is called.
+Importing this package loads no backend; measuring loads Keras when it is called.
 """
 
 from lemonade_tf.latency.model import LatencyModel, fit
 from lemonade_tf.latency.protocol import DEFAULT, PAPER, PROTOCOLS, Measurement, Protocol, measure
-from lemonade_tf.latency.table import WAYS, LatencyTable, TableError
+from lemonade_tf.latency.runtime import KERAS, LITE, RUNTIMES, Runtime
+from lemonade_tf.latency.table import LatencyTable, TableError
 
 __all__ = [
+    # How a network runs.
+    "KERAS",
+    "LITE",
+    "RUNTIMES",
+    "Runtime",
+    # How a time is measured.
     "DEFAULT",
-    "LatencyModel",
-    "LatencyTable",
     "Measurement",
     "PAPER",
     "PROTOCOLS",
     "Protocol",
-    "TableError",
-    "WAYS",
-    "fit",
     "measure",
+    # Tables and predictions.
+    "LatencyModel",
+    "LatencyTable",
+    "TableError",
+    "fit",
 ]

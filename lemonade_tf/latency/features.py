@@ -1,12 +1,12 @@
-"""What a network does in a pass, in a dozen numbers, of which its time is a weighted sum.
+"""Count the work of a network in a pass: the features of the latency model.
 
-A layer takes a fixed time to be called, and time for each multiply-add and for each value that it
-reads and writes; what a multiply-add or a value costs depends on the kind of layer. A convolution
-with a window also gathers patches (positions x window x channels), which is most of the work where
-there are few filters.
+The time of a layer is a fixed overhead, plus time per multiply-add and per value of its inputs and
+its output. The cost of a multiply-add or a value depends on the kind of layer. A convolution with a
+window also gathers patches (positions x window x channels), which dominates if there are few
+filters.
 
-LiteRT has no layer for what it folds into the layer before: a batch normalization into a
-convolution, and a ReLU into that.
+LiteRT folds a batch normalization into the preceding convolution, and a ReLU into the preceding
+layer; folded layers cost nothing.
 """
 
 from __future__ import annotations
@@ -57,18 +57,18 @@ _CONVOLUTIONS = (Conv2D, DepthwiseConv2D, SeparableConv2D, Dense)
 
 
 def features(graph: Graph, *, folded: bool) -> np.ndarray:
-    """Return what a network does in a pass on one image: (len(FEATURES),).
+    """Count the work of a network in a pass over one image: (len(FEATURES),).
 
     Args:
         graph: The network; only its shapes are used.
-        folded: Whether layers that LiteRT folds into the one before are left out.
+        folded: Whether to leave out the layers that LiteRT folds.
     """
     return graph.cached(("latency_features", folded), lambda g: _features(g, folded))
 
 
 def _features(graph: Graph, folded: bool) -> np.ndarray:
     shapes = graph.shapes()
-    total = np.array(_ONE_PASS)
+    total = _ONE_PASS.copy()
     for name, node in graph.items():
         if not (folded and _is_folded(graph, name)):
             total += layer_features(node.layer, shapes[name], *[shapes[i] for i in node.inputs])
@@ -77,21 +77,24 @@ def _features(graph: Graph, folded: bool) -> np.ndarray:
 
 
 def _is_folded(graph: Graph, name: str) -> bool:
-    """Return whether LiteRT makes a layer part of the one that it reads."""
+    """Return whether LiteRT folds a layer into the preceding one."""
     layer, inputs = graph[name].layer, graph[name].inputs
     if not isinstance(layer, BatchNormalization | ReLU) or len(graph.consumers(inputs[0])) > 1:
         return False
-    before = graph[inputs[0]].layer
-    if isinstance(before, _CONVOLUTIONS) or (isinstance(layer, ReLU) and isinstance(before, Add)):
+    previous = graph[inputs[0]].layer
+    if isinstance(previous, _CONVOLUTIONS):
         return True
-    return isinstance(before, BatchNormalization) and _is_folded(graph, inputs[0])
+    if isinstance(layer, ReLU) and isinstance(previous, Add):
+        return True
+    # A ReLU after a batch normalization that is folded itself.
+    return isinstance(previous, BatchNormalization) and _is_folded(graph, inputs[0])
 
 
 @lru_cache(maxsize=65536)
 def layer_features(layer: Layer, output: Shape, *inputs: Shape) -> np.ndarray:
-    """Return what a layer does, from the shapes of its output and its inputs."""
-    done = _of_layer(layer, output, *inputs)
-    vector = np.array([done.get(name, 0) for name in FEATURES], float)
+    """Count the work of a layer from the shapes of its output and its inputs."""
+    work = _work(layer, output, *inputs)
+    vector = np.array([work.get(name, 0) for name in FEATURES], float)
     vector.flags.writeable = False
     return vector
 
@@ -101,35 +104,35 @@ def _values(output: Shape, inputs: tuple[Shape, ...]) -> int:
 
 
 @singledispatch
-def _of_layer(layer: Layer, output: Shape, *inputs: Shape) -> dict[str, float]:
+def _work(layer: Layer, output: Shape, *inputs: Shape) -> dict[str, float]:
     return {"other_layers": 1, "other_values": _values(output, inputs)}
 
 
-@_of_layer.register(Input)
-@_of_layer.register(Flatten)
-@_of_layer.register(Reshape)
-@_of_layer.register(Dropout)
+@_work.register(Input)
+@_work.register(Flatten)
+@_work.register(Reshape)
+@_work.register(Dropout)
 def _(layer: Layer, output: Shape, *inputs: Shape) -> dict[str, float]:
     return {}
 
 
-@_of_layer.register
+@_work.register
 def _(layer: Conv2D, output: Shape, *inputs: Shape) -> dict[str, float]:
     multiply_adds = layer_multiply_adds(layer, output, *inputs)
-    done = {
+    work = {
         "convolutions": 1,
         "convolution_values": _values(output, inputs),
         "kernel_values": prod(layer.weight_shapes(*inputs)["kernel"]),
     }
     if layer.kernel_size == (1, 1):
-        return {**done, "pointwise_multiply_adds": multiply_adds}
+        return {**work, "pointwise_multiply_adds": multiply_adds}
     patch = prod(layer.kernel_size) * inputs[0][-1]
     patches = prod(output[:-1]) * patch
-    return {**done, "window_multiply_adds": multiply_adds, "patch_values": patches}
+    return {**work, "window_multiply_adds": multiply_adds, "patch_values": patches}
 
 
-@_of_layer.register(SeparableConv2D)
-@_of_layer.register(DepthwiseConv2D)
+@_work.register(SeparableConv2D)
+@_work.register(DepthwiseConv2D)
 def _(layer: SeparableConv2D, output: Shape, *inputs: Shape) -> dict[str, float]:
     channels = inputs[0][-1] * layer.depth_multiplier
     depthwise = prod(layer.kernel_size) * prod(output[:-1]) * channels
@@ -142,7 +145,7 @@ def _(layer: SeparableConv2D, output: Shape, *inputs: Shape) -> dict[str, float]
     }
 
 
-@_of_layer.register
+@_work.register
 def _(layer: Dense, output: Shape, *inputs: Shape) -> dict[str, float]:
     return {
         "other_layers": 1,
@@ -151,21 +154,21 @@ def _(layer: Dense, output: Shape, *inputs: Shape) -> dict[str, float]:
     }
 
 
-@_of_layer.register
+@_work.register
 def _(layer: BatchNormalization, output: Shape, *inputs: Shape) -> dict[str, float]:
     return {"normalizations": 1, "normalization_values": _values(output, inputs)}
 
 
-@_of_layer.register
+@_work.register
 def _(layer: Pooling2D, output: Shape, *inputs: Shape) -> dict[str, float]:
     return {"other_layers": 1, "pooling_values": prod(output) * prod(layer.pool_size)}
 
 
-@_of_layer.register
+@_work.register
 def _(layer: Activation, output: Shape, *inputs: Shape) -> dict[str, float]:
     if layer.activation == "linear":
         return {}
     return {"other_layers": 1, "other_values": _values(output, inputs)}
 
 
-_ONE_PASS = tuple(float(name == "passes") for name in FEATURES)
+_ONE_PASS = np.array([float(name == "passes") for name in FEATURES])

@@ -1,4 +1,4 @@
-"""What a worker is asked to measure, and what it answers, as plain values; needs no Keras."""
+"""The task of measuring networks and its result, as plain values that need no Keras."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lemonade_tf.latency.protocol import DEFAULT, Measurement, Protocol
+from lemonade_tf.latency.runtime import Runtime
 
 
 @dataclass(frozen=True)
 class MeasuringTask:
-    """Networks whose inference time is to be measured; see `measuring`.
+    """Networks whose inference time a worker measures; see `measuring`.
 
     Attributes:
-        way: How they are run: one of `lemonade_tf.latency.table.WAYS`.
-        networks: JSON of `architecture.text`, of each.
+        runtime: How the networks run.
+        networks: Each network, as JSON of `architecture.text`.
         protocol: How to measure a time.
-        rounds: How often each is measured; the shortest time counts.
+        rounds: How many times each network is measured; the shortest time counts.
     """
 
-    way: str
+    runtime: Runtime
     networks: tuple[str, ...]
     protocol: Protocol = DEFAULT
     rounds: int = 1
@@ -27,13 +28,13 @@ class MeasuringTask:
 
 @dataclass(frozen=True)
 class Measured:
-    """The inference times of networks.
+    """Measured inference times.
 
     Attributes:
-        results: For each network, the time of an image, or why there is none, in one line.
-        machine: Where, in words.
-        versions: Of the packages that ran the networks.
-        seconds: How long the measuring took.
+        results: The time per image of each network, or one line on why there is none.
+        machine: A description of the machine.
+        versions: Versions of the packages that ran the networks.
+        seconds: The duration of all measurements.
     """
 
     results: tuple[Measurement | str, ...]

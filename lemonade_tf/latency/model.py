@@ -1,76 +1,82 @@
-"""The time that a network takes, foretold from its graph in microseconds.
+"""Predict the inference time of a network from its graph, in microseconds.
 
-Time is a weighted sum of what the network does (`features`). The weights, none of them negative,
-are those for which the measured times of a table are met best, in relative terms (Lawson and
-Hanson's non-negative least squares). So no network becomes faster by doing more.
+    seconds = sum over features f of weight[f] * feature[f]
 
-Layers alone tell what each kind costs, for sizes that whole networks may come to later; whole
-networks tell what it costs to run many layers in a row. Each half counts alike.
+`features` counts the work of a network. The weights are fitted to the measured times of a table by
+non-negative least squares (Lawson and Hanson), on relative errors. As no weight is negative, more
+work never predicts less time.
+
+The rows of single layers determine the cost of each kind of layer, also for sizes that networks
+reach later in a search; the rows of whole networks determine the cost of running many layers in a
+row. Both groups have the same total importance.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 
 import numpy as np
 from scipy.optimize import nnls
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.latency.features import FEATURES, features
+from lemonade_tf.latency.runtime import Runtime
 from lemonade_tf.latency.table import LatencyTable
 
-_LEAST_SECONDS = 1e-9
+_MIN_SECONDS = 1e-9  # a prediction is positive, as the objective is on a log scale
 
 
 @dataclass(frozen=True)
 class LatencyModel:
-    """Foretells how long networks take, in one way of running them.
+    """Predicts the inference times of networks in a runtime.
 
     Attributes:
-        way: As in the table.
-        weights: Seconds for one of each of `FEATURES`.
+        runtime: How networks run.
+        weights: Seconds per unit of each of `FEATURES`.
     """
 
-    way: str
+    runtime: Runtime
     weights: tuple[float, ...]
 
     def seconds(self, graph: Graph) -> float:
-        """Return the seconds of an image."""
-        done = features(graph, folded=self.way == "lite_latency")
-        return max(_LEAST_SECONDS, float(done @ _array(self.weights)))
+        """Predict the seconds per image of a network."""
+        work = features(graph, folded=self.runtime.folds_layers)
+        return max(_MIN_SECONDS, float(work @ self._vector))
+
+    @cached_property
+    def _vector(self) -> np.ndarray:
+        return np.array(self.weights)
 
     def as_json(self) -> dict[str, float]:
-        """Return the weights by name."""
+        """Return the weights by feature."""
         return dict(zip(FEATURES, self.weights, strict=True))
 
     @classmethod
-    def from_json(cls, way: str, weights: Mapping[str, float]) -> LatencyModel:
-        """Return what `as_json` returned."""
-        return cls(way, tuple(weights[name] for name in FEATURES))
+    def from_json(cls, runtime: Runtime, weights: Mapping[str, float]) -> LatencyModel:
+        """Return the model that `as_json` converted."""
+        return cls(runtime, tuple(weights[name] for name in FEATURES))
 
 
 def fit(table: LatencyTable) -> LatencyModel:
-    """Return the model that meets the measured times of a table best."""
+    """Fit the weights of a latency model to the measured times of a table."""
+    # Minimise sum_i importance_i (features_i w / seconds_i - 1)^2, the relative errors. A row of
+    # the least-squares problem is multiplied by the square root of its importance.
     seconds = np.array([row.seconds for row in table.rows])
     relative = np.array([row.features for row in table.rows]) / seconds[:, None]
-    scales = np.maximum(relative.max(axis=0), 1e-30)  # or the weights would differ by 1e9
+    # Weights per pass and per multiply-add differ by a factor of 1e9: scale each column to 1.
+    scales = np.maximum(relative.max(axis=0), 1e-30)
     importance = np.sqrt(_importance(table))
     weights, _ = nnls(
         relative / scales * importance[:, None], importance, maxiter=100 * len(FEATURES)
     )
-    return LatencyModel(table.way, tuple(map(float, weights / scales)))
+    return LatencyModel(table.runtime, tuple(map(float, weights / scales)))
 
 
 def _importance(table: LatencyTable) -> np.ndarray:
-    """Return the weight of each row: of all layers together that of all networks."""
-    layers = np.array([row.is_layer for row in table.rows])
-    if layers.all() or not layers.any():
-        return np.ones(len(layers))
-    return len(layers) / 2 / np.where(layers, layers.sum(), (~layers).sum())
-
-
-@lru_cache
-def _array(weights: tuple[float, ...]) -> np.ndarray:
-    return np.array(weights)
+    """Return a factor per row with the same sum for single layers and for whole networks."""
+    is_layer = np.array([row.is_layer for row in table.rows])
+    if is_layer.all() or not is_layer.any():
+        return np.ones(len(is_layer))
+    return len(is_layer) / 2 / np.where(is_layer, is_layer.sum(), (~is_layer).sum())

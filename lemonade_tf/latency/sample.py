@@ -1,8 +1,8 @@
-"""What is measured for a table: layers that the search spaces use, and networks drawn from one.
+"""Sample the networks of a latency table: single layers, and networks from a search space.
 
-Sizes follow from the images: their resolution and those after one and two poolings, and channels
-from few to many. No layer and no network has many more multiply-adds than the largest network that
-a search begins with, for the sake of time; the model goes on in proportion.
+Layers have the resolution of the images or of one or two poolings later, and few to many channels.
+To limit the time, no layer has more multiply-adds than the largest initial network of the search,
+and no network more than `GROWTH` times as many; the latency model extrapolates linearly.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from lemonade_tf.architecture.layers import (
 
 CHANNELS = (8, 32, 96, 256)
 NUM_NETWORKS = 24
-MOST_PROPOSALS = 12  # of a chain that leads to a network
-GROWTH = 4.0  # how many times the multiply-adds of the largest initial network are too many
+MAX_PROPOSALS = 12  # in the chain of proposals that leads to a network
+GROWTH = 4.0  # maximum multiply-adds of a network, relative to the largest initial network
 
 Propose = Callable[..., tuple[Graph, Any] | None]
 
@@ -45,19 +45,19 @@ def sample_networks(
     rng: np.random.Generator,
     number: int = NUM_NETWORKS,
 ) -> list[Graph]:
-    """Return the initial networks, and descendants of them by chains of random proposals.
+    """Return the initial networks and some descendants, each by a chain of random proposals.
 
     Args:
-        initial: The networks that a search begins with.
+        initial: The initial networks of the search.
         propose: Returns a child of a graph and more, or None: `SearchSpace.propose`.
-        rng: Draws chains.
-        number: How many networks; the first of the initial ones if that is less.
+        rng: Draws the chains.
+        number: The number of networks; a smaller number truncates the initial networks.
     """
     limit = GROWTH * max(map(count_multiply_adds, initial))
     networks = [graph.copy(weights=False) for graph in initial][:number]
     while len(networks) < number:
         graph = networks[len(networks) % len(initial)]
-        for _ in range(int(rng.integers(1, MOST_PROPOSALS + 1))):
+        for _ in range(int(rng.integers(1, MAX_PROPOSALS + 1))):
             proposed = propose(graph, rng=rng)
             if proposed is not None and count_multiply_adds(proposed[0]) <= limit:
                 graph = proposed[0]
@@ -69,44 +69,49 @@ def sample_layers(
     input_shape: Shape,
     num_classes: int,
     *,
-    most_multiply_adds: float,
+    max_multiply_adds: float,
     channels: Sequence[int] = CHANNELS,
 ) -> list[Graph]:
-    """Return layers alone, each as a network that reads its input.
+    """Return networks of a single layer.
 
     Args:
         input_shape: (height, width, channels) of the images.
         num_classes: The number of classes.
-        most_multiply_adds: Layers with more are left out.
-        channels: How many channels layers have.
+        max_multiply_adds: Layers with more are left out.
+        channels: The numbers of channels.
     """
     side = min(input_shape[:2])
     sides = dict.fromkeys(side // 2**i for i in range(3) if side // 2**i > 1)
-    found = [_alone(Conv2D(filters, 3), input_shape) for filters in channels[:3]]
+    graphs = [_single(Conv2D(filters, (3, 3)), input_shape) for filters in channels[:3]]
     for side in sides:
         for number, width in enumerate(channels):
             wider = channels[number + 1 : number + 2]
-            for layer in _of_width(width, wider):
-                found.append(_alone(layer, (side, side, width)))
-    found += [_alone(Dense(num_classes), (width,)) for width in channels]
-    return [graph for graph in found if count_multiply_adds(graph) <= most_multiply_adds]
+            for layer in _layers_of_width(width, wider):
+                graphs.append(_single(layer, (side, side, width)))
+    graphs += [_single(Dense(num_classes), (width,)) for width in channels]
+    return [graph for graph in graphs if count_multiply_adds(graph) <= max_multiply_adds]
 
 
-def _of_width(width: int, wider: Sequence[int]) -> Iterator[Layer]:
-    """Yield layers for images of so many channels; some put out more."""
+def _layers_of_width(width: int, wider: Sequence[int]) -> Iterator[Layer]:
+    """Yield the layers to measure for an input of `width` channels.
+
+    Args:
+        width: The number of channels of the input.
+        wider: The next larger number of channels, for layers that output more; or empty.
+    """
     for size in (1, 3, 5):
-        yield Conv2D(width, size)
+        yield Conv2D(width, (size, size))
     for size in (3, 5):
-        yield SeparableConv2D(width, size)
+        yield SeparableConv2D(width, (size, size))
     for filters in wider:
-        yield Conv2D(filters, 3)
-        yield SeparableConv2D(filters, 3)
-    yield from (BatchNormalization(), ReLU(), MaxPooling2D(2), GlobalAveragePooling2D())
+        yield Conv2D(filters, (3, 3))
+        yield SeparableConv2D(filters, (3, 3))
+    yield from (BatchNormalization(), ReLU(), MaxPooling2D((2, 2)), GlobalAveragePooling2D())
     yield from (Add(), ConvexSum(), Concatenate())
 
 
-def _alone(layer: Layer, shape: Shape) -> Graph:
-    """Return a network of one layer, which reads its input twice if it reads two."""
+def _single(layer: Layer, shape: Shape) -> Graph:
+    """Return a network of one layer; all of its inputs are the input of the network."""
     graph = Graph()
     at = graph.add("input", Input(tuple(shape)))
     graph.output = graph.add("layer", layer, [at] * (layer.num_inputs or 2))

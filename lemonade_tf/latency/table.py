@@ -1,14 +1,8 @@
-"""The measured times of some networks, from which those of others follow; plain JSON.
+"""Measured inference times of a sample of networks, to which a latency model is fitted.
 
-A *way* of running networks has a table of its own:
-
-    latency        the Keras model, a batch at a time, on this machine's device, from raw pixels in
-                   the host's memory to probabilities there (A.3)
-    lite_latency   LiteRT, as on a phone: one image at a time, on one thread
-
-Times are seconds an image: those of a pass, divided by the images of a batch. A row is a layer
-alone, or a whole network. A table holds for images of one shape, on one machine, with one number
-of threads.
+A table is valid for one runtime, one shape of images, one machine and one number of threads. A row
+is a single layer or a whole network; its time is in seconds per image: that of a pass, divided by
+the images of a batch.
 
 In JSON a row is a line of text: the seconds, the `features` in the order of `columns`, and a name.
 """
@@ -27,23 +21,24 @@ from lemonade_tf.architecture.layers import Input, Shape, arguments
 from lemonade_tf.errors import LemonadeError
 from lemonade_tf.latency.features import FEATURES, features
 from lemonade_tf.latency.protocol import Protocol
+from lemonade_tf.latency.runtime import RUNTIMES, Runtime
 
-FORMAT = 1
-WAYS = ("latency", "lite_latency")
+FORMAT = 2
+_COLUMNS = " ".join(("seconds", *FEATURES, "name"))
 
 
 class TableError(LemonadeError, ValueError):
-    """Something is not a latency table, or not one that holds here."""
+    """A latency table is malformed, or was measured under other conditions."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A network that was measured.
+    """A measured network.
 
     Attributes:
-        name: What it is, in words; of a layer alone "KIND(ARGUMENTS) of SHAPE".
-        seconds: Of an image.
-        features: What it does in a pass: one number for each of `FEATURES`.
+        name: A description; of a single layer "KIND(ARGUMENTS) of SHAPE".
+        seconds: Seconds per image.
+        features: The work of a pass, in the order of `FEATURES`.
     """
 
     name: str
@@ -52,14 +47,14 @@ class Row:
 
     @property
     def is_layer(self) -> bool:
-        """Whether it is a layer alone."""
+        """Whether the network is a single layer."""
         return not self.name.startswith("network")
 
 
-def row_of(graph: Graph, seconds: float, way: str) -> Row:
-    """Return the row of a network that takes so many seconds an image."""
-    done = features(graph, folded=way == "lite_latency")
-    return Row(_name(graph), seconds, tuple(map(float, done)))
+def row_of(graph: Graph, seconds: float, runtime: Runtime) -> Row:
+    """Return the row of a network with its seconds per image."""
+    work = features(graph, folded=runtime.folds_layers)
+    return Row(_name(graph), seconds, tuple(map(float, work)))
 
 
 def _name(graph: Graph) -> str:
@@ -78,20 +73,23 @@ def _name(graph: Graph) -> str:
 
 @dataclass(frozen=True)
 class LatencyTable:
-    """Measured times.
+    """Measured inference times.
 
     Attributes:
-        way: How networks were run; one of `WAYS`.
+        runtime: How the networks ran.
         input_shape: (height, width, channels) of the images of whole networks.
         protocol: How times were measured.
-        threads: How many an operation could use; 1 for LiteRT.
-        rows: What was measured.
-        machine: In words, for people.
-        versions: Of the packages that ran the networks.
-        seconds: How long the measuring took.
+        threads: Threads per operation.
+        rows: The measured networks.
+        machine: A description of the machine.
+        versions: Versions of the packages that ran the networks.
+        seconds: The duration of all measurements.
+
+    Raises:
+        TableError: If there are no rows.
     """
 
-    way: str
+    runtime: Runtime
     input_shape: Shape
     protocol: Protocol
     threads: int
@@ -101,24 +99,24 @@ class LatencyTable:
     seconds: float | None = None
 
     def __post_init__(self) -> None:
-        if self.way not in WAYS:
-            raise TableError(f"way is {self.way!r}; expected one of {', '.join(WAYS)}.")
         if not self.rows:
-            raise TableError(f"the table of {self.way} has no row; expected measured networks.")
+            raise TableError(
+                f"the table of {self.runtime.name} has no rows; expected measured networks."
+            )
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
         return {
             "format": FORMAT,
-            "way": self.way,
-            "unit": "seconds an image",
+            "runtime": self.runtime.name,
+            "unit": "seconds per image",
             "input_shape": list(self.input_shape),
             "protocol": self.protocol.as_json(),
             "threads": self.threads,
             "machine": self.machine,
             "versions": dict(self.versions),
             "seconds": self.seconds,
-            "columns": " ".join(("seconds", *FEATURES, "name")),
+            "columns": _COLUMNS,
             "rows": [
                 " ".join([repr(row.seconds), *(f"{v:.17g}" for v in row.features), row.name])
                 for row in self.rows
@@ -127,15 +125,18 @@ class LatencyTable:
 
     @classmethod
     def from_json(cls, values: Any) -> LatencyTable:
-        """Return what `as_json` returned.
+        """Return the table that `as_json` converted.
 
         Raises:
-            TableError: These are not the values of a table, or of another format.
+            TableError: If the values are no table, or one of another format.
         """
         check_format(values)
         try:
+            name = values["runtime"]
+            if name not in RUNTIMES:
+                raise TableError(f"runtime is {name!r}; expected one of {', '.join(RUNTIMES)}.")
             return cls(
-                way=values["way"],
+                runtime=RUNTIMES[name],
                 input_shape=tuple(values["input_shape"]),
                 protocol=Protocol.from_json(values["protocol"]),
                 threads=values["threads"],
@@ -144,48 +145,49 @@ class LatencyTable:
                 versions=values["versions"],
                 seconds=values["seconds"],
             )
+        except TableError:
+            raise
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise TableError(f"this is not a latency table of lemonade_tf: {error!r}") from None
+            raise TableError(f"not a latency table of lemonade_tf: {error!r}") from None
 
-    def check_holds(self, input_shape: Shape, threads: int) -> None:
-        """Raise unless the table is for such images and so many threads.
+    def check_conditions(self, input_shape: Shape, threads: int) -> None:
+        """Check that the table was measured for these images and this number of threads.
 
         Raises:
-            TableError: It is not; the message says what it is for.
+            TableError: If it was not.
         """
-        measured = {"images of": self.input_shape, "threads:": self.threads}
-        expected = {"images of": tuple(input_shape), "threads:": threads}
-        if self.way == "lite_latency":
-            del measured["threads:"]
-        for what, value in measured.items():
-            if value != expected[what]:
+        expected_threads = self.runtime.num_threads(threads)
+        for subject, actual, expected in (
+            ("images of", self.input_shape, tuple(input_shape)),
+            ("threads:", self.threads, expected_threads),
+        ):
+            if actual != expected:
                 raise TableError(
-                    f"the table of {self.way} was measured with {what} {value}, and the search has"
-                    f" {expected[what]}; leave the table out, so that one is measured."
+                    f"the table of {self.runtime.name} was measured with {subject} {actual}; the"
+                    f" search has {subject} {expected}. Leave the table out to measure a new one."
                 )
 
 
 def check_format(values: Any) -> None:
-    """Raise unless values are those of a table of this version of the package.
+    """Check that values are a table of this version of the format.
 
     Raises:
-        TableError: They are not.
+        TableError: If they are not.
     """
-    columns = " ".join(("seconds", *FEATURES, "name"))
     try:
         found = (values["format"], values["columns"])
     except (KeyError, TypeError) as error:
-        raise TableError(f"this is not a latency table of lemonade_tf: {error!r}") from None
-    if found != (FORMAT, columns):
+        raise TableError(f"not a latency table of lemonade_tf: {error!r}") from None
+    if found != (FORMAT, _COLUMNS):
         raise TableError(
-            "the latency table is of another version of lemonade_tf (format"
-            f" {found[0]!r}, expected {FORMAT}, with the columns {columns}); measure a new one."
+            f"the latency table has format {found[0]!r}; expected {FORMAT}, with the columns"
+            f" {_COLUMNS}. It was written by another version of lemonade_tf: measure a new one."
         )
 
 
 def _row(line: str) -> Row:
-    seconds, *done, name = line.split(" ", len(FEATURES) + 1)
-    row = Row(name, float(seconds), tuple(map(float, done)))
+    seconds, *work, name = line.split(" ", len(FEATURES) + 1)
+    row = Row(name, float(seconds), tuple(map(float, work)))
     if not (0 < row.seconds < float("inf") and np.isfinite(row.features).all()):
         raise ValueError(f"a row has {row.seconds} seconds; expected more than 0: {line}")
     return row

@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from lemonade_tf.config import SearchConfig
-from lemonade_tf.latency import WAYS
+from lemonade_tf.latency import RUNTIMES
 from lemonade_tf.search.callbacks import Callback, SearchState
 
 LONG_HOURS = 12.0  # an estimate from here on comes with a warning
@@ -35,7 +35,7 @@ class ProgressDisplay(Callback):
         """Say what is found out before the search begins."""
         names = ", ".join(objectives)
         text = f"Preparing {names}."
-        if set(objectives) & set(WAYS):
+        if set(objectives) & set(RUNTIMES):
             text = f"Preparing {names}: measuring some 180 networks, which takes a minute or two."
         self._say(text)
 

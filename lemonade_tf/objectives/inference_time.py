@@ -1,10 +1,10 @@
-"""Inference time as an objective: measured of some networks, foretold of the others.
+"""Inference time as an objective, predicted from the graph.
 
 The paper counts the time of a forward pass among the cheap objectives (A.3), and measures it for
-every proposal. Here proposals are judged by the hundred in a process without Keras, so what is
-minimised is the time that `lemonade_tf.latency` foretells from the graph: the same table and seed
-give the same search. What the networks of the front really take is measured when a generation is
-over, and put on record beside it.
+every proposal. Here hundreds of proposals are compared per generation, in a process without Keras.
+So a search measures a table of sample networks once, before it starts, and minimises the time that
+a latency model predicts; the same table and seed give the same search. The actual times of the
+networks of the front are measured after each generation and recorded beside the predictions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.latency import WAYS, LatencyModel, LatencyTable, fit
+from lemonade_tf.latency import KERAS, LITE, RUNTIMES, LatencyModel, LatencyTable, Runtime, fit
 from lemonade_tf.latency.table import check_format
 from lemonade_tf.objectives.objective import Objective
 from lemonade_tf.objectives.prepare_context import PrepareContext
@@ -25,34 +25,42 @@ from lemonade_tf.search_spaces import CELLS, NETWORKS
 _WEIGHTS = "weights"
 
 
-def prepared_of(table: LatencyTable) -> dict[str, Any]:
-    """Return what the objective computes with: a table, and the model that it gives."""
+def prepared_table(table: LatencyTable) -> dict[str, Any]:
+    """Return a table and the weights of its latency model as plain values."""
     return {_WEIGHTS: fit(table).as_json(), **table.as_json()}
 
 
-def _prepare(way: str, before: PrepareContext) -> dict[str, Any]:
-    """Measure a table with the networks that the search may come to."""
+def _prepare(runtime: Runtime, context: PrepareContext) -> dict[str, Any]:
+    """Measure a table with networks from the search space."""
     from lemonade_tf.latency.measuring import measure_table
 
-    [propose] = [space.propose for space in (NETWORKS, CELLS) if space.name == before.space]
+    [propose] = [space.propose for space in (NETWORKS, CELLS) if space.name == context.space]
     table = measure_table(
-        way,
-        before.graphs,
+        runtime,
+        context.graphs,
         propose,
-        num_classes=before.num_classes,
-        threads=before.threads,
-        rng=np.random.default_rng(0),  # not the search's: its table may serve others
+        num_classes=context.num_classes,
+        threads=context.threads,
+        rng=np.random.default_rng(0),  # a fixed seed: other searches may reuse the table
     )
-    return prepared_of(table)
+    return prepared_table(table)
 
 
-def _seconds(graph: Graph, prepared: Mapping[str, Any]) -> float:
-    """Return the seconds of an image, as foretold."""
+def _predict_seconds(graph: Graph, prepared: Mapping[str, Any]) -> float:
+    """Predict the seconds per image of a network."""
     check_format(prepared)
-    return LatencyModel.from_json(prepared["way"], prepared[_WEIGHTS]).seconds(graph)
+    runtime = RUNTIMES[prepared["runtime"]]
+    return LatencyModel.from_json(runtime, prepared[_WEIGHTS]).seconds(graph)
 
 
-LATENCY, LITE_LATENCY = (
-    Objective(way, "log", compute=_seconds, prepare=partial(_prepare, way), unit="s")
-    for way in WAYS
-)
+def _objective(runtime: Runtime) -> Objective:
+    return Objective(
+        runtime.name,
+        "log",
+        compute=_predict_seconds,
+        prepare=partial(_prepare, runtime),
+        unit="s",
+    )
+
+
+LATENCY, LITE_LATENCY = _objective(KERAS), _objective(LITE)

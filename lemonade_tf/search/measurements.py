@@ -15,7 +15,7 @@ from typing import Any
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.evolution import Individual
 from lemonade_tf.executors import Executor
-from lemonade_tf.latency import PROTOCOLS, WAYS, Measurement
+from lemonade_tf.latency import PROTOCOLS, RUNTIMES, Measurement
 from lemonade_tf.latency.measuring_task import MeasuringTask
 from lemonade_tf.store import RunStore
 
@@ -32,7 +32,7 @@ class Measurements:
 
     def __init__(self, store: RunStore, objectives: Iterable[str], protocol: str) -> None:
         self._store, self._protocol = store, protocol
-        self._ways = [name for name in objectives if name in WAYS]
+        self._ways = [name for name in objectives if name in RUNTIMES]
         lines = store.measurements.read() if self._ways else ()
         self._known = {(line["objective"], line["id"]) for line in lines}
 
@@ -61,7 +61,9 @@ class Measurements:
 
     def _line(self, executor: Executor, way: str, network: Individual) -> dict[str, Any]:
         graph = to_json(network.graph.copy(weights=False))
-        [outcome] = executor.run([MeasuringTask(way, (graph,), PROTOCOLS[self._protocol])])
+        [outcome] = executor.run(
+            [MeasuringTask(RUNTIMES[way], (graph,), PROTOCOLS[self._protocol])]
+        )
         result: Measurement | str = str(outcome.failure)
         if outcome.failure is None:
             [result] = outcome.result.results
@@ -71,7 +73,7 @@ class Measurements:
             "objective": way,
             "foretold": network.cheap[way],
             "seconds": result.seconds if measured else None,
-            "error": result.error if measured and result.num_passes > 1 else None,
+            "error": result.standard_error if measured and result.num_passes > 1 else None,
             "num_passes": result.num_passes if measured else 0,
             "protocol": self._protocol,
             "failure": None if measured else result,

@@ -11,7 +11,7 @@ from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.config import ConfigError, SearchConfig
 from lemonade_tf.executors import Outcome
-from lemonade_tf.latency import WAYS
+from lemonade_tf.latency import RUNTIMES
 from lemonade_tf.objectives import Limit, ObjectiveError, exceeded, find_objective, smallest
 from lemonade_tf.search.reused_tables import former_tables
 from lemonade_tf.workers.tasks import ObjectiveTask
@@ -41,7 +41,7 @@ def prepared_objectives(
     called = {find_objective(name).name for name in config.objectives}
     names = [*config.objectives, *(n for n in config.limit if n not in called)]
     input_shape = initial[0].shapes()[initial[0].input]
-    known = former_tables(config, [name for name in WAYS if name in names], input_shape)
+    known = former_tables(config, [name for name in RUNTIMES if name in names], input_shape)
     tasks = [
         ObjectiveTask(name, tuple(map(to_json, initial)), config.space, config.threads, config.seed)
         for name in dict.fromkeys(names)

@@ -33,7 +33,7 @@ def former_tables(config: SearchConfig, ways: Sequence[str], input_shape: Shape)
                 f" {','.join(ways)}."
             )
         for way in ways:
-            LatencyTable.from_json(tables[way]).check_holds(input_shape, config.threads)
+            LatencyTable.from_json(tables[way]).check_conditions(input_shape, config.threads)
     except (StoreError, TableError) as error:
         raise ConfigError(f"--latency_table {config.latency_table}: {error}") from error
     return {way: tables[way] for way in ways}

@@ -9,20 +9,20 @@ from lemonade_tf.search_spaces import CELLS, NETWORKS
 
 
 @pytest.mark.parametrize("space", [NETWORKS, CELLS], ids=["networks", "cells"])
-def test_networks_are_of_the_space_and_not_too_large(space):
+def test_networks_are_in_the_space_and_not_too_large(space):
     initial = space.initial_graphs((8, 8, 1), 10)
     found = sample_networks(initial, space.propose, rng=np.random.default_rng(0), number=10)
     assert len(found) == 10
-    most = max(map(count_multiply_adds, initial))
+    largest = max(map(count_multiply_adds, initial))
     for graph in found:
         check(graph)
         assert not graph.has_weights
         assert space.allows(graph)
-        assert count_multiply_adds(graph) <= GROWTH * most
+        assert count_multiply_adds(graph) <= GROWTH * largest
     assert len({canonical_hash(graph) for graph in found}) >= 8
 
 
-def test_the_same_seed_draws_the_same_networks():
+def test_the_seed_determines_the_networks():
     initial = NETWORKS.initial_graphs((8, 8, 1), 10)
     hashes = [
         [
@@ -34,13 +34,13 @@ def test_the_same_seed_draws_the_same_networks():
     assert hashes[0] == hashes[1] != hashes[2]
 
 
-def test_fewer_networks_than_the_initial_ones():
+def test_a_small_number_truncates_the_initial_networks():
     initial = NETWORKS.initial_graphs((8, 8, 1), 10)
     assert len(sample_networks(initial, NETWORKS.propose, rng=None, number=2)) == 2
 
 
-def test_layers_of_many_sizes():
-    found = sample_layers((32, 32, 3), 10, most_multiply_adds=1e8)
+def test_layers_have_three_resolutions_and_many_kinds():
+    found = sample_layers((32, 32, 3), 10, max_multiply_adds=1e8)
     for graph in found:
         check(graph)
         assert count_multiply_adds(graph) <= 1e8
@@ -51,6 +51,6 @@ def test_layers_of_many_sizes():
 
 
 @pytest.mark.parametrize("shape", [(2, 2, 1), (3, 5, 3), (64, 64, 3)])
-def test_images_of_any_size(shape):
-    for graph in sample_layers(shape, 2, most_multiply_adds=1e12):
+def test_layers_of_images_of_any_size_are_valid(shape):
+    for graph in sample_layers(shape, 2, max_multiply_adds=1e12):
         check(graph)

@@ -10,7 +10,7 @@ from lemonade_tf.architecture.text import from_json
 from lemonade_tf.config import ConfigError, make_config
 from lemonade_tf.evolution import Individual
 from lemonade_tf.executors import InProcessExecutor
-from lemonade_tf.latency import WAYS, LatencyModel, LatencyTable, Protocol, measuring
+from lemonade_tf.latency import KERAS, RUNTIMES, LatencyModel, LatencyTable, Protocol, measuring
 from lemonade_tf.latency.features import FEATURES
 from lemonade_tf.latency.table import row_of
 from lemonade_tf.objectives import LATENCY, LITE_LATENCY, OBJECTIVES, ObjectiveError
@@ -22,16 +22,15 @@ from lemonade_tf.search.measurements import Measurements
 from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.store import RunStore
 
-OBJECTIVE_NAMES = ("error", "parameters", *WAYS)
+OBJECTIVE_NAMES = ("error", "parameters", *RUNTIMES)
 
 
-def made_up_table(way, initial, propose, *, num_classes, threads, rng):
+def made_up_table(runtime, initial, propose, *, num_classes, threads, rng):
     """Return a table of the initial networks alone, measured by nobody."""
-    model = LatencyModel(way, tuple(1e-9 * (1 + i % 3) for i in range(len(FEATURES))))
-    rows = tuple(row_of(graph, model.seconds(graph), way) for graph in initial)
+    model = LatencyModel(runtime, tuple(1e-9 * (1 + i % 3) for i in range(len(FEATURES))))
+    rows = tuple(row_of(graph, model.seconds(graph), runtime) for graph in initial)
     shape = initial[0].shapes()[initial[0].input]
-    of_lite = way == "lite_latency"
-    return LatencyTable(way, shape, Protocol(), 1 if of_lite else threads, rows, "a toy")
+    return LatencyTable(runtime, shape, Protocol(), runtime.num_threads(threads), rows, "a toy")
 
 
 @pytest.fixture(autouse=True)
@@ -56,11 +55,11 @@ def test_what_is_foretold_is_the_objective(tmp_path):
     assert result.complete
     run = read_run(result.workdir)
     prepared = run.config["prepared"]
-    assert set(prepared) == set(WAYS)
-    for way in WAYS:
+    assert set(prepared) == set(RUNTIMES)
+    for way in RUNTIMES:
         table = LatencyTable.from_json(prepared[way])
         assert [row.is_layer for row in table.rows] == [False] * 4
-        model = LatencyModel.from_json(way, prepared[way]["weights"])
+        model = LatencyModel.from_json(RUNTIMES[way], prepared[way]["weights"])
         for line in run.trained:
             graph = from_json((tmp_path / "run" / f"models/{line['id']}.h5").read_text())
             assert line["objectives"][way] == model.seconds(graph)
@@ -73,7 +72,7 @@ def test_the_front_is_measured_once_and_shown(tmp_path):
     lines = run.store.measurements.read()
     keys = [(line["objective"], line["id"]) for line in lines]
     assert len(keys) == len(set(keys))
-    assert {(way, row["id"]) for way in WAYS for row in result.front} <= set(keys)
+    assert {(way, row["id"]) for way in RUNTIMES for row in result.front} <= set(keys)
     foretold = {line["id"]: line["objectives"] for line in run.trained}
     for line in lines:
         assert line["foretold"] == foretold[line["id"]][line["objective"]]
@@ -180,7 +179,7 @@ def test_a_former_run_without_such_a_table(tmp_path):
         ({"latency_table": str(tmp_path / "none")}, "none"),
         (
             {"latency_table": first, "threads": 2, "objectives": by_latency},
-            "was measured with threads: 1, and the search has 2",
+            "was measured with threads: 1; the search has threads: 2",
         ),
     ]:
         with pytest.raises(ConfigError, match=f"--latency_table .*{message}"):
@@ -205,7 +204,7 @@ def test_the_user_is_told_what_is_prepared(tmp_path):
             told.append((config.dataset, list(objectives)))
 
     run_search(tmp_path / "run", num_generations=0, callbacks=[Listener()])
-    assert told == [("digits", list(WAYS))]
+    assert told == [("digits", list(RUNTIMES))]
 
 
 def test_an_unknown_protocol_is_refused():
@@ -216,7 +215,7 @@ def test_an_unknown_protocol_is_refused():
 def test_a_table_of_another_version_is_refused():
     graph = NETWORKS.initial_graphs((8, 8, 1), 10)[0]
     table = made_up_table(
-        "latency", [graph], None, num_classes=10, threads=1, rng=np.random.default_rng(0)
+        KERAS, [graph], None, num_classes=10, threads=1, rng=np.random.default_rng(0)
     )
     values = {"weights": {}, **json.loads(json.dumps(table.as_json())), "format": 0}
     with pytest.raises(ObjectiveError, match=r"TableError: .* measure a new one"):
@@ -228,19 +227,19 @@ def test_a_search_by_measured_times(tmp_path):
     """Everything for real, from the measuring of the tables to the quantised networks."""
     result = search(
         preset="quick",
-        objectives=("error", "parameters", *WAYS, "int8_error"),
+        objectives=("error", "parameters", *RUNTIMES, "int8_error"),
         num_generations=1,
         workers=1,
         workdir=str(tmp_path / "run"),
     )
     assert result.complete
     run = read_run(tmp_path / "run")
-    for way in WAYS:
+    for way in RUNTIMES:
         table = LatencyTable.from_json(run.config["prepared"][way])
         assert len(table.rows) > 150
         assert table.seconds > 0
     lines = run.store.measurements.read()
-    assert {(way, row["id"]) for way in WAYS for row in result.front} <= {
+    assert {(way, row["id"]) for way in RUNTIMES for row in result.front} <= {
         (line["objective"], line["id"]) for line in lines
     }
     for line in lines:
