@@ -22,7 +22,6 @@ setup(
     package_data={"": ["*.pyi", "py.typed"]},
     python_requires=">=3.11",
     install_requires=[
-        "grandalf>=0.8,<0.9",
         "h5py>=3.10",
         "keras>=3.12",
         "matplotlib>=3.8",

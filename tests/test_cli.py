@@ -79,7 +79,7 @@ def test_help_names_the_choices_and_the_default_of_each_preset(capsys, monkeypat
         (["search", "--cutout", "16"], "cutout is 16; expected 0 (no hole) or an integer up to 8"),
         (["report"], "RUN"),
         (["draw", "run"], "ID"),
-        (["draw", "run", "0-0", "--output", "a.jpg"], "'a.jpg' must end in .png, .svg or .pdf"),
+        (["draw", "run", "0-0", "--output", "a.jpg"], "a.jpg has the suffix '.jpg'; expected .png"),
     ],
 )
 def test_wrong_use_is_one_line_and_status_2(capsys, tmp_path, monkeypatch, arguments, words):

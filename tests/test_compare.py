@@ -42,7 +42,7 @@ def test_the_suffix_chooses_the_format(script, run, tmp_path, name, begin, capsy
 
 @pytest.mark.parametrize("name", ["a.jpg", "a"])
 def test_another_suffix_is_refused_before_anything_is_done(script, run, tmp_path, name, capsys):
-    with pytest.raises(app.UsageError, match=r"must end in \.png, \.svg or \.pdf"):
+    with pytest.raises(app.UsageError, match=r"expected \.png, \.svg or \.pdf"):
         compare(script, run, tmp_path / name)
     assert capsys.readouterr().out == ""
     assert not (tmp_path / name).exists()

@@ -1,4 +1,4 @@
-"""Pictures of architectures: layers as boxes, what they read as arrows."""
+"""Pictures of architectures: layers as boxes, connections as arrows."""
 
 from lemonade_tf.drawing.picture import DrawingError, draw, picture, picture_format
 

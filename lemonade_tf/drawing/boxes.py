@@ -1,8 +1,8 @@
-"""What a picture of a graph shows: boxes, each a layer with what follows it alone, and arrows.
+"""The boxes and arrows of a picture: layers are grouped into boxes, connections become arrows.
 
-A convolution with its batch norm and its ReLU is one box, as in Figures 9 to 14 of the paper. So
-is every layer with the batch norms, activations and dropouts behind it, as long as each has one
-reader only: then nothing can branch off inside of a box.
+A convolution with its batch norm and its ReLU is one box, as in Figures 9 to 14 of the paper. In the
+same way every layer shares a box with the batch norms, activations and dropouts after it, as long
+as each node has only one consumer: then no arrow starts inside a box.
 """
 
 from __future__ import annotations
@@ -35,24 +35,23 @@ from lemonade_tf.architecture.layers import (
     Reshape,
     SeparableConv2D,
     Shape,
-    Windowed,
     ZeroPadding2D,
 )
 
 FOLLOWERS = (Rescaling, Normalization, BatchNormalization, ReLU, Activation, Dropout)
-# What puts out the shape that comes in, or says the only size of its own already.
-TELLING = (*FOLLOWERS, Add, ConvexSum, Dense)
+# Layers that keep the shape of their input, or whose title includes the only size that is new.
+SHAPE_IS_OBVIOUS = (*FOLLOWERS, Add, ConvexSum, Dense)
 
 
 @dataclass(frozen=True)
 class Box:
-    """Some nodes of a graph in one box.
+    """A chain of nodes that share a box.
 
     Attributes:
-        nodes: Their names, each the only reader of the one before.
-        title: What the first of them computes, such as "conv 3x3, 64".
-        detail: The others, and the shape that comes out unless the layer tells; may be empty.
-        layer: The layer of the first.
+        nodes: The names of the nodes; each is the only consumer of the previous one.
+        title: The first layer in words, such as "conv 3x3, 64".
+        detail: The other layers, and the output shape unless it is obvious; may be empty.
+        layer: The first layer.
     """
 
     nodes: tuple[str, ...]
@@ -63,11 +62,11 @@ class Box:
 
 @dataclass(frozen=True)
 class Diagram:
-    """The boxes of a graph, each behind those it reads, and the arrows between them.
+    """The boxes of a graph in topological order, and the arrows between them.
 
     Attributes:
         boxes: The boxes.
-        arrows: (from, to) as positions in `boxes`, one for each input that a box reads.
+        arrows: (source, target) as indices of boxes, one per input of a box.
     """
 
     boxes: tuple[Box, ...]
@@ -75,42 +74,43 @@ class Diagram:
 
 
 def build_diagram(graph: Graph, *, shapes: bool = True) -> Diagram:
-    """Return what a picture of a graph shows.
+    """Group the nodes of a graph into boxes, and return these with the arrows between them.
 
     Args:
         graph: The graph.
-        shapes: Whether boxes tell the shape of what comes out of them.
+        shapes: Whether boxes show their output shapes.
     """
     chains: list[list[str]] = []
-    holder: dict[str, int] = {}  # name of a node -> position of its box
+    box_of: dict[str, int] = {}  # name of a node -> index of its box
     for name in graph.topological_order():
-        if _follows(graph, name):
-            holder[name] = holder[graph[name].inputs[0]]
-            chains[holder[name]].append(name)
+        if _shares_box(graph, name):
+            box_of[name] = box_of[graph[name].inputs[0]]
+            chains[box_of[name]].append(name)
         else:
-            holder[name] = len(chains)
+            box_of[name] = len(chains)
             chains.append([name])
-    arrows = [(holder[i], at) for at, chain in enumerate(chains) for i in graph[chain[0]].inputs]
+    arrows = [(box_of[i], at) for at, chain in enumerate(chains) for i in graph[chain[0]].inputs]
     boxes = tuple(_box(graph, tuple(chain), shapes) for chain in chains)
     return Diagram(boxes, tuple(arrows))
 
 
-def _follows(graph: Graph, name: str) -> bool:
-    """Return whether a node is drawn in the box of the node that it reads."""
+def _shares_box(graph: Graph, name: str) -> bool:
+    """Return whether a node is drawn in the box of its input."""
     node = graph[name]
     if not isinstance(node.layer, FOLLOWERS):
         return False
     (before,) = node.inputs
     if len(graph.consumers(before)) > 1:
         return False
-    return isinstance(node.layer, Rescaling | Normalization) or not _begins(graph, before)
+    return isinstance(node.layer, Rescaling | Normalization) or not _is_preprocessing(graph, before)
 
 
-def _begins(graph: Graph, name: str) -> bool:
-    """Return whether a node is the input, or its rescaling."""
+def _is_preprocessing(graph: Graph, name: str) -> bool:
+    """Return whether a node is the input of the network or rescales it."""
     layer = graph[name].layer
     return isinstance(layer, Input) or (
-        isinstance(layer, Rescaling | Normalization) and _begins(graph, graph[name].inputs[0])
+        isinstance(layer, Rescaling | Normalization)
+        and _is_preprocessing(graph, graph[name].inputs[0])
     )
 
 
@@ -120,17 +120,17 @@ def _box(graph: Graph, nodes: tuple[str, ...], shapes: bool) -> Box:
     if "lambda" in first.weights:
         title += f", λ = {float(first.weights['lambda']):.2g}"
     detail = ", ".join(_title(graph[name].layer) for name in nodes[1:])
-    if shapes and not isinstance(first.layer, TELLING):
+    if shapes and not isinstance(first.layer, SHAPE_IS_OBVIOUS):
         detail += f" → {_by(graph.shapes()[nodes[-1]])}"
     return Box(nodes, title, detail.strip(), first.layer)
 
 
-# --- Words -------------------------------------------------------------------------------------
+# --- Text --------------------------------------------------------------------------------------
 
 
 @singledispatch
 def _title(layer: Layer) -> str:
-    """Return what a layer is called in a box."""
+    """Return a layer in words, as the title of a box."""
     raise NotImplementedError(f"{type(layer).__name__} has no title.")
 
 
@@ -147,25 +147,27 @@ def _(layer: Rescaling) -> str:
 @_title.register
 def _(layer: Conv2D) -> str:
     groups = f", {layer.groups} groups" if layer.groups > 1 else ""
-    return f"conv {_by(layer.kernel_size)}, {layer.filters}{groups}{_strides(layer)}"
+    return f"conv {_by(layer.kernel_size)}, {layer.filters}{groups}{_strides(layer.strides)}"
 
 
 @_title.register
 def _(layer: SeparableConv2D) -> str:
     multiplier = f" (x{layer.depth_multiplier})" if layer.depth_multiplier > 1 else ""
-    return f"sep conv {_by(layer.kernel_size)}{multiplier}, {layer.filters}{_strides(layer)}"
+    return (
+        f"sep conv {_by(layer.kernel_size)}{multiplier}, {layer.filters}{_strides(layer.strides)}"
+    )
 
 
 @_title.register
 def _(layer: DepthwiseConv2D) -> str:
     multiplier = f", x{layer.depth_multiplier}" if layer.depth_multiplier > 1 else ""
-    return f"depthwise conv {_by(layer.kernel_size)}{multiplier}{_strides(layer)}"
+    return f"depthwise conv {_by(layer.kernel_size)}{multiplier}{_strides(layer.strides)}"
 
 
 @_title.register
 def _(layer: Pooling2D) -> str:
     kind = "max" if isinstance(layer, MaxPooling2D) else "average"
-    strides = "" if layer.strides == layer.pool_size else _strides(layer)
+    strides = "" if layer.strides == layer.pool_size else _strides(layer.strides)
     return f"{kind} pool {_by(layer.pool_size)}{strides}"
 
 
@@ -248,9 +250,9 @@ def _by(sizes: Shape) -> str:
     return "x".join(map(str, sizes))
 
 
-def _strides(layer: Windowed) -> str:
-    """Return the strides, if there are any."""
-    height, width = layer.strides
+def _strides(strides: tuple[int, int]) -> str:
+    """Return the strides as a part of a title; empty for a stride of 1."""
+    height, width = strides
     if height == width:
         return f", stride {height}" if height > 1 else ""
-    return f", strides {_by(layer.strides)}"
+    return f", strides {_by(strides)}"

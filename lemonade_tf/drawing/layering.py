@@ -1,39 +1,41 @@
-"""Boxes and lanes in layers, by Sugiyama's method, and how far to the right each goes.
+"""Layers of boxes with few crossings: the first two steps of the method of Sugiyama et al. (1981).
 
-The library grandalf deals the boxes out to layers, each below all that it reads, and orders the
-layers so that few arrows cross. An arrow that passes layers by has a lane in each of them.
+1. Every box is assigned to a layer below the layers of all its inputs. An arrow that spans more
+   than one layer gets a *dummy vertex* in each layer that it passes, so that every arrow becomes a
+   chain of steps from one layer to the next and has a free lane between the boxes.
+2. The vertices of each layer are ordered so that few steps cross. The exact minimum is NP-hard
+   even for two layers; sweeps up and down that sort each layer by the mean position of its
+   neighbours (the barycentre heuristic), followed by exchanges of adjacent vertices, come close.
 """
 
 from __future__ import annotations
 
 from bisect import bisect, insort
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import chain, pairwise
-from operator import itemgetter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, pairwise, product
 from random import Random
-from typing import Any
 
-STARTS = 8
-ROUNDS = 3
-# How much a line should be straight, by how many of its two ends are lanes; and a longest path.
-STRAIGHTNESS = (4.0, 8.0, 64.0)
-TRUNK = 64.0
+NUM_STARTS = 16
+NUM_SWEEPS = 4
+MAX_ARRANGEMENTS = 12
 
 Edge = tuple[int, int]
+Neighbors = Mapping[int, Sequence[int]]
 
 
 @dataclass(frozen=True)
 class Layers:
-    """What stands where: places, which are boxes and, numbered after these, lanes.
+    """Vertices in layers: boxes and, numbered after them, dummy vertices.
 
     Attributes:
-        rows: The places of each layer, from the left.
-        paths: For each edge the places that it runs through, one a layer, from box to box. Lanes
-            are numbered in the order in which they come here.
+        num_boxes: The number of boxes; a vertex is a dummy if its number is not below this.
+        rows: The vertices of each layer from left to right, the top layer first.
+        paths: For each edge the vertices that it passes, one per layer, from box to box. Dummy
+            vertices are numbered in the order in which they occur here.
     """
 
+    num_boxes: int
     rows: list[list[int]]
     paths: dict[Edge, list[int]]
 
@@ -42,121 +44,141 @@ class Layers:
         return list(chain.from_iterable(map(pairwise, self.paths.values())))
 
 
-def layers_of(number: int, edges: Sequence[Edge]) -> Layers:
-    """Return the layers of a connected graph, with few crossings.
+def arrange_layers(num_boxes: int, edges: Sequence[Edge]) -> list[Layers]:
+    """Return arrangements of a graph in layers with as few crossings as were found.
 
-    grandalf sorts the layers round by round, to a local optimum; hence the best of some starts,
-    with each box as far to the bottom or to the top as it can be.
+    There are several starts: with each box as low and as high as its edges allow, and for both from
+    the order of the boxes and from random orders. The result is the same for the same edges.
 
     Args:
-        number: Of the boxes.
+        num_boxes: The number of boxes.
         edges: From one box to a later one, each given once.
+
+    Returns:
+        Different arrangements, at most MAX_ARRANGEMENTS, those with the fewest dummies first.
     """
     random = Random(0)
-    tried = []
-    for late in (True, False):
-        layout, places = _layout(number, edges, late=late)
-        paths = {}
-        for edge, link in zip(edges, layout.g.E(), strict=True):
-            way = layout.ctrls.get(link) or dict(enumerate(link.v))
-            paths[edge] = [places.setdefault(way[rank], len(places)) for rank in sorted(way)]
-        for start in range(STARTS):
-            for row in layout.layers:
-                if start:
+    found = []
+    for ranks in _possible_ranks(num_boxes, edges):
+        layers = _insert_dummies(ranks, edges)
+        for start in range(NUM_STARTS):
+            rows = [list(row) for row in layers.rows]
+            if start:
+                for row in rows:
                     random.shuffle(row)
-                row.setup(layout)
-            for _ in range(ROUNDS):
-                for _ in layout.ordering_step():
-                    pass  # one layer after the other, down and up again
-                tried.append(Layers([[places[at] for at in row] for row in layout.layers], paths))
-    return min(tried, key=lambda layers: (_crossings(layers), sum(map(len, layers.rows))))
+            for swept in _sweep(rows, layers.steps()):
+                candidate = replace(layers, rows=swept)
+                found.append((_crossings(candidate), candidate))
+    fewest = min(crossings for crossings, _ in found)
+    best: list[Layers] = []
+    for crossings, candidate in found:
+        if crossings == fewest and candidate not in best:
+            best.append(candidate)
+    best.sort(key=lambda layers: sum(map(len, layers.rows)))
+    return best[:MAX_ARRANGEMENTS]
 
 
-def _layout(number: int, edges: Sequence[Edge], *, late: bool) -> tuple[Any, dict[Any, int]]:
-    """Return a graph in grandalf, dealt out to layers, and which vertex is which box."""
-    from grandalf.graphs import Edge as Link  # only where something is drawn
-    from grandalf.graphs import Vertex, graph_core
-    from grandalf.layouts import SugiyamaLayout, VertexViewer
+def _possible_ranks(num_boxes: int, edges: Sequence[Edge]) -> tuple[list[int], list[int]]:
+    """Return the layer of each box, once as low and once as high as its edges allow.
 
-    vertices = [Vertex() for _ in range(number)]
-    for vertex in vertices:
-        vertex.view = VertexViewer()
-    links = [Link(vertices[source], vertices[target]) for source, target in edges]
-    layout = SugiyamaLayout(graph_core(vertices, links))
-    layout.init_all(inverted_edges=[], optimize=late)
-    return layout, {vertex: box for box, vertex in enumerate(vertices)}
+    The highest layer is one more than the longest path to the box. From there, a box with
+    consumers can sink to the layer above the first of them. Neither leaves a layer without boxes:
+    those of a longest path cannot move.
+    """
+    highest = [0] * num_boxes
+    for source, target in sorted(edges, key=lambda edge: edge[1]):
+        highest[target] = max(highest[target], highest[source] + 1)
+    lowest = [max(highest)] * num_boxes
+    sinks = set(range(num_boxes)) - {source for source, _ in edges}
+    for sink in sinks:
+        lowest[sink] = highest[sink]
+    for source, target in sorted(edges, reverse=True):
+        lowest[source] = min(lowest[source], lowest[target] - 1)
+    return lowest, highest
+
+
+def _insert_dummies(ranks: Sequence[int], edges: Sequence[Edge]) -> Layers:
+    """Return the boxes in their layers, with a dummy vertex wherever an edge passes a layer."""
+    rows: list[list[int]] = [[] for _ in range(max(ranks) + 1)]
+    for box, rank in enumerate(ranks):
+        rows[rank].append(box)
+    paths = {}
+    new = len(ranks)
+    for source, target in edges:
+        path = [source]
+        for rank in range(ranks[source] + 1, ranks[target]):
+            rows[rank].append(new)
+            path.append(new)
+            new += 1
+        paths[source, target] = [*path, target]
+    return Layers(len(ranks), rows, paths)
+
+
+# --- The order in each layer -------------------------------------------------------------------
+
+
+def _sweep(rows: list[list[int]], steps: Sequence[Edge]) -> list[list[list[int]]]:
+    """Return the orders of all layers after each sweep down or up."""
+    above: dict[int, list[int]] = {vertex: [] for row in rows for vertex in row}
+    below: dict[int, list[int]] = {vertex: [] for vertex in above}
+    for source, target in steps:
+        above[target].append(source)
+        below[source].append(target)
+    position = {vertex: at for row in rows for at, vertex in enumerate(row)}
+    found = []
+    for sweep in range(NUM_SWEEPS):
+        downwards = sweep % 2 == 0
+        fixed = above if downwards else below
+        for row in rows if downwards else reversed(rows):
+            # Ties are resolved against the present order every other time; otherwise vertices with
+            # the same neighbours would never change places.
+            row.sort(key=position.__getitem__, reverse=sweep % 4 > 1)
+            row.sort(key=lambda vertex: _barycenter(vertex, fixed[vertex], position))
+            position.update(zip(row, range(len(row)), strict=True))
+        _exchange_neighbors(rows, above, below, position)
+        found.append([list(row) for row in rows])
+    return found
+
+
+def _barycenter(vertex: int, neighbors: Sequence[int], position: Mapping[int, int]) -> float:
+    """Return the mean position of the neighbours of a vertex; its own if it has none."""
+    if not neighbors:
+        return position[vertex]
+    return sum(position[neighbor] for neighbor in neighbors) / len(neighbors)
+
+
+def _exchange_neighbors(
+    rows: list[list[int]], above: Neighbors, below: Neighbors, position: dict[int, int]
+) -> None:
+    """Exchange adjacent vertices, in place, as long as that removes crossings."""
+    improved = True
+    while improved:
+        improved = False
+        for row in rows:
+            for at in range(len(row) - 1):
+                left, right = row[at : at + 2]
+                pairs = chain.from_iterable(product(n[left], n[right]) for n in (above, below))
+                ends = ((position[a], position[b]) for a, b in pairs)
+                if sum((a > b) - (a < b) for a, b in ends) > 0:
+                    row[at], row[at + 1] = right, left
+                    position[left], position[right] = at + 1, at
+                    improved = True
 
 
 def _crossings(layers: Layers) -> int:
-    """Return how often arrows cross, at least."""
-    position = {place: at for row in layers.rows for at, place in enumerate(row)}
-    rank = {place: at for at, row in enumerate(layers.rows) for place in row}
+    """Return how many pairs of steps cross.
+
+    Two steps between the same layers cross if the one that starts further to the right ends
+    further to the left. So in order of their starts, each step crosses the earlier ones that end
+    to the right of it.
+    """
+    position = {vertex: at for row in layers.rows for at, vertex in enumerate(row)}
+    rank = {vertex: at for at, row in enumerate(layers.rows) for vertex in row}
     steps = sorted((rank[a], position[a], position[b]) for a, b in layers.steps())
-    count, gap, seen = 0, 0, []
+    count, gap, ends = 0, 0, []
     for at, _, end in steps:
         if at > gap:
-            gap, seen = at, []
-        count += len(seen) - bisect(seen, end)
-        insort(seen, end)
+            gap, ends = at, []
+        count += len(ends) - bisect(ends, end)
+        insort(ends, end)
     return count
-
-
-def across(
-    layers: Layers, widths: Sequence[float], number: int, gaps: tuple[float, float]
-) -> list[float]:
-    """Return how far to the right the middle of each place is, by a linear programme.
-
-    What is connected shall stand below each other (Gansner, Koutsofios, North & Vo, 1993,
-    section 4): the sum of all distances to the side is least, the order in each layer is kept.
-
-    Args:
-        layers: What to place.
-        widths: Of all places.
-        number: Of the boxes.
-        gaps: From a box to its neighbours, and from lane to lane.
-    """
-    import numpy as np
-    from scipy.optimize import linprog
-    from scipy.sparse import csr_array
-
-    steps = layers.steps()
-    total = len(widths)
-    rows = []  # (place, place, number of the step or None, at most)
-    for index, (a, b) in enumerate(steps):
-        rows += [(a, b, total + index, 0.0), (b, a, total + index, 0.0)]
-    for a, b in chain.from_iterable(map(pairwise, layers.rows)):
-        apart = (widths[a] + widths[b]) / 2 + gaps[min(a, b) >= number]
-        rows.append((a, b, None, -apart))
-    entries = [
-        (index, column, value)
-        for index, (a, b, step, _) in enumerate(rows)
-        for column, value in ((a, 1.0), (b, -1.0), (step, -1.0))
-        if column is not None
-    ]
-    at, columns, values = zip(*entries, strict=True) if entries else ((), (), ())
-    shape = (len(rows), total + len(steps))
-    trunk = _trunk(layers.paths)
-    cost = [
-        TRUNK if step in trunk else STRAIGHTNESS[sum(place >= number for place in step)]
-        for step in steps
-    ]
-    solution = linprog(
-        [0.0] * total + cost,
-        A_ub=csr_array((values, (at, columns)), shape=shape),
-        b_ub=[row[-1] for row in rows],
-    )
-    lefts = solution.x[:total] - np.array(widths) / 2
-    return [float(x) for x in np.round(solution.x[:total] - lefts.min(), 2)]
-
-
-def _trunk(edges: Iterable[Edge]) -> set[Edge]:
-    """Return the edges of a longest path."""
-    depth, before = Counter[int](), {}
-    for source, target in sorted(edges, key=itemgetter(1)):
-        if depth[source] >= depth[target]:
-            depth[target], before[target] = depth[source] + 1, source
-    trunk, at = set(), max(depth, key=depth.__getitem__, default=0)
-    while at in before:
-        trunk.add((before[at], at))
-        at = before[at]
-    return trunk

@@ -1,7 +1,7 @@
-"""A graph as a picture: PNG, SVG or PDF.
+"""Pictures of graphs as PNG, SVG or PDF.
 
-Boxes and arrows as in Figures 9 to 14 of the paper, from the input at the top to the output at
-the bottom; the colour tells the kind of layer. All sizes are in points, 1/72 of an inch.
+Boxes and arrows as in Figures 9 to 14 of the paper, from the input at the top to the output at the
+bottom; the colour shows the kind of layer. All sizes are in points, 1/72 of an inch.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from lemonade_tf.drawing.placement import Placement, Point, place
 from lemonade_tf.errors import LemonadeError
 from lemonade_tf.store.atomic import write_atomic
 
-# What makes the same picture the same file: no date in it.
+# No dates, so that equal pictures are equal files.
 _METADATA = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 MARGIN = 14.0
@@ -45,9 +45,9 @@ TITLE_SIZE = 11.0
 TEXT_SIZE = 9.0
 DETAIL_SIZE = 7.0
 DPI = 144
-MAX_PIXELS = 30_000  # a side of a PNG; few programs open larger ones
+MAX_PIXELS = 30_000  # per side of a PNG; few programs open larger ones
 
-# (layers, fill, border), the first that fits
+# (layers, fill, border); the first match counts
 COLORS: tuple[tuple[tuple[type[Layer], ...], str, str], ...] = (
     ((Conv2D,), "#dbe9f8", "#3f77b4"),
     ((SeparableConv2D, DepthwiseConv2D), "#d8f0ea", "#2f8f7b"),
@@ -61,22 +61,22 @@ COLORS: tuple[tuple[tuple[type[Layer], ...], str, str], ...] = (
 
 
 class DrawingError(LemonadeError, ValueError):
-    """A picture cannot be written as asked."""
+    """The suffix of a picture is unknown, or the file cannot be written."""
 
 
 def draw(graph: Graph, path: str | Path, *, title: str | None = None, shapes: bool = True) -> None:
-    """Write a picture of a graph to a file, which appears whole or not at all.
+    """Draw a graph and write the picture to a file atomically.
 
     The same graph and the same title give the same file.
 
     Args:
         graph: The network, or a part of one, with or without weights.
-        path: The file; its suffix, .png, .svg or .pdf, chooses the format.
+        path: The file; its suffix, .png, .svg or .pdf, selects the format.
         title: A line above the picture.
-        shapes: Whether boxes tell the shape of what comes out of them.
+        shapes: Whether boxes show their output shapes.
 
     Raises:
-        DrawingError: The suffix is none of these, or the file cannot be written.
+        DrawingError: If the suffix is unknown or the file cannot be written.
     """
     from matplotlib import rc_context
 
@@ -90,23 +90,26 @@ def draw(graph: Graph, path: str | Path, *, title: str | None = None, shapes: bo
         write_atomic(path, content.getvalue())
     except OSError as error:
         reason = error.strerror or error
-        raise DrawingError(f"{path} cannot be written: {reason}; choose another file.") from error
+        raise DrawingError(
+            f"{path} cannot be written: {reason}; choose a different file."
+        ) from error
 
 
 def picture_format(path: str | Path) -> str:
-    """Return the format that the suffix of a file chooses: "png", "svg" or "pdf".
+    """Return the format that the suffix of a file selects: "png", "svg" or "pdf".
 
     Raises:
-        DrawingError: The suffix is none of these.
+        DrawingError: If the suffix is unknown.
     """
-    form = Path(path).suffix.removeprefix(".").lower()
+    suffix = Path(path).suffix
+    form = suffix.removeprefix(".").lower()
     if form not in _METADATA:
-        raise DrawingError(f"the picture {str(path)!r} must end in .png, .svg or .pdf.")
+        raise DrawingError(f"{path} has the suffix {suffix!r}; expected .png, .svg or .pdf.")
     return form
 
 
 def picture(graph: Graph, *, title: str | None = None, shapes: bool = True) -> Any:
-    """Return a picture of a graph as a figure of Matplotlib; the arguments are those of `draw`."""
+    """Draw a graph as a Matplotlib figure; see `draw` for the arguments."""
     from matplotlib.figure import Figure
 
     diagram = build_diagram(graph, shapes=shapes)
@@ -130,13 +133,13 @@ def picture(graph: Graph, *, title: str | None = None, shapes: bool = True) -> A
 
 
 def box_size(box: Box) -> tuple[float, float]:
-    """Return the width and the height that a box must have for its text."""
+    """Return the width and the height that a box needs for its text."""
     widths = [_text_width(text, size) for text, size, _ in _lines(box)]
     return max(MIN_BOX_WIDTH, max(widths) + 2 * BOX_PADDING), BOX_HEIGHTS[len(widths)]
 
 
 def _lines(box: Box) -> list[tuple[str, float, str]]:
-    """Return the lines of text in a box, each with its size and its colour."""
+    """Return the lines of text in a box as (text, font size, colour)."""
     lines = [(box.title, TEXT_SIZE, "#111111")]
     return [*lines, (box.detail, DETAIL_SIZE, "#444444")] if box.detail else lines
 
@@ -145,8 +148,8 @@ def _lines(box: Box) -> list[tuple[str, float, str]]:
 def _text_width(text: str, size: float) -> float:
     from matplotlib.textpath import TextPath
 
-    as_it_is = text.replace("$", r"\$")  # which would begin a formula
-    return float(TextPath((0, 0), as_it_is, size=size).get_extents().width)
+    literal = text.replace("$", r"\$")  # a dollar sign would start a formula
+    return float(TextPath((0, 0), literal, size=size).get_extents().width)
 
 
 def _draw_box(axes: Any, box: Box, center: Point, size: tuple[float, float]) -> None:
@@ -197,7 +200,7 @@ def _draw_arrows(axes: Any, placement: Placement) -> None:
 
 
 def _rounded(route: tuple[Point, ...]) -> Any:
-    """Return a line through corners, which are rounded, as a path of Matplotlib."""
+    """Return a line with rounded corners as a Matplotlib path."""
     from matplotlib.path import Path as Line
 
     corners = np.array(route)
@@ -205,7 +208,7 @@ def _rounded(route: tuple[Point, ...]) -> Any:
     for before, corner, after in zip(corners, corners[1:], corners[2:], strict=False):
         sides = np.array([before - corner, after - corner])
         lengths = np.hypot(*sides.T)
-        reach = min(CORNER, lengths.min() / 3)  # what is left at the end holds the arrow's head
+        reach = min(CORNER, lengths.min() / 3)  # leaves room for the head of the arrow
         enter, leave = corner + sides * (reach / lengths)[:, np.newaxis]
         points += [enter, corner, leave]
         codes += [Line.LINETO, Line.CURVE3, Line.CURVE3]

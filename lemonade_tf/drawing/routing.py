@@ -1,72 +1,81 @@
-"""How arrows run: where they leave and enter boxes, and on which tracks they go sideways."""
+"""Ports and tracks: where arrows leave and enter boxes, and at which height they run horizontally.
+
+Both are chosen greedily; there are only a few arrows per box and per gap between two layers.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-MIN_GAP = 5.0  # else none gets its wish
+MIN_GAP = 5.0  # between two ports; if there is not room for it, no arrow gets its preferred port
 TOUCHING = 4.0  # lines that come this close look like one
 
 
-def ports(wishes: Sequence[float], room: float, gap: float) -> list[float]:
-    """Return where arrows meet the border of a box, from the left.
+def assign_ports(preferred: Sequence[float], room: float, gap: float) -> list[float]:
+    """Return where arrows meet the border of a box, from left to right.
 
-    The arrow with the nearest wish gets it, so that it runs straight, and so do others that can;
-    the rest stand beside them.
+    The arrow whose preferred port is nearest to the middle gets it, and so runs straight. From
+    there outwards, each arrow gets its preferred port if that leaves room for the others, and the
+    port next to the previous one otherwise.
 
     Args:
-        wishes: Where each would run straight, from the middle of the box.
-        room: How far from the middle an arrow may be.
-        gap: From one to the next, if there is room.
+        preferred: The port at which each arrow would run straight, relative to the middle.
+        room: The largest distance of a port from the middle.
+        gap: The distance between two ports, if there is room for it.
     """
-    last = len(wishes) - 1
-    for index in sorted(range(last + 1), key=lambda index: abs(wishes[index])):
-        wish = wishes[index]
-        spaces = [(room + wish) / index] if index else []
-        spaces += [(room - wish) / (last - index)] if index < last else []
-        fits = min([gap, *spaces])
-        if abs(wish) <= room and fits >= MIN_GAP:
-            mirrored = [-other for other in reversed(wishes[:index])]
-            left = [-x for x in reversed(_outwards(mirrored, -wish, room, fits))]
-            return [*left, wish, *_outwards(wishes[index + 1 :], wish, room, fits)]
-    fits = min(gap, 2 * room / max(last, 1))
-    return [(index - last / 2) * fits for index in range(last + 1)]
+    last = len(preferred) - 1
+    for index in sorted(range(last + 1), key=lambda index: abs(preferred[index])):
+        anchor = preferred[index]
+        spaces = [(room + anchor) / index] if index else []
+        spaces += [(room - anchor) / (last - index)] if index < last else []
+        possible = min([gap, *spaces])
+        if abs(anchor) <= room and possible >= MIN_GAP:
+            # The left side is the mirror image of the right side.
+            mirrored = [-port for port in reversed(preferred[:index])]
+            left = [-x for x in reversed(_outwards(mirrored, -anchor, room, possible))]
+            return [*left, anchor, *_outwards(preferred[index + 1 :], anchor, room, possible)]
+    possible = min(gap, 2 * room / max(last, 1))
+    return [(index - last / 2) * possible for index in range(last + 1)]
 
 
-def _outwards(wishes: Sequence[float], start: float, room: float, gap: float) -> list[float]:
-    """Return where the arrows to the right of one meet the border."""
-    result, x = [], start
-    for left, wish in zip(reversed(range(len(wishes))), wishes, strict=True):
-        x = wish if x + gap <= wish <= room - left * gap else x + gap
-        result.append(x)
-    return result
+def _outwards(preferred: Sequence[float], start: float, room: float, gap: float) -> list[float]:
+    """Return the ports to the right of `start`, in order."""
+    ports, x = [], start
+    for still_to_come, wanted in zip(reversed(range(len(preferred))), preferred, strict=True):
+        x = wanted if x + gap <= wanted <= room - still_to_come * gap else x + gap
+        ports.append(x)
+    return ports
 
 
-def tracks(segments: Sequence[tuple[float, float]]) -> list[int]:
-    """Return on which track, from the top, each of some arrows goes from one x to another.
+def assign_tracks(segments: Sequence[tuple[float, float]]) -> list[int]:
+    """Return the track, counted from the top, on which each arrow runs horizontally.
 
-    They come from above and go on below; those that share a track stay apart, and crossings are
-    few, by choosing greedily which one is to be above all that are left.
+    Arrows enter a gap from above at one x and leave it downwards at another. Those on one track do
+    not touch. Which arrow is above another decides whether they cross: the arrow placed next, below
+    all placed ones, is always the one that causes the fewest crossings with those left.
+
+    Args:
+        segments: For each arrow the x at which it enters and the x at which it leaves.
     """
     cost = [[_crossings(a, b) for b in segments] for a in segments]
-    left, result = set(range(len(segments))), [0] * len(segments)
+    left, tracks = set(range(len(segments))), [0] * len(segments)
     placed: list[int] = []
     while left:
         chosen = min(left, key=lambda a: (sum(cost[a][b] - cost[b][a] for b in left), a))
         left.remove(chosen)
-        over = [b for b in placed if _overlap(segments[b], segments[chosen])]
-        result[chosen] = max((result[b] + 1 for b in over), default=0)
+        above = [b for b in placed if _overlap(segments[b], segments[chosen])]
+        tracks[chosen] = max((tracks[b] + 1 for b in above), default=0)
         placed.append(chosen)
-    return result
+    return tracks
 
 
 def _crossings(upper: tuple[float, float], lower: tuple[float, float]) -> int:
-    """Return how often two arrows cross if the first goes sideways above the second.
+    """Return how often two arrows cross if the first runs horizontally above the second.
 
-    Vertical parts in one line would lie on each other, which is worse.
+    If the first leaves where the second enters, their vertical parts coincide, which is worse.
     """
-    covered = 10 * (abs(upper[1] - lower[0]) < TOUCHING)
-    return covered + _within(lower[0], upper) + _within(upper[1], lower)
+    coincide = 10 * (abs(upper[1] - lower[0]) < TOUCHING)
+    return coincide + _within(lower[0], upper) + _within(upper[1], lower)
 
 
 def _within(x: float, segment: tuple[float, float]) -> bool:

@@ -2,8 +2,8 @@
 
 What is evolved is a cell, in a network that repeats it: `architecture.cells` says how. Networks are
 graphs as in space I, so all else works on them alike; `extract_cell` reads (cell, n, F) off one. A
-child is made by one operator, at the same place in all cells (`operators.in_cells`). Size and shape of
-a cell are not limited. It must keep a (depthwise-separable) convolution, and each of these at least
+child is made by one operator, at the same place in all cells (`operators.in_cells`). Size and shape
+of a cell are not limited. It must keep a (depthwise-separable) convolution, and each of these at least
 4 filters in the first block, 16 in the last. (The paper does not say how many; Figure 14 shows the
 smallest cell of its space.) So the smallest cell is one depthwise-separable 3x3 convolution with
 4 filters.

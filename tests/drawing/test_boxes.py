@@ -1,4 +1,4 @@
-"""What is one box, what it says, and that no edge of the graph gets lost."""
+"""Boxes and their text; every node and every edge is drawn once."""
 
 from collections import Counter
 from itertools import pairwise
@@ -34,7 +34,7 @@ def texts(graph):
     return [(box.title, box.detail) for box in build_diagram(graph).boxes]
 
 
-def test_a_network_reads_as_its_blocks():
+def test_boxes_of_a_network_are_its_blocks():
     assert texts(small()) == [
         ("input", "rescaling → 8x8x3"),
         ("conv 3x3, 6", "BN, ReLU → 8x8x6"),
@@ -73,11 +73,11 @@ def test_titles_of_every_kind_of_layer():
     }
 
 
-def test_a_graph_of_shapes_has_no_lambda():
+def test_graph_without_weights_shows_no_lambda():
     assert ("convex sum", "") in texts(every_layer().copy(weights=False))
 
 
-def test_what_two_nodes_read_ends_a_box():
+def test_node_with_two_consumers_is_the_last_in_its_box():
     graph = Graph()
     graph.add("input", L.Input((4, 4, 2)))
     graph.add("conv", L.Conv2D(2), ["input"])
@@ -94,7 +94,7 @@ def test_what_two_nodes_read_ends_a_box():
     assert sorted(diagram.arrows) == [(0, 1), (1, 2), (1, 3), (2, 3)]
 
 
-def test_a_cell_that_begins_with_a_relu_and_ends_in_one():
+def test_cell_that_starts_and_ends_with_a_relu():
     graph = Graph()
     graph.add("input", L.Input((4, 4, 2)))
     graph.add("relu", L.ReLU(), ["input"])

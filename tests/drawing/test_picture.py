@@ -1,4 +1,4 @@
-"""Pictures as files: whole, valid, the same each time; and what stands in them."""
+"""Pictures as files: complete, valid, reproducible; their boxes, arrows and text."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ FORMATS = ("png", "svg", "pdf")
 ROOT = Path(__file__).parent.parent.parent
 
 
-def test_boxes_arrows_and_words_are_those_of_the_diagram():
+def test_picture_has_the_boxes_arrows_and_text_of_the_diagram():
     graph = every_layer()
     diagram = build_diagram(graph)
     title = "all layers, $1 or $2"
@@ -35,15 +35,15 @@ def test_boxes_arrows_and_words_are_those_of_the_diagram():
     assert not any(text.get_parse_math() for text in axes.texts)
 
 
-def test_words_stay_inside_their_boxes_and_all_inside_the_picture():
+def test_text_is_inside_its_box_and_everything_inside_the_picture():
     figure = picture(every_layer(), title="a title that is wider than the picture " * 3)
     figure.draw_without_rendering()
     (axes,) = figure.axes
     boxes = [p.get_window_extent() for p in axes.patches if isinstance(p, FancyBboxPatch)]
-    title, *words = (text.get_window_extent() for text in axes.texts)
-    for word in words:
+    title, *texts = (text.get_window_extent() for text in axes.texts)
+    for text in texts:
         assert any(
-            box.x0 < word.x0 and word.x1 < box.x1 and box.y0 < word.y0 and word.y1 < box.y1
+            box.x0 < text.x0 and text.x1 < box.x1 and box.y0 < text.y0 and text.y1 < box.y1
             for box in boxes
         )
     whole = figure.bbox
@@ -53,7 +53,7 @@ def test_words_stay_inside_their_boxes_and_all_inside_the_picture():
 
 
 @pytest.mark.parametrize("title", ["a $x_$ b", "$$", r"\$1 $2$ and $3$"])
-def test_a_title_is_never_a_formula(title):
+def test_dollar_signs_in_a_title_are_literal(title):
     graph = Graph()
     graph.output = graph.add("input", L.Input((4, 4, 2)))
     figure = picture(graph, title=f"{title} " * 10)
@@ -64,7 +64,7 @@ def test_a_title_is_never_a_formula(title):
     assert 0.8 < text.get_window_extent().width / figure.bbox.width < 1
 
 
-def test_arrows_point_down_to_what_reads():
+def test_boxes_are_below_their_inputs():
     (axes,) = picture(small()).axes
     below, above = axes.get_ylim()
     assert below > above  # y grows downwards
@@ -76,7 +76,7 @@ def test_arrows_point_down_to_what_reads():
     assert centers == sorted(centers)
 
 
-def test_layers_of_different_kinds_have_different_colours():
+def test_kinds_of_layers_have_different_colours():
     (axes,) = picture(every_layer()).axes
     boxes = [patch for patch in axes.patches if isinstance(patch, FancyBboxPatch)]
     colors = {
@@ -88,7 +88,7 @@ def test_layers_of_different_kinds_have_different_colours():
     assert colors[L.MaxPooling2D] == colors[L.AveragePooling2D]
 
 
-def test_a_png_an_svg_and_a_pdf(tmp_path):
+def test_suffix_selects_png_svg_or_pdf(tmp_path):
     graph = small()
     for name in ("a.png", "a.SVG", "a.pdf"):
         draw(graph, tmp_path / name, title="a < b & c")
@@ -100,7 +100,7 @@ def test_a_png_an_svg_and_a_pdf(tmp_path):
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     assert root.get("width") == f"{width * 72:.6f}pt".replace(".000000", "")
     assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
-    assert len(list(tmp_path.iterdir())) == 3  # nothing unfinished is left
+    assert len(list(tmp_path.iterdir())) == 3  # no temporary files are left
 
 
 @pytest.mark.slow
@@ -121,7 +121,7 @@ def test_the_same_graph_gives_the_same_file_in_another_process(tmp_path):
         assert here.read_bytes() == there.read_bytes(), suffix
 
 
-def test_a_picture_is_replaced_as_a_whole(tmp_path, monkeypatch):
+def test_failed_write_leaves_the_previous_picture(tmp_path, monkeypatch):
     path = tmp_path / "a.svg"
     draw(small(), path)
     before = path.read_bytes()
@@ -130,20 +130,22 @@ def test_a_picture_is_replaced_as_a_whole(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.replace", fails)
-    with pytest.raises(DrawingError, match="cannot be written: No space left on device; choose"):
+    with pytest.raises(
+        DrawingError, match="cannot be written: No space left on device; choose a different"
+    ):
         draw(every_layer(), path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a", "png"])
-def test_an_unknown_suffix(tmp_path, name):
-    with pytest.raises(DrawingError, match=r"must end in \.png, \.svg or \.pdf"):
+def test_unknown_suffix_is_refused(tmp_path, name):
+    with pytest.raises(DrawingError, match=r"has the suffix '.*'; expected \.png, \.svg or \.pdf"):
         draw(small(), tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_input_alone(tmp_path):
+def test_graph_of_one_input(tmp_path):
     graph = Graph()
     graph.output = graph.add("input", L.Input((4, 4, 2)))
     draw(graph, tmp_path / "a.png")
@@ -151,7 +153,7 @@ def test_an_input_alone(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_very_deep_network_is_a_picture_that_programs_open(tmp_path):
+def test_picture_of_a_very_deep_network_has_at_most_max_pixels(tmp_path):
     graph = Graph()
     at = graph.add("input", L.Input((4, 4, 2)))
     for number in range(300):

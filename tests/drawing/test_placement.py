@@ -1,4 +1,4 @@
-"""Boxes apart, every arrow a line around the others: on random diagrams and random networks."""
+"""Boxes do not overlap and no arrow runs through a box, on random diagrams and networks."""
 
 from itertools import combinations, pairwise
 
@@ -39,7 +39,7 @@ def rectangles(placement, sizes):
 
 
 def crosses(start, end, box, inset):
-    """Return whether a line, straight or almost so, runs through a box, less an inset."""
+    """Return whether a horizontal or vertical line runs through a box that is shrunk by an inset."""
     (left, right), (top, bottom) = sorted((start[0], end[0])), sorted((start[1], end[1]))
     assert min(right - left, bottom - top) <= TOLERANCE
     return (
@@ -51,13 +51,13 @@ def crosses(start, end, box, inset):
 
 
 def touches(box, point):
-    """Return whether a point lies on the border of a box."""
+    """Return whether a point is on the border of a box."""
     (left, top, right, bottom), (x, y) = box, point
-    across, down = max(left - x, x - right), max(top - y, y - bottom)
-    return abs(max(across, down)) <= TOLERANCE
+    outside = max(left - x, x - right), max(top - y, y - bottom)
+    return abs(max(outside)) <= TOLERANCE
 
 
-def hidden(placement):
+def overlapping_arrows(placement):
     """Return the pairs of arrows that share more than a point of a line."""
     parts = [
         (arrow, side, start[side], *sorted((start[1 - side], end[1 - side])))
@@ -88,7 +88,7 @@ def check_placement(diagram, sizes):
             assert right < other[0] or other[2] < left or bottom < other[1] or other[3] < top
     assert len(placement.routes) == len(diagram.arrows)
     for (source, target), route in zip(diagram.arrows, placement.routes, strict=True):
-        assert boxes[source][3] < boxes[target][1], "what reads stands below"
+        assert boxes[source][3] < boxes[target][1], "a box is below its inputs"
         for x, y in route:
             assert -TOLERANCE <= x <= placement.width + TOLERANCE
             assert -TOLERANCE <= y <= placement.height + TOLERANCE
@@ -106,7 +106,7 @@ def test_random_diagrams(seed):
 
 
 @pytest.mark.parametrize("name", GRAPHS)
-def test_graphs_with_every_layer(name):
+def test_graphs_with_every_kind_of_layer(name):
     diagram = build_diagram(GRAPHS[name]())
     check_placement(diagram, [box_size(box) for box in diagram.boxes])
 
@@ -120,10 +120,10 @@ def test_random_networks(seed):
             diagram = build_diagram(change.graph)
             sizes = [box_size(box) for box in diagram.boxes]
             check_placement(diagram, sizes)
-            assert hidden(place(diagram, sizes)) == []
+            assert overlapping_arrows(place(diagram, sizes)) == []
 
 
-def test_doubled_inputs_are_parallel_arrows():
+def test_repeated_inputs_become_parallel_arrows():
     boxes = tuple(Box((f"n{i}",), "", "", L.ReLU()) for i in range(4))
     arrows = ((0, 1), (0, 1), (1, 2), (2, 3), (1, 3), (1, 3))
     placement = place(Diagram(boxes, arrows), [(90.0, 19.0)] * 4)
@@ -131,15 +131,15 @@ def test_doubled_inputs_are_parallel_arrows():
     assert len(first) == len(second) == 2
     assert abs(first[0][0] - second[0][0]) >= 10
     assert max(y for _, y in left) == max(y for _, y in right)
-    assert hidden(placement) == []
+    assert overlapping_arrows(placement) == []
 
 
-def test_the_same_diagram_gets_the_same_placement():
+def test_placement_is_deterministic():
     diagram, sizes = random_diagram(3)
     assert place(diagram, sizes) == place(diagram, sizes)
 
 
-def test_a_single_box():
+def test_single_box():
     placement = place(Diagram((Box(("a",), "", "", L.ReLU()),), ()), [(90.0, 19.0)])
     assert (placement.width, placement.height) == (90.0, 19.0)
     assert placement.centers == ((45.0, 9.5),)
