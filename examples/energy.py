@@ -1,16 +1,17 @@
-"""An objective of one's own: the energy of one inference, from a table.
+"""Define a custom objective: the energy of one inference, computed from a table.
 
     lemonade-tf search --objectives error,parameters,examples.energy:ENERGY
 
-from the folder that holds `examples`, or as energy:ENERGY from a folder with a copy of this file.
+Run this in the folder that contains `examples`, or use energy:ENERGY in a folder with a copy of
+this file.
 
-    energy = multiply-adds * joules(kind of layer) + values put out * joules(kind of layer)
+    energy = multiply-adds * joules(kind of layer) + output values * joules(kind of layer)
              + bytes of activations read and written * joules + bytes of weights read * joules
 
-The table is illustrative: single numbers after Horowitz, for 32-bit floating point at 45 nm, with
-activations in a cache of 1 MB and weights in DRAM. Put in those of your device: what counts here is
-that moving a weight costs as much as a hundred multiply-adds, so that a network of few parameters
-and many multiply-adds may be the thriftier one, which neither number alone tells.
+The table is illustrative: single numbers from Horowitz for 32-bit floating point at 45 nm, with
+activations in a 1 MB cache and weights in DRAM. Replace them with those of your device. Here,
+reading a weight costs as much as a hundred multiply-adds, so a network with few parameters and many
+multiply-adds may need less energy. Neither number alone shows this.
 
 References:
     Horowitz: Computing's energy problem (and what we can do about it). ISSCC 2014.
@@ -34,12 +35,12 @@ from lemonade_tf.architecture.layers import (
 from lemonade_tf.objectives import Objective
 
 PICO = 1e-12
-BYTES = 4  # of a value
+BYTES = 4  # per value
 
-# Joules a multiply-add, by kind of layer. A depthwise convolution reuses little of what it loads.
+# Joules per multiply-add, by kind of layer. A depthwise convolution reuses little of its input.
 MULTIPLY_ADD = {DepthwiseConv2D: 9.2 * PICO}
 OTHER_MULTIPLY_ADD = 4.6 * PICO
-# Joules for each value that a layer puts out, beside its multiply-adds.
+# Joules per output value of a layer, besides its multiply-adds.
 VALUE = {
     Input: 0.0,
     Flatten: 0.0,
@@ -51,13 +52,13 @@ VALUE = {
     Activation: 40.0 * PICO,
 }
 OTHER_VALUE = 4.6 * PICO
-# Joules for each byte that is moved.
+# Joules per byte moved.
 ACTIVATION_BYTE = 12.5 * PICO
 WEIGHT_BYTE = 160.0 * PICO
 
 
 def energy(graph: Graph) -> float:
-    """Return the joules of one image's way through a network."""
+    """Return the joules of one inference on a single image."""
     shapes = graph.shapes()
     joules = 0.0
     for name, node in graph.items():

@@ -1,16 +1,18 @@
-"""What approximate operators start from, before and after distillation (A.1).
+"""Compare the weights that children of approximate operators start from (A.1).
 
     python experiments/approximate_starts.py [--dataset digits] [--network 0 ...] [--seeds 3]
 
-trains initial networks of space I, makes children of each with every approximate operator (at
-`--sites` random sites an operator), and distills each child for 0, 1, 2 and 5 epochs, from three
-starts: "random", new weights in all affected layers, as A.1 literally has it; "inherited", the
-parent's as far as they fit; "fitted", those brought nearest to the parent by least squares. For
-each operator and start it prints the medians over children of the Kullback-Leibler divergence from
-the parent (training images), and of the child's error less its parent's (validation images).
+The script trains initial networks of space I, creates children of each with every approximate
+operator (at up to `--sites` random sites per operator), and distills each child for 0, 1, 2 and 5
+epochs from three kinds of starting weights: "random", new weights in all affected layers, as
+written in A.1; "inherited", the parent's weights where they fit; "fitted", these brought closest to
+the parent by least squares. For each operator and start it prints the medians over children of the
+Kullback-Leibler divergence from the parent (training images) and of the child's error minus its
+parent's (validation images).
 
-Digits, three networks of two seeds: 13 minutes on one CPU core. Expected: fitted without
-distillation is ahead of inherited after two epochs; see docs/measured.md.
+Three digits networks with two seeds take 13 minutes on one CPU core. Expected: fitted weights
+without distillation have a lower error than inherited ones after two epochs; see
+docs/measured.md.
 """
 
 import tempfile
@@ -30,21 +32,26 @@ from lemonade_tf.training.settings import STARTS, TrainingSettings
 from lemonade_tf.workers.child import train_child
 from lemonade_tf.workers.tasks import ChildTask
 
-DATASET = flags.DEFINE_string("dataset", "digits", "As for lemonade-tf search.")
-DATA_DIR = flags.DEFINE_string("data_dir", None, "As for lemonade-tf search.")
-NUMBERS = flags.DEFINE_multi_enum(
-    "network", ["0", "1", "2", "3"], ["0", "1", "2", "3"], "Which initial network; repeat for more."
+DATASET = flags.DEFINE_string("dataset", "digits", "Data set, as for lemonade-tf search.")
+DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Folder of the data sets, as for lemonade-tf search."
 )
-EPOCHS = flags.DEFINE_integer("epochs", 8, "Epochs of training of the parents.")
-SITES = flags.DEFINE_integer("sites", 4, "How many sites of each operator, at most.")
-SEEDS = flags.DEFINE_integer("seeds", 3, "How many seeds, from 0 on.")
-QUICK = flags.DEFINE_bool("quick", False, "Scale down to seconds, to see that it works.")
+NUMBERS = flags.DEFINE_multi_enum(
+    "network",
+    ["0", "1", "2", "3"],
+    ["0", "1", "2", "3"],
+    "Initial network to train; repeat the flag for several.",
+)
+EPOCHS = flags.DEFINE_integer("epochs", 8, "Training epochs of the parents.")
+SITES = flags.DEFINE_integer("sites", 4, "Maximum number of sites per operator.")
+SEEDS = flags.DEFINE_integer("seeds", 3, "Number of seeds, starting at 0.")
+QUICK = flags.DEFINE_bool("quick", False, "Scale down to seconds to check that it runs.")
 
 DISTILLED = (0, 1, 2, 5)  # epochs
 
 
 def train(dataset, settings, output, seed, operators=(), **origin):
-    """Train one network, a child if it has operators, and return its result."""
+    """Train one network, or a child if operators are given, and return its result."""
     task = ChildTask(
         id=Path(output).stem,
         operators=operators,
@@ -60,7 +67,7 @@ def train(dataset, settings, output, seed, operators=(), **origin):
 
 
 def distilled(dataset, parent_file, operators, start, seed, folder):
-    """Return a child's divergence from its parent and its error, by epochs of distillation."""
+    """Return the divergence of a child from its parent and its error, by epochs of distillation."""
     found = {}
     for epochs in DISTILLED:
         settings = TrainingSettings(epochs=0, distillation_epochs=epochs, approximate_start=start)
@@ -73,7 +80,7 @@ def distilled(dataset, parent_file, operators, start, seed, folder):
 
 
 def compare(dataset, graph, seed, folder, found, most_sites, epochs):
-    """Distill children of one trained network, and note what becomes of them."""
+    """Distill children of one trained network and add their results to `found`."""
     rng = np.random.default_rng(seed)
     parent_file = folder / "parent.h5"
     settings = TrainingSettings(epochs=epochs)
@@ -90,11 +97,11 @@ def compare(dataset, graph, seed, folder, found, most_sites, epochs):
 
 
 def table(found):
-    """Print the medians over children, for each operator and for all."""
+    """Print the medians over children, per operator and over all operators."""
     for (_, start, epochs), values in list(found.items()):
         found["all", start, epochs].extend(values)
     print(
-        "operator               start      epochs  children  divergence  error beyond the parent's"
+        "operator               start      epochs  children  divergence  error above the parent's"
     )
     for (name, start, epochs), values in found.items():
         kl, error = np.median(values, axis=0)

@@ -1,16 +1,17 @@
-"""Compare runs: the hypervolumes of their fronts, and the fronts in one picture.
+"""Compare the hypervolumes and fronts of several runs.
 
     python experiments/compare.py RUN RUN ... [--picture comparison.png]
 
-prints a line a run: networks trained, networks on the front, the least validation error with its
-test error, and the hypervolume against a reference point common to all. It takes seconds, and
-changes nothing in the run folders. The picture is a .png, .svg or .pdf.
+The script prints one line per run: networks trained, networks on the front, the lowest validation
+error with its test error, and the hypervolume with a reference point common to all runs. It also
+plots all fronts in one picture (.png, .svg or .pdf). It takes seconds and leaves the run folders
+unchanged.
 
     python experiments/compare.py RUN RUN ... --at_most parameters=50000 [--equal]
 
-leaves out networks with more than that, as if they had not been trained; --equal compares the runs
-when each had trained as many (of these) as the shortest. So sampling strategies are told apart that
-train networks of different sizes (A.2).
+--at_most ignores networks over the limit, as if they had not been trained. --equal truncates each
+run to the number of (remaining) networks of the shortest run. Together they compare sampling
+strategies that train networks of different sizes (A.2).
 """
 
 from argparse import ArgumentTypeError
@@ -19,7 +20,6 @@ from pathlib import Path
 from absl import app, flags
 
 from lemonade_tf.baselines.comparison import (
-    ComparisonError,
     compare,
     comparison_figure,
     comparison_table,
@@ -27,19 +27,21 @@ from lemonade_tf.baselines.comparison import (
     within,
 )
 from lemonade_tf.cli.options import limits
-from lemonade_tf.drawing import DrawingError, picture_format
+from lemonade_tf.drawing import picture_format
+from lemonade_tf.errors import LemonadeError
 from lemonade_tf.report import write_figure
 from lemonade_tf.runs import read_run
-from lemonade_tf.store import StoreError
 
-PICTURE = flags.DEFINE_string("picture", "comparison.png", "The file of the picture.")
-AT_MOST = flags.DEFINE_string("at_most", None, "Limits on objectives: NAME=NUMBER,...")
-EQUAL = flags.DEFINE_bool("equal", False, "Compare equal numbers of networks.")
+PICTURE = flags.DEFINE_string(
+    "picture", "comparison.png", "Picture to write: a .png, .svg or .pdf file."
+)
+AT_MOST = flags.DEFINE_string("at_most", None, "Ignore networks over these limits: NAME=NUMBER,...")
+EQUAL = flags.DEFINE_bool("equal", False, "Compare equal numbers of trained networks.")
 
 
 def main(arguments):
     if len(arguments) < 2:
-        raise app.UsageError("give the folders of the runs to compare.")
+        raise app.UsageError("no run folders; expected at least one: compare.py RUN RUN ...")
     try:
         picture_format(PICTURE.value)
         runs = [read_run(folder) for folder in arguments[1:]]
@@ -48,14 +50,14 @@ def main(arguments):
         if EQUAL.value:
             runs = equally_long(runs)
         print(comparison_table(compare(runs)))
-    except (ArgumentTypeError, ComparisonError, DrawingError, StoreError) as error:
+    except (ArgumentTypeError, LemonadeError) as error:
         raise app.UsageError(str(error)) from None
     try:
         write_figure(Path(PICTURE.value), comparison_figure(runs))
     except OSError as error:
         reason = error.strerror or error
         raise app.UsageError(
-            f"{PICTURE.value} cannot be written: {reason}; choose another file by --picture."
+            f"{PICTURE.value} cannot be written: {reason}; choose another file with --picture."
         ) from None
     print(f"Picture: {PICTURE.value}")
 

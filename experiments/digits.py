@@ -2,10 +2,10 @@
 
     python experiments/digits.py --workdir RUNS [--seeds 3] [--quick]
 
-runs the preset `digits` once a seed (about five minutes each on two CPU cores) and prints, for
-each, the hypervolume of the trained initial networks and of the final front, the seconds, and
-whether every file of the front, loaded by plain `keras.models.load_model` in a process that cannot
-import lemonade_tf, has the recorded validation and test error.
+The script runs the preset `digits` once per seed (about five minutes each on two CPU cores). For
+each seed it prints the hypervolume of the trained initial networks and of the final front, and how
+many files of the front, loaded with plain `keras.models.load_model` in a process that cannot import
+lemonade_tf, differ from the recorded validation or test error.
 
 Expected: see docs/measured.md.
 """
@@ -26,11 +26,11 @@ from lemonade_tf.runs import read_run
 from lemonade_tf.runs.quality import front_hypervolume
 from lemonade_tf.search import search
 
-WORKDIR = flags.DEFINE_string("workdir", None, "The folder of the runs.", required=True)
-SEEDS = flags.DEFINE_integer("seeds", 3, "How many seeds, from 0 on.")
-QUICK = flags.DEFINE_bool("quick", False, "Scale down to seconds, to see that it works.")
+WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the run folders.", required=True)
+SEEDS = flags.DEFINE_integer("seeds", 3, "Number of seeds, starting at 0.")
+QUICK = flags.DEFINE_bool("quick", False, "Scale down to seconds to check that it runs.")
 
-# Runs elsewhere: plain Keras, this package out of reach.
+# Runs in another process, with plain Keras and without this package.
 EVALUATE = """
 import json, sys
 sys.modules["lemonade_tf"] = None
@@ -48,7 +48,7 @@ print(json.dumps(wrong))
 
 
 def reevaluate(run, folder):
-    """Return how many files of the front give another error than the recorded one."""
+    """Return how many files of the front differ from the recorded errors, and their number."""
     data = load_dataset(run.config["dataset"])
     images = folder / "images.npz"
     parts = {
@@ -79,7 +79,7 @@ def main(_):
         print(
             f"seed {seed}: hypervolume of the initial networks {initial:.4f}, of the front"
             f" {result.hypervolume:.4f}; {len(run.trained)} networks, {files} on the front;"
-            f" files with another error in plain Keras: {differing}"
+            f" files whose error differs in plain Keras: {differing}"
         )
 
 

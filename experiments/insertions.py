@@ -1,15 +1,16 @@
-"""Inserted blocks in training mode: what the statistics of their batch norms are worth (3.1).
+"""Measure how the batch norm statistics of inserted blocks affect training mode (section 3.1).
 
     python experiments/insertions.py [--dataset digits] [--seeds 3]
 
-An inserted block is the identity at inference, whatever the statistics of its batch norm, as long
-as scale and offset fit them. In training, the batch's own are used; so if those that it was given
-are not right, a child begins to train as another network than its parent. Trains an initial network
-of space I, inserts one and three blocks at random, and prints how far the softmax in training mode
-is from the parent's, on average over images and classes, and of the most probable class: with
-statistics 0 and 1, with those that the operator guesses from the batch norms before, and measured
-on 256 training images as a search does. Beside it, what the same network differs by between one
-batch and another.
+At inference, an inserted block is the identity with any batch norm statistics, as long as scale and
+offset match them. In training mode, the statistics of the batch are used instead. If the given
+statistics are inaccurate, the child starts training as a different function than its parent.
+
+The script trains an initial network of space I, inserts one and three blocks at random sites, and
+prints the difference of the softmax in training mode from the parent's, averaged over images and
+classes, and for the most probable class: with statistics 0 and 1, with the operator's estimate from
+the preceding batch norms, and with statistics measured on 256 training images, as in a search. For
+comparison it prints how much the same network differs when the other images of the batch change.
 
 Expected: see docs/measured.md.
 """
@@ -32,18 +33,20 @@ from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.workers.child import train_child
 from lemonade_tf.workers.tasks import ChildTask
 
-DATASET = flags.DEFINE_string("dataset", "digits", "As for lemonade-tf search.")
-DATA_DIR = flags.DEFINE_string("data_dir", None, "As for lemonade-tf search.")
-EPOCHS = flags.DEFINE_integer("epochs", 8, "Epochs of training of the network.")
-SEEDS = flags.DEFINE_integer("seeds", 3, "How many seeds, from 0 on.")
-QUICK = flags.DEFINE_bool("quick", False, "Scale down to seconds, to see that it works.")
+DATASET = flags.DEFINE_string("dataset", "digits", "Data set, as for lemonade-tf search.")
+DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Folder of the data sets, as for lemonade-tf search."
+)
+EPOCHS = flags.DEFINE_integer("epochs", 8, "Training epochs of the network.")
+SEEDS = flags.DEFINE_integer("seeds", 3, "Number of seeds, starting at 0.")
+QUICK = flags.DEFINE_bool("quick", False, "Scale down to seconds to check that it runs.")
 
-STATISTICS = ("0 and 1", "guessed", "measured")
+STATISTICS = ("0 and 1", "estimated", "measured")
 NUM_MEASURED, BATCH = 256, 64
 
 
 def trained(dataset, seed, epochs):
-    """Return an initial network, trained."""
+    """Return a trained initial network."""
     graph = NETWORKS.initial_graphs(
         dataset.input_shape, dataset.num_classes, rescaling=dataset.rescaling()
     )[0]
@@ -63,7 +66,7 @@ def trained(dataset, seed, epochs):
 
 
 def inserted(parent, number, rng):
-    """Return the change that inserts some blocks at random places."""
+    """Return the change that inserts `number` blocks at random sites."""
     insert, records, graph = InsertConvolution(), [], parent
     for _ in range(number):
         sites = insert.candidates(graph)
@@ -73,7 +76,7 @@ def inserted(parent, number, rng):
 
 
 def child_of(change, statistics, images):
-    """Return the Keras model of a child, its new batch norms with those statistics."""
+    """Return the Keras model of a child whose new batch norms have the given statistics."""
     graph = change.graph.copy()
     if statistics == "0 and 1":
         for repair in change.measurements:
@@ -88,7 +91,7 @@ def child_of(change, statistics, images):
 
 
 def apart(first, second, batches):
-    """Return how far the softmax of two models is apart in training mode: mean, and at the top."""
+    """Return the mean and the top-class difference of two models' softmax in training mode."""
     mean, top = [], []
     for one, other in batches:
         p, q = (np.asarray(m(x, training=True)) for m, x in ((first, one), (second, other)))
@@ -106,11 +109,11 @@ def compare(dataset, seed, epochs):
     measured_on, rest = shuffled[:NUM_MEASURED], shuffled[NUM_MEASURED:]
     batches = [rest[at : at + BATCH] for at in range(0, len(rest) - 2 * BATCH, BATCH)][:8]
     same = [(b, b) for b in batches]
-    half = BATCH // 2  # the first half of each batch again, with another second half
+    half = BATCH // 2  # keep the first half of each batch and replace the second
     following = zip(batches, batches[1:] + batches[:1], strict=True)
     mixed = [np.concatenate([one[:half], other[half:]]) for one, other in following]
     model, pairs = to_keras(parent), list(zip(batches, mixed, strict=True))
-    found = {("the parent, among other images", 0): apart(model, model, pairs)}
+    found = {("parent, other images in batch", 0): apart(model, model, pairs)}
     for number in (1, 3):
         change = inserted(parent, number, rng)
         for statistics in STATISTICS:
@@ -122,7 +125,7 @@ def compare(dataset, seed, epochs):
 
 def main(_):
     dataset = load_dataset(DATASET.value, DATA_DIR.value)
-    print("seed statistics                     insertions  softmax apart  at the top class")
+    print("seed statistics                     insertions    mean change   top-class change")
     for seed in range(1 if QUICK.value else SEEDS.value):
         compare(dataset, seed, 1 if QUICK.value else EPOCHS.value)
 

@@ -1,20 +1,20 @@
-"""Search space II: cells, two objectives (section 5.1; Figures 3 and 9 to 14).
+"""Search cells (space II) with two objectives (section 5.1; Figures 3 and 9 to 14).
 
     python experiments/search_cells.py --workdir RUN --dataset cifar10
 
-runs LEMONADE on cells with the paper's settings: networks of 8 cells, F of 128 and 256 filters in
-the last block, one operator a child; 100 generations, 200 proposed and 40 accepted children a
-generation, 20 epochs each, error against the logarithm of the number of parameters. The paper ran
-it on CIFAR-10 for about 56 GPU-days (Titan X); "there were no significant changes in the
-Pareto-front after approximately 24 GPU days". It found 21 cells, numbered from the largest, Cell 0,
-to the smallest possible one. With other n and F (`lemonade_tf.search_spaces.augment`) and trained
-again from scratch, they came to less than 3.4 % test error with 8.7M parameters, and to about 4.2 %
-with 1M. It has not been repeated here.
+runs LEMONADE on cells with the paper's settings: networks of 8 cells with F = 128 or 256 filters in
+the last block, one operator per child, 100 generations of 200 proposed and 40 accepted children, 20
+epochs each; error against the logarithm of the number of parameters. The paper ran it on CIFAR-10
+for about 56 GPU-days (Titan X); "there were no significant changes in the Pareto-front after
+approximately 24 GPU days". It found 21 cells, numbered from the largest, Cell 0, to the smallest
+possible one. With other n and F (`lemonade_tf.search_spaces.augment`) and retrained from scratch,
+they reached less than 3.4 % test error with 8.7M parameters and about 4.2 % with 1M. We have not
+repeated this experiment.
 
     python experiments/search_cells.py --workdir RUN --quick
 
-is the same search scaled down to seconds, on scikit-learn's digits, with F of 32 and 64. The
-settings are the presets `paper` and `quick` of `lemonade_tf.config`.
+scales the search down to seconds on scikit-learn's digits, with F = 32 or 64. The settings are the
+presets `paper` and `quick` of `lemonade_tf.config`.
 """
 
 from absl import app, flags
@@ -25,10 +25,10 @@ from lemonade_tf.report import write_report
 from lemonade_tf.runs import read_run
 from lemonade_tf.search import search
 
-WORKDIR = flags.DEFINE_string("workdir", None, "The folder of the run.", required=True)
-DATASET = flags.DEFINE_string("dataset", None, "A data set's name, or the path of an .npz file.")
-QUICK = flags.DEFINE_bool("quick", False, "Scale down to seconds, to see that it works.")
-SEED = flags.DEFINE_integer("seed", 0, "Of everything random.")
+WORKDIR = flags.DEFINE_string("workdir", None, "Run folder.", required=True)
+DATASET = flags.DEFINE_string("dataset", None, "Name of a data set, or path of an .npz file.")
+QUICK = flags.DEFINE_bool("quick", False, "Scale down to seconds to check that it runs.")
+SEED = flags.DEFINE_integer("seed", 0, "Random seed.")
 
 
 def main(_):

@@ -1,4 +1,4 @@
-"""experiments/compare.py: its picture, and what it says if there can be none."""
+"""experiments/compare.py: picture formats and errors."""
 
 import importlib.util
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The worked examples, by hand and in a search."""
+"""The examples, computed by hand and used in a search."""
 
 import sys
 from pathlib import Path
@@ -16,12 +16,12 @@ OBJECTIVES = ("error", "parameters", "examples.energy:ENERGY")
 
 @pytest.fixture(autouse=True)
 def top(monkeypatch):
-    """The current folder: the one that holds `examples`."""
+    """Use the folder that contains `examples` as the current folder."""
     monkeypatch.chdir(Path(__file__).parent.parent)
     monkeypatch.setattr(sys, "path", list(sys.path))
 
 
-def test_the_energy_of_a_network_by_hand():
+def test_energy_equals_hand_computation():
     graph = Graph()
     graph.add("image", L.Input((4, 4, 2)))
     graph.add("conv", L.Conv2D(3, 3), ["image"])
@@ -36,7 +36,7 @@ def test_the_energy_of_a_network_by_hand():
     assert energy.ENERGY.value(graph) == pytest.approx(1e-12 * picojoules)
 
 
-def test_a_search_by_energy(tmp_path):
+def test_search_minimizes_energy_and_resumes(tmp_path):
     result = toy_search(tmp_path / "run", objectives=OBJECTIVES, limit={"energy": 1e-3})
     assert result.complete
     run = read_run(tmp_path / "run")
