@@ -1,17 +1,17 @@
-"""How a generation grows with what a search has behind it, and with its population.
+"""Measure how the time of a generation grows with the history and the population of a search.
 
     python benchmarks/large_population.py [--quick]
 
-The loop alone, with a toy in place of networks: a "network" is a point, each child is its parent
-moved a little, and one in thirty of them is better than its parent and takes its place, so that the
-front keeps its size. 200 children are proposed and 40 evaluated a generation, as in the paper.
+Measures the evolution alone, with toys in place of networks: a "network" is a point, each child is
+its parent moved slightly, and one in thirty is better than its parent and replaces it, so that the
+front keeps its size. 200 children are proposed and 40 evaluated per generation, as in the paper.
 
-Printed are, for 3 and 5 cheap objectives, seconds of CPU a generation, and memory,
+Prints, for 3 and 5 cheap objectives, the CPU seconds per generation, and the memory,
 - after 1,000 and after 100,000 evaluated children, with a front of 1,000;
 - for fronts of 250, 500, 1,000 and 2,000.
 
-The ratio is that of seconds a generation after 100,000 children to those after 1,000; the target is
-at most 1.2. From one front to the next, twice as large one, n log n would be a factor of 2.2.
+The ratio is the time per generation after 100,000 children to that after 1,000; the target is at
+most 1.2. When the front doubles, n log n would be a factor of 2.2.
 """
 
 import argparse
@@ -23,25 +23,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lemonade_tf.evolution import CheapObjective, Evaluation, EvolutionSettings, Individual, evolve
+from lemonade_tf.evolution import Evaluation, Evolution, EvolutionSettings, Individual, evolve
+from lemonade_tf.objectives import Objective
 
 TARGET = 1.2
 
 
 @dataclass(frozen=True)
 class Toy:
-    """Stands in for a graph: its cheap objectives, and whether it is better than its parent."""
+    """Replaces a graph: its cheap objectives, and whether it is better than its parent."""
 
     values: tuple[float, ...]
     better: bool = False
-    weighted = False
-
-    def copy(self, weights=True):
-        return self
 
 
 def front(size, num_cheap, rng):
-    """Return points none of which dominates another: on a simplex."""
+    """Return non-dominated points: on a simplex."""
     points = rng.dirichlet(np.ones(num_cheap + 1), size)
     return [1 + point for point in points]
 
@@ -50,7 +47,7 @@ def search(size, num_cheap, num_generations, seed=0):
     """Yield the seconds of each generation."""
     rng = np.random.default_rng(seed)
     cheap = [
-        CheapObjective(f"cheap_{k}", lambda toy, k=k: toy.values[k], "log")
+        Objective(f"cheap_{k}", "log", compute=lambda toy, k=k: toy.values[k])
         for k in range(num_cheap)
     ]
     errors = {}
@@ -58,12 +55,12 @@ def search(size, num_cheap, num_generations, seed=0):
     def propose(parent, rng):
         better = rng.random() < 1 / 30
         factor = 1 - 1e-6 * rng.random() if better else 1 + 1e-3 * rng.random()
-        values = tuple(factor * value for value in parent.graph.values)
+        values = tuple(factor * value for value in parent.architecture.values)
         return Toy(values, better), ({"operator": "move"},)
 
     def evaluate(children):
         for child in children:
-            error = errors[child.parent] * (0.999999 if child.graph.better else 1.001)
+            error = errors[child.parent] * (0.999999 if child.architecture.better else 1.001)
             errors[child.id] = error
             yield Evaluation(child.id, {"error": error})
 
@@ -71,21 +68,20 @@ def search(size, num_cheap, num_generations, seed=0):
     for number, point in enumerate(front(size, num_cheap, rng)):
         *values, error = map(float, point)
         toy = Toy(tuple(values))
-        measured = {objective.name: objective.measure(toy) for objective in cheap}
+        measured = {objective.name: objective.value(toy) for objective in cheap}
         errors[f"0-{number}"] = error
-        initial.append(Individual(f"0-{number}", 0, None, (), toy, measured, {"error": error}))
-    generations = evolve(
+        initial.append(Individual(0, number, None, (), toy, measured, {"error": error}))
+    evolution = Evolution(
         initial,
         propose=propose,
-        evaluate=evaluate,
         cheap=cheap,
         settings=EvolutionSettings(num_generations=num_generations),
         seed=seed,
-        identify=lambda toy: str(hash(toy)),
-        same=lambda one, other: one == other,
+        canonical_hash=lambda toy: str(hash(toy)),
+        same_architecture=lambda one, other: one == other,
     )
     start = time.process_time()
-    for generation in generations:
+    for generation in evolve(evolution, evaluate):
         end = time.process_time()
         yield end - start, len(generation.population)
         start = time.process_time()
@@ -106,7 +102,7 @@ def main():
         early, late = statistics.median(seconds[5:25]), statistics.median(seconds[-20:])
         ratios.append(late / early)
         print(
-            f"{num_cheap} cheap objectives, front of {fronts[-1]}: {1000 * early:.0f} ms a"
+            f"{num_cheap} cheap objectives, front of {fronts[-1]}: {1000 * early:.0f} ms per"
             f" generation after 1,000 children, {1000 * late:.0f} ms after {40 * last:,};"
             f" {megabytes():.0f} MB"
         )

@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "architecture": set(),
     "operators": {"architecture"},
     "search_spaces": {"architecture", "operators"},
-    "evolution": {"architecture"},
+    "evolution": set(),
     "store": set(),
     "lazy": set(),
     "executors": set(),
@@ -76,7 +76,7 @@ MAY_IMPORT = {
     "search.callbacks": {"config", "evolution", "search.estimate"},
     "search.interrupt": set(),
     "search.failures": {"executors"},
-    "search.resume": {"architecture", "evolution", "operators", "store"},
+    "search.resume": {"architecture", "evolution", "objectives", "operators", "store"},
     "search.warm_start": {
         "architecture",
         "config",

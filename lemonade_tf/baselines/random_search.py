@@ -33,7 +33,7 @@ from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.text import canonical_hash
 from lemonade_tf.config import SearchConfig
 from lemonade_tf.datasets.loading import load_datasets
-from lemonade_tf.evolution import Individual, Proposal, Purpose, child_seed
+from lemonade_tf.evolution import Batch, Individual, Proposal, Purpose, child_seed
 from lemonade_tf.executors import Executor
 from lemonade_tf.objectives import PARAMETERS, Limit, Objective, exceeded
 from lemonade_tf.runs import Run
@@ -122,9 +122,10 @@ def random_search(
             limits=new.limits,
         )
         cheap = {number: _cheap(new, walk.graph) for number, walk in enumerate(walks)}
-        new.begin_generation(1, [_proposal(n, walk, cheap[n]) for n, walk in enumerate(walks)])
+        proposals = tuple(_proposal(n, walk, cheap[n]) for n, walk in enumerate(walks))
+        new.begin_generation(Batch(1, len(proposals), proposals))
         individuals = [
-            Individual(f"1-{n}", 1, None, (), walk.graph, cheap[n]) for n, walk in enumerate(walks)
+            Individual(1, n, None, (), walk.graph, cheap[n]) for n, walk in enumerate(walks)
         ]
         num_evaluated = sum(1 for _ in new.evaluate(executor, individuals))
         new.end_generation(executor)
@@ -244,12 +245,10 @@ def _config(run: Run, workdir: str, seed: int, workers: int | None) -> SearchCon
 
 
 def _cheap(run: SearchRun, graph: Graph) -> Mapping[str, float]:
-    return {objective.name: objective.measure(graph) for objective in run.cheap}
+    return {objective.name: objective.value(graph) for objective in run.cheap}
 
 
 def _proposal(number: int, walk: Walk, cheap: Mapping[str, float]) -> Proposal:
     """Return what is put on record of a walk, as if its end were a child of its beginning."""
-    parent, identity = f"0-{walk.initial}", f"1-{number}"
-    return Proposal(
-        Individual(identity, 1, parent, walk.operators, walk.graph, cheap), outcome="accepted"
-    )
+    child = Individual(1, number, f"0-{walk.initial}", walk.operators, walk.graph, cheap)
+    return Proposal(child, outcome="accepted")

@@ -1,13 +1,16 @@
 """Algorithm 1 of the paper: evolve a population along the Pareto front.
 
-Knows nothing of networks: what proposes a child, what evaluates it and what tells two
-architectures apart are arguments of `evolve`.
+The evolution knows nothing of networks. Architectures are opaque to it; a function that proposes a
+child, a hash, and a test for equality are arguments of `Evolution`.
 """
 
-from lemonade_tf.evolution.density import CheapObjective, log_density
-from lemonade_tf.evolution.individual import Evaluation, Generation, Individual, Proposal
-from lemonade_tf.evolution.loop import EvolutionSettings, evolve
+from lemonade_tf.evolution.ask_tell import Evolution
+from lemonade_tf.evolution.density import log_density
+from lemonade_tf.evolution.generation import Batch, Generation, Proposal
+from lemonade_tf.evolution.individual import Evaluation, Individual
+from lemonade_tf.evolution.loop import evolve
 from lemonade_tf.evolution.pareto import hypervolume, pareto_front, update_front
+from lemonade_tf.evolution.protocols import ObjectiveProtocol
 from lemonade_tf.evolution.sampling import (
     Purpose,
     accept,
@@ -15,16 +18,19 @@ from lemonade_tf.evolution.sampling import (
     inverse_density_probabilities,
     sample_parents,
 )
+from lemonade_tf.evolution.settings import EvolutionSettings
 
 __all__ = [
-    # the loop
+    # Algorithm 1
+    "Evolution",
     "EvolutionSettings",
     "evolve",
-    # the values it hands around
-    "CheapObjective",
+    # its values
+    "Batch",
     "Evaluation",
     "Generation",
     "Individual",
+    "ObjectiveProtocol",
     "Proposal",
     # Pareto fronts
     "hypervolume",

@@ -1,18 +1,17 @@
-"""How crowded the population is, in the cheap objectives: p_KDE of section 4.
+"""Estimate the density of the population in the cheap objectives: p_KDE of section 4.
 
-The paper names a kernel density estimator and says no more. Here it is a Gaussian one with
+The paper uses a kernel density estimator without further details. This one has Gaussian kernels on
 coordinates standardised over the population, so that parameters and seconds count alike,
 
     p(x) = 1/n  sum_i  prod_k  N(x_k; x_ik, h s_k),    s_k the standard deviation of x_.k,
 
-and the bandwidth of Scott's rule, `h = n^(-1/(d+4))`, for n individuals and d objectives; the
-paper gives none. A coordinate that all share has no scale of its own and keeps its unit (for a
-logarithm: a factor of e). Everything stays a logarithm, because the sampling needs 1/p also where
-p itself is zero in floating point.
+and the bandwidth of Scott's rule, `h = n^(-1/(d+4))`, for n individuals and d objectives. A
+coordinate with the same value for all individuals is not standardised. Densities are computed and
+returned as logarithms, because the sampling needs 1/p even where p underflows to zero.
 
-scikit-learn's `KernelDensity` is the same estimator, but its tree cuts the sum short far from the
-population (by hundreds in the logarithm, in two dimensions, at 100 standard deviations), and far
-from the population is what counts here.
+scikit-learn's `KernelDensity` is the same estimator, but its tree truncates the sum far from the
+population (an error of hundreds in the logarithm, in two dimensions, at 100 standard deviations).
+Such individuals are the most likely to be sampled.
 
 References:
     Scott: Multivariate density estimation. Wiley, 1992.
@@ -21,98 +20,45 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist
 
-from lemonade_tf.architecture import Graph
-
-# A spread this small a part of the values is rounding: numpy.std([0.1] * 3) is 1e-17, not 0.
+# A smaller relative spread is a rounding error: numpy.std([0.1] * 3) is 1e-17, not 0.
 RELATIVE_ROUNDING = 1e-12
-_MOST_DISTANCES = 2**22  # computed at a time: 32 MB
-
-
-@dataclass(frozen=True)
-class CheapObjective:
-    """Name an objective that a graph tells without training, and its scale in the density.
-
-    Args:
-        name: As in the run's files, e.g. `"parameters"`.
-        compute: Its value for a graph, to be minimised.
-        scale: `"log"` where ratios matter, as for parameters (section 5.1 takes their
-            logarithm) or seconds; `"linear"` where differences do.
-
-    Raises:
-        ValueError: If the scale is neither.
-    """
-
-    name: str
-    compute: Callable[[Graph], float]
-    scale: Literal["log", "linear"] = "log"
-
-    def __post_init__(self):
-        if self.scale not in ("log", "linear"):
-            raise ValueError(
-                f"The cheap objective {self.name} has the scale {self.scale!r}; expected "
-                '"log" or "linear".'
-            )
-
-    def measure(self, graph: Graph) -> float:
-        """Compute the objective, and refuse a value that its scale cannot take."""
-        value = self.compute(graph)
-        self.transform(value)
-        return value
-
-    def transform(self, value: float) -> float:
-        """Turn a value into the coordinate that the density is estimated on."""
-        if not math.isfinite(value):
-            raise ValueError(
-                f"The cheap objective {self.name} is {value}; expected a finite number. Mend "
-                "its `compute`, or keep networks for which it has no value out of the search."
-            )
-        if self.scale == "linear":
-            return float(value)
-        if value <= 0:
-            raise ValueError(
-                f"The cheap objective {self.name} is {value}, which has no logarithm; expected "
-                'a positive number. Give the objective scale="linear" if it may be 0 or less.'
-            )
-        return math.log(value)
+_MAX_DISTANCES = 2**22  # per chunk: 32 MB
 
 
 def log_density(population_values: ArrayLike, values: ArrayLike) -> np.ndarray:
-    """Estimate the population's density at some values.
+    """Estimate the population's density at the given values.
 
-    Takes time in proportion to n m; memory is bounded.
+    Takes O(n m) time and bounded memory.
 
     Args:
-        population_values: (n, d), the population's coordinates, as `CheapObjective.transform`
-            gives them; what the density is estimated from.
-        values: (m, d), where to estimate it.
+        population_values: (n, d), the population's coordinates, as returned by
+            `ObjectiveProtocol.transform`.
+        values: (m, d), the coordinates at which to estimate the density.
 
     Returns:
-        (m,), the natural logarithm of the density. Finite even where the density itself is 0 in
-        floating point, up to some 1e150 standard deviations away.
+        (m,), the natural logarithm of the density. Finite even where the density underflows, up to
+        about 1e150 standard deviations from the population.
 
     Raises:
-        ValueError: If there is no population, the shapes do not fit, or a value is not finite.
+        ValueError: If the population is empty, the shapes do not match, or a value is not finite.
     """
     population_values = _as_coordinates("population_values", population_values)
     values = _as_coordinates("values", values)
     num_individuals, num_dimensions = population_values.shape
     if not num_individuals or values.shape[1] != num_dimensions:
         raise ValueError(
-            f"The population's values have the shape {population_values.shape}, the others "
-            f"{values.shape}; expected at least one individual, and as many columns in both."
+            f"population_values has the shape {population_values.shape} and values "
+            f"{values.shape}; expected at least one individual and the same number of columns."
         )
     width = _spread(population_values) * num_individuals ** (-1 / (num_dimensions + 4))
     centre = population_values.mean(axis=0)
     points, centres = (values - centre) / width, (population_values - centre) / width
-    num_rows = max(1, _MOST_DISTANCES // num_individuals)
+    num_rows = max(1, _MAX_DISTANCES // num_individuals)
     starts = range(0, len(points), num_rows)
     log_sums = [_log_sum(points[start : start + num_rows], centres) for start in starts]
     log_volume = np.log(width).sum() + num_dimensions * math.log(2 * math.pi) / 2
@@ -120,23 +66,23 @@ def log_density(population_values: ArrayLike, values: ArrayLike) -> np.ndarray:
 
 
 def _log_sum(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Return the logarithm of the sum of standard kernels, without their volume, at each point."""
+    """Return the logarithm of the sum of unnormalised kernels at each point (log-sum-exp)."""
     exponents = cdist(points, centres, "sqeuclidean")
     exponents *= -0.5
-    # The largest term is taken out of the sum, which then lies in [1, n]: no underflow.
+    # Factor out the largest term: the remaining sum lies in [1, n] and cannot underflow.
     largest = exponents.max(axis=1, keepdims=True)
     exponents -= largest
     return np.log(np.exp(exponents, out=exponents).sum(axis=1)) + largest[:, 0]
 
 
 def _spread(values: np.ndarray) -> np.ndarray:
-    """Take each column's standard deviation, or 1 where all values are the same."""
+    """Return each column's standard deviation, or 1 where all values are the same."""
     spread = values.std(axis=0)
     return np.where(spread > RELATIVE_ROUNDING * np.abs(values).max(axis=0), spread, 1.0)
 
 
 def _as_coordinates(name: str, values: ArrayLike) -> np.ndarray:
-    """Turn coordinates into a float matrix, and refuse what is none."""
+    """Convert coordinates to a finite float matrix, or raise."""
     values = np.asarray(values, dtype=float)
     if values.ndim != 2 or not values.shape[1]:
         raise ValueError(
@@ -145,8 +91,7 @@ def _as_coordinates(name: str, values: ArrayLike) -> np.ndarray:
         )
     if not np.isfinite(values).all():
         raise ValueError(
-            f"{name} has a value that is not finite in row "
-            f"{np.flatnonzero(~np.isfinite(values).all(axis=1))[0]}; expected coordinates from "
-            "`CheapObjective.transform`, which lets none through."
+            f"{name} has a non-finite value in row "
+            f"{np.flatnonzero(~np.isfinite(values).all(axis=1))[0]}; expected finite coordinates."
         )
     return values

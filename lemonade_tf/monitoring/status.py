@@ -29,7 +29,7 @@ class Status:
         num_trained: Networks trained and evaluated, the initial ones included.
         failures: The id and the failure of each network that failed.
         proposals: How many children were proposed, by outcome: "accepted", "rejected", "duplicate",
-            "outside" of a limit.
+            "over_limit".
         num_expected: Networks that the whole search trains, if every generation is full.
         front_size: Networks on the front.
         best_error: The least validation error, a fraction; None before the first network.
@@ -101,7 +101,7 @@ def _proposals(counts: Mapping[str, int]) -> str:
         "accepted": "accepted",
         "rejected": "rejected",
         "duplicate": "met before",
-        "outside": "beyond a limit",
+        "over_limit": "over a limit",
     }
     parts = (f"{counts[outcome]:,} {text}" for outcome, text in words.items() if counts[outcome])
     return ", ".join(parts) or "none yet"

@@ -24,7 +24,7 @@ from lemonade_tf.objectives.lookup import (
     objectives_of,
     rescaled,
 )
-from lemonade_tf.objectives.objective import SCALES, Objective, ObjectiveError, described
+from lemonade_tf.objectives.objective import SCALES, Objective, ObjectiveError, describe_exception
 from lemonade_tf.objectives.prepare_context import PrepareContext
 from lemonade_tf.objectives.trained_network import TrainedNetwork
 
@@ -34,7 +34,7 @@ __all__ = [
     "TrainedNetwork",
     "PrepareContext",
     "ObjectiveError",
-    "described",
+    "describe_exception",
     "SCALES",
     # Those that come with the package.
     "ERROR",

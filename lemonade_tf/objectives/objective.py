@@ -1,8 +1,8 @@
-"""What an objective is: a number that a search minimises, and how to come by it.
+"""Objectives: numbers that a search minimises.
 
 The paper splits the objectives in two (section 4). A *cheap* one is a function of the graph; the
 search uses it to decide which children to train. An *expensive* one is a function of the trained
-network. One of your own is ten lines in a module that can be imported, here energy.py:
+network. A custom objective takes ten lines in an importable module, here energy.py:
 
     from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
     from lemonade_tf.objectives import Objective
@@ -12,17 +12,17 @@ network. One of your own is ten lines in a module that can be imported, here ene
 
     ENERGY = Objective("energy", "log", compute=energy, unit="J")
 
-and is asked for as `--objectives error,energy:ENERGY`. By this text the processes that train find
-it, too, and whoever reads the run later; a function is never pickled.
+Use it with `--objectives error,energy:ENERGY`. Workers, and whoever reads the run later, import it
+by this name; functions are never pickled.
 """
 
 from __future__ import annotations
 
+import math
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from math import isfinite
 from numbers import Integral, Real
 from typing import Any, Literal
 
@@ -33,40 +33,41 @@ from lemonade_tf.objectives.trained_network import TrainedNetwork
 
 Scale = Literal["log", "linear"]
 SCALES = ("log", "linear")
-_COLUMNS = ("id", "file", "test_error")  # of front.csv, beside the objectives
-_MANY = 10.0  # the reference is so many times the largest initial network
+_COLUMNS = ("id", "file", "test_error")  # of front.csv, in addition to the objectives
+_REFERENCE_FACTOR = 10.0  # times the value of the largest initial network
 
 
 class ObjectiveError(LemonadeError, ValueError):
-    """An objective is not known, makes no sense, or gave no number; the message names it."""
+    """An objective is unknown, invalid, or returned no number; the message names it."""
 
 
 @dataclass(frozen=True)
 class Objective:
-    """A number that a search minimises.
+    """Define a number that a search minimises.
 
     Attributes:
-        name: As in files, tables and options: a Python name.
-        scale: On which scale differences count: "log" where factors matter (section 5.1 takes the
-            logarithm of the number of parameters), else "linear". The density, the hypervolume
-            and the axes of plots follow it. On "log", values must be more than 0.
-        compute: The value of a graph, for a cheap objective; None for an expensive one. It is
-            asked of every proposed child, so it should take milliseconds, and may depend on the
+        name: The name in files, tables and options: a Python identifier.
+        scale: The scale on which differences count: "log" if ratios matter (section 5.1 takes the
+            logarithm of the number of parameters), otherwise "linear". Used by the density, the
+            hypervolume and the axes of plots. Values on a "log" scale must be positive.
+        compute: Returns the value of a graph, for a cheap objective; None for an expensive one.
+            Called for every proposed child, so it should take milliseconds, and must depend on
             layers and shapes only: there are no weights yet.
-        measure: The value of a trained network, for an expensive objective; None for a cheap one.
-            Called in the process that trained it. Keras is loaded there, and nowhere else: import
-            it inside of the function.
-        unit: How values are shown: "fraction" as percent; else "s" for seconds, "B" for bytes, or
-            any other unit without a prefix, such as "J", which is given one: 1.2 mJ.
-        reference: Of the hypervolume: a value that no good network comes near to, or a function
-            that gives it for a number of classes. By default 1 for a fraction, and ten times the
-            largest initial network for what is cheap; other objectives have to say it.
-        prepare: Of a cheap objective that has to find something out first, on this machine or with
-            Keras: called once before the search, in a process that trains; returns plain JSON,
-            which the run folder keeps. Such an objective has `compute(graph, prepared)`.
+        measure: Returns the value of a trained network, for an expensive objective; None for a
+            cheap one. Called in the process that trained it. Only there is Keras loaded: import it
+            inside the function.
+        unit: The unit of the values: "fraction" is shown in percent; "s" for seconds, "B" for
+            bytes, or any other unit without a prefix, such as "J", which gets one: 1.2 mJ.
+        reference: The coordinate of the hypervolume's reference point: a value that is worse than
+            all good networks', or a function that returns it for a number of classes. Defaults to
+            1 for a fraction, and to ten times the largest initial network for a cheap objective;
+            required for other objectives.
+        prepare: Computes or measures data that a cheap objective depends on, on this machine or
+            with Keras. Called once before the search, in a worker; returns plain JSON, which is
+            stored in the run folder. The objective then needs `compute(graph, prepared)`.
 
     Raises:
-        ObjectiveError: The arguments do not fit each other.
+        ObjectiveError: If the arguments contradict each other.
     """
 
     name: str
@@ -87,8 +88,8 @@ class Objective:
     def _check_words(self) -> None:
         if not str(self.name).isidentifier() or self.name in _COLUMNS:
             raise ObjectiveError(
-                f"an objective is called {self.name!r}; expected a name of letters, digits and _"
-                f" that is none of {', '.join(_COLUMNS)}."
+                f"the objective's name is {self.name!r}; expected letters, digits and _, and none"
+                f" of {', '.join(_COLUMNS)}."
             )
         if self.scale not in SCALES:
             raise ObjectiveError(
@@ -102,67 +103,80 @@ class Objective:
             )
         if self.unit == "fraction" and self.scale == "log":
             raise ObjectiveError(
-                f"the objective {self.name!r} is a fraction on a log scale; a fraction may be 0,"
-                ' which has no logarithm: expected scale "linear".'
+                f"the objective {self.name!r} is a fraction on a log scale; expected the scale"
+                ' "linear", as a fraction can be 0, which has no logarithm.'
             )
 
     def _check_functions(self) -> None:
         if (self.compute is None) == (self.measure is None):
             raise ObjectiveError(
-                f"the objective {self.name!r} has {'neither' if self.compute is None else 'both'}"
-                " compute and measure; expected compute=, a function of a graph, if it is cheap,"
-                " or measure=, a function of a trained network."
+                f"the objective {self.name!r} has"
+                f" {'neither compute nor' if self.compute is None else 'both compute and'} measure;"
+                " expected either compute=, a function of a graph, for a cheap objective, or"
+                " measure=, a function of a trained network."
             )
         if self.prepare is not None and not self.cheap:
             raise ObjectiveError(
-                f"the objective {self.name!r} has prepare and measure; only a cheap objective can"
-                " be prepared."
+                f"the objective {self.name!r} has both prepare and measure; expected prepare= for"
+                " cheap objectives only."
             )
 
     def _check_reference(self) -> None:
         if not self.cheap and self.reference is None:
             raise ObjectiveError(
-                f"the objective {self.name!r} is measured and has no reference; expected"
-                " reference=, a value that no good network comes near to, which the hypervolume"
-                " refers to."
+                f"the objective {self.name!r} is expensive and has no reference; expected"
+                " reference=, a value worse than all good networks', for the hypervolume."
             )
         if self.reference is not None and not callable(self.reference):
             self._number(self.reference)
 
     @property
     def cheap(self) -> bool:
-        """Whether the graph alone determines it."""
+        """Whether it is computed from the graph alone."""
         return self.compute is not None
 
     def with_prepared(self, prepared: Any) -> Objective:
-        """Return the objective that computes with what its `prepare` found out."""
-        return replace(self, compute=partial(_with, self.compute, prepared), prepare=None)
+        """Return the objective with the result of its `prepare` bound to `compute`."""
+        return replace(
+            self, compute=partial(_compute_prepared, self.compute, prepared), prepare=None
+        )
 
     def value(self, graph: Graph) -> float:
         """Return the value of a graph.
 
         Raises:
-            ObjectiveError: `compute` raised an exception, or gave no number that the scale takes.
+            ObjectiveError: If `compute` raises an exception, or returns no number or a number that
+                is invalid on the scale.
         """
         return self._checked(self.compute, graph)
+
+    def transform(self, value: float) -> float:
+        """Return the coordinate of a value in the density: its logarithm on a log scale.
+
+        Raises:
+            ObjectiveError: If the value is invalid on the scale.
+        """
+        value = self._number(value)
+        return math.log(value) if self.scale == "log" else float(value)
 
     def measured(self, trained: TrainedNetwork) -> float:
         """Return the value of a trained network.
 
         Raises:
-            ObjectiveError: `measure` raised an exception, or gave no number that the scale takes.
+            ObjectiveError: If `measure` raises an exception, or returns no number or a number that
+                is invalid on the scale.
         """
         return self._checked(self.measure, trained)
 
     def reference_value(self, initial: Sequence[Graph], num_classes: int) -> float:
-        """Return where the hypervolume begins in this objective.
+        """Return the coordinate of the hypervolume's reference point in this objective.
 
         Args:
             initial: The initial networks.
-            num_classes: How many classes the data set has.
+            num_classes: The number of classes of the data set.
 
         Raises:
-            ObjectiveError: It has no value for an initial network, or none that is a reference.
+            ObjectiveError: If it has no value for an initial network, or no default reference.
         """
         values = [self.value(graph) for graph in initial] if self.cheap else []
         if callable(self.reference):
@@ -171,10 +185,10 @@ class Objective:
             return self.reference
         if max(values) <= 0:
             raise ObjectiveError(
-                f"the objective {self.name!r} is {max(values)} at most for the initial networks;"
-                " expected more than 0, or reference=, a value that no good network comes near to."
+                f"the objective {self.name!r} is at most {max(values)} for the initial networks;"
+                " expected more than 0, or reference=, a value worse than all good networks'."
             )
-        return _MANY * max(values)
+        return _REFERENCE_FACTOR * max(values)
 
     def _checked(self, function: Callable[[Any], float], argument: Any) -> float:
         try:
@@ -183,36 +197,36 @@ class Objective:
             raise
         except Exception as error:
             raise ObjectiveError(
-                f"the objective {self.name!r} raised {described(error)}."
+                f"the objective {self.name!r} raised {describe_exception(error)}."
             ) from error
         return self._number(value)
 
     def _number(self, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, Real):
             raise ObjectiveError(
-                f"the objective {self.name!r} gave {value!r}, of type {type(value).__name__};"
-                " expected a number, such as float(...) makes."
+                f"the objective {self.name!r} returned {value!r} of type {type(value).__name__};"
+                " expected a number. Convert it by float(...)."
             )
         value = int(value) if isinstance(value, Integral) else float(value)
-        if not isfinite(value):
+        if not math.isfinite(value):
             raise ObjectiveError(
-                f"the objective {self.name!r} gave {value}; expected a finite number."
+                f"the objective {self.name!r} returned {value}; expected a finite number."
             )
         if self.scale == "log" and value <= 0:
             raise ObjectiveError(
-                f"the objective {self.name!r} gave {value}, which has no logarithm; expected more"
-                ' than 0, or the scale "linear".'
+                f"the objective {self.name!r} returned {value}, which has no logarithm; expected"
+                ' more than 0, or the scale "linear".'
             )
         return value
 
 
-def _with(compute: Callable[[Graph, Any], float], prepared: Any, graph: Graph) -> float:
+def _compute_prepared(compute: Callable[[Graph, Any], float], prepared: Any, graph: Graph) -> float:
     return compute(graph, prepared)
 
 
-def described(error: Exception) -> str:
-    """Return an exception that was caught as text, and the line where it left the caller."""
+def describe_exception(error: Exception) -> str:
+    """Return a caught exception as one line, with the line of code where it left the caller."""
     words = " ".join(f"{type(error).__name__}: {error}".split())
-    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is ours
-    frames = [frame for frame in frames if frame.name != _with.__name__]
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is the caller's
+    frames = [frame for frame in frames if frame.name != _compute_prepared.__name__]
     return f"{words} ({frames[0].filename}, line {frames[0].lineno})" if frames else words

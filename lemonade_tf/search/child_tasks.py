@@ -56,12 +56,12 @@ class ChildTasks:
         """Return what network of a former run an initial one begins as, if it does."""
         if not self.origins or individual.generation:
             return None
-        return self.origins[int(individual.id.partition("-")[2])]
+        return self.origins[individual.attempt]
 
     def _on(self, data: FurtherData | None, number: int, individual: Individual) -> ChildTask:
         """Return the task of a network on the data set of a number; None and 0 are the first."""
         name = None if data is None else data.name
-        parent, graph, architecture = individual.parent, individual.graph, None
+        parent, graph, architecture = individual.parent, individual.architecture, None
         if parent is not None:
             parent_file = str(self.store.models.path(file_id(parent, name)))
         else:
@@ -90,8 +90,7 @@ class ChildTasks:
     def _seed(
         self, individual: Individual, purpose: Purpose, number: int
     ) -> np.random.SeedSequence:
-        generation, attempt = map(int, individual.id.split("-"))
-        seed = child_seed(self.seed, generation, attempt, purpose)
+        seed = child_seed(self.seed, individual.generation, individual.attempt, purpose)
         if number == 0:
             return seed
         return np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, number))

@@ -60,7 +60,7 @@ class Measurements:
                 self._known.add((way, network.id))
 
     def _line(self, executor: Executor, way: str, network: Individual) -> dict[str, Any]:
-        graph = to_json(network.graph.copy(weights=False))
+        graph = to_json(network.architecture.copy(weights=False))
         [outcome] = executor.run(
             [MeasuringTask(RUNTIMES[way], (graph,), PROTOCOLS[self._protocol])]
         )

@@ -71,7 +71,7 @@ def history_record(
         "generation": individual.generation,
         "parent": individual.parent,
         "operators": list(individual.operators),
-        "architecture": canonical_hash(individual.graph),
+        "architecture": canonical_hash(individual.architecture),
         "objectives": dict(objectives),
         **evaluation.details,
         "lineage_epochs": lineage_epochs,

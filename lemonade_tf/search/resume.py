@@ -22,7 +22,8 @@ import numpy as np
 
 from lemonade_tf.architecture import Graph, GraphError
 from lemonade_tf.architecture.text import canonical_hash
-from lemonade_tf.evolution import CheapObjective, Individual
+from lemonade_tf.evolution import Individual
+from lemonade_tf.objectives import Objective
 from lemonade_tf.operators import SiteError, replay
 from lemonade_tf.store import HISTORY, PROPOSALS, RunStore, StoreError
 
@@ -123,7 +124,7 @@ def _by_id(store: RunStore, history: Sequence[Line]) -> dict[str, Line]:
 def individuals(
     past: RecordedHistory,
     initial: Sequence[Graph],
-    cheap: Sequence[CheapObjective],
+    cheap: Sequence[Objective],
     store: RunStore,
 ) -> dict[str, Individual]:
     """Rebuild the networks on record, by id, in order of completion; shapes only.
@@ -156,11 +157,11 @@ def individuals(
         names = {objective.name for objective in cheap}
         evaluated = line["failure"] is None
         found[id_] = Individual(
-            id=id_,
             generation=line["generation"],
+            attempt=int(id_.partition("-")[2]),
             parent=line["parent"],
             operators=tuple(line["operators"]),
-            graph=graph,
+            architecture=graph,
             cheap={name: objectives[name] for name in objectives if name in names},
             expensive={n: v for n, v in objectives.items() if evaluated and n not in names},
         )
@@ -170,5 +171,5 @@ def individuals(
 def _graph(line: Line, initial: Sequence[Graph], found: Mapping[str, Individual]) -> Graph:
     if line["parent"] is None:
         return initial[int(line["id"].partition("-")[2])]
-    parent = found[line["parent"]].graph
+    parent = found[line["parent"]].architecture
     return replay(parent, line["operators"], rng=np.random.default_rng(0)).graph

@@ -15,7 +15,6 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -23,15 +22,15 @@ from typing import Any
 import numpy as np
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.architecture.text import canonical_hash, to_json
+from lemonade_tf.architecture.text import canonical_hash, same_architecture, to_json
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.errors import LemonadeError
 from lemonade_tf.evolution import (
-    CheapObjective,
+    Batch,
     Evaluation,
+    Evolution,
     EvolutionSettings,
     Individual,
-    Proposal,
     evolve,
 )
 from lemonade_tf.executors import Executor, Outcome
@@ -88,9 +87,7 @@ class SearchRun:
         self.reference, self.further = setup.reference, tuple(setup.further)
         self.callbacks, self.started, self.stop_requested = callbacks, started, stop_requested
         self.objectives: tuple[Objective, ...] = tuple(setup.objectives)
-        self.cheap = [
-            CheapObjective(o.name, partial(_value, o), o.scale) for o in self.objectives if o.cheap
-        ]
+        self.cheap = [o for o in self.objectives if o.cheap]
         self.expensive = [o.name for o in self.objectives if not o.cheap]
         self.limits = setup.limits
         errors = {"error", *(data.error for data in self.further)}
@@ -135,7 +132,7 @@ class SearchRun:
         self._past_individuals = individuals(self.past, self.initial, self.cheap, self.store)
         for line in lines.values():
             self._count(line)
-        self._front.recall((i for i in self._past_individuals.values() if i.evaluated), lines)
+        self._front.recall((i for i in self._past_individuals.values() if i.is_evaluated), lines)
         self._tell_state_of_front()
         self.state.num_recalled = len(lines)
         self.state.generation = max((line["generation"] for line in lines.values()), default=0)
@@ -159,11 +156,10 @@ class SearchRun:
         self.tell("on_search_begin")
         self._estimate(executor)
         initial = self._train_initial(executor)
-        met = [i for i in self._past_individuals.values() if 0 < i.generation < self._start]
-        generations = evolve(
+        history = [i for i in self._past_individuals.values() if 0 < i.generation < self._start]
+        evolution = Evolution(
             initial,
             propose=self._propose,
-            evaluate=partial(self.evaluate, executor),
             cheap=self.cheap,
             settings=EvolutionSettings(
                 num_generations=self.config.num_generations,
@@ -173,19 +169,25 @@ class SearchRun:
                 max_redraws=self.config.max_redraws,
             ),
             seed=self.config.seed,
-            on_proposed=self.begin_generation,
+            canonical_hash=canonical_hash,
+            same_architecture=same_architecture,
             exceeded=self._exceeded,
-            met=met,
+            history=history,
             start_generation=self._start,
         )
+        generations = evolve(
+            evolution, partial(self.evaluate, executor), on_proposed=self.begin_generation
+        )
         complete = not self._has_to_stop() or self._start > self.config.num_generations
-        for generation in generations if complete else ():
-            self.end_generation(executor)
-            complete = generation.complete
-            if generation.number < self.config.num_generations and self._has_to_stop():
-                complete = False
-            if not complete:
-                break
+        with _mendable():
+            for generation in generations if complete else ():
+                self.end_generation(executor)
+                complete = generation.is_complete
+                is_last = generation.batch.generation == self.config.num_generations
+                if not is_last and self._has_to_stop():
+                    complete = False
+                if not complete:
+                    break
         if complete:
             self._measure_times(executor)  # what an interruption left out
         return complete
@@ -194,14 +196,13 @@ class SearchRun:
         self, parent: Individual, rng: np.random.Generator
     ) -> tuple[Graph, tuple[dict[str, Any], ...]] | None:
         """Return a child's shapes and operators that apply on all data sets; None if none do."""
-        made = self.space.propose(parent.graph, rng=rng)
-        if made is None or all(data.allows(parent.graph, made[1]) for data in self.further):
+        made = self.space.propose(parent.architecture, rng=rng)
+        if made is None or all(data.allows(parent.architecture, made[1]) for data in self.further):
             return made
         return None
 
     def _exceeded(self, child: Individual) -> dict[str, float]:
-        with _mendable():
-            return exceeded(self.limits, child.graph, child.cheap)
+        return exceeded(self.limits, child.architecture, child.cheap)
 
     @property
     def _start(self) -> int:
@@ -227,18 +228,18 @@ class SearchRun:
         """Train the initial networks (generation 0) and return those that did not fail."""
         individuals = [
             Individual(
-                id=f"0-{number}",
                 generation=0,
+                attempt=number,
                 parent=None,
                 operators=(),
-                graph=graph,
-                cheap={c.name: c.measure(graph) for c in self.cheap},
+                architecture=graph,
+                cheap={c.name: c.value(graph) for c in self.cheap},
             )
             for number, graph in enumerate(self.initial)
         ]
         evaluations = {e.id: e for e in self.evaluate(executor, individuals)}
         trained = [
-            _evaluated(i, evaluations[i.id])
+            i.with_evaluation(evaluations[i.id])
             for i in individuals
             if i.id in evaluations and evaluations[i.id].failure is None
         ]
@@ -261,10 +262,10 @@ class SearchRun:
             self.end_generation(executor)
         return trained
 
-    def begin_generation(self, number: int, proposals: Sequence[Proposal]) -> None:
-        """Put the proposals of a generation, which begins, on record."""
-        self.state.generation = number
-        records = [proposal_record(p) for p in proposals]
+    def begin_generation(self, batch: Batch) -> None:
+        """Record the proposals of a generation."""
+        self.state.generation = number = batch.generation
+        records = [proposal_record(p) for p in batch.proposals]
         before = list(self.past.proposals.get(number, ()))
         if before != [json.loads(dumps(r)) for r in records[: len(before)]]:
             raise StoreError(
@@ -277,7 +278,7 @@ class SearchRun:
         elif len(before) < len(records):  # the search was killed while it wrote them
             earlier = (self.past.proposals[g] for g in sorted(self.past.proposals) if g < number)
             self.store.proposals.replace([*chain(*earlier), *records])
-        self.tell("on_generation_begin", proposals)
+        self.tell("on_generation_begin", batch.proposals)
 
     def evaluate(self, executor: Executor, children: Sequence[Individual]) -> Iterator[Evaluation]:
         """Train children, or networks from scratch, and put them on record as they are done.
@@ -315,7 +316,7 @@ class SearchRun:
     def _recall(self, individual: Individual) -> Evaluation:
         """Return the evaluation that is on record."""
         line = self.past.lines[individual.id]
-        if canonical_hash(individual.graph) != line["architecture"]:
+        if canonical_hash(individual.architecture) != line["architecture"]:
             raise StoreError(
                 f"{self.store.path / HISTORY}: the network {individual.id} is another one than"
                 " this version of lemonade_tf, or of NumPy, proposes; go on with the versions in"
@@ -348,7 +349,9 @@ class SearchRun:
         )
         self.store.history.append([record])
         self._count(record)
-        if not failed and self._front.add(_evaluated(individual, evaluation), evaluation.details):
+        if not failed and self._front.add(
+            individual.with_evaluation(evaluation), evaluation.details
+        ):
             self._tell_state_of_front()
         self._files.settle(individual.id)
         self._files.done(individual.parent)
@@ -423,11 +426,6 @@ class SearchRun:
             getattr(callback, event)(self.state, *arguments)
 
 
-def _value(objective: Objective, graph: Graph) -> float:
-    with _mendable():
-        return objective.value(graph)
-
-
 @contextmanager
 def _mendable() -> Iterator[None]:
     """End the search if an objective has no value for a proposed network.
@@ -445,10 +443,6 @@ def _mendable() -> Iterator[None]:
             f"{error} It was asked of a network that was proposed; mend the objective, then go on"
             " with --resume."
         ) from error
-
-
-def _evaluated(individual: Individual, evaluation: Evaluation) -> Individual:
-    return replace(individual, expensive=evaluation.expensive)
 
 
 def _num_evaluated(dataset: Dataset) -> int:

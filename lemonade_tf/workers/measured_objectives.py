@@ -22,7 +22,7 @@ from lemonade_tf.objectives import (
     ObjectiveError,
     PrepareContext,
     TrainedNetwork,
-    described,
+    describe_exception,
     find_objective,
 )
 from lemonade_tf.workers.tasks import ObjectiveTask
@@ -110,7 +110,7 @@ def prepare_objective(task: ObjectiveTask, dataset: Dataset) -> Any:
     try:
         found = objective.prepare(beginning)
     except Exception as error:
-        raise ObjectiveError(f"it raised {described(error)}.") from error
+        raise ObjectiveError(f"it raised {describe_exception(error)}.") from error
     try:
         return json.loads(json.dumps(found, allow_nan=False))
     except (TypeError, ValueError) as error:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.neighbors import KernelDensity
 
-from lemonade_tf.evolution import CheapObjective, density, log_density
+from lemonade_tf.evolution import density, log_density
 
 
 def _formula(population, values):
@@ -97,7 +97,7 @@ def test_far_away_is_finite_and_in_order():
     assert found[2] < -1e12
 
 
-def test_no_values_have_no_density():
+def test_without_values_the_result_is_empty():
     assert log_density([[1.0, 2.0]], np.empty((0, 2))).shape == (0,)
 
 
@@ -107,51 +107,21 @@ def test_no_values_have_no_density():
         ([1.0, 2.0], [[1.0]], r"population_values has the shape \(2,\); expected \(individuals"),
         ([[1.0]], [1.0], r"values has the shape \(1,\); expected \(individuals, cheap"),
         ([[1.0]], np.empty((1, 0)), "with at least one objective"),
-        ([[1.0]], [[1.0, 2.0]], "as many columns in both"),
+        ([[1.0]], [[1.0, 2.0]], "the same number of columns"),
         (np.empty((0, 1)), [[1.0]], "expected at least one individual"),
-        ([[1.0], [np.nan]], [[1.0]], "population_values has a value that is not finite in row 1"),
-        ([[1.0]], [[np.inf]], "values has a value that is not finite in row 0"),
+        ([[1.0], [np.nan]], [[1.0]], "population_values has a non-finite value in row 1"),
+        ([[1.0]], [[np.inf]], "values has a non-finite value in row 0"),
     ],
 )
-def test_what_is_no_set_of_coordinates_is_refused(population, values, message):
+def test_invalid_coordinates_are_refused(population, values, message):
     with pytest.raises(ValueError, match=message):
         log_density(population, values)
 
 
-def test_scales():
-    assert CheapObjective("parameters", len).transform(15_232) == math.log(15_232)
-    assert CheapObjective("depth", len, scale="linear").transform(-3) == -3.0
-
-
-def test_measure_gives_the_value_as_it_is():
-    value = CheapObjective("parameters", len).measure("abc")
-    assert value == 3
-    assert isinstance(value, int)
-
-
-@pytest.mark.parametrize("value", [0, -1.5])
-def test_a_logarithm_needs_a_positive_value(value):
-    objective = CheapObjective("latency", lambda graph: value)
-    with pytest.raises(ValueError, match=f"latency is {value}, which has no logarithm; expected"):
-        objective.measure("abc")
-
-
-@pytest.mark.parametrize("scale", ["log", "linear"])
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_cheap_objective_is_finite(scale, value):
-    with pytest.raises(ValueError, match=f"latency is {value}; expected a finite number"):
-        CheapObjective("latency", len, scale=scale).transform(value)
-
-
-def test_an_unknown_scale_is_refused():
-    with pytest.raises(ValueError, match="latency has the scale 'log10'; expected"):
-        CheapObjective("latency", len, scale="log10")
-
-
-def test_many_points_are_taken_in_parts(monkeypatch):
+def test_many_points_are_computed_in_chunks(monkeypatch):
     rng = np.random.default_rng(0)
     population, values = rng.normal(size=(30, 3)), rng.normal(size=(100, 3))
     whole = log_density(population, values)
-    monkeypatch.setattr(density, "_MOST_DISTANCES", 100)
+    monkeypatch.setattr(density, "_MAX_DISTANCES", 100)
     np.testing.assert_array_equal(log_density(population, values), whole)
     assert log_density(population, np.zeros((0, 3))).shape == (0,)

@@ -10,14 +10,13 @@ from math import prod
 import numpy as np
 import pytest
 from scipy import stats
+from toy_evolution import evolution
 
 from lemonade_tf.evolution import (
-    CheapObjective,
-    Evaluation,
     EvolutionSettings,
     Individual,
-    evolve,
 )
+from lemonade_tf.objectives import Objective
 
 # (name, scale, a typical value, how far values spread): a network here is its five values.
 UNITS = (
@@ -34,7 +33,7 @@ P_VALUE = 0.01  # of a test that fails by chance
 
 def _objectives(num, factors=(1.0,) * 5):
     return tuple(
-        CheapObjective(name, lambda graph, k=k: graph[k] * factors[k], scale)
+        Objective(name, scale, compute=lambda values, k=k: values[k] * factors[k])
         for k, (name, scale, *_) in enumerate(UNITS[:num])
     )
 
@@ -55,9 +54,7 @@ def _population(cheap, seed=0):
     apart = [0.2] * NUM_CROWDED + [1.0] * (NUM_NETWORKS - NUM_CROWDED)
     graphs = sorted(_network(rng, factor) for factor in apart)
     return [
-        Individual(
-            f"0-{k}", 0, None, (), graph, {c.name: c.measure(graph) for c in cheap}, {"error": -k}
-        )
+        Individual(0, k, None, (), graph, {c.name: c.value(graph) for c in cheap}, {"error": -k})
         for k, graph in enumerate(graphs)
     ]
 
@@ -66,7 +63,7 @@ def _inverse_densities(cheap, population, graphs):
     """Return 1 / p_KDE at some networks: Gaussian kernels, Scott's bandwidth, a product."""
     coordinates = [
         [np.log(c.compute(g)) if c.scale == "log" else c.compute(g) for c in cheap]
-        for g in [*(i.graph for i in population), *graphs]
+        for g in [*(i.architecture for i in population), *graphs]
     ]
     values = np.array(coordinates)[:NUM_NETWORKS]
     widths = values.std(axis=0) * NUM_NETWORKS ** (-1 / (len(cheap) + 4))
@@ -80,24 +77,16 @@ def _inverse_densities(cheap, population, graphs):
     return np.array(inverse)
 
 
-def _evolved(population, cheap, propose, *, seed, sampling="density", num_proposed=4_000):
-    """Return the first generation, of which one child is accepted."""
+def _batch(population, cheap, propose, *, seed, sampling="density", num_proposed=4_000):
+    """Propose the first batch, of which one child is accepted."""
     settings = EvolutionSettings(1, num_proposed, 1, sampling=sampling, max_redraws=0)
-    [generation] = evolve(
-        population,
-        propose=propose,
-        evaluate=lambda children: [Evaluation(child.id, {"error": 1.0}) for child in children],
-        cheap=cheap,
-        settings=settings,
-        seed=seed,
-        identify=repr,
-        same=lambda a, b: a == b,
-    )
-    return generation
+    return evolution(
+        population, propose=propose, cheap=cheap, settings=settings, seed=seed
+    ).propose()
 
 
 def _mutate(parent, *, rng):
-    return tuple(value * rng.uniform(0.9, 1.1) for value in parent.graph), []
+    return tuple(value * rng.uniform(0.9, 1.1) for value in parent.architecture), []
 
 
 @pytest.mark.parametrize("num", range(1, 6))
@@ -105,11 +94,11 @@ def _mutate(parent, *, rng):
 def test_parents_are_drawn_by_equation_1(num, sampling):
     cheap = _objectives(num)
     population = _population(cheap, seed=num)
-    generation = _evolved(population, cheap, _mutate, seed=num, sampling=sampling)
-    drawn = [int(p.individual.parent.split("-")[1]) for p in generation.proposals]
+    batch = _batch(population, cheap, _mutate, seed=num, sampling=sampling)
+    drawn = [int(p.individual.parent.split("-")[1]) for p in batch.proposals]
     assert len(drawn) == 4_000
     counts = np.bincount(drawn, minlength=NUM_NETWORKS)
-    weights = _inverse_densities(cheap, population, [i.graph for i in population])
+    weights = _inverse_densities(cheap, population, [i.architecture for i in population])
     by_density = stats.chisquare(counts, len(drawn) * weights / weights.sum()).pvalue
     uniform = stats.chisquare(counts).pvalue
     right, wrong = (by_density, uniform) if sampling == "density" else (uniform, by_density)
@@ -127,14 +116,14 @@ def test_a_child_is_accepted_by_equation_2(num):
     counts = np.zeros(len(graphs))
     for seed in range(600):
         left = iter(graphs)
-        generation = _evolved(
+        batch = _batch(
             population,
             cheap,
             lambda parent, rng, left=left: (next(left), []),
             seed=seed,
             num_proposed=len(graphs),
         )
-        counts[graphs.index(generation.accepted[0].graph)] += 1
+        counts[graphs.index(batch.accepted[0].architecture)] += 1
     weights = _inverse_densities(cheap, population, graphs)
     expected = counts.sum() * weights / weights.sum()
     assert expected.min() > 5  # what the test asks for
@@ -146,6 +135,6 @@ def test_units_make_no_difference():
     drawn = []
     for factors in ((1.0,) * 5, (1e3, 1e-9, 1e-3, 60.0, 1e6)):
         cheap = _objectives(5, factors)
-        generation = _evolved(_population(cheap), cheap, _mutate, seed=3, num_proposed=300)
-        drawn.append([(p.individual.parent, p.outcome) for p in generation.proposals])
+        batch = _batch(_population(cheap), cheap, _mutate, seed=3, num_proposed=300)
+        drawn.append([(p.individual.parent, p.outcome) for p in batch.proposals])
     assert drawn[0] == drawn[1]

@@ -81,12 +81,12 @@ def test_accepts_without_replacement_and_in_order():
 
 
 @pytest.mark.parametrize("num_proposed", [0, 1, 5, 6])
-def test_fewer_proposals_than_places_are_all_accepted(num_proposed):
+def test_all_children_are_accepted_if_there_are_fewer_than_asked_for(num_proposed):
     accepted = accept(np.arange(num_proposed) * -1e5, 6, rng=_rng())
     assert accepted.tolist() == list(range(num_proposed))
 
 
-def test_weights_that_floating_point_cannot_hold():
+def test_weights_beyond_floating_point_are_sampled_correctly():
     log_densities = np.array([0.0, -1e6, 1e30, -2e6, 1e6])  # best: 3, 1, 0, 4, 2
     assert [accept(log_densities, k, rng=_rng()).tolist() for k in (1, 2, 3, 4)] == [
         [3],
@@ -110,12 +110,12 @@ def test_equally_unlikely_children_have_equal_chances():
     "function", [inverse_density_probabilities, lambda values: accept(values, 1, rng=_rng())]
 )
 def test_log_densities_are_finite(wrong, function):
-    with pytest.raises(ValueError, match="expected one finite number for each network"):
+    with pytest.raises(ValueError, match="expected one finite number per network"):
         function(wrong)
 
 
-def test_no_network_has_no_probability():
-    with pytest.raises(ValueError, match=r"have the shape \(0,\)"):
+def test_probabilities_need_at_least_one_density():
+    with pytest.raises(ValueError, match=r"has the shape \(0,\)"):
         inverse_density_probabilities([])
 
 
@@ -125,7 +125,7 @@ def test_every_decision_has_its_own_seed():
     assert len(states) == len(keys)
 
 
-def test_a_seed_means_the_same_for_ever():
+def test_seeds_are_stable():
     assert [(p.name, p.value) for p in Purpose] == [
         ("PARENT", 0),
         ("STRUCTURE", 1),

@@ -12,8 +12,8 @@ from lemonade_tf.search.callbacks import SearchState
 @pytest.fixture
 def state(tmp_path):
     front = {
-        "0-1": Individual("0-1", 0, None, (), None, {"parameters": 1000}, {"error": 0.125}),
-        "1-4": Individual("1-4", 1, "0-1", (), None, {"parameters": 900}, {"error": 0.25}),
+        "0-1": Individual(0, 1, None, (), None, {"parameters": 1000}, {"error": 0.125}),
+        "1-4": Individual(1, 4, "0-1", (), None, {"parameters": 900}, {"error": 0.25}),
     }
     return SearchState(
         SearchConfig(num_generations=7),

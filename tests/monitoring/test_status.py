@@ -49,10 +49,10 @@ def test_proposals_are_counted_by_what_became_of_them(tmp_path):
     status = read_status(tmp_path / "run")
     outcomes = [line["outcome"] for line in RunStore.open(tmp_path / "run").proposals.read()]
     assert dict(status.proposals) == {name: outcomes.count(name) for name in set(outcomes)}
-    assert status.proposals["outside"] > 0
+    assert status.proposals["over_limit"] > 0
     text = "\n".join(status_lines(status, "RUN"))
     assert f"{status.proposals['accepted']} accepted" in text
-    assert f"{status.proposals['outside']} beyond a limit" in text
+    assert f"{status.proposals['over_limit']} over a limit" in text
 
 
 def test_whether_it_runs(tmp_path):

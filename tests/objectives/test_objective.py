@@ -1,3 +1,4 @@
+import math
 from functools import partial
 
 import numpy as np
@@ -21,7 +22,7 @@ CHEAP = partial(Objective, "energy", "log")
 
 
 def trained(probabilities, labels):
-    """Return a trained network of which no more is known than what it says."""
+    """Return a trained network that has nothing but its predictions."""
     never = {"make_model": pytest.fail, "make_file": pytest.fail}
     return TrainedNetwork(small(), np.zeros((2, 8, 8, 3)), np.array(labels), probabilities, **never)
 
@@ -41,7 +42,7 @@ def test_errors_are_measured_on_the_trained_network():
     assert TOP5_ERROR.measured(network) == 0.5  # 5 and 6 of the second and the last
 
 
-def test_the_references_are_guessing_and_ten_times_the_largest_network():
+def test_default_references_are_chance_level_and_ten_times_the_largest_initial_network():
     graphs = [small(), small(widths=(3, 4, 5))]
     assert ERROR.reference_value(graphs, 10) == pytest.approx(0.9)
     assert TOP5_ERROR.reference_value(graphs, 100) == pytest.approx(0.95)
@@ -51,17 +52,28 @@ def test_the_references_are_guessing_and_ten_times_the_largest_network():
     assert measured.reference_value(graphs, 10) == 1.0
 
 
-def test_five_of_five_classes_are_never_wrong():
+def test_the_top5_error_requires_more_than_five_classes():
     with pytest.raises(ObjectiveError, match=r"'top5_error' is 0 for every .* 5 classes; expected"):
         TOP5_ERROR.reference_value([], 5)
 
 
-def test_a_reference_of_nothing_is_refused():
-    with pytest.raises(ObjectiveError, match=r"is -2 at most .* expected more than 0, or refer"):
+def test_a_default_reference_that_is_not_positive_is_refused():
+    with pytest.raises(ObjectiveError, match=r"is at most -2 .* expected more than 0, or refer"):
         Objective("loss", "linear", lambda graph: -2).reference_value([small()], 10)
 
 
-def test_values_become_plain_numbers():
+def test_the_transform_follows_the_scale():
+    assert CHEAP(len).transform(15_232) == math.log(15_232)
+    assert Objective("depth", "linear", compute=len).transform(-3) == -3.0
+
+
+@pytest.mark.parametrize("value", [0, -1.5])
+def test_the_transform_of_a_log_scale_refuses_values_without_a_logarithm(value):
+    with pytest.raises(ObjectiveError, match=f"returned {value}, which has no logarithm"):
+        CHEAP(len).transform(value)
+
+
+def test_numpy_values_are_converted_to_python_numbers():
     value = CHEAP(lambda graph: np.int64(3)).value(small())
     assert (type(value), value) == (int, 3)
     value = CHEAP(lambda graph: np.float32(0.5)).value(small())
@@ -71,16 +83,16 @@ def test_values_become_plain_numbers():
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (float("nan"), "gave nan; expected a finite number"),
-        (float("inf"), "gave inf; expected a finite number"),
-        (None, "gave None, of type NoneType; expected a number"),
-        ("12", "gave '12', of type str; expected a number"),
-        (True, "gave True, of type bool"),
-        (np.zeros(1), r"gave array\(\[0.\]\), of type ndarray; .* such as float"),
-        (0, 'gave 0, which has no logarithm; expected more than 0, or the scale "linear"'),
+        (float("nan"), "returned nan; expected a finite number"),
+        (float("inf"), "returned inf; expected a finite number"),
+        (None, "returned None of type NoneType; expected a number"),
+        ("12", "returned '12' of type str; expected a number"),
+        (True, "returned True of type bool"),
+        (np.zeros(1), r"returned array\(\[0.\]\) of type ndarray; .* by float"),
+        (0, 'returned 0, which has no logarithm; expected more than 0, or the scale "linear"'),
     ],
 )
-def test_what_is_no_number_is_refused_by_name(value, message):
+def test_an_invalid_value_is_an_error_that_names_the_objective(value, message):
     with pytest.raises(ObjectiveError, match=f"the objective 'energy' {message}"):
         CHEAP(lambda graph: value).value(small())
     of_trained = Objective("energy", "log", measure=lambda trained: value, reference=1.0)
@@ -88,7 +100,7 @@ def test_what_is_no_number_is_refused_by_name(value, message):
         of_trained.measured(None)
 
 
-def test_an_exception_is_told_with_its_line():
+def test_an_exception_is_reported_with_file_and_line():
     def energy(graph):
         return {}["Concatenate"]
 
@@ -109,7 +121,7 @@ def _raised(objective):
     return caught.value
 
 
-def test_a_prepared_objective_computes_with_what_was_found():
+def test_a_prepared_objective_computes_with_the_prepared_data():
     objective = CHEAP(lambda graph, table: len(graph) * table["each"], prepare=lambda before: {})
     assert objective.prepare is not None
     ready = objective.with_prepared({"each": 2.0})
@@ -123,19 +135,22 @@ def test_a_prepared_objective_computes_with_what_was_found():
     [
         (
             {"name": "my energy", "compute": len},
-            "is called 'my energy'; expected a name of letters",
+            "name is 'my energy'; expected letters, digits",
         ),
-        ({"name": "test_error", "compute": len}, "none of id, file, test_error"),
+        ({"name": "test_error", "compute": len}, "and none of id, file, test_error"),
         ({"scale": "log10", "compute": len}, "scale 'log10'; expected one of 'log', 'linear'"),
         ({"unit": "J a day", "compute": len}, "unit 'J a day'; expected one word, such as"),
-        ({}, "neither compute and measure; expected compute=, a function of a graph"),
+        ({}, "neither compute nor measure; expected either compute="),
         ({"compute": len, "measure": len}, "both compute and measure"),
-        ({"measure": len}, "is measured and has no reference; expected reference="),
-        ({"compute": len, "reference": float("inf")}, "'energy' gave inf; expected a finite"),
-        ({"measure": len, "prepare": len}, "has prepare and measure; only a cheap"),
+        ({"measure": len}, "is expensive and has no reference; expected reference="),
+        ({"compute": len, "reference": float("inf")}, "'energy' returned inf; expected a finite"),
+        (
+            {"measure": len, "prepare": len},
+            "both prepare and measure; expected prepare= for cheap",
+        ),
         ({"measure": len, "unit": "fraction"}, "a fraction on a log scale"),
     ],
 )
-def test_arguments_that_do_not_fit_are_refused(arguments, message):
+def test_contradictory_arguments_are_refused(arguments, message):
     with pytest.raises(ObjectiveError, match=message):
         Objective(**{"name": "energy", "scale": "log", **arguments})

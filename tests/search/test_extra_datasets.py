@@ -228,7 +228,7 @@ def test_the_task_on_the_first_is_that_of_a_search_without_others(data_sets, tmp
     _, further = load_datasets(",".join(data_sets))
     graph = NETWORKS.initial_graphs((8, 8, 1), 10)[0].copy(weights=False)
     generation = 0 if parent is None else 1
-    individual = Individual(f"{generation}-7", generation, parent, (), graph, {})
+    individual = Individual(generation, 7, parent, (), graph, {})
     alone = task_of(individual, (), tmp_path)
     task = task_of(individual, further_data(further), tmp_path)
     for name in ("id", "output", "parent_file", "architecture", "record", "objectives", "data"):
@@ -253,13 +253,13 @@ def test_a_network_of_a_former_run_is_begun_with_on_all(data_sets, tmp_path):
     graph = NETWORKS.initial_graphs((8, 8, 1), 10)[1].copy(weights=False)
     origin = WarmStartNetwork("8-1", str(file), describe_file(file), graph)
     tasks = ChildTasks(3, RunStore(tmp_path), [origin], (), further_data(further))
-    task = tasks.task(Individual("0-0", 0, None, (), graph, {}))
+    task = tasks.task(Individual(0, 0, None, (), graph, {}))
     for each, num_classes in ((task, 10), (task.further[0], 2)):
         begun = from_json(each.architecture)
         assert (each.parent_file, begun.shapes()[begun.output]) == (str(file), (num_classes,))
     file.write_text("another")
     with pytest.raises(StoreError, match="is not the file that the search began with"):
-        tasks.task(Individual("0-0", 0, None, (), graph, {}))
+        tasks.task(Individual(0, 0, None, (), graph, {}))
 
 
 @pytest.mark.parametrize("space", [NETWORKS, CELLS])

@@ -12,9 +12,9 @@ REFERENCE = {"error": 0.9, "parameters": 10_000}
 
 
 def _individual(id_, error, parameters):
-    return Individual(
-        id_, int(id_.split("-")[0]), None, (), (), {"parameters": parameters}, {"error": error}
-    )
+    generation, attempt = map(int, id_.split("-"))
+    cheap = {"parameters": parameters}
+    return Individual(generation, attempt, None, (), (), cheap, {"error": error})
 
 
 SMALL, LARGE = _individual("0-0", 0.5, 100), _individual("1-3", 0.1, 1000)

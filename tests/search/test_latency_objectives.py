@@ -100,7 +100,7 @@ def test_networks_are_measured_while_there_is_time_and_the_others_later(tmp_path
     store = RunStore.open(result.workdir)
     (result.workdir / "measurements.jsonl").unlink()
     graph = NETWORKS.initial_graphs((8, 8, 1), 10)[0]
-    front = [Individual(f"1-{n}", 1, None, (), graph, {"latency": 1.0}) for n in range(4)]
+    front = [Individual(1, n, None, (), graph, {"latency": 1.0}) for n in range(4)]
     answers = iter([False, False, True])
     executor = InProcessExecutor(Toy)
     Measurements(store, ["latency"], "default").take(executor, front, lambda: next(answers))

@@ -37,14 +37,14 @@ def test_no_network_beyond_a_limit_is_trained(tmp_path, caplog, sampling):
     assert run.config["reference"]["parameters"] < 10 * 60_000
     assert max(line["objectives"]["parameters"] for line in run.trained) <= 60_000
     assert len(accepted.children) == 4 * 8
-    assert max(count_multiply_adds(child.graph) for child in accepted.children) <= 500_000
+    assert max(count_multiply_adds(child.architecture) for child in accepted.children) <= 500_000
     proposals = run.store.proposals.read()
     outcomes = Counter(line["outcome"] for line in proposals)
-    assert outcomes["outside"] > 5
+    assert outcomes["over_limit"] > 5
     assert outcomes["accepted"] == 4 * 8
     for line in proposals:
         beyond = line.get("exceeded", {})
-        assert bool(beyond) == (line["outcome"] == "outside")
+        assert bool(beyond) == (line["outcome"] == "over_limit")
         assert all(value > LIMIT[name] for name, value in beyond.items())
     (told,) = [r.getMessage() for r in caplog.records if "initial networks" in r.getMessage()]
     assert told == (

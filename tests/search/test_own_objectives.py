@@ -95,7 +95,7 @@ def test_a_limit_on_a_prepared_objective_that_is_not_minimised(here):
     toy_search(here / "whole", in_process=True, **chosen)
     run = read_run(here / "whole")
     assert max(line["objectives"]["depth"] for line in run.trained) <= 22
-    beyond = [p["exceeded"] for p in run.store.proposals.read() if p["outcome"] == "outside"]
+    beyond = [p["exceeded"] for p in run.store.proposals.read() if p["outcome"] == "over_limit"]
     assert beyond
     assert all(list(values) == ["time"] and values["time"] > 22 for values in beyond)
     cut(here / "cut", 6, **chosen)
@@ -126,7 +126,7 @@ def test_a_module_that_is_gone_is_one_line(here, capsys):
 @pytest.mark.parametrize(
     ("objectives", "error", "message"),
     [
-        (("error", "own:BROKEN"), ConfigError, "'broken' gave 0, which has no logarithm"),
+        (("error", "own:BROKEN"), ConfigError, "'broken' returned 0, which has no logarithm"),
         (("error", "own:NONE"), ConfigError, "--objectives: .* no 'NONE'. It has DEPTH, TIME"),
         (
             ("error", "own:UNPREPARED"),

@@ -12,7 +12,7 @@ from lemonade_tf.workers.tasks import ChildResult
 
 GRAPH = NETWORKS.initial_graphs((8, 8, 1), 10)[0].copy(weights=False)
 STEP = {"operator": "add_skip", "site": {"source": "relu_1"}}
-CHILD = Individual("2-5", 2, "1-3", (STEP,), GRAPH, {"parameters": 700})
+CHILD = Individual(2, 5, "1-3", (STEP,), GRAPH, {"parameters": 700})
 TRAINED = ChildResult(
     "2-5",
     error=0.25,
@@ -106,7 +106,7 @@ def test_the_line_of_a_failure_says_what_it_was_and_what_it_was_before():
         (Proposal(CHILD, outcome="accepted"), {}),
         (Proposal(CHILD, outcome="duplicate", duplicate_of="1-1"), {}),
         (
-            Proposal(CHILD, outcome="outside", exceeded={"parameters": 700.0}),
+            Proposal(CHILD, outcome="over_limit", exceeded={"parameters": 700.0}),
             {"exceeded": {"parameters": 700.0}},
         ),
     ],

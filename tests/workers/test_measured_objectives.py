@@ -93,7 +93,7 @@ def test_what_is_measured_has_no_part_in_the_training(train):
     ("name", "message"),
     [
         ("FAILING", "the objective 'failing' raised ZeroDivisionError: division by zero"),
-        ("NOTHING", "the objective 'nothing' gave nan; expected a finite number"),
+        ("NOTHING", "the objective 'nothing' returned nan; expected a finite number"),
     ],
 )
 def test_an_objective_that_fails_names_itself(train, name, message):

@@ -1,0 +1,282 @@
+"""Algorithm 1 as ask and tell: propose children, report evaluated ones.
+
+    p_KDE <- KDE({f_cheap(N) | N in P})             propose
+    draw n_pc children, their parents by equation 1
+    accept n_ac of them by equation 2
+    P <- ParetoFrontier(P u {child})                report, per evaluated child
+
+`propose` reads the population as it is at that moment, and `report` updates it; their order is up
+to the caller. `evolve` waits for all children of a batch before it proposes the next, which is the
+paper's Algorithm 1. Without this barrier the search is asynchronous: propose another batch
+whenever a worker is idle.
+
+Differs from the paper in two points. A child whose architecture was seen before, which the paper
+would train once more, is resampled (parent and operators) a bounded number of times. Seen are all
+children accepted so far, whether or not they failed, and those proposed in the same batch. If the
+last draw is a duplicate as well, the paper's rule applies: what was evaluated successfully is
+evaluated once more, with the weights of its present parent, so that a search continues even if
+all neighbours of its population were seen. Failed architectures are not evaluated again.
+
+A child can also exceed a limit, such as a number of parameters. It is resampled likewise, but left
+out if the last draw exceeds a limit, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from lemonade_tf.evolution.archive import Archive
+from lemonade_tf.evolution.density import log_density
+from lemonade_tf.evolution.generation import Batch, Proposal
+from lemonade_tf.evolution.individual import Evaluation, Individual
+from lemonade_tf.evolution.pareto import update_front
+from lemonade_tf.evolution.protocols import Exceeded, ObjectiveProtocol, Propose
+from lemonade_tf.evolution.sampling import (
+    Purpose,
+    accept,
+    child_seed,
+    inverse_density_probabilities,
+    sample_parents,
+)
+from lemonade_tf.evolution.settings import EvolutionSettings
+
+
+def _no_limits(child: Individual) -> Mapping[str, float]:
+    return {}
+
+
+class Evolution:
+    """Proposes children and maintains the population of evaluated ones.
+
+    The same calls in the same order give the same children, if `propose` depends on its arguments
+    only. Between two calls of `propose`, the order of the reports does not matter.
+
+    Args:
+        initial: The initial networks, evaluated, generation 0. The population starts as their
+            Pareto front.
+        propose: Makes a child of a parent.
+        cheap: The cheap objectives, on which the density is estimated.
+        settings: The numbers of children, and how they are sampled.
+        seed: The random seed; see `child_seed`.
+        canonical_hash: Returns the same hash for architectures that are the same.
+        same_architecture: Decides whether two architectures of equal hash are the same.
+        exceeded: Returns the objectives of a child that exceed their limit.
+        history: To resume: the children accepted before `start_generation`, without expensive
+            objectives if their evaluation failed.
+        start_generation: The number of the first batch to propose.
+
+    Attributes:
+        settings: The settings.
+        generation: The number of the latest batch, 0 before the first.
+
+    Raises:
+        ValueError: If the initial networks have different objectives, or the history contains an
+            individual of another generation.
+    """
+
+    def __init__(
+        self,
+        initial: Sequence[Individual],
+        *,
+        propose: Propose,
+        cheap: Sequence[ObjectiveProtocol],
+        settings: EvolutionSettings,
+        seed: int,
+        canonical_hash: Callable[[Any], str],
+        same_architecture: Callable[[Any, Any], bool],
+        exceeded: Exceeded = _no_limits,
+        history: Sequence[Individual] = (),
+        start_generation: int = 1,
+    ) -> None:
+        self._expensive = _expensive_names(initial, cheap)
+        _check_history(history, start_generation)
+        self.settings = settings
+        self.generation = start_generation - 1
+        self._propose, self._cheap = propose, tuple(cheap)
+        self._exceeded, self._seed = exceeded, seed
+        individuals = [*initial, *history]
+        self._archive = Archive(canonical_hash, same_architecture)
+        for individual in individuals:
+            self._archive.add(canonical_hash(individual.architecture), individual)
+        self._failed = {i.id for i in individuals if not i.is_evaluated}
+        self._pending: dict[str, Individual] = {}
+        self._population: list[Individual] = []
+        self._reported = [i for i in individuals if i.is_evaluated]
+
+    @property
+    def population(self) -> tuple[Individual, ...]:
+        """The Pareto front of all evaluated individuals, oldest first."""
+        if self._reported:  # updated when it is needed, not with every report
+            names = (*self._expensive, *(objective.name for objective in self._cheap))
+            self._population = update_front(self._population, self._reported, names)
+            self._reported = []
+        return tuple(self._population)
+
+    @property
+    def pending(self) -> tuple[Individual, ...]:
+        """The accepted children that were not reported yet."""
+        return tuple(self._pending.values())
+
+    def propose(self) -> Batch:
+        """Propose a batch of children of the present population, and accept some of them.
+
+        Returns:
+            The proposals. Those that are accepted are pending until they are reported.
+        """
+        number = self.generation + 1
+        drawn, num_attempts = self._draw(number)
+        batch = Batch(number, num_attempts, tuple(self._accept(number, drawn)))
+        for child in batch.accepted:
+            self._archive.add(self._archive.canonical_hash(child.architecture), child)
+            self._pending[child.id] = child
+        self.generation = number
+        return batch
+
+    def report(self, evaluation: Evaluation) -> Evaluation:
+        """Add an evaluated child to the population, or note that its evaluation failed.
+
+        Args:
+            evaluation: Of any pending child.
+
+        Returns:
+            The evaluation, with its objectives in order; a failure if one is not finite.
+
+        Raises:
+            ValueError: If the child is not pending, or has other objectives than the initial
+                networks.
+        """
+        if evaluation.id not in self._pending:
+            raise ValueError(
+                f"the child {evaluation.id!r} was reported and is not pending; expected one of "
+                f"{', '.join(self._pending) or 'none'}. Report each accepted child once."
+            )
+        evaluation = evaluation.checked(self._expensive)
+        child = self._pending.pop(evaluation.id)
+        if evaluation.failure is None:
+            self._reported.append(child.with_evaluation(evaluation))
+        else:
+            self._failed.add(child.id)
+        return evaluation
+
+    def _draw(self, number: int) -> tuple[list[Proposal], int]:
+        """Draw the children of a batch, all rejected for now, and count the attempts."""
+        population = self.population
+        probabilities = inverse_density_probabilities(self._log_densities(population))
+        in_batch = Archive(self._archive.canonical_hash, self._archive.same_architecture)
+        proposals: list[Proposal] = []
+        attempt = 0
+        for _slot in range(self.settings.num_proposed):
+            for redraw in range(1 + self.settings.max_redraws):
+                child = self._child(number, attempt, population, probabilities)
+                attempt += 1
+                if child is None:
+                    continue
+                is_last = redraw == self.settings.max_redraws
+                proposal = self._judge(child, in_batch, is_last)
+                proposals.append(proposal)
+                if proposal.outcome == "rejected":
+                    break
+        return proposals, attempt
+
+    def _child(
+        self,
+        number: int,
+        attempt: int,
+        population: Sequence[Individual],
+        probabilities: np.ndarray,
+    ) -> Individual | None:
+        """Draw a parent and make a child of it; None if no operator applies."""
+        [index] = sample_parents(probabilities, 1, rng=self._rng(number, attempt, Purpose.PARENT))
+        parent = population[index]
+        made = self._propose(parent, rng=self._rng(number, attempt, Purpose.STRUCTURE))
+        if made is None:
+            return None
+        architecture, operators = made
+        return Individual(
+            generation=number,
+            attempt=attempt,
+            parent=parent.id,
+            operators=tuple(operators),
+            architecture=architecture,
+            cheap={objective.name: objective.value(architecture) for objective in self._cheap},
+        )
+
+    def _judge(self, child: Individual, in_batch: Archive, is_last: bool) -> Proposal:
+        """Decide whether a child takes part in the second sampling stage or is resampled."""
+        if exceeded := self._exceeded(child):
+            return Proposal(child, "over_limit", exceeded=exceeded)
+        key = self._archive.canonical_hash(child.architecture)
+        here = in_batch.find(key, child.architecture)
+        earlier = None if here else self._archive.find(key, child.architecture)
+        # Another copy of a failed child would fail again; one of a pending child would be wasted.
+        may_repeat = earlier and earlier not in self._failed and earlier not in self._pending
+        duplicate_of = here or earlier
+        if duplicate_of is None or (is_last and may_repeat):
+            in_batch.add(key, child)
+            return Proposal(child, "rejected", duplicate_of)
+        return Proposal(child, "duplicate", duplicate_of)
+
+    def _accept(self, number: int, drawn: list[Proposal]) -> list[Proposal]:
+        """Mark the proposals that the second sampling stage accepts."""
+        positions = [index for index, p in enumerate(drawn) if p.outcome == "rejected"]
+        log_densities = self._log_densities([drawn[index].individual for index in positions])
+        rng = self._rng(number, 0, Purpose.ACCEPTANCE)
+        proposals = list(drawn)
+        for chosen in accept(log_densities, self.settings.num_accepted, rng=rng):
+            index = positions[chosen]
+            proposals[index] = replace(drawn[index], outcome="accepted")
+        return proposals
+
+    def _log_densities(self, individuals: Sequence[Individual]) -> np.ndarray:
+        """Estimate the population's density at individuals; constant if sampling is uniform."""
+        if self.settings.sampling == "uniform" or not individuals:
+            return np.zeros(len(individuals))
+        return log_density(self._coordinates(self.population), self._coordinates(individuals))
+
+    def _coordinates(self, individuals: Sequence[Individual]) -> np.ndarray:
+        """Return the transformed cheap objectives: (individuals, cheap objectives)."""
+        return np.array([[c.transform(i.cheap[c.name]) for c in self._cheap] for i in individuals])
+
+    def _rng(self, number: int, attempt: int, purpose: Purpose) -> np.random.Generator:
+        return np.random.default_rng(child_seed(self._seed, number, attempt, purpose))
+
+
+def _expensive_names(
+    initial: Sequence[Individual], cheap: Sequence[ObjectiveProtocol]
+) -> tuple[str, ...]:
+    """Return the expensive objectives' names; check that all initial networks have the same."""
+    if not initial or not cheap:
+        raise ValueError(
+            f"there are {len(initial)} initial networks and {len(cheap)} cheap objectives; "
+            "expected at least one of each."
+        )
+    names = tuple(initial[0].expensive)
+    for individual in initial:
+        if not names or set(individual.expensive) != set(names):
+            raise ValueError(
+                f"the initial network {individual.id} has the expensive objectives "
+                f"{sorted(individual.expensive)}; expected those of {initial[0].id}, "
+                f"{sorted(names)}, and at least one. Evaluate all initial networks, or leave out "
+                "those that failed."
+            )
+        if set(individual.cheap) != {objective.name for objective in cheap}:
+            raise ValueError(
+                f"the initial network {individual.id} has the cheap objectives "
+                f"{sorted(individual.cheap)}; expected {sorted(c.name for c in cheap)}."
+            )
+    return names
+
+
+def _check_history(history: Sequence[Individual], start_generation: int) -> None:
+    """Check that the history lies between the initial networks and the first batch."""
+    for individual in history:
+        if not 1 <= individual.generation < start_generation:
+            raise ValueError(
+                f"{individual.id} is in the history before generation {start_generation}; "
+                f"expected generations 1 to {start_generation - 1} only. Initial networks belong "
+                "in `initial`; an incomplete generation is proposed again."
+            )
