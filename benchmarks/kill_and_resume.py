@@ -1,13 +1,13 @@
-"""`kill -9` at random moments of a search with real training, each followed by --resume.
+"""Kill searches with `kill -9` at random moments, resume them, and compare their results.
 
     python benchmarks/kill_and_resume.py [--moments 50] [--quick]
 
-Runs one small search to its end, and then the same one over and over, killing the process at a
-random moment (in half of the cases its worker processes first) and resuming it. Compared are the
-history, the front and the weights of the networks on it. Also checked: every network that was
-reported before the kill is still the same line of the history, and no file is half written.
+Runs a small search with real training to its end. Then runs the same search repeatedly, kills its
+process at a random moment (in half of the cases the worker processes first) and resumes it.
+Compares the history, the front, and the weights of its networks. Also checks that every network
+reported before the kill keeps its line of the history, and that no file is incomplete.
 
-The last line is the share of the moments after which all was equal; the target is 1.
+The last line is the fraction of moments after which all results are equal. Target: 1.
 """
 
 import argparse
@@ -42,7 +42,7 @@ LEFT_OUT = ("seconds", "images_per_second", "time", "log", "first_failure", "fil
 
 
 def images(path):
-    """Write a small data set with something to learn: bright or dark quadrants."""
+    """Write a small learnable data set: the class is the bright quadrant."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 4, 260)
     pixels = rng.integers(0, 90, (260, 8, 8, 1))
@@ -60,7 +60,7 @@ def command(data, workdir):
 
 
 def results(workdir):
-    """Return all that a search found: history, front, weights."""
+    """Return the results of a search: history, front and weights."""
     run = read_run(workdir)
     history = {
         line["id"]: {k: v for k, v in line.items() if k not in LEFT_OUT} for line in run.history
@@ -76,7 +76,7 @@ def results(workdir):
 
 
 def descendants(pid):
-    """Return the ids of the processes that a process started, and those that they did."""
+    """Return the process ids of all descendants of a process."""
     parents = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
@@ -88,7 +88,7 @@ def descendants(pid):
 
 
 def kill_and_resume(data, workdir, moment, workers_too):
-    """Kill a search some seconds after its start and resume it; return what was on record."""
+    """Kill a search after `moment` seconds and resume it; return how many networks it recorded."""
     process = subprocess.Popen(command(data, workdir), stdout=subprocess.DEVNULL)
     with process:
         time.sleep(moment)
@@ -100,17 +100,17 @@ def kill_and_resume(data, workdir, moment, workers_too):
     content = history.read_bytes() if history.exists() else b""
     reported = content[: content.rfind(b"\n") + 1]
     for path in workdir.glob("models/*.h5"):
-        load_graph(path)  # whole
+        load_graph(path)  # raises if the file is incomplete
     subprocess.run(command(data, workdir), stdout=subprocess.DEVNULL, check=True)
     if not history.read_bytes().startswith(reported):
-        raise SystemExit(f"{history}: a reported network is missing")
+        raise SystemExit(f"{history} lacks a network that was reported before the kill.")
     return reported.count(b"\n")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--moments", type=int, default=50)
-    parser.add_argument("--quick", action="store_true", help="two moments")
+    parser.add_argument("--moments", type=int, default=50, help="number of kills")
+    parser.add_argument("--quick", action="store_true", help="two kills")
     options = parser.parse_args()
     num_moments = 2 if options.quick else options.moments
     rng = random.Random(0)
@@ -123,15 +123,15 @@ def main():
         subprocess.run(command(data, folder / "whole"), stdout=subprocess.DEVNULL, check=True)
         seconds = time.monotonic() - start
         whole = results(folder / "whole")
-        print(f"the whole search: {len(whole[0])} networks, {seconds:.0f} s", flush=True)
-        on_record = []
+        print(f"uninterrupted search: {len(whole[0])} networks, {seconds:.0f} s", flush=True)
+        num_recorded = []
         for number in range(num_moments):
             workdir = folder / f"run-{number}"
             moment = rng.uniform(0.1, 1.1) * seconds
-            on_record.append(kill_and_resume(data, workdir, moment, number % 2 == 1))
+            num_recorded.append(kill_and_resume(data, workdir, moment, number % 2 == 1))
             equal += results(workdir) == whole
             shutil.rmtree(workdir)
-        print(f"networks on record when killed: {json.dumps(on_record)}")
+        print(f"networks recorded before each kill: {json.dumps(num_recorded)}")
     print("target: 1")
     print(f"ratio: {equal / num_moments:.2f}")
 

@@ -1,17 +1,17 @@
-"""Measure how the time of a generation grows with the history and the population of a search.
+"""Measure how the time of a generation grows with the history and with the population.
 
     python benchmarks/large_population.py [--quick]
 
-Measures the evolution alone, with toys in place of networks: a "network" is a point, each child is
-its parent moved slightly, and one in thirty is better than its parent and replaces it, so that the
-front keeps its size. 200 children are proposed and 40 evaluated per generation, as in the paper.
+Only the evolution runs, with a toy problem instead of networks: a "network" is a point and a child
+is its parent moved a little. One child in thirty is better than its parent and replaces it, so that
+the front keeps its size. Each generation proposes 200 children and evaluates 40, as in the paper.
 
-Prints, for 3 and 5 cheap objectives, the CPU seconds per generation, and the memory,
+For 3 and 5 cheap objectives, prints CPU seconds per generation and memory
 - after 1,000 and after 100,000 evaluated children, with a front of 1,000;
 - for fronts of 250, 500, 1,000 and 2,000.
 
-The ratio is the time per generation after 100,000 children to that after 1,000; the target is at
-most 1.2. When the front doubles, n log n would be a factor of 2.2.
+The last line is the ratio of seconds per generation after 100,000 children to those after 1,000.
+Target: at most 1.2. When the front doubles in size, n log n grows by a factor of 2.2.
 """
 
 import argparse
@@ -31,14 +31,14 @@ TARGET = 1.2
 
 @dataclass(frozen=True)
 class Toy:
-    """Replaces a graph: its cheap objectives, and whether it is better than its parent."""
+    """A stand-in for a graph: its cheap objectives, and whether it is better than its parent."""
 
     values: tuple[float, ...]
     better: bool = False
 
 
 def front(size, num_cheap, rng):
-    """Return non-dominated points: on a simplex."""
+    """Return points on a simplex, none of which dominates another."""
     points = rng.dirichlet(np.ones(num_cheap + 1), size)
     return [1 + point for point in points]
 
@@ -112,7 +112,7 @@ def main():
             times.append(statistics.median(some[5:]))
         text = ", ".join(f"{n}: {1000 * t:.0f}" for n, t in zip(sizes, times, strict=True))
         factors = ", ".join(f"{b / a:.2f}" for a, b in itertools.pairwise(times))
-        print(f"  ms a generation by the size of the front: {text} (factors {factors})")
+        print(f"  ms per generation by size of the front: {text} (factors {factors})")
     print(f"target: at most {TARGET}")
     print(f"ratio: {max(ratios):.2f}")
 

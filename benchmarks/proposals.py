@@ -1,11 +1,11 @@
-"""Children proposed a second, as graphs and as Keras models.
+"""Measure children proposed per second, as graphs and as Keras models.
 
     python benchmarks/proposals.py [--space cells] [--quick]
 
 Proposes 200 children of networks with ten blocks (with --space cells: of 8 cells with three blocks
-each), with their numbers of parameters, as a generation of the search does; then builds the same
-children in Keras and counts there, as tools do that propose models. The last line is seconds as
-graphs over seconds in Keras. Target: 2,000 children a second (cells: 200); a ratio of at most 0.01.
+each) and counts their parameters, like a generation of the search. Then builds the same children in
+Keras and counts there, like tools that propose Keras models. The last line is seconds as graphs
+over seconds in Keras. Targets: 2,000 children per second (cells: 200) and a ratio of at most 0.01.
 """
 
 import argparse
@@ -18,12 +18,12 @@ from lemonade_tf.architecture.layers import Conv2D
 from lemonade_tf.architecture.text import canonical_hash
 from lemonade_tf.search_spaces import CELLS, NETWORKS
 
-NUM_CONVOLUTIONS = {NETWORKS: 10, CELLS: 25}  # of the latter, one is the stem
+NUM_CONVOLUTIONS = {NETWORKS: 10, CELLS: 25}  # in cells, one is the stem
 
 
 def population(space, size, rng):
-    """Return networks with some blocks, each a child of an initial network grown deeper."""
-    index = {NETWORKS: 0, CELLS: 2}[space]  # the smallest one of ordinary convolutions
+    """Return children of an initial network after inserting blocks up to the required depth."""
+    index = {NETWORKS: 0, CELLS: 2}[space]  # smallest with plain convolutions
     graph = space.initial_graphs((32, 32, 3), 10)[index].copy(weights=False)
     insert = space.exact[0]
     while (
@@ -35,7 +35,7 @@ def population(space, size, rng):
 
 
 def propose(space, parents, number, rng):
-    """Return children, and the seconds that each round of proposing them took."""
+    """Return children, and the seconds taken to propose them."""
     started = time.perf_counter()
     children = []
     for _ in range(number):
@@ -47,14 +47,14 @@ def propose(space, parents, number, rng):
 
 
 def build(children):
-    """Return the seconds that building and counting the children in Keras takes."""
+    """Return the seconds taken to build the children in Keras and count their parameters."""
     from lemonade_tf.keras_bridge import to_keras
 
-    to_keras(children[0])  # the import, and whatever happens once
+    to_keras(children[0])  # warm-up: imports and one-time initialization
     started = time.perf_counter()
     for child in children:
         if to_keras(child).count_params() != count_parameters(child):
-            raise SystemExit("the graph and Keras count differently")
+            raise SystemExit("the parameter counts of the graph and of Keras differ.")
     return time.perf_counter() - started
 
 
@@ -75,9 +75,9 @@ def main():
     as_graphs = float(np.median(seconds))
     built = children[: 3 if quick else 20]
     in_keras = build(built) * number / len(built)
-    print(f"as graphs: {number / as_graphs:,.0f} children a second (median of {rounds} rounds)")
+    print(f"as graphs: {number / as_graphs:,.0f} children per second (median of {rounds} rounds)")
     print(f"           {1000 * as_graphs:.0f} ms for {number}")
-    print(f"in Keras:  {number / in_keras:,.0f} children a second, {in_keras:.1f} s for {number}")
+    print(f"in Keras:  {number / in_keras:,.0f} children per second, {in_keras:.1f} s for {number}")
     print(f"ratio: {as_graphs / in_keras:.4f}")
 
 

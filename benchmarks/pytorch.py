@@ -1,18 +1,18 @@
-"""Training here against training in PyTorch, augmentation on in both: images a second.
+"""Compare training speed with PyTorch, both with augmentation: images per second.
 
     python -m pip install torch --index-url https://download.pytorch.org/whl/cpu
     python benchmarks/pytorch.py [--quick]
 
-Ours is `training.fit`. The other is the same in eager PyTorch, as one would write it for speed on
-a CPU: images lie in memory as uint8, crop, flip, Cutout and mixup act on whole batches of tensors,
-channels last, one kernel for all of SGD. Seven initial networks of search space I and one of 30
-blocks, batches of 64 images of 32x32x3, on one thread and on all; the first epoch, with
-compiling, is not counted.
+Ours is `training.fit`. The other is the same training in eager PyTorch, written for speed on a CPU:
+images in memory as uint8; crop, flip, Cutout and mixup on whole batches of tensors; channels last;
+fused SGD. Seven initial networks of search space I and one of 30 blocks, batches of 64 images of
+32x32x3, on one thread and on all; the first epoch, which includes compiling, is not counted.
 
-The last line is the median over networks of ours over PyTorch's images a second, of the setting of
-threads where it is lower. Target: at least 1.0. PyTorch's threads wait passively (OMP_WAIT_POLICY):
-in a busy loop, the default, they come out up to 25 times slower where other programs keep the
-cores busy. Without PyTorch nothing is compared, and the last line begins with "skipped".
+The last line is the ratio of our images per second to PyTorch's, the median over networks, for the
+number of threads where it is lower. Target: at least 1.0. PyTorch's threads wait passively
+(OMP_WAIT_POLICY): with busy waiting, the default, they run up to 25 times slower when other
+programs occupy the cores. Without PyTorch nothing is compared, and the last line starts with
+"skipped".
 """
 
 import argparse
@@ -57,7 +57,7 @@ def train_torch(job, turns, threads):
 
 
 def module(network):
-    """Return a network as a module of PyTorch."""
+    """Return a network as a PyTorch module."""
     from torch import nn
 
     class Rescaling(nn.Module):
@@ -81,13 +81,13 @@ def module(network):
 
 
 def augment(images, targets):
-    """Return a batch (batch, channels, height, width) cropped, flipped, cut out and mixed."""
+    """Crop, flip, cut out and mix a batch: images (batch, channels, height, width)."""
     import torch
     from torch.nn import functional
 
     count, _, height, width = images.shape
     rows, columns = torch.arange(height), torch.arange(width)
-    # Crop and flip: one gather from the padded images.
+    # Crop and flip in one gather from the padded images.
     offset = torch.randint(0, 2 * PAD + 1, (2, count, 1))
     flipped = torch.rand(count, 1) < 0.5
     padded = functional.pad(images, (PAD,) * 4, value=127.5).permute(0, 2, 3, 1)
@@ -108,10 +108,10 @@ def augment(images, targets):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="two networks, short")
+    parser.add_argument("--quick", action="store_true", help="two networks, few steps")
     quick = parser.parse_args().quick
     if find_spec("torch") is None:
-        print("skipped: PyTorch is not installed; the CPU build is enough, see the docstring.")
+        print("skipped: PyTorch is not installed; the CPU build suffices, see the docstring.")
         return
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     ratio = compare_speed(train_torch, "PyTorch", quick=quick)

@@ -1,14 +1,13 @@
-"""Training with all augmentation against a bare loop without any: images a second.
+"""Compare training speed with a bare TensorFlow loop: images per second.
 
     python benchmarks/training_speed.py [--quick]
 
-Ours is `training.fit` on uint8 images with crop, flip, Cutout and mixup, and weight decay. The
-other is the least that trains in TensorFlow: one `tf.function` with a loop over batches that lie
-in memory as floats, in order, stock Keras layers, gradients, momentum written by hand. Seven
-initial networks of search space I and one of 30 blocks, batches of 64 images of 32x32x3, on one
-thread and on all; compiling is not counted. The last line is the median over networks of ours
-over the bare loop's images a second, of the setting of threads where it is lower. Target: at least
-1.0.
+Ours is `training.fit` on uint8 images with crop, flip, Cutout, mixup and weight decay. The other is
+a minimal training loop without augmentation: one `tf.function` over batches in memory as floats, in
+order, with stock Keras layers and momentum written by hand. Seven initial networks of search space
+I and one of 30 blocks, batches of 64 images of 32x32x3, on one thread and on all; compiling is not
+counted. The last line is the ratio of our images per second to the bare loop's, the median over
+networks, for the number of threads where it is lower. Target: at least 1.0.
 """
 
 import argparse
@@ -19,7 +18,7 @@ RATE, MOMENTUM = 0.01, 0.9
 
 
 def train_bare(job, turns, threads):
-    """Train a network in a bare loop; a turn is an epoch."""
+    """Train a network in a bare loop; each turn is an epoch."""
     import tensorflow as tf
 
     from lemonade_tf.keras_bridge import to_keras
@@ -60,7 +59,7 @@ def train_bare(job, turns, threads):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="two networks, short")
+    parser.add_argument("--quick", action="store_true", help="two networks, few steps")
     ratio = compare_speed(train_bare, "bare loop", quick=parser.parse_args().quick)
     print(f"ratio: {ratio:.2f}")
 
