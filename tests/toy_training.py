@@ -26,11 +26,11 @@ from lemonade_tf.datasets.names import file_id
 from lemonade_tf.executors import InProcessExecutor
 from lemonade_tf.latency import Measurement
 from lemonade_tf.latency.measuring_task import Measured, MeasuringTask
+from lemonade_tf.monitoring.callback import Callback
 from lemonade_tf.objectives import TrainedNetwork
 from lemonade_tf.operators import APPROXIMATE, replay
 from lemonade_tf.runs import read_run
 from lemonade_tf.search import driver as module
-from lemonade_tf.search.callbacks import Callback
 from lemonade_tf.workers.measured_objectives import measured, prepare_objective
 from lemonade_tf.workers.several_datasets import train_on_all
 from lemonade_tf.workers.tasks import ChildResult, ObjectiveTask, Timing, TimingTask

@@ -106,7 +106,7 @@ def accept(log_densities: ArrayLike, num: int, *, rng: np.random.Generator) -> n
         Letters 97(5), 2006.
         Kool, van Hoof, Welling: Stochastic beams and where to find them. ICML 2019, section 2.
     """
-    if not len(log_densities):
+    if np.size(log_densities) == 0:
         return np.empty(0, dtype=np.intp)
     log_weights = _log_weights(log_densities)
     noise = rng.gumbel(size=len(log_weights))

@@ -14,7 +14,8 @@ from rich.table import Table
 
 from lemonade_tf.config import SearchConfig
 from lemonade_tf.latency import RUNTIMES
-from lemonade_tf.search.callbacks import Callback, SearchState
+from lemonade_tf.monitoring.callback import Callback
+from lemonade_tf.monitoring.search_state import SearchState
 
 LONG_HOURS = 12.0  # an estimate from here on comes with a warning
 

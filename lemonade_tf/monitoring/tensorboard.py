@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from lemonade_tf.monitoring.callback import Callback
+from lemonade_tf.monitoring.search_state import SearchState
 from lemonade_tf.report import front_figure
 from lemonade_tf.runs import read_run
-from lemonade_tf.search.callbacks import Callback, SearchState
 
 FOLDER = "tensorboard"
 _logger = logging.getLogger(__name__)

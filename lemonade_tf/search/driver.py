@@ -26,7 +26,7 @@ from lemonade_tf.config import (
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.datasets.loading import load_datasets
 from lemonade_tf.executors import Executor, Outcome, ProcessExecutor
-from lemonade_tf.search.callbacks import Callback
+from lemonade_tf.monitoring.callback import Callback
 from lemonade_tf.search.interrupt import Interruption
 from lemonade_tf.search.run import SearchRun
 from lemonade_tf.search.setup import Setup, begin

@@ -25,6 +25,7 @@ from math import ceil
 from statistics import fmean
 
 from lemonade_tf.executors import Executor
+from lemonade_tf.monitoring.search_state import Estimate
 from lemonade_tf.search_spaces import SearchSpace
 from lemonade_tf.training.out_of_memory import batch_of
 from lemonade_tf.training.settings import TrainingSettings
@@ -58,25 +59,6 @@ class Workload:
     num_evaluated_images: int
     settings: TrainingSettings
     num_data_sets: int = 1
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """How long a search will take.
-
-    Attributes:
-        seconds_per_initial: For an initial network, on its worker.
-        seconds_per_child: For a child, on its worker.
-        hours: For all.
-        num_networks: How many that are.
-        num_workers: How many are trained at a time.
-    """
-
-    seconds_per_initial: float
-    seconds_per_child: float
-    hours: float
-    num_networks: int
-    num_workers: int
 
 
 def share_distilled(space: SearchSpace) -> float:

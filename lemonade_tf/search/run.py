@@ -35,8 +35,9 @@ from lemonade_tf.evolution import (
 )
 from lemonade_tf.executors import Executor, Outcome
 from lemonade_tf.executors.devices import default_num_workers
+from lemonade_tf.monitoring.callback import Callback
+from lemonade_tf.monitoring.search_state import SearchState
 from lemonade_tf.objectives import Objective, ObjectiveError, exceeded
-from lemonade_tf.search.callbacks import Callback, SearchState
 from lemonade_tf.search.child_tasks import ChildTasks
 from lemonade_tf.search.estimate import (
     FEWEST_NETWORKS,

@@ -16,6 +16,7 @@ from lemonade_tf.baselines.random_search import NEAR, random_networks, random_wa
 from lemonade_tf.config import make_config
 from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.executors import InProcessExecutor
+from lemonade_tf.monitoring.callback import Callback
 from lemonade_tf.monitoring.status import read_status, status_lines
 from lemonade_tf.objectives import MULTIPLY_ADDS, PARAMETERS, Limit
 from lemonade_tf.operators import replay
@@ -23,7 +24,6 @@ from lemonade_tf.report import table_rows, write_report
 from lemonade_tf.runs import read_run
 from lemonade_tf.runs.quality import reference_point
 from lemonade_tf.search import SearchError, driver
-from lemonade_tf.search.callbacks import Callback
 from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.store import StoreError
 

@@ -6,7 +6,7 @@ from rich.console import Console
 from lemonade_tf.config import SearchConfig
 from lemonade_tf.evolution import Individual
 from lemonade_tf.monitoring.progress import ProgressDisplay, display, duration, line
-from lemonade_tf.search.callbacks import SearchState
+from lemonade_tf.monitoring.search_state import SearchState
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import pytest
 from lemonade_tf.config import SearchConfig, make_config
 from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.executors import InProcessExecutor
+from lemonade_tf.monitoring.callback import Callback
 from lemonade_tf.monitoring.progress import estimate_lines
-from lemonade_tf.search.callbacks import Callback, SearchState
+from lemonade_tf.monitoring.search_state import Estimate, SearchState
 from lemonade_tf.search.estimate import (
     FEWEST_NETWORKS,
-    Estimate,
     Workload,
     estimate,
     measure,

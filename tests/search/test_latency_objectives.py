@@ -13,11 +13,11 @@ from lemonade_tf.executors import InProcessExecutor
 from lemonade_tf.latency import KERAS, RUNTIMES, LatencyModel, LatencyTable, Protocol, measuring
 from lemonade_tf.latency.features import FEATURES
 from lemonade_tf.latency.table import row_of
+from lemonade_tf.monitoring.callback import Callback
 from lemonade_tf.objectives import LATENCY, LITE_LATENCY, OBJECTIVES, ObjectiveError
 from lemonade_tf.report import table_rows
 from lemonade_tf.runs import read_run
 from lemonade_tf.search import search
-from lemonade_tf.search.callbacks import Callback
 from lemonade_tf.search.measurements import Measurements
 from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.store import RunStore

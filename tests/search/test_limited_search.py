@@ -9,9 +9,9 @@ from lemonade_tf.architecture.cost import count_multiply_adds
 from lemonade_tf.baselines.comparison import ComparisonError, compare
 from lemonade_tf.cli import main
 from lemonade_tf.config import ConfigError
+from lemonade_tf.monitoring.callback import Callback
 from lemonade_tf.report import front_figure, write_report
 from lemonade_tf.runs import read_run
-from lemonade_tf.search.callbacks import Callback
 
 MANY = {"num_generations": 4, "num_proposed": 20, "num_accepted": 8, "in_process": True}
 LIMIT = {"parameters": 60_000, "multiply_adds": 500_000}

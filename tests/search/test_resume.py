@@ -18,8 +18,8 @@ from runs import change_config, make_run
 from toy_training import Break, cut, results, toy_search
 
 from lemonade_tf.config import ConfigError
+from lemonade_tf.monitoring.callback import Callback
 from lemonade_tf.search import SearchError
-from lemonade_tf.search.callbacks import Callback
 from lemonade_tf.store import RunStore, StoreError
 
 TESTS = Path(__file__).parents[1]
