@@ -23,7 +23,7 @@ from absl import app, flags
 
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.datasets.loading import load_dataset
-from lemonade_tf.inheritance.repairs import measure_statistics
+from lemonade_tf.inheritance.batch_statistics import measure_statistics
 from lemonade_tf.keras_bridge import load_graph, to_keras
 from lemonade_tf.operators import InsertConvolution, record, replay
 from lemonade_tf.operators.morphisms import identity_normalization

@@ -1,1 +1,6 @@
-"""How a child's weights start: repairs, least squares, fitted starts."""
+"""The weights that a child starts from: what operators leave open, determined on training images.
+
+Operators inherit the weights of the parent and list repairs, which need data: statistics of new
+batch normalizations (`batch_statistics`), and layers to fit after an approximate operator
+(`fitted_start`, by `least_squares`). `starts` carries them out.
+"""

@@ -1,4 +1,4 @@
-"""What the nodes of a network put out, one after the other, without compiling."""
+"""Compute the outputs of a network node by node, without compiling it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 from lemonade_tf.architecture import Graph
 
-_MOST_VALUES = 2**26  # of one layer's output at a time: 256 MB in float32
+_MAX_VALUES = 2**26  # per output of a layer: 256 MB in float32
 
-Compute = Callable[[str, list[Any]], Any]  # (name of a node, values of its inputs) -> its values
+Compute = Callable[[str, list[Any]], Any]  # (name of a node, values of its inputs) -> its value
 
 
-def num_images_at_once(graph: Graph, most: int) -> int:
-    """Return how many images to walk with: as many as given, fewer where they are too large."""
+def max_batch_size(graph: Graph, limit: int) -> int:
+    """Return the number of images, at most `limit`, whose largest activation fits into memory."""
     largest = max(prod(shape) for shape in graph.shapes().values())
-    return max(1, min(most, _MOST_VALUES // largest))
+    return max(1, min(limit, _MAX_VALUES // largest))
 
 
 def walk(
@@ -27,40 +27,41 @@ def walk(
     *,
     keep: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Compute nodes in the order of the graph, up to some of them.
+    """Compute nodes in topological order, up to some of them.
 
-    Values are dropped as soon as nobody reads them any more.
+    A value is released after its last consumer has been computed.
 
     Args:
         graph: The network.
         known: The values of nodes that need not be computed.
-        until: The last nodes.
-        compute: Computes a node.
-        keep: The nodes whose values are wanted.
+        until: The last nodes to compute.
+        compute: Computes the value of a node.
+        keep: The nodes whose values to return.
 
     Returns:
-        Their values.
+        The values of `keep`.
     """
     needed = _needed(graph, known, {*until, *keep})
-    readers = dict.fromkeys((*needed, *known), 0)
+    # Reference counts: the consumers of each value that are still to be computed.
+    num_consumers = dict.fromkeys((*needed, *known), 0)
     for name in needed:
         for source in set(graph[name].inputs):
-            readers[source] += 1
+            num_consumers[source] += 1
     values = dict(known)
     for name in (n for n in graph.topological_order() if n in needed):
         inputs = graph[name].inputs
         values[name] = compute(name, [values[source] for source in inputs])
         for source in set(inputs):
-            readers[source] -= 1
-            if not readers[source] and source not in keep:
-                del values[source]  # they are large
-        if not readers[name] and name not in keep:
+            num_consumers[source] -= 1
+            if not num_consumers[source] and source not in keep:
+                del values[source]
+        if not num_consumers[name] and name not in keep:
             del values[name]
     return {name: values[name] for name in keep}
 
 
 def _needed(graph: Graph, known: Mapping[str, Any], until: Collection[str]) -> set[str]:
-    """Return the nodes that have to be computed."""
+    """Return the nodes to compute: `until` and their ancestors, down to known nodes."""
     needed: set[str] = set()
     pending = [name for name in until if name not in known]
     while pending:

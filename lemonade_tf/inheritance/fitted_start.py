@@ -1,8 +1,9 @@
-"""A better start for what an approximate operator changed, before any training.
+"""Fit the layers after removed or pruned ones to their outputs in the parent, before any training.
 
-What was removed or pruned is missing to the layers that read it. On some training images, each of
-them is fitted in turn, inputs first, to put out what it does in the parent (`least_squares`): on
-what it reads now, so that a later one makes up for what an earlier one could not.
+An approximate operator takes inputs away from layers. On some training images, each of these layers
+is fitted in topological order (`layer_fits`) to reproduce the output that it has in the parent. Its
+inputs are those that it now has in the child, so a later layer compensates for the remaining error
+of an earlier one.
 """
 
 from __future__ import annotations
@@ -14,16 +15,13 @@ import keras
 import numpy as np
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.architecture.layers import BatchNormalization, Dense, SeparableConv2D, arguments
+from lemonade_tf.architecture.layers import BatchNormalization, SeparableConv2D
 from lemonade_tf.architecture.shared import shared_part
 from lemonade_tf.inheritance.activations import walk
-from lemonade_tf.inheritance.least_squares import fitted
+from lemonade_tf.inheritance.layer_fits import fit_layer
+from lemonade_tf.inheritance.window_samples import Positions, extract_windows, sample_positions
 from lemonade_tf.operators import Change, FitOutputs
 from lemonade_tf.operators.kernels import full_kernel
-
-_ROWS_A_COLUMN = 10  # of the windows that a fit sees, for each number in one of them
-_FEWEST_ROWS = 4096
-_MOST_VALUES = 2**26  # of all windows that a fit sees: 256 MB in float32
 
 
 def fit_outputs(
@@ -37,31 +35,34 @@ def fit_outputs(
 ) -> tuple[str, ...]:
     """Carry out the repairs of a change that fit outputs, in a model.
 
+    A layer is skipped if the parent does not have it (the same name may belong to another layer,
+    which was removed), or if its output has another resolution there.
+
     Args:
-        change: The change, made on `parent`. Left out are layers that the parent does not have
-            (the same name may be that of another, which was removed), or whose output has another
-            resolution there.
+        change: The change of `parent`.
         parent: The parent.
         parent_model: A model of the parent, with or without its softmax.
         model: The model of `change.graph`.
-        images: (n, height, width, channels), raw pixels.
-        rng: Draws which places of the images are looked at.
+        images: Raw pixels, (n, height, width, channels).
+        rng: Draws the positions of the images to fit on.
 
     Returns:
-        The names of the layers that were fitted.
+        The names of the fitted layers.
     """
-    fits = [r.node for r in change.fits if _comparable(r, change, parent)]
+    fits = [r.node for r in change.fits if _is_comparable(r, change, parent)]
     if fits:
         known = {parent.input: keras.ops.cast(images, "float32")}
-        places = {n: _places(change.graph, n, len(images), rng) for n in fits}
-        ends = shared_part(parent, change.graph, changing=change.affected).boundary
-        wanted, shared = _outputs(parent, parent_model, known, places, ends)
-        fitter = _Fitter(change, parent, model, places, wanted)
+        positions = {n: sample_positions(change.graph, n, len(images), rng) for n in fits}
+        # Walk the parent first; the child starts from the last nodes that both networks share.
+        boundary = shared_part(parent, change.graph, changing=change.affected).boundary
+        desired, shared = _desired_outputs(parent, parent_model, known, positions, boundary)
+        fitter = _Fitter(change, parent, model, positions, desired)
         walk(change.graph, shared, until=fits, compute=fitter.compute)
     return tuple(fits)
 
 
-def _comparable(repair: FitOutputs, change: Change, parent: Graph) -> bool:
+def _is_comparable(repair: FitOutputs, change: Change, parent: Graph) -> bool:
+    """Return whether the output of a node corresponds to the one that it has in the parent."""
     name, graph = repair.node, change.graph
     if name not in parent or name in change.made:
         return False
@@ -69,72 +70,24 @@ def _comparable(repair: FitOutputs, change: Change, parent: Graph) -> bool:
     return before[:-1] == now[:-1] and (before == now or name in change.sources)
 
 
-# --- Which windows -------------------------------------------------------------------------------
-
-
-def _places(
-    graph: Graph, name: str, num_images: int, rng: np.random.Generator
-) -> tuple[np.ndarray, ...]:
-    """Return indices into what a node puts out, (images, ...) less the channels."""
-    shape = (num_images, *graph.shapes()[name][:-1])
-    total = int(np.prod(shape))
-    columns = int(np.prod(_window(graph[name].layer))) * graph.input_shapes(name)[0][-1]
-    most = min(max(_FEWEST_ROWS, _ROWS_A_COLUMN * columns), _MOST_VALUES // columns)
-    chosen = np.sort(rng.permutation(total)[:most]) if total > most else np.arange(total)
-    return np.unravel_index(chosen, shape)
-
-
-def _window(layer: Any) -> tuple[int, int]:
-    return (1, 1) if isinstance(layer, Dense) else layer.kernel_size
-
-
-def _windows(layer: Any, values: np.ndarray, places: tuple[np.ndarray, ...]) -> np.ndarray:
-    """Return what a layer reads at places of its output: (rows, height, width, in)."""
-    if isinstance(layer, Dense):
-        return values[places][:, None, None]
-    given = arguments(layer)
-    (height, width), (down, right) = given["kernel_size"], given["strides"]
-    if given["padding"] == "same":
-        pads = [
-            _pads(n, k, s)
-            for n, k, s in zip(values.shape[1:3], (height, width), (down, right), strict=True)
-        ]
-        values = np.pad(values, [(0, 0), *pads, (0, 0)])
-    image, y, x = places
-    windows = np.empty((len(image), height, width, values.shape[-1]), values.dtype)
-    for row in range(height):
-        for column in range(width):
-            windows[:, row, column] = values[image, y * down + row, x * right + column]
-    return windows
-
-
-def _pads(size: int, window: int, stride: int) -> tuple[int, int]:
-    """Return how many zeros "same" padding puts before and behind."""
-    total = max(0, (-(-size // stride) - 1) * stride + window - size)
-    return total // 2, total - total // 2
-
-
-# --- Walking -------------------------------------------------------------------------------------
-
-
-def _outputs(
+def _desired_outputs(
     parent: Graph,
     model: keras.Model,
     known: Mapping[str, Any],
-    places: Mapping[str, tuple[np.ndarray, ...]],
-    ends: Collection[str],
+    positions: Mapping[str, Positions],
+    boundary: Collection[str],
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Return what nodes put out in the parent at their places, (rows, channels), and the ends."""
+    """Return the outputs (rows, channels) of nodes in the parent, and all outputs of `boundary`."""
     layers = {layer.name: layer for layer in model.layers}
-    found = {}
+    desired = {}
 
     def compute(name: str, inputs: list[Any]) -> Any:
         values = _call(layers[name], inputs)
-        if name in places:
-            found[name] = np.asarray(values)[places[name]]
+        if name in positions:
+            desired[name] = np.asarray(values)[positions[name]]
         return values
 
-    return found, walk(parent, known, until=places, compute=compute, keep=ends)
+    return desired, walk(parent, known, until=positions, compute=compute, keep=boundary)
 
 
 def _call(layer: Any, inputs: list[Any]) -> Any:
@@ -142,54 +95,65 @@ def _call(layer: Any, inputs: list[Any]) -> Any:
 
 
 class _Fitter:
-    """Walks through the child, and fits layers on the way."""
+    """Computes the nodes of the child, and fits layers on the way.
+
+    Args:
+        change: The change of `parent`.
+        parent: The parent.
+        model: The model of the child.
+        positions: The positions to fit on, by layer.
+        desired: The desired outputs at these positions, by layer.
+    """
 
     def __init__(
         self,
         change: Change,
         parent: Graph,
         model: keras.Model,
-        places: Mapping[str, tuple[np.ndarray, ...]],
-        wanted: Mapping[str, np.ndarray],
+        positions: Mapping[str, Positions],
+        desired: Mapping[str, np.ndarray],
     ) -> None:
         self._change, self._parent = change, parent
         self._layers = {layer.name: layer for layer in model.layers}
-        self._places, self._wanted = places, wanted
+        self._positions, self._desired = positions, desired
 
     def compute(self, name: str, inputs: list[Any]) -> Any:
-        """Compute a node, which is fitted first if that is wanted."""
-        if name in self._wanted:
+        """Compute a node, after fitting it if it has desired outputs."""
+        if name in self._desired:
             self._fit(name, np.asarray(inputs[0]))
         return _call(self._layers[name], inputs)
 
     def _fit(self, name: str, values: np.ndarray) -> None:
         graph, layer = self._change.graph, self._layers[name]
         node = graph[name]
+        # Filter j of the child is filter source[j] of the parent; -1 marks a new filter, which
+        # has no desired output.
         source = self._change.sources.get(name, np.arange(graph.shapes()[name][-1]))
-        columns = np.flatnonzero(source >= 0)
-        if not len(columns):
+        filters = np.flatnonzero(source >= 0)
+        if not len(filters):
             return
         variables = {v.name: v for v in layer.weights}
-        normalizations = _normalizations(graph, name)
-        new, missing = fitted(
+        normalizations = _following_normalizations(graph, name)
+        new, missing_mean = fit_layer(
             node.layer,
             {key: np.asarray(v.value) for key, v in variables.items()},
-            self._replaced(name),
-            _windows(node.layer, values, self._places[name]),
-            self._wanted[name][:, source[columns]],
-            columns,
+            self._replaced_kernel(name),
+            extract_windows(node.layer, values, self._positions[name]),
+            self._desired[name][:, source[filters]],
+            filters,
             free_mean=bool(normalizations),
         )
         for key, value in new.items():
             variables[key].assign(value)
-        for reader in normalizations:
-            mean = self._layers[reader].moving_mean
-            values = np.array(np.asarray(mean.value))
-            values[columns] -= missing
-            mean.assign(values)
+        # A mean that is missing after the layer is subtracted from the moving mean instead.
+        for normalization in normalizations:
+            moving_mean = self._layers[normalization].moving_mean
+            mean = np.array(np.asarray(moving_mean.value))
+            mean[filters] -= missing_mean
+            moving_mean.assign(mean)
 
-    def _replaced(self, name: str) -> np.ndarray | None:
-        """Return the full kernel that a separable convolution replaces, if it is of its shape."""
+    def _replaced_kernel(self, name: str) -> np.ndarray | None:
+        """Return the full kernel that a separable convolution replaces, if it has its shape."""
         before, now = self._parent[name], self._change.graph[name]
         same_kind = type(before.layer) is type(now.layer)
         if same_kind or not isinstance(now.layer, SeparableConv2D):
@@ -199,8 +163,8 @@ class _Fitter:
         return kernel if kernel.shape[2:] == channels else None
 
 
-def _normalizations(graph: Graph, name: str) -> tuple[str, ...]:
-    """Return the batch norms that read a node, if they alone do: its mean can be theirs."""
-    readers = graph.consumers(name)
-    alone = all(isinstance(graph[r].layer, BatchNormalization) for r in readers)
-    return readers if alone else ()
+def _following_normalizations(graph: Graph, name: str) -> tuple[str, ...]:
+    """Return the consumers of a node if all are batch normalizations, which absorb its mean."""
+    consumers = graph.consumers(name)
+    absorb = all(isinstance(graph[c].layer, BatchNormalization) for c in consumers)
+    return consumers if absorb else ()

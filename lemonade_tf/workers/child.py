@@ -134,6 +134,7 @@ class _Making:
         with self._phase("build"):
             model = training_model(graph, seed=int(rng.integers(2**31)))
         self._forward = backend().forward(model)
+        settings = self.settings
         with self._phase("repair"):
             carry_out_repairs(
                 change,
@@ -141,7 +142,8 @@ class _Making:
                 partial(self._model_of, parent),
                 model,
                 self.dataset.x_train,
-                self.settings,
+                statistics_images=settings.statistics_images,
+                fit_images=settings.fit_images if settings.approximate_start == "fitted" else None,
                 rng=rng,
             )
         with self._phase("distill"):

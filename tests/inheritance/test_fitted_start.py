@@ -1,14 +1,12 @@
-"""What is missing is made up for, as far as a linear map can."""
+"""Layers after pruned or removed ones are fitted to their outputs in the parent."""
 
 import keras
 import numpy as np
 import pytest
 from graphs import EXACT, GRAPHS, images, random_chain, small, tied
 
-from lemonade_tf.architecture import Graph
-from lemonade_tf.architecture import layers as L
-from lemonade_tf.inheritance.fitted_start import _places, _windows, fit_outputs
-from lemonade_tf.inheritance.repairs import measure_statistics
+from lemonade_tf.inheritance.batch_statistics import measure_statistics
+from lemonade_tf.inheritance.fitted_start import fit_outputs
 from lemonade_tf.keras_bridge import load_graph, read_weights, to_keras
 from lemonade_tf.operators import (
     APPROXIMATE,
@@ -23,7 +21,6 @@ from lemonade_tf.operators import (
 )
 from lemonade_tf.operators.deepen import InsertSite
 from lemonade_tf.operators.initial import initial_weights
-from lemonade_tf.operators.kernels import full_kernel
 from lemonade_tf.operators.morphisms import insert_linear
 from lemonade_tf.operators.prune import PruneSite
 from lemonade_tf.operators.remove import RemoveSite
@@ -42,7 +39,7 @@ def model_of(graph):
 
 
 def fit(change, parent, images=IMAGES):
-    """Return the child after the fit, as a graph, and which layers were fitted."""
+    """Return the graph of the child after the fit, and the names of the fitted layers."""
     model = model_of(change.graph)
     names = fit_outputs(change, parent, model_of(parent), model, images, rng=rng())
     return read_weights(model, change.graph), names
@@ -54,49 +51,8 @@ def values_of(graph, name, images=IMAGES):
     return np.asarray(part(images.astype(np.float32)))
 
 
-# --- Windows -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "layer",
-    [
-        L.Conv2D(4, 3),
-        L.Conv2D(4, (1, 5)),
-        L.Conv2D(4, 3, strides=2),
-        L.Conv2D(4, 2, strides=(2, 1)),
-        L.Conv2D(4, 3, padding="valid"),
-        L.Conv2D(4, 3, strides=2, padding="valid"),
-        L.Conv2D(4, 1, strides=2),
-        L.SeparableConv2D(4, (5, 3), strides=2),
-        L.SeparableConv2D(4, 3, depth_multiplier=2),
-    ],
-    ids=str,
-)
-def test_windows_are_what_the_layer_reads(layer):
-    graph = Graph()
-    graph.add("input", L.Input((8, 8, 3)))
-    graph.output = graph.add("it", layer, ["input"])
-    graph = initial_weights(graph, rng=rng())
-    places = _places(graph, "it", len(IMAGES), rng())
-    windows = _windows(layer, IMAGES.astype(np.float32), places)
-    kernel = full_kernel(layer, graph["it"].weights)
-    found = windows.reshape(len(windows), -1) @ kernel.reshape(-1, 4)
-    np.testing.assert_allclose(found, values_of(graph, "it")[places], atol=1e-2)
-
-
-def test_no_more_windows_than_it_takes():
-    graph = small()
-    places = _places(graph, "conv_1", 1000, rng())
-    assert len(places[0]) == 4096  # of 64,000
-    assert len(set(zip(*map(list, places), strict=True))) == 4096
-    assert len(_places(graph, "logits", 100, rng())[0]) == 100
-
-
-# --- Networks ------------------------------------------------------------------------------------
-
-
 def with_twins():
-    """Return a network of which filters 4 to 7 do what 0 to 3 do, with smaller weights."""
+    """Return a network whose filters 4 to 7 are multiples of filters 0 to 3."""
     graph = small()
     kernel = graph["conv_2"].weights["pointwise_kernel"].copy()
     kernel[..., 4:] = 0.5 * kernel[..., :4]
@@ -109,22 +65,22 @@ def with_twins():
     return graph
 
 
-def test_filters_that_others_can_stand_in_for_are_not_missed():
+def test_pruned_filters_that_depend_linearly_on_others_are_replaced():
     parent = with_twins()
     change = PruneFilters().apply(parent, PruneSite("conv_2", "1/2"), rng=rng())
     assert list(change.sources["conv_2"]) == [0, 1, 2, 3]
     child, names = fit(change, parent)
     assert names == ("conv_3",)
-    wanted = values_of(parent, "bn_3")
+    desired = values_of(parent, "bn_3")
 
     def off(graph):
-        return np.abs(values_of(graph, "bn_3") - wanted).mean()
+        return np.abs(values_of(graph, "bn_3") - desired).mean()
 
     assert off(child) < 0.05 * off(change.graph)
 
 
 @pytest.mark.parametrize("operator", APPROXIMATE, ids=lambda o: o.name)
-def test_a_trained_network_is_damaged_less(parent_file, digits, operator):
+def test_fitting_brings_a_trained_network_closer_to_its_parent(parent_file, digits, operator):
     parent = load_graph(parent_file)
     images = digits.x_train[:256]
     gains = []
@@ -155,7 +111,7 @@ def test_only_the_fitted_layers_change(parent_file, digits, assert_equal_weights
     assert not np.array_equal(kernel, change.graph["conv_3"].weights["kernel"])
 
 
-def test_the_same_generator_gives_the_same_weights(parent_file, digits, assert_equal_weights):
+def test_the_seed_determines_the_fit(parent_file, digits, assert_equal_weights):
     parent = load_graph(parent_file)
     change = PruneFilters().apply(parent, PruneSite("conv_1", "1/2"), rng=rng())
     first, _ = fit(change, parent, digits.x_train)
@@ -163,7 +119,7 @@ def test_the_same_generator_gives_the_same_weights(parent_file, digits, assert_e
     assert_equal_weights(first, second)
 
 
-def test_tied_channels():
+def test_fits_of_tied_channels_are_finite():
     parent = tied()
     images = np.random.default_rng(0).integers(0, 256, (32, *parent[parent.input].layer.shape))
     for operator in APPROXIMATE:
@@ -175,7 +131,7 @@ def test_tied_channels():
                 assert all(np.isfinite(v).all() for v in child[node].weights.values())
 
 
-def test_all_cells_at_once():
+def test_layers_in_all_cells_are_fitted():
     space = CellSpace(filters=(16,), cells_per_block=1)
     parent = initial_weights(space.initial_graphs((8, 8, 3), 4)[0], rng=rng())
     prune = next(o for o in APPROXIMATE_IN_CELLS if o.name == "prune_filters_in_cells")
@@ -185,7 +141,7 @@ def test_all_cells_at_once():
     assert names == tuple(r.node for r in change.fits)
 
 
-def test_what_the_parent_does_not_have_is_left_out():
+def test_layers_that_the_parent_does_not_have_are_skipped():
     parent = small()
     child = parent.copy()
     new = insert_linear(child, "relu_1", 3)
@@ -194,7 +150,7 @@ def test_what_the_parent_does_not_have_is_left_out():
     assert fit(Change(child, (new,), (FitOutputs(new),)), parent)[1] == ()
 
 
-def test_a_new_layer_is_not_fitted_to_one_that_had_its_name():
+def test_a_new_layer_is_not_fitted_to_a_removed_one_of_the_same_name():
     parent, change = small(widths=(8, 8, 8)), None
     for operator, site in [
         (Remove(), RemoveSite("conv_2")),
@@ -203,13 +159,13 @@ def test_a_new_layer_is_not_fitted_to_one_that_had_its_name():
     ]:
         step = operator.apply(change.graph if change else parent, site, rng=rng())
         change = change.followed_by(step) if change else step
-    assert FitOutputs("conv_2") in change.fits  # which reads what was pruned
+    assert FitOutputs("conv_2") in change.fits  # its inputs were pruned
     assert change.graph.shapes()["conv_2"] == parent.shapes()["conv_2"]
     assert "conv_2" not in fit(change, parent)[1]
 
 
 @pytest.mark.parametrize("operator", [PruneFilters(), WidenConvolution()], ids=lambda o: o.name)
-def test_a_convolution_that_is_separated_and_changes_its_filters(operator):
+def test_a_separated_convolution_may_change_its_filters(operator):
     parent = small()
     separate = SeparateConvolution()
     (site, *_) = separate.candidates(parent)
@@ -223,7 +179,7 @@ def test_a_convolution_that_is_separated_and_changes_its_filters(operator):
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("make", GRAPHS.values(), ids=GRAPHS)
-def test_after_any_three_operators(make, seed):
+def test_fits_after_any_three_operators_are_finite(make, seed):
     parent, generator = make(), np.random.default_rng(seed)
     chain = random_chain(parent, (*EXACT, *APPROXIMATE), 3, generator, retrained=False)
     change = Change(parent, ())

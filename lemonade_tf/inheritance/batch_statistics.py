@@ -1,12 +1,12 @@
-"""Carrying out a repair that operators ask for: statistics of new batch normalizations.
+"""Measure the statistics of new batch normalizations on training images.
 
-In training, batch normalization uses the batch's statistics; an inserted block is the identity
-only if its moving statistics are those. So they are measured, on training images that go through
-the network as in training: every batch normalization normalises by the batch. The function at
-inference stays what it was: a fresh channel is read with weight zero, and an inserted block's
-scale and offset follow its statistics.
+In training, batch normalization uses the statistics of the batch, so an inserted block is the
+identity only if its moving statistics are the right ones. They are measured in training mode: every
+batch normalization on the way normalizes by the batch. The function at inference stays the same: a
+new channel is multiplied by zero weights, and an inserted block sets its scale and offset to the
+measured deviation and mean.
 
-The network is walked once, layer by layer without compiling, up to the last repair.
+A single walk up to the last repair, layer by layer and without compiling, serves all of them.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ def measure_statistics(
     """Set the statistics of batch normalizations in a model to those of images.
 
     Args:
-        repairs: Which; and whether scale and offset follow.
+        repairs: The batch normalizations, and whether their scale and offset follow.
         graph: The graph of the model.
-        model: What `to_keras(graph, learnable=True)` returned.
-        images: (n, height, width, channels), raw pixels.
-        training: Whether the images go through the network as in training; else, as in inference,
-            the other batch normalizations use the statistics that they have.
+        model: The result of `to_keras(graph, learnable=True)`.
+        images: Raw pixels, (n, height, width, channels).
+        training: Whether the other batch normalizations use the statistics of the batch, as in
+            training, or their moving statistics, as in inference.
     """
     by_node = {repair.node: repair for repair in repairs}
     layers = {layer.name: layer for layer in model.layers}
@@ -48,16 +48,17 @@ def measure_statistics(
     def compute(name: str, inputs: list[Any]) -> Any:
         is_normalization = isinstance(graph[name].layer, BatchNormalization)
         if name in by_node or (training and is_normalization):
-            return _normalise(layers[name], inputs[0], by_node.get(name))
+            return _normalize(layers[name], inputs[0], by_node.get(name))
         return layers[name](inputs[0] if len(inputs) == 1 else inputs, training=False)
 
     known = {graph.input: keras.ops.cast(images, "float32")}
     walk(graph, known, until=by_node, compute=compute)
 
 
-def _normalise(layer: Any, inputs: Any, repair: MeasureStatistics | None) -> Any:
-    """Return the images normalised by their own statistics, after the layer's repair."""
-    mean, variance = keras.ops.moments(inputs, axes=list(range(len(inputs.shape) - 1)))
+def _normalize(layer: Any, inputs: Any, repair: MeasureStatistics | None) -> Any:
+    """Repair a layer if asked to, and normalize its input by the statistics of the batch."""
+    axes = list(range(len(inputs.shape) - 1))
+    mean, variance = keras.ops.moments(inputs, axes)  # pyright: ignore[reportGeneralTypeIssues]
     if repair is not None:
         _repair(layer, np.asarray(mean), np.asarray(variance), repair)
     return keras.ops.batch_normalization(
@@ -72,6 +73,7 @@ def _normalise(layer: Any, inputs: Any, repair: MeasureStatistics | None) -> Any
 
 
 def _repair(layer: Any, mean: np.ndarray, variance: np.ndarray, repair: MeasureStatistics) -> None:
+    """Assign measured statistics to the channels of a repair."""
     new = {"moving_mean": mean, "moving_variance": variance}
     if repair.identity:
         new = identity_normalization(mean, variance, layer.epsilon)

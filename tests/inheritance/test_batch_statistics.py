@@ -3,7 +3,7 @@ import pytest
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture import layers as kinds
-from lemonade_tf.inheritance.repairs import measure_statistics
+from lemonade_tf.inheritance.batch_statistics import measure_statistics
 from lemonade_tf.keras_bridge import load_graph, read_weights, to_keras
 from lemonade_tf.operators import EXACT, MeasureStatistics, replay
 
@@ -40,7 +40,7 @@ def outputs(graph, images, training):
         ["insert_convolution", "widen_convolution", "insert_convolution"],
     ],
 )
-def test_the_function_stays(parent_file, digits, names, seed):
+def test_repairs_keep_the_function_at_inference(parent_file, digits, names, seed):
     parent = load_graph(parent_file)
     change = child_of(parent, names=names, seed=seed)
     assert change.repairs
@@ -53,19 +53,19 @@ def test_the_function_stays(parent_file, digits, names, seed):
     )
 
 
-def test_training_mode_agrees_better(parent_file, digits):
+def test_measured_statistics_agree_better_in_training_mode(parent_file, digits):
     parent = load_graph(parent_file)
     change = child_of(parent, names=["insert_convolution"] * 3)
     measured = repaired(change, digits.x_train[:256])
     other = digits.x_train[256:]
     expected = outputs(parent, other, training=True)
-    guess = np.abs(outputs(change.graph, other, training=True) - expected).mean()
+    closed_form = np.abs(outputs(change.graph, other, training=True) - expected).mean()
     after = np.abs(outputs(measured, other, training=True) - expected).mean()
-    assert after < 0.5 * guess
+    assert after < 0.5 * closed_form
 
 
 def bare(width=3):
-    """Return a network that is one batch normalization of the pixels, and its images."""
+    """Return a network of one batch normalization of the pixels, and its images."""
     graph = Graph()
     graph.add("input", kinds.Input((4, 4, width)))
     weights = {
@@ -87,7 +87,7 @@ def measure(graph, images, **repair):
     return read_weights(model, graph)["norm"].weights
 
 
-def test_statistics_are_those_of_the_images():
+def test_statistics_are_the_moments_of_the_images():
     graph, images = bare()
     weights = measure(graph, images)
     pixels = images.astype(np.float64)
@@ -97,7 +97,7 @@ def test_statistics_are_those_of_the_images():
     np.testing.assert_array_equal(weights["beta"], 1)
 
 
-def test_identity_sets_scale_and_offset_too():
+def test_an_identity_repair_sets_scale_and_offset():
     graph, images = bare()
     weights = measure(graph, images, identity=True)
     np.testing.assert_array_equal(weights["beta"], weights["moving_mean"])
@@ -105,7 +105,7 @@ def test_identity_sets_scale_and_offset_too():
     np.testing.assert_allclose(weights["gamma"], deviation, rtol=1e-6)
 
 
-def test_only_the_channels_asked_for():
+def test_only_the_channels_of_the_repair_change():
     graph, images = bare()
     weights = measure(graph, images, channels=(1,), identity=True)
     for name, before in graph["norm"].weights.items():
@@ -113,7 +113,7 @@ def test_only_the_channels_asked_for():
         np.testing.assert_array_equal(changed, [False, True, False])
 
 
-def test_other_statistics_stay(parent_file, digits, assert_equal_weights):
+def test_other_weights_stay_the_same(parent_file, digits, assert_equal_weights):
     change = child_of(load_graph(parent_file), names=["insert_convolution"])
     child = repaired(change, digits.x_train[:64])
     repairs = frozenset(repair.node for repair in change.repairs)
