@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "training": {"architecture", "backends", "datasets", "keras_bridge", "operators", "store"},
     "training.batch_transform": set(),
     "training.settings": set(),
-    "inheritance": {"architecture", "operators", "training"},
+    "inheritance": {"architecture", "operators"},
     "workers": {
         "architecture",
         "backends",
