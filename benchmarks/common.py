@@ -84,9 +84,7 @@ def random_images(number):
 
 def train_ours(job, turns, threads):
     """Train a network with `training.fit`, all augmentation on; a turn is an epoch."""
-    from lemonade_tf.backends.base import backend
-    from lemonade_tf.backends.setup_tensorflow import set_up
-    from lemonade_tf.keras_bridge import to_keras
+    from lemonade_tf.backends.current import current_backend
     from lemonade_tf.training.augmentation import Augmentation
     from lemonade_tf.training.fit import fit
     from lemonade_tf.training.settings import TrainingSettings
@@ -98,17 +96,17 @@ def train_ours(job, turns, threads):
             turns.next()
             return super().draw(*args, **kwargs)
 
-    set_up(threads)
+    current_backend().set_up(threads)
     network, num_steps, num_turns = job
-    images, labels = (backend().place(array) for array in random_images(num_steps * BATCH))
+    images, labels = (current_backend().place(array) for array in random_images(num_steps * BATCH))
     fit(
-        to_keras(network.graph(), learnable=True, fused=True, logits=True, seed=0),
+        current_backend().training_model(network.graph(), seed=0),
         images,
         labels,
         epochs=num_turns,
         settings=TrainingSettings(batch_size=BATCH),
         rng=np.random.default_rng(0),
-        preparation=InTurns(IMAGE, CLASSES, (127.5, 127.5, 127.5)),
+        transform=InTurns(IMAGE, CLASSES, (127.5, 127.5, 127.5)),
     )
     turns.end()
 

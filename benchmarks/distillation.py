@@ -32,20 +32,20 @@ def child_of(parent, number):
 
 def seconds(parent, change, images, memory):
     """Return CPU and wall-clock seconds of one distillation, and the nodes it shared."""
-    from lemonade_tf.backends.base import backend
-    from lemonade_tf.training.distillation import distill, prepare_lesson
+    from lemonade_tf.backends.current import current_backend
+    from lemonade_tf.training.distillation import distill, distillation_targets
     from lemonade_tf.training.settings import TrainingSettings
-    from lemonade_tf.workers.child import training_model
 
     settings = TrainingSettings(
         distillation_epochs=NUM_EPOCHS, batch_size=BATCH, distillation_memory=memory
     )
-    teacher, student = training_model(parent), training_model(change.graph)
-    placed = backend().place(images)
+    backend = current_backend()
+    teacher, student = backend.training_model(parent), backend.training_model(change.graph)
+    placed = backend.place(images)
     cpu, wall = time.process_time(), time.perf_counter()
-    lesson = prepare_lesson(parent, teacher, change, student, images, placed, settings)
-    distill(lesson, change.affected, settings=settings, rng=np.random.default_rng(0))
-    return time.process_time() - cpu, time.perf_counter() - wall, len(lesson.shared)
+    targets = distillation_targets(parent, teacher, change, student, images, placed, settings)
+    distill(targets, change.affected, settings=settings, rng=np.random.default_rng(0))
+    return time.process_time() - cpu, time.perf_counter() - wall, len(targets.shared)
 
 
 def compare(depth, number, num_images):

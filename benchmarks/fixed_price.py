@@ -26,11 +26,9 @@ NUM_EPOCHS, IMAGES = 2, BATCH
 
 def price_of_ours(network, turns):
     """Make a child as a worker does; the turn's result is its fixed price in seconds."""
-    from lemonade_tf.backends.base import backend
-    from lemonade_tf.backends.setup_tensorflow import set_up
-    from lemonade_tf.keras_bridge import to_keras
-    from lemonade_tf.training.batch_transform import NoAugmentation
-    from lemonade_tf.training.evaluation import error
+    from lemonade_tf.backends.batch_transform import NoAugmentation
+    from lemonade_tf.backends.current import current_backend
+    from lemonade_tf.training.evaluation import error_rate, predict
     from lemonade_tf.training.fit import fit
     from lemonade_tf.training.settings import TrainingSettings
 
@@ -41,28 +39,28 @@ def price_of_ours(network, turns):
             clock.append(time.perf_counter())
             return super().draw(*args, **kwargs)
 
-    set_up()
+    current_backend().set_up()
     gc.freeze()  # as a worker does with what is loaded for good
     graph = network.graph()
     images, labels = random_images(IMAGES)
     turns.next()
     started, clock = time.perf_counter(), []
-    model = to_keras(graph, learnable=True, fused=True, logits=True, seed=0)
+    model = current_backend().training_model(graph, seed=0)
     settings = TrainingSettings(batch_size=BATCH)
     rng = np.random.default_rng(0)
     fit(
         model,
-        backend().place(images),
-        backend().place(labels),
+        current_backend().place(images),
+        current_backend().place(labels),
         epochs=NUM_EPOCHS,
         settings=settings,
         rng=rng,
-        preparation=Timed(),
+        transform=Timed(),
     )
-    trained, forward = time.perf_counter(), backend().forward(model)
-    error(forward, images, labels)
+    trained, forward = time.perf_counter(), current_backend().forward(model)
+    error_rate(predict(forward, images), labels)
     evaluated = time.perf_counter()
-    error(forward, images, labels)
+    error_rate(predict(forward, images), labels)
     turns.end(_beyond_steady(started, trained - clock[-1], evaluated))
 
 

@@ -24,7 +24,7 @@ from scipy.stats import spearmanr
 
 from lemonade_tf.architecture.cost import count_multiply_adds
 from lemonade_tf.architecture.text import to_json
-from lemonade_tf.backends.setup_tensorflow import set_up
+from lemonade_tf.backends.current import current_backend
 from lemonade_tf.latency import DEFAULT, RUNTIMES, fit
 from lemonade_tf.latency.measuring import measure_networks, measure_table
 from lemonade_tf.latency.measuring_task import MeasuringTask
@@ -104,7 +104,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="digits only, on a small table")
     quick = parser.parse_args().quick
-    set_up(1)
+    current_backend().set_up(1)
     load = f", load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     print(f"one thread{load}; microseconds per image")
     print(

@@ -21,7 +21,8 @@ from lemonade_tf.architecture.text import to_json
 from lemonade_tf.executors import ProcessExecutor
 from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.training.settings import TrainingSettings
-from lemonade_tf.workers.tasks import PRELOAD, ChildTask, start_worker
+from lemonade_tf.workers.setup import SEARCH_WORKER, WorkerSetup
+from lemonade_tf.workers.tasks import ChildTask
 
 WARM = 20
 
@@ -40,10 +41,6 @@ def resident():
     """Return the resident memory of this process in MB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-def set_up(settings):
-    return WithMemory(partial(start_worker, "digits", None, settings, 1))
 
 
 def tasks(number, folder):
@@ -68,14 +65,19 @@ def main():
     parser.add_argument("--quick", action="store_true", help="30 children")
     number = 30 if parser.parse_args().quick else 150
     # Workers do not run the main script again; they import it as a module, under its own name.
-    setup = partial(
-        importlib.import_module("memory").set_up, TrainingSettings(epochs=1, distillation_epochs=0)
+    settings = TrainingSettings(
+        epochs=1, distillation_epochs=0, pad=0, flip=False, cutout=0, mixup=0.0
     )
+    worker_setup = WorkerSetup(SEARCH_WORKER, "digits", None, settings, 1)
+    setup = partial(importlib.import_module("memory").WithMemory, worker_setup)
     worker, driver = [], []
     with (
         tempfile.TemporaryDirectory() as folder,
         ProcessExecutor(
-            setup, num_workers=1, max_tasks_per_worker=10 * number, preload=PRELOAD
+            setup,
+            num_workers=1,
+            max_tasks_per_worker=10 * number,
+            preload=worker_setup.preload,
         ) as executor,
     ):
         for outcome in executor.run(tasks(number, folder)):

@@ -27,7 +27,6 @@ from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.keras_bridge import load_graph
 from lemonade_tf.operators import APPROXIMATE, record
 from lemonade_tf.search_spaces import NETWORKS
-from lemonade_tf.training.augmentation import preparation_for
 from lemonade_tf.training.settings import STARTS, TrainingSettings
 from lemonade_tf.workers.child import train_child
 from lemonade_tf.workers.tasks import ChildTask
@@ -60,7 +59,7 @@ def train(dataset, settings, output, seed, operators=(), **origin):
         training_seed=np.random.SeedSequence([seed, 1]),
         **origin,
     )
-    result = train_child(task, dataset, settings, preparation=preparation_for(dataset, settings))
+    result = train_child(task, dataset, settings)
     if result.failure is not None:
         raise RuntimeError(f"{task.id}: {result.failure}")
     return result

@@ -28,7 +28,6 @@ from lemonade_tf.keras_bridge import load_graph, to_keras
 from lemonade_tf.operators import InsertConvolution, record, replay
 from lemonade_tf.operators.morphisms import identity_normalization
 from lemonade_tf.search_spaces import NETWORKS
-from lemonade_tf.training.augmentation import preparation_for
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.workers.child import train_child
 from lemonade_tf.workers.tasks import ChildTask
@@ -61,7 +60,7 @@ def trained(dataset, seed, epochs):
             training_seed=np.random.SeedSequence([seed, 1]),
             architecture=to_json(graph),
         )
-        train_child(task, dataset, settings, preparation=preparation_for(dataset, settings))
+        train_child(task, dataset, settings)
         return load_graph(path)
 
 

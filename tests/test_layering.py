@@ -24,17 +24,9 @@ MAY_IMPORT = {
     "lazy": set(),
     "executors": set(),
     "datasets": {"architecture", "store"},
-    "keras_bridge": {
-        "architecture",
-        "backends.batch_normalization_tensorflow",
-        "lazy",
-        "store",
-    },
-    "backends": {"architecture", "keras_bridge", "training.batch_transform", "training.settings"},
-    "backends.batch_normalization_tensorflow": {"backends.normalization_tensorflow"},
-    "backends.normalization_tensorflow": set(),
+    "keras_bridge": {"architecture", "lazy", "store"},
+    "backends": {"architecture", "keras_bridge"},
     "training": {"architecture", "backends", "datasets", "keras_bridge", "operators", "store"},
-    "training.batch_transform": set(),
     "training.settings": set(),
     "inheritance": {"architecture", "operators"},
     "workers": {
@@ -92,8 +84,6 @@ MAY_IMPORT = {
 }
 MAY_IMPORT_KERAS = {
     "backends",
-    "backends.batch_normalization_tensorflow",
-    "backends.normalization_tensorflow",
     "inheritance",
     "keras_bridge",
     "surgery",

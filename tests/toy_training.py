@@ -31,7 +31,7 @@ from lemonade_tf.objectives import TrainedNetwork
 from lemonade_tf.operators import APPROXIMATE, replay
 from lemonade_tf.runs import read_run
 from lemonade_tf.search import driver as module
-from lemonade_tf.workers.measured_objectives import measured, prepare_objective
+from lemonade_tf.workers.measured_objectives import measure_objectives, prepare_objective
 from lemonade_tf.workers.several_datasets import train_on_all
 from lemonade_tf.workers.tasks import ChildResult, ObjectiveTask, Timing, TimingTask
 
@@ -45,7 +45,7 @@ SETTINGS = {
 }
 
 
-def start_worker(dataset, data_dir, settings, threads):
+def start_worker(dataset, settings, *, data_dir, threads):
     """As the real one, and as the environment says what is to go wrong."""
     return Toy(os.environ.get("TOY_FAULT", ""), float(os.environ.get("TOY_SECONDS", 0.03)))
 
@@ -73,7 +73,7 @@ class Toy:
         self._go_wrong(task)
         if self.fault == "diverge":
             return ChildResult(task.id, failure="diverged: the loss became nan in epoch 1 of 1.")
-        seed = f"{text}{task.training_seed.entropy}{task.data or ''}"
+        seed = f"{text}{task.training_seed.entropy}{task.dataset or ''}"
         seed = hashlib.sha256(seed.encode()).digest()
         share = int.from_bytes(seed[:4], "big") / 2**32
         parameters = count_parameters(graph)
@@ -83,7 +83,7 @@ class Toy:
         trained = TrainedNetwork(graph, images, labels, guesses, lambda: None, lambda: None)
         return ChildResult(
             task.id,
-            measured=measured(task.objectives, trained),
+            measured=measure_objectives(task.objectives, trained),
             error=round((1 + share) / np.log(parameters), 4),
             test_error=round(share, 4),
             seconds={"train": self.seconds, "total": self.seconds},
@@ -107,7 +107,7 @@ class Toy:
 
     def _go_wrong(self, task):
         kind, _, ids = self.fault.partition(":")
-        if not kind or (ids and file_id(task.id, task.data) not in ids.split(",")):
+        if not kind or (ids and file_id(task.id, task.dataset) not in ids.split(",")):
             return
         if kind == "die":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -132,7 +132,7 @@ def _epsilon(task, share):
 
 def toy_search(workdir, *, in_process=False, **settings):
     """Run a search with toy training; see `lemonade_tf.search.search`."""
-    here = {"start_worker": start_worker, "PRELOAD": (__name__,)}
+    here = {"SEARCH_WORKER": f"{__name__}:start_worker"}
     if in_process:
         here["ProcessExecutor"] = lambda setup, **_: InProcessExecutor(setup)
     with patch.multiple(module, **here):

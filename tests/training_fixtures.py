@@ -44,7 +44,7 @@ def settings() -> TrainingSettings:
 
 @pytest.fixture(scope="session")
 def network(digits) -> Graph:
-    """The smallest initial network of space I, weighted."""
+    """The smallest initial network of space I, with weights."""
     graph = NETWORKS.initial_graphs((8, 8, 1), 10, rescaling=digits.rescaling())[0]
     return initial_weights(graph, rng=np.random.default_rng(0))
 

@@ -1,52 +1,138 @@
-"""What training needs of a backend, and the choice of it.
-
-Everything else in this package is NumPy and Keras; a compiled training step exists once for each
-backend, in a file named for it.
-"""
+"""The abstract backend, and the abstract trainer and inference functions that it compiles."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
-import keras
 import numpy as np
 
-from lemonade_tf.training.batch_transform import NO_AUGMENTATION, BatchTransform
-from lemonade_tf.training.settings import TrainingSettings
+from lemonade_tf.backends.batch_transform import NO_AUGMENTATION, BatchTransform
+from lemonade_tf.errors import LemonadeError
+
+if TYPE_CHECKING:  # the driver of a search, which imports this for `BatchTransform`, has no Keras
+    import keras
+
+    from lemonade_tf.architecture import Graph
 
 Inputs = np.ndarray | list[np.ndarray]
 
 
+class LiteError(LemonadeError):
+    """LiteRT cannot convert or run a network."""
+
+
 class Backend(ABC):
-    """Compiles and runs on one backend; has no state."""
+    """Sets up a process, builds models for training, and compiles what runs; stateless."""
+
+    @abstractmethod
+    def set_up(self, threads: int | None = None) -> None:
+        """Configure the process for training many small networks, before anything runs in it.
+
+        Args:
+            threads: CPU threads per operation; by default one per core. Results depend on it in
+                the last digits.
+
+        Raises:
+            RuntimeError: If the backend has already run with another number of threads.
+        """
 
     @abstractmethod
     def place(self, array: np.ndarray) -> Any:
-        """Return an array on the device where models run."""
+        """Copy an array to the device on which models run."""
+
+    @abstractmethod
+    def training_model(self, graph: Graph, seed: int | None = None) -> keras.Model:
+        """Build the model of a graph that `trainer` trains.
+
+        It outputs logits, and the lambda of convex sums is a trainable weight.
+
+        Args:
+            graph: The network.
+            seed: Random seed of dropout.
+        """
 
     @abstractmethod
     def trainer(
-        self, model: keras.Model, settings: TrainingSettings, preparation: BatchTransform
+        self,
+        model: keras.Model,
+        *,
+        momentum: float,
+        weight_decay: float,
+        transform: BatchTransform = NO_AUGMENTATION,
     ) -> Trainer:
-        """Return a trainer of the weights that are trainable now, its momentum at zero."""
+        """Return a trainer of the weights that are trainable now, with zero momenta.
+
+        Args:
+            model: What `training_model` built.
+            momentum: Nesterov momentum, in [0, 1).
+            weight_decay: Factor of the kernels in their gradient.
+            transform: Transform of each batch, as part of the compiled step.
+        """
 
     @abstractmethod
     def forward(self, model: keras.Model) -> Forward:
-        """Return the compiled model, in inference."""
+        """Return the compiled inference function of a model."""
+
+    @abstractmethod
+    def inference_pass(self, model: keras.Model, images: np.ndarray) -> Callable[[], np.ndarray]:
+        """Return a function without arguments to time: one inference pass over a batch.
+
+        It starts from raw pixels in the memory of the host, and returns the outputs there.
+
+        Args:
+            model: A model with one input and one output.
+            images: (batch, height, width, channels), raw pixels.
+        """
+
+    @abstractmethod
+    def to_lite(
+        self,
+        network: Graph | keras.Model,
+        *,
+        logits: bool = False,
+        quantize: Literal["int8"] | None = None,
+        calibration: np.ndarray | None = None,
+    ) -> bytes:
+        """Convert a network to a .tflite file for one image at a time, and return its content.
+
+        Args:
+            network: A graph, or a model with one input and one output.
+            logits: Whether to leave out the softmax at the end of a graph. In int8 a softmax has
+                256 values, among which many classes cannot be told apart.
+            quantize: "int8" for full integer quantization, with uint8 input and output.
+            calibration: (n, height, width, channels), raw pixels of about a hundred training
+                images or more, whose activations determine the ranges; required to quantize.
+
+        Raises:
+            LiteError: If the network cannot be converted.
+            ValueError: If `quantize` is unknown, or no calibration images are given for it.
+        """
+
+    @abstractmethod
+    def lite_model(self, content: bytes, *, threads: int = 1) -> LiteModel:
+        """Load the content of a .tflite file for one image at a time.
+
+        Args:
+            content: What `to_lite` returned.
+            threads: CPU threads per operation.
+
+        Raises:
+            LiteError: If LiteRT cannot run it.
+        """
 
     @abstractmethod
     def is_out_of_memory(self, error: Exception) -> bool:
-        """Return whether an exception says that the memory of host or device does not suffice."""
+        """Return whether an exception reports that host or device memory is exhausted."""
 
 
 class Trainer(ABC):
-    """Trains a model epoch by epoch, compiled once.
+    """Trains a model one epoch at a time; compiled once.
 
     Attributes:
-        num_traces: How often the step was traced to compile it.
-        seconds_compiling: How long that took.
+        num_traces: How many times the step was traced.
+        seconds_compiling: Seconds spent on tracing and compiling it.
     """
 
     num_traces: int = 0
@@ -61,75 +147,72 @@ class Trainer(ABC):
         learning_rates: np.ndarray,
         draws: Mapping[str, np.ndarray],
     ) -> float:
-        """Take a step of stochastic gradient descent for each row of `indices`.
+        """Take one step of stochastic gradient descent per row of `indices`.
 
-        The loss is the cross-entropy between targets and the softmax of what the model puts out.
-        Steps end early at a loss that is not finite.
+        The loss is the cross-entropy between the targets and the softmax of the model's outputs.
+        The epoch stops early when a loss is not finite.
 
         Args:
-            images: (n, height, width, channels), on the device; or a list of what the model reads
-                instead, each (n, ...).
+            images: (n, height, width, channels) on the device; or a list of the model's inputs,
+                each (n, ...).
             targets: (n,) integer classes or (n, classes) probabilities, on the device.
-            indices: (steps, batch_size) int32: the images of each step.
-            learning_rates: (steps,) float32.
-            draws: Random numbers for the preparation, arrays (steps, ...).
+            indices: (num_steps, batch_size) int32, the images of each step.
+            learning_rates: (num_steps,) float32.
+            draws: The random numbers of the batch transform, arrays (num_steps, ...).
 
         Returns:
-            The mean loss of the steps; not finite if one of them was not.
+            The mean loss of the steps; not finite if the loss of a step was not.
         """
 
     @abstractmethod
     def state(self) -> dict[str, np.ndarray]:
-        """Return copies of what steps change: weights, momenta, the generators of dropout."""
+        """Copy what steps change: weights, momenta, the generators of dropout."""
 
     @abstractmethod
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go back to what `state` returned, for this model or another one of the same graph.
+        """Restore what `state` returned, for this model or another model of the same graph.
 
         Raises:
-            ValueError: It is the state of another model.
+            ValueError: If it is the state of a different model.
         """
 
 
 class Forward(ABC):
-    """A model in inference, compiled once for batches of any size.
+    """The inference function of a model, compiled once for batches of any size.
 
-    It takes images, (batch, height, width, channels), or a list of what else the model reads.
+    Its inputs are images (batch, height, width, channels), or a list of the model's inputs.
 
     Attributes:
-        num_traces: How often it was traced.
+        num_traces: How many times it was traced.
     """
 
     num_traces: int = 0
 
     @abstractmethod
     def probabilities(self, images: Inputs) -> np.ndarray:
-        """Return the softmax of what the model puts out: (batch, classes)."""
+        """Return the softmax of the model's outputs: (batch, classes)."""
 
     @abstractmethod
     def outputs(self, images: Inputs) -> list[np.ndarray]:
-        """Return what a model of one or several outputs puts out: each (batch, ...)."""
+        """Return the outputs of a model with one or several of them: each (batch, ...)."""
 
 
-def backend() -> Backend:
-    """Return the backend that Keras runs on.
+class LiteModel(ABC):
+    """A network loaded into LiteRT; not thread-safe."""
 
-    Raises:
-        NotImplementedError: It has no training step here.
-    """
-    name = keras.backend.backend()
-    if name != "tensorflow":
-        raise NotImplementedError(
-            f"there is no training step for Keras's {name} backend; set KERAS_BACKEND=tensorflow"
-            " before Keras is imported."
-        )
-    from lemonade_tf.backends.training_tensorflow import TensorFlow
+    @abstractmethod
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Return the outputs (n, classes) for images (n, height, width, channels).
 
-    return TensorFlow()
+        Args:
+            images: Raw pixels. For an int8 network they are quantized, and its outputs are
+                converted back to floats.
+        """
 
+    @abstractmethod
+    def inference_pass(self, image: np.ndarray) -> Callable[[], None]:
+        """Return a function without arguments to time: one pass over an image.
 
-def compile_trainer(
-    model: keras.Model, settings: TrainingSettings, preparation: BatchTransform = NO_AUGMENTATION
-) -> Trainer:
-    """Return a trainer of the weights of a model that are trainable now."""
-    return backend().trainer(model, settings, preparation)
+        Args:
+            image: (height, width, channels), of the dtype of the network's input.
+        """

@@ -1,13 +1,14 @@
-"""Batch normalization that is quickly traced and quickly computed, for training on TensorFlow.
+"""Batch normalization that is fast to trace and fast to compute, for training on TensorFlow.
 
-Keras 3 puts a batch normalization together from some sixty operations, gradient included. Each
-costs a fraction of a millisecond when a network is traced, and many a pass over the images in every
-step. Here a network has two operations for each batch normalization: calls of functions that are
-traced once in a process, whatever the shapes. In training there are three kinds (see
-`normalization_tensorflow`).
+Keras 3 builds a batch normalization from about sixty operations, including the gradient. Each costs
+a fraction of a millisecond when a network is traced, and many of them a pass over the images in
+every step. Here a batch normalization adds two operations to a network: calls of functions that are
+traced once per process for all shapes. In training, one of three algorithms computes it (see
+`normalization_algorithms_tensorflow`).
 
-The gradient is written out, for `tf.gradients`. (Not with `tf.custom_gradient`: it registers each
-network for ever.) The variables are those of Keras's layer, which the saved file holds.
+The gradient is written out for `tf.gradients`, not with `tf.custom_gradient`, which keeps every
+network registered until the process ends. The variables are those of Keras's layer, as saved files
+contain them.
 """
 
 from __future__ import annotations
@@ -20,27 +21,33 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lemonade_tf.backends.normalization_tensorflow import Channels, Kernel, Rows, Way
+from lemonade_tf.backends.normalization_algorithms_tensorflow import (
+    Algorithm,
+    ChannelSums,
+    FusedKernel,
+    RowProducts,
+)
 
-_SMALLEST_EPSILON = 1.001e-5  # the kernel silently uses this one instead of a smaller one
-_VECTOR = 4  # channels
-_FEW = 32  # channels
-_KERNEL, _CHANNELS, _ROWS = Kernel(), Channels(), Rows()
+_SMALLEST_EPSILON = 1.001e-5  # the fused kernel silently replaces a smaller epsilon by this one
+_VECTOR = 4  # channels that the fused kernel's vector registers hold on a CPU
+_FEW = 32  # below so many channels, rows of several pixels are faster
+# One object each, as functions are traced and cached per algorithm.
+_FUSED_KERNEL, _CHANNEL_SUMS, _ROW_PRODUCTS = FusedKernel(), ChannelSums(), RowProducts()
 
-ops = tf.raw_ops  # without the conversions and checks of the others, which take half their time
+ops = tf.raw_ops  # the public operations spend half their time on conversions and checks
 
 
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """keras.layers.BatchNormalization of images, from few operations in the graph of a network.
+    """A keras.layers.BatchNormalization of images with few operations in the traced graph.
 
-    Training is for batches whose shape is known, and for gradients by `tf.gradients`; inference is
-    Keras's own function, without a gradient. All else is left to Keras's layer: what is not in a
-    graph, and a layer that is frozen in training, through which gradients go.
+    Training requires batches of known shape, and gradients by `tf.gradients`. Inference calls
+    Keras's function and has no gradient. Keras's layer handles everything else: eager execution,
+    and a frozen layer in training, which gradients pass through.
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Return the normalised images; in training, by the batch's own statistics."""
-        if _suits(inputs):
+        """Normalize images by the moving statistics, or in training by those of the batch."""
+        if _is_supported(inputs):
             if not training:
                 return self._infer(inputs)
             if self.trainable and None not in inputs.shape:
@@ -58,8 +65,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         return outputs
 
     def _train(self, inputs: Any) -> Any:
-        return _normalised(
-            self._way(inputs.shape[-1]),
+        return _normalize(
+            self._algorithm(inputs.shape[-1]),
             inputs,
             *self._scale_and_offset(inputs),
             (self.moving_mean.value.handle, self.moving_variance.value.handle),
@@ -74,16 +81,16 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             _read(self.beta.value) if self.center else tf.zeros(channels),
         )
 
-    def _way(self, channels: int) -> Way:
+    def _algorithm(self, channels: int) -> Algorithm:
         on_gpu = bool(tf.config.list_physical_devices("GPU"))
         if self.epsilon >= _SMALLEST_EPSILON and (on_gpu or channels % _VECTOR == 0):
-            return _KERNEL
-        # The products of matrices in `Rows` are less exact on a GPU (TF32).
-        return _ROWS if channels < _FEW and not on_gpu else _CHANNELS
+            return _FUSED_KERNEL
+        # On a GPU, matrix products are less exact (TF32).
+        return _ROW_PRODUCTS if channels < _FEW and not on_gpu else _CHANNEL_SUMS
 
 
-def _suits(inputs: Any) -> bool:
-    """Return whether inputs are images in float32, in a graph."""
+def _is_supported(inputs: Any) -> bool:
+    """Return whether inputs are float32 images in a graph that is being traced."""
     return not tf.executing_eagerly() and len(inputs.shape) == 4 and inputs.dtype == tf.float32
 
 
@@ -97,8 +104,8 @@ _GRADIENT = "lemonade_tf.FusedBatchNormalization"
 _FLOAT, _HANDLE = tf.TensorSpec(None, tf.float32), tf.TensorSpec((), tf.resource)
 
 
-def _normalised(
-    way: Way,
+def _normalize(
+    algorithm: Algorithm,
     images: Any,
     scale: Any,
     offset: Any,
@@ -107,21 +114,24 @@ def _normalised(
     momentum: float,
     epsilon: float,
 ) -> Any:
-    """Return normalised images, whose gradient is that of `way`, and move the averages."""
+    """Return normalized images with the gradient of `algorithm`, and update the averages."""
     graph = tf.compat.v1.get_default_graph()
     share = _constant(np.float32(images.shape[-1] / images.shape.num_elements()))
-    given = [_constant(array) for array in way.given(tuple(images.shape))]
-    forward, backward = _functions(way, epsilon, tuple(tensor.dtype for tensor in given))
+    constants = [_constant(array) for array in algorithm.constants(tuple(images.shape))]
+    dtypes = tuple(tensor.dtype for tensor in constants)
+    forward, backward = _functions(algorithm, epsilon, dtypes)
     rate = _constant(np.float32(1 - momentum))
-    outputs, *kept = ops.StatefulPartitionedCall(
-        args=[images, scale, offset, *averages, rate, share, *given],
+    outputs, *saved = ops.StatefulPartitionedCall(
+        args=[images, scale, offset, *averages, rate, share, *constants],
         Tout=[tf.float32] * 4,
         f=forward,
     )
     outputs.set_shape(images.shape)
+    # The gradient belongs to an identity of the outputs, whose other inputs it is for. What
+    # `_gradient` needs besides the inputs travels in a collection under the identity's name.
     with graph.gradient_override_map({"IdentityN": _GRADIENT}):
         outputs, *_ = ops.IdentityN(input=[outputs, images, scale, offset])
-    graph.add_to_collection((_GRADIENT, outputs.op.name), (backward, (share, *kept, *given)))
+    graph.add_to_collection((_GRADIENT, outputs.op.name), (backward, (share, *saved, *constants)))
     return outputs
 
 
@@ -132,14 +142,14 @@ def _gradient(op: tf.Operation, gradient: Any, *_: Any) -> tuple[Any, ...]:
     gradients = ops.PartitionedCall(
         args=[gradient, images, scale, *rest], Tout=[tf.float32] * 3, f=backward
     )
-    for of_input, given in zip(gradients, op.inputs[1:], strict=True):
-        of_input.set_shape(given.shape)
+    for of_input, forward_input in zip(gradients, op.inputs[1:], strict=True):
+        of_input.set_shape(forward_input.shape)
     return None, *gradients
 
 
 @cache
 def _inference(epsilon: float) -> Any:
-    """Return Keras's normalization by given statistics, traced once for images of any shape."""
+    """Trace Keras's normalization by moving statistics once, for images of any shape."""
 
     def infer(images, mean, variance, scale, offset):
         return keras.ops.batch_normalization(
@@ -152,22 +162,27 @@ def _inference(epsilon: float) -> Any:
 
 
 @cache
-def _functions(way: Way, epsilon: float, given: tuple[tf.DType, ...]) -> tuple[Any, Any]:
-    """Return both functions of a way, traced once for images of any shape."""
+def _functions(
+    algorithm: Algorithm, epsilon: float, dtypes: tuple[tf.DType, ...]
+) -> tuple[Any, Any]:
+    """Trace forward and backward function of an algorithm once, for images of any shape."""
 
-    def forward(images, scale, offset, mean_handle, variance_handle, rate, share, *given):
-        outputs, mean, variance, *kept = way.forward(images, scale, offset, epsilon, share, *given)
+    def forward(images, scale, offset, mean_handle, variance_handle, rate, share, *constants):
+        outputs, mean, variance, *saved = algorithm.forward(
+            images, scale, offset, epsilon, share, *constants
+        )
         for handle, value in ((mean_handle, mean), (variance_handle, variance)):
             before = ops.ReadVariableOp(resource=handle, dtype=tf.float32)
+            # before - rate * (before - value), the exponential moving average, in one kernel
             ops.ResourceApplyGradientDescent(var=handle, alpha=rate, delta=before - value)
-        return outputs, *kept
+        return outputs, *saved
 
-    def backward(gradient, images, scale, share, first, second, third, *given):
-        kept = (first, second, third)
-        return way.backward(gradient, images, scale, epsilon, share, kept, *given)
+    def backward(gradient, images, scale, share, first, second, third, *constants):
+        saved = (first, second, third)
+        return algorithm.backward(gradient, images, scale, epsilon, share, saved, *constants)
 
-    specs = [tf.TensorSpec(None, dtype) for dtype in given]
-    with tf.init_scope():  # or the functions would hold the network that came first
+    specs = [tf.TensorSpec(None, dtype) for dtype in dtypes]
+    with tf.init_scope():  # otherwise the functions would keep the first network alive
         return (
             _traced(forward, [_FLOAT] * 3 + [_HANDLE] * 2 + [_FLOAT] * 2 + specs),
             _traced(backward, [_FLOAT] * 7 + specs),
@@ -175,14 +190,14 @@ def _functions(way: Way, epsilon: float, given: tuple[tf.DType, ...]) -> tuple[A
 
 
 def _traced(function: Callable[..., Any], signature: list[tf.TensorSpec]) -> Any:
-    # Not inlined, each is compiled once for a network instead of once for each of its calls.
+    # Without inlining, a function is compiled once per network instead of once per call.
     attributes = {"_noinline": True}
     traced = tf.function(function, autograph=False, experimental_attributes=attributes)
     return traced.get_concrete_function(*signature)
 
 
 def _constant(value: np.ndarray | np.generic) -> tf.Tensor:
-    """Return a constant, which a graph has only once."""
+    """Return a constant of the graph being traced; equal constants are one node."""
     key: Hashable = (_GRADIENT, value.dtype.str, value.shape, value.tobytes())
     constants = tf.compat.v1.get_default_graph().get_collection_ref(key)
     if not constants:

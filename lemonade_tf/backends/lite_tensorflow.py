@@ -1,11 +1,12 @@
-"""Networks in LiteRT, TensorFlow's runtime for phones (once TensorFlow Lite).
+"""Networks in LiteRT, TensorFlow's runtime for phones (formerly TensorFlow Lite).
 
-A network is converted for one image at a time, its weights as constants: batch normalization is
-folded into the convolution before it, and a ReLU is part of the layer that it follows. It is run on
-one thread, by XNNPACK's kernels, which is how LiteRT runs by default.
+A network is converted for one image at a time with constant weights: batch normalization is folded
+into the preceding convolution, and a ReLU is fused into the layer that it follows. LiteRT runs it
+by default on one thread, with the kernels of XNNPACK.
 
-*int8* is full integer quantisation after training (Jacob et al., 2018): weights, activations, input
-and output are whole numbers of 8 bits, whose ranges are those that some training images give.
+*int8* is post-training full integer quantization (Jacob et al., 2018): weights, activations, input
+and output are 8-bit integers q, which stand for (q - zero_point) * scale. The range of each
+activation, and so its scale, is measured on calibration images.
 """
 
 from __future__ import annotations
@@ -21,63 +22,38 @@ import numpy as np
 import tensorflow as tf
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.errors import LemonadeError
+from lemonade_tf.backends.base import LiteError, LiteModel
 from lemonade_tf.keras_bridge.graph_to_model import to_keras
-
-
-class LiteError(LemonadeError):
-    """LiteRT cannot convert a network, or cannot run it."""
 
 
 def to_lite(
     network: Graph | keras.Model,
     *,
     logits: bool = False,
-    quantise: Literal["int8"] | None = None,
+    quantize: Literal["int8"] | None = None,
     calibration: np.ndarray | None = None,
 ) -> bytes:
-    """Return a network as the content of a .tflite file, for one image at a time.
-
-    Args:
-        network: A graph, or a model with one input and one output.
-        logits: Whether a graph's network stops before a softmax at its end. In whole numbers that
-            gives 256ths only, among which the most probable class is lost where there are many.
-        quantise: "int8" for full integer quantisation; its input and output are uint8.
-        calibration: Training images, raw pixels (n, height, width, channels), whose activations
-            give the ranges; needed with `quantise`. A hundred or more.
-
-    Raises:
-        LiteError: The network cannot be converted.
-        ValueError: `quantise` is not known, or there are no images for it.
-    """
-    if quantise not in (None, "int8"):
-        raise ValueError(f"quantise is {quantise!r}; expected 'int8' or None.")
-    if quantise and (calibration is None or not len(calibration)):
-        raise ValueError("int8 needs calibration: some training images, raw pixels; none given.")
+    """Convert a network to the content of a .tflite file; see `Backend.to_lite`."""
+    if quantize not in (None, "int8"):
+        raise ValueError(f"quantize is {quantize!r}; expected 'int8' or None.")
+    if quantize and (calibration is None or not len(calibration)):
+        raise ValueError("calibration is empty; int8 quantization requires some training images.")
     model = to_keras(network, logits=logits) if isinstance(network, Graph) else network
     try:
         with _quiet():
-            converter = tf.lite.TFLiteConverter.from_concrete_functions([_of_one_image(model)])
-            if quantise:
-                _quantise(converter, calibration)
+            converter = tf.lite.TFLiteConverter.from_concrete_functions([_for_one_image(model)])
+            if quantize:
+                _quantize(converter, calibration)
             return converter.convert()
-    except Exception as error:  # the converter raises errors of many types, and plain Exception
+    except Exception as error:  # the converter raises many types, and plain Exception
         line = " ".join(str(error).split())[:300]
         raise LiteError(
             f"LiteRT cannot convert the network {model.name!r}: {type(error).__name__}: {line}"
         ) from error
 
 
-class LiteModel:
-    """A network in LiteRT, ready to run; not for several threads at a time.
-
-    Args:
-        content: Of a .tflite file for one image at a time, as `to_lite` returns it.
-        threads: How many an operation may use.
-
-    Raises:
-        LiteError: The content cannot be run.
-    """
+class LiteRTModel(LiteModel):
+    """A network loaded into LiteRT's interpreter; see `Backend.lite_model`."""
 
     def __init__(self, content: bytes, *, threads: int = 1) -> None:
         try:
@@ -90,65 +66,55 @@ class LiteModel:
         [self._output] = self._interpreter.get_output_details()
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Return what the network puts out, (n, classes), for images (n, height, width, channels).
-
-        Args:
-            images: Raw pixels. A quantised network gets them in its whole numbers, and what it
-                puts out is turned back.
-        """
-        given = _quantised(np.asarray(images, np.float32), self._input)
+        """Return the outputs for images, one after the other."""
         outputs = []
-        for image in given:
-            self.set_image(image)
-            self.run()
+        for image in _to_integers(np.asarray(images, np.float32), self._input):
+            self.inference_pass(image)()
             outputs.append(self._interpreter.get_tensor(self._output["index"])[0])
-        return _real(np.stack(outputs), self._output)
+        return _to_floats(np.stack(outputs), self._output)
 
-    def set_image(self, image: np.ndarray) -> None:
-        """Hand over an image (height, width, channels), of the type of the network's input."""
+    def inference_pass(self, image: np.ndarray) -> Callable[[], None]:
+        """Set the input, and return the interpreter's pass over it."""
         self._interpreter.set_tensor(self._input["index"], image[None])
-
-    @property
-    def run(self) -> Callable[[], None]:
-        """The pass over the image that was handed over, to be called."""
         return self._interpreter.invoke
 
 
-def _of_one_image(model: keras.Model) -> Any:
+def _for_one_image(model: keras.Model) -> Any:
     function = tf.function(lambda images: model(images, training=False), autograph=False)
     spec = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32)
     return function.get_concrete_function(spec)
 
 
-def _quantise(converter: Any, images: np.ndarray) -> None:
-    def representative() -> Iterator[list[np.ndarray]]:
-        for image in images:
+def _quantize(converter: Any, images: np.ndarray | None) -> None:
+    def representative_dataset() -> Iterator[list[np.ndarray]]:
+        for image in images if images is not None else ():
             yield [np.asarray(image, np.float32)[None]]
 
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = representative
+    converter.representative_dataset = representative_dataset
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.uint8
 
 
-def _quantised(images: np.ndarray, details: Any) -> np.ndarray:
-    """Return images in the type of the input: whole numbers q of (q - zero) * scale."""
+def _to_integers(images: np.ndarray, details: Any) -> np.ndarray:
+    """Return images in the dtype of the input, quantized if it is an integer."""
     if not np.issubdtype(details["dtype"], np.integer):
         return images.astype(details["dtype"])
-    scale, zero = details["quantization"]
+    scale, zero_point = details["quantization"]
     limits = np.iinfo(details["dtype"])
-    return np.clip(np.round(images / scale) + zero, limits.min, limits.max).astype(details["dtype"])
+    integers = np.round(images / scale) + zero_point
+    return np.clip(integers, limits.min, limits.max).astype(details["dtype"])
 
 
-def _real(values: np.ndarray, details: Any) -> np.ndarray:
+def _to_floats(values: np.ndarray, details: Any) -> np.ndarray:
     if not np.issubdtype(details["dtype"], np.integer):
         return values
-    scale, zero = details["quantization"]
-    return (values.astype(np.float32) - zero) * np.float32(scale)
+    scale, zero_point = details["quantization"]
+    return (values.astype(np.float32) - zero_point) * np.float32(scale)
 
 
 def _interpreter() -> Any:
-    """Return the interpreter of the package that follows tf.lite, if it is installed."""
+    """Return the interpreter of ai_edge_litert, the successor of tf.lite, if it is installed."""
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
@@ -158,7 +124,7 @@ def _interpreter() -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence that tf.lite tells of its successor, and what it says of every conversion."""
+    """Silence the deprecation warning of tf.lite and the log of every conversion."""
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""Settings of TensorFlow for training many small networks; to be made before anything runs."""
+"""The configuration of a TensorFlow process that trains many small networks."""
 
 from __future__ import annotations
 
@@ -6,17 +6,10 @@ import tensorflow as tf
 
 
 def set_up(threads: int | None = None) -> None:
-    """Set the number of threads, and turn off what costs more than it gains here.
+    """Set the number of threads and turn off graph rewriting; see `Backend.set_up`.
 
-    Rewriting graphs (grappler) is a good part of what a child's first step costs, and makes the
-    others hardly faster.
-
-    Args:
-        threads: How many threads an operation may use; None for one a core. Results depend on
-            it in the last digits.
-
-    Raises:
-        RuntimeError: TensorFlow has run already with another number of threads.
+    Graph rewriting (Grappler) takes a large part of the time of a child's first step and hardly
+    makes the other steps faster.
     """
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     if threads is None or tf.config.threading.get_intra_op_parallelism_threads() == threads:
@@ -26,6 +19,6 @@ def set_up(threads: int | None = None) -> None:
         tf.config.threading.set_inter_op_parallelism_threads(1)
     except RuntimeError as error:
         raise RuntimeError(
-            f"threads is {threads}, but TensorFlow has run already in this process with another"
-            " number; set up a worker in a process of its own, before anything else runs in it."
+            f"threads is {threads}, but TensorFlow has already run in this process with another"
+            " number; set up workers in a process in which nothing has run yet."
         ) from error

@@ -6,6 +6,7 @@ converted by calling the Keras layer of that name. A Keras layer carries the nam
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import singledispatch
 from typing import Any
@@ -19,13 +20,15 @@ from lemonade_tf.architecture import layers as kinds
 from lemonade_tf.keras_bridge.convex_sum import ConvexSum
 from lemonade_tf.keras_bridge.weights import initial_values
 
+LayerFactory = Callable[..., keras.layers.Layer]
+
 
 @dataclass(frozen=True)
 class _Form:
     """What form of model is built; see `to_keras`."""
 
     learnable: bool
-    fused: bool
+    batch_normalization: LayerFactory
     seed: int | None
 
 
@@ -33,8 +36,8 @@ def to_keras(
     graph: Graph,
     *,
     learnable: bool = False,
-    fused: bool = False,
     logits: bool = False,
+    batch_normalization: LayerFactory = keras.layers.BatchNormalization,
     seed: int | None = None,
     name: str = "network",
 ) -> keras.Model:
@@ -48,23 +51,17 @@ def to_keras(
         learnable: Whether lambda of a convex sum is a weight, which needs a layer of this package.
             By default the model consists of stock layers only: a convex sum NAME becomes Rescaling
             layers NAME_x and NAME_y, which hold 1 - lambda and lambda, and an Add NAME.
-        fused: Whether batch normalization is made of few operations, which are faster to trace and
-            to train by; needs the TensorFlow backend, and gradients by `tf.gradients`. Not for
-            saving.
-        logits: Whether the model stops before a softmax at its end.
-        seed: Seeds dropout.
+        logits: Whether to leave out a softmax at the end.
+        batch_normalization: Class or function that makes a batch normalization from the arguments
+            of keras.layers.BatchNormalization, for a backend that has a faster one for training.
+            Models to be saved use Keras's.
+        seed: Random seed of dropout.
         name: The model's name.
 
     Raises:
         GraphError: A layer is of a kind that has no counterpart in Keras.
-        ValueError: `fused` on another backend than TensorFlow.
     """
-    if fused and keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            f"fused=True needs the tensorflow backend; this is {keras.backend.backend()}."
-            " Leave it out."
-        )
-    form = _Form(learnable, fused, seed)
+    form = _Form(learnable, batch_normalization, seed)
     last = logits_node(graph) if logits else graph.output
     tensors: dict[str, Any] = {}
     for node_name in graph.topological_order():
@@ -165,10 +162,4 @@ def _(layer: kinds.Dropout, name: str, form: _Form) -> keras.layers.Layer:
 
 @_keras_layer.register
 def _(layer: kinds.BatchNormalization, name: str, form: _Form) -> keras.layers.Layer:
-    if form.fused:
-        from lemonade_tf.backends.batch_normalization_tensorflow import (
-            FusedBatchNormalization,
-        )
-
-        return FusedBatchNormalization(**kinds.arguments(layer), name=name)
-    return keras.layers.BatchNormalization(**kinds.arguments(layer), name=name)
+    return form.batch_normalization(**kinds.arguments(layer), name=name)

@@ -68,18 +68,18 @@ class Runtime:
 
 
 def _compile_keras(graph: Graph, images: np.ndarray) -> Pass:
-    from lemonade_tf.backends.inference_tensorflow import pass_over
+    from lemonade_tf.backends.current import current_backend
     from lemonade_tf.keras_bridge.graph_to_model import to_keras
 
-    return pass_over(to_keras(graph), images)
+    return current_backend().inference_pass(to_keras(graph), images)
 
 
 def _compile_lite(graph: Graph, images: np.ndarray) -> Pass:
-    from lemonade_tf.backends.lite_tensorflow import LiteModel, to_lite
+    from lemonade_tf.backends.current import current_backend
 
-    model = LiteModel(to_lite(graph))
-    model.set_image(images[0].astype(np.float32))
-    return model.run
+    backend = current_backend()
+    model = backend.lite_model(backend.to_lite(graph))
+    return model.inference_pass(images[0].astype(np.float32))
 
 
 KERAS = Runtime(

@@ -15,7 +15,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +31,10 @@ from lemonade_tf.retraining.folder import RetrainedFolder, RetrainError
 from lemonade_tf.retraining.retrain_config import RetrainConfig
 from lemonade_tf.runs import Run, read_run
 from lemonade_tf.runs.same_images import check_same_images
-from lemonade_tf.training.augmentation import preparation_for
+from lemonade_tf.training.augmentation import augmentation_for
 from lemonade_tf.training.settings import TrainingSettings
-from lemonade_tf.workers.retraining_task import (
-    PRELOAD,
-    RetrainResult,
-    RetrainTask,
-    start_retraining,
-)
+from lemonade_tf.workers.retraining_task import RetrainResult, RetrainTask
+from lemonade_tf.workers.setup import RETRAINING_WORKER, WorkerSetup
 
 _AUGMENTATION = ("pad", "flip", "cutout", "mixup")
 
@@ -141,7 +136,7 @@ def _settings(run: Run, config: RetrainConfig) -> tuple[TrainingSettings, dict[s
     data = _data(run)
     training = replace(config.training, **{name: run.config[name] for name in _AUGMENTATION})
     try:
-        preparation_for(data, training)
+        augmentation_for(data, training)
     except ValueError as error:
         raise RetrainError(f"the augmentation of {run.store.path} does not fit: {error}") from error
     settings = {
@@ -188,11 +183,12 @@ def _train(
         return
     threads = run.config.get("threads", 1)
     data_dir = run.config.get("data_dir")
+    worker = WorkerSetup(RETRAINING_WORKER, _first(run), data_dir, training, threads)
     with ProcessExecutor(
-        partial(start_retraining, _first(run), data_dir, training, threads),
+        worker,
         num_workers=min(len(tasks), config.workers or default_num_workers(threads)),
         threads=threads,
-        preload=PRELOAD,
+        preload=worker.preload,
         log_dir=log_dir,
     ) as executor:
         yield from executor.run(tasks)

@@ -50,7 +50,7 @@ class ChildTasks:
             origin.check()
         others = enumerate(self.further, start=1)
         further = tuple(self._on(data, number, individual) for number, data in others)
-        return replace(self._on(None, 0, individual), further=further)
+        return replace(self._on(None, 0, individual), extra_datasets=further)
 
     def _origin(self, individual: Individual) -> WarmStartNetwork | None:
         """Return what network of a former run an initial one begins as, if it does."""
@@ -84,7 +84,7 @@ class ChildTasks:
                 "cheap": dict(individual.cheap),
             },
             objectives=self.measured if data is None else (),
-            data=name,
+            dataset=name,
         )
 
     def _seed(

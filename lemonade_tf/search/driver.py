@@ -32,8 +32,9 @@ from lemonade_tf.search.run import SearchRun
 from lemonade_tf.search.setup import Setup, begin
 from lemonade_tf.search.setup import resume as go_on
 from lemonade_tf.store import RunStore
-from lemonade_tf.training.augmentation import preparation_for
-from lemonade_tf.workers.tasks import PRELOAD, ObjectiveTask, start_worker
+from lemonade_tf.training.augmentation import augmentation_for
+from lemonade_tf.workers.setup import SEARCH_WORKER, WorkerSetup
+from lemonade_tf.workers.tasks import ObjectiveTask
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def _load(config: SearchConfig) -> tuple[Dataset, dict[str, Dataset]]:
     dataset, further = load_datasets(config.dataset, config.data_dir)
     for each in (dataset, *further.values()):
         try:
-            preparation_for(each, config.training)
+            augmentation_for(each, config.training)
         except ValueError as error:  # begins with the setting
             raise ConfigError(f"{each.name}: --{error}") from None
     return dataset, further
@@ -127,14 +128,16 @@ def _load(config: SearchConfig) -> tuple[Dataset, dict[str, Dataset]]:
 
 def _workers(config: SearchConfig, num_workers: int, log_dir: Path | None = None) -> Executor:
     """Return an executor of worker processes for a search."""
-    worker = partial(start_worker, config.dataset, config.data_dir, config.training, config.threads)
+    worker = WorkerSetup(
+        SEARCH_WORKER, config.dataset, config.data_dir, config.training, config.threads
+    )
     hours = config.max_child_hours
     return ProcessExecutor(
         worker,
         num_workers=num_workers,
         threads=config.threads,
         task_timeout=None if hours is None else 3600 * hours,
-        preload=PRELOAD,
+        preload=worker.preload,
         log_dir=log_dir,
     )
 

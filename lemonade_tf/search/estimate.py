@@ -27,7 +27,7 @@ from statistics import fmean
 from lemonade_tf.executors import Executor
 from lemonade_tf.monitoring.search_state import Estimate
 from lemonade_tf.search_spaces import SearchSpace
-from lemonade_tf.training.out_of_memory import batch_of
+from lemonade_tf.training.out_of_memory import effective_batch_size
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.workers.tasks import Timing, TimingTask
 
@@ -80,7 +80,7 @@ def estimate(timings: Sequence[Timing], workload: Workload) -> Estimate:
     image = fmean(timing.image for timing in timings)
     measuring = fmean(timing.measuring for timing in timings)
     images = workload.num_training_images
-    epoch = step * (images // batch_of(settings, images))
+    epoch = step * (images // effective_batch_size(settings, images))
 
     initial = fixed + settings.epochs * epoch + workload.num_evaluated_images * image + measuring
     distillation = fixed + settings.distillation_epochs * epoch + images * image

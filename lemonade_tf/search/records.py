@@ -27,10 +27,10 @@ def evaluation_of(name: str, outcome: Outcome) -> Evaluation:
         "images_per_second": result.images_per_second,
         **_learning(result),
     }
-    if result.further:
+    if result.extra_datasets:
         details["further"] = {
             data: {"test_error": r.test_error, "batch_size": r.batch_size, **_learning(r)}
-            for data, r in result.further.items()
+            for data, r in result.extra_datasets.items()
         }
     expensive = {"error": result.error, **result.measured}
     return Evaluation(name, expensive, seconds=result.seconds, details=details)

@@ -1,4 +1,4 @@
-"""Training children: distillation, training, evaluation, and what a worker does with them.
+"""Training: settings, augmentation, distillation, epochs, evaluation, checkpoints.
 
-Importing this package loads no backend; its modules load Keras when they are imported.
+Importing this package loads no backend; the modules that train load Keras when they are imported.
 """

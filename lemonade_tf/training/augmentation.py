@@ -1,44 +1,43 @@
-"""The paper's data augmentation: crop, flip, Cutout and mixup, each drawn per image (A.4.4).
+"""The paper's data augmentation: crop, flip, Cutout and mixup, drawn per image (A.4.4).
 
-The paper follows Loshchilov & Hutter (2017) in crop and flip, and adds Cutout and mixup. Of an
+The paper follows Loshchilov & Hutter (2017) in crop and flip, and adds Cutout and mixup. For an
 image x of height x width pixels:
 
-1. crop: pad `pad` pixels on every side with the colour `fill`, and take a window of the size of
-   the image at one of the (2 * pad + 1) ** 2 places there are;
-2. flip: mirror it left to right, with probability 1/2;
-3. Cutout: give a square of cutout x cutout pixels the colour `fill`. Its centre is any pixel of
-   the image, so part of it may lie outside. It has the rows from centre - cutout // 2 on, cutout
-   of them, and so the columns;
-4. mixup: with lambda ~ Beta(mixup, mixup) and a partner of the same batch, which went through
-   1 to 3 with random numbers of its own,
+1. crop: pad `pad` pixels on each side with the color `fill`, and take a window of the size of the
+   image at one of the (2 * pad + 1) ** 2 positions;
+2. flip: mirror it left to right with probability 1/2;
+3. Cutout: set a square of cutout x cutout pixels to `fill`. Its center is any pixel of the image,
+   so part of the square may lie outside. It covers `cutout` rows from center - cutout // 2 on, and
+   columns likewise;
+4. mixup: with lambda ~ Beta(mixup, mixup) and a partner from the same batch, which went through
+   steps 1 to 3 with its own random numbers,
 
        x <- lambda * x + (1 - lambda) * x_partner
        y <- lambda * y + (1 - lambda) * y_partner
 
-   lambda is drawn for each image; the program of Zhang et al. draws one for a batch.
+   lambda is drawn per image; the program of Zhang et al. draws it per batch.
 
-The order matters. Cutout comes after the crop: as its authors have it, the centre of the hole is
-uniform over what the network sees, and no crop moves the hole out of sight. Mixup comes last: each
-image has a crop, a flip and a hole of its own, and the partner shows through the hole; a hole cut
-into the mixture would take the same pixels from both, and leave a mixture with no picture in it at
-all where the hole is.
+The order matters. Cutout follows the crop: as its authors intend, the center of the square is
+uniform over what the network sees, and no crop moves the square out of sight. Mixup comes last:
+each image has its own crop, flip and square, and the partner is visible through the square. A
+square cut out of the mixture would erase the same pixels of both images.
 
-The colour is the mean of the training images: networks take raw pixels and begin with the
-`Rescaling` that brings it to 0, so this is the zero padding and the zero hole of those who
-normalize first. (Loshchilov & Hutter write that Zagoruyko & Komodakis (2016), whose set-up they
-take over, pad with reflections; in the program of Loshchilov & Hutter, as here, it is zeros after
-subtraction of the mean.)
+The color is the mean of the training images. Networks take raw pixels and start with a `Rescaling`
+that maps this color to 0, so it corresponds to the zero padding and the zero square of those who
+normalize images first. (Loshchilov & Hutter write that Zagoruyko & Komodakis (2016), whose set-up
+they use, pad with reflections; the program of Loshchilov & Hutter pads with zeros after subtracting
+the mean, as here.)
 
-Crop, flip and Cutout are one gather from a list of all pixels of the batch with `fill` after the
-last: output pixel (i, j) is input pixel (i + row - pad, j' + column - pad), j' being j or its
-mirror, or else `fill`.
+Crop, flip and Cutout are a single gather from a list of all pixels of the batch followed by `fill`:
+output pixel (i, j) is input pixel (i + row - pad, j' + column - pad), where j' is j or its mirror
+image, or else `fill`.
 
-Distillation: the teacher has to see the images that the student sees, so its probabilities cannot
-be computed once for all epochs. What `prepare` returns as images depends on images and draws only:
-prepare the images first, then take as targets what the teacher says to them, and leave what
-`prepare` returned as targets. Those are not to be mixed again: the teacher saw the mixture.
-(Probabilities given as targets are mixed as classes are, which is right for labels that are
-probabilities: smoothed ones, or a teacher's for the images as they were.)
+Distillation with augmentation would need the teacher to see the images that the student sees, so
+that its probabilities could not be computed once for all epochs. The images that `apply` returns
+depend on images and draws only. So transform the images, take the teacher's probabilities for them
+as targets, and ignore the targets that `apply` returned: the teacher has seen the mixture already.
+(Probabilities given as targets are mixed like classes. This is right for labels that are
+probabilities: smoothed labels, or a teacher's for the original images.)
 
 References:
     Loshchilov & Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017, 4.1.
@@ -55,7 +54,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lemonade_tf.training.batch_transform import NO_AUGMENTATION, BatchTransform
+from lemonade_tf.backends.batch_transform import NO_AUGMENTATION, BatchTransform
 from lemonade_tf.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -64,21 +63,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Augmentation(BatchTransform):
-    """Crops, flips, cuts out and mixes; the defaults are those for CIFAR-10.
+    """Applies crop, flip, Cutout and mixup.
 
-    A value that can be made, compared and pickled in a process without Keras.
+    It can be created, compared and pickled in a process without Keras.
 
     Attributes:
         input_shape: (height, width, channels) of the images.
         num_classes: Classes of the targets.
-        fill: (channels,) raw pixels, the colour of padding and holes: the one that the network's
-            `Rescaling` brings to 0.
-        pad: Pixels on every side for the crop to move by; 0 for no crop.
-        flip: Whether images are mirrored, one in two.
-        cutout: Side of the hole in pixels; 0 for none. Its authors have 16 for CIFAR-10, and 8 for
-            CIFAR-100.
-        mixup: Both parameters of the Beta distribution; 0 for no mixup. 1.0, the value of its
-            authors for CIFAR, is the uniform distribution.
+        fill: (channels,) raw pixels, the color of padding and squares: the one that the network's
+            `Rescaling` maps to 0.
+        pad: As in `TrainingSettings`.
+        flip: As in `TrainingSettings`.
+        cutout: As in `TrainingSettings`.
+        mixup: As in `TrainingSettings`.
+
+    Raises:
+        ValueError: If a value is out of range or does not fit the images.
     """
 
     input_shape: tuple[int, int, int]
@@ -96,14 +96,14 @@ class Augmentation(BatchTransform):
         whole = len(shape) == 3 and all(isinstance(n, int) and n >= 1 for n in shape)
         self._require("input_shape", whole, "the (height, width, channels) of an image")
         self._require("num_classes", self._whole("num_classes", 1), "a positive integer")
-        colour = len(self.fill) == shape[2] and all(map(isfinite, self.fill))
-        self._require("fill", colour, f"a number for each of the {shape[2]} channels")
+        is_color = len(self.fill) == shape[2] and all(map(isfinite, self.fill))
+        self._require("fill", is_color, f"one number per channel, {shape[2]}")
         side = min(shape[:2])
-        of = f"the shorter side of images of {shape}"
+        shorter = f"{side}, the shorter side of images of shape {shape}"
         fits = self._whole("pad", 0) and self.pad < side
-        self._require("pad", fits, f"0 (no crop) or an integer less than {side}, {of}")
+        self._require("pad", fits, f"0 (no crop) or an integer less than {shorter}")
         fits = self._whole("cutout", 0) and self.cutout <= side
-        self._require("cutout", fits, f"0 (no hole) or an integer up to {side}, {of}")
+        self._require("cutout", fits, f"0 (no Cutout) or an integer up to {shorter}")
         positive = isfinite(self.mixup) and self.mixup >= 0
         self._require("mixup", positive, "0 (no mixup) or a positive number")
 
@@ -117,10 +117,10 @@ class Augmentation(BatchTransform):
 
     @classmethod
     def for_dataset(cls, dataset: Dataset, **settings: Any) -> Augmentation:
-        """Return the augmentation for a data set, its fill the mean of the training images.
+        """Return the augmentation of a data set; its fill is the mean of the training images.
 
         Args:
-            dataset: Whose images are to be augmented.
+            dataset: The data set.
             **settings: pad, flip, cutout, mixup.
         """
         rescaling = dataset.rescaling()
@@ -130,19 +130,19 @@ class Augmentation(BatchTransform):
     def draw(
         self, num_steps: int, batch_size: int, *, rng: np.random.Generator
     ) -> Mapping[str, np.ndarray]:
-        """Return the random numbers of an epoch, those of the parts that are on.
+        """Draw the random numbers of an epoch, for the parts that are on.
 
-        Integers are int64: TensorFlow has no gather of smaller ones on a GPU, and computes with
-        int32 on the host even there. They are 2 MB for 45,000 images.
+        Integers are int64: on a GPU, TensorFlow has no gather by smaller integers, and computes
+        int32 on the host. They take 2 MB for 45,000 images.
 
         Returns:
-            offset: (num_steps, batch_size, 2) int64, row and column where the crop begins, in the
-                padded image: 0 to 2 * pad.
+            offset: (num_steps, batch_size, 2) int64, row and column of the crop in the padded
+                image: 0 to 2 * pad.
             flipped: (num_steps, batch_size) bool, whether to mirror.
-            centre: (num_steps, batch_size, 2) int64, row and column of the centre of the hole.
-            share: (num_steps, batch_size) float32, what the image itself has in the mixture.
-            partner: (num_steps, batch_size) int64, the place in the batch of the image it is mixed
-                with; each image is the partner of one.
+            center: (num_steps, batch_size, 2) int64, row and column of the center of the square.
+            share: (num_steps, batch_size) float32, lambda, the weight of the image itself.
+            partner: (num_steps, batch_size) int64, the position in the batch of the image that it
+                is mixed with; a permutation of each batch.
         """
         each = (num_steps, batch_size)
         draws: dict[str, np.ndarray] = {}
@@ -151,28 +151,28 @@ class Augmentation(BatchTransform):
         if self.flip:
             draws["flipped"] = rng.integers(0, 2, each, dtype=bool)
         if self.cutout:
-            draws["centre"] = rng.integers(0, self.input_shape[:2], (*each, 2))
+            draws["center"] = rng.integers(0, self.input_shape[:2], (*each, 2))
         if self.mixup:
             draws["share"] = rng.beta(self.mixup, self.mixup, each).astype(np.float32)
             draws["partner"] = rng.permuted(np.tile(np.arange(batch_size), (num_steps, 1)), axis=1)
         return draws
 
-    def prepare(self, images: Any, targets: Any, draws: Mapping[str, Any]) -> tuple[Any, Any]:
-        """Return the augmented images, and the targets; with mixup these are probabilities.
+    def apply(self, images: Any, targets: Any, draws: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Augment images; with mixup, also turn the targets into probabilities.
 
         Args:
-            images: (batch, height, width, channels), raw pixels of any type.
+            images: (batch, height, width, channels), raw pixels of any dtype.
             targets: (batch,) integer classes or (batch, classes) probabilities.
-            draws: The random numbers of this step: the arrays of `draw`, without the first axis.
+            draws: The random numbers of this step: the arrays of `draw` without the first axis.
 
         Returns:
             (batch, height, width, channels) float32, raw pixels; and (batch, classes) float32
-            probabilities with mixup, otherwise the targets as they are.
+            probabilities with mixup, else the unchanged targets.
 
         Raises:
-            ValueError: The images are not of `input_shape`, or the targets not of `num_classes`.
+            ValueError: If the images do not have `input_shape`, or probabilities `num_classes`.
         """
-        from keras import ops  # Not above: a process that only makes the value has no backend.
+        from keras import ops  # the driver, which only makes the value, has no Keras
 
         self._check(images, targets)
         images = ops.cast(images, "float32")
@@ -190,7 +190,7 @@ class Augmentation(BatchTransform):
         shape = tuple(images.shape[1:])
         if shape != self.input_shape:
             raise ValueError(
-                f"the images to augment are of {shape}; expected {self.input_shape}, the"
+                f"the images to augment have shape {shape}; expected {self.input_shape}, the"
                 " input_shape of the augmentation."
             )
         if len(targets.shape) == 2 and targets.shape[1] != self.num_classes:
@@ -200,16 +200,16 @@ class Augmentation(BatchTransform):
             )
 
     def _move(self, images: Any, draws: Mapping[str, Any]) -> Any:
-        """Crop, flip and cut out: one gather of pixels."""
+        """Crop, flip and cut out with a single gather of pixels."""
         from keras import ops
 
         batch = ops.shape(images)[0]
         height, width, channels = self.input_shape
-        # Images, rows and columns of the output, along axes 0, 1 and 2. Of NumPy's integers comes
-        # int64, as the draws are, or int32 on a backend that has no int64.
-        i = ops.convert_to_tensor(np.arange(height)[:, None])
-        j = ops.convert_to_tensor(np.arange(width)[None, :])
-        image = ops.arange(batch, dtype=i.dtype)[:, None, None]
+        # Indices of rows, columns and images along axes 1, 2 and 0 of the output. From NumPy's
+        # int64 they become int64, like the draws, or int32 on a backend without int64.
+        i: Any = ops.convert_to_tensor(np.arange(height)[:, None])
+        j: Any = ops.convert_to_tensor(np.arange(width)[None, :])
+        image: Any = ops.arange(batch, dtype=i.dtype)
         row, column, visible = i, j, True
         if self.flip:
             column = ops.where(draws["flipped"][:, None, None], width - 1 - j, j)
@@ -218,13 +218,15 @@ class Augmentation(BatchTransform):
             row, column = row + offset[:, 0] - self.pad, column + offset[:, 1] - self.pad
             visible = (row >= 0) & (row < height) & (column >= 0) & (column < width)
         if self.cutout:
-            first = draws["centre"][:, :, None, None] - self.cutout // 2
-            down, across = i - first[:, 0], j - first[:, 1]
+            # In coordinates of the output: the square is where the network sees it.
+            first = draws["center"][:, :, None, None] - self.cutout // 2
+            down, right = i - first[:, 0], j - first[:, 1]
             in_rows = (down >= 0) & (down < self.cutout)
-            in_columns = (across >= 0) & (across < self.cutout)
+            in_columns = (right >= 0) & (right < self.cutout)
             visible = ~(in_rows & in_columns) & visible
-        source = (image * height + row) * width + column
+        source = (image[:, None, None] * height + row) * width + column
         if self.pad or self.cutout:
+            # The row after the last pixel of the batch is `fill`.
             source = ops.where(visible, source, batch * height * width)
         pixels = ops.reshape(images, (-1, channels))
         fill = ops.convert_to_tensor([self.fill], dtype="float32")
@@ -239,11 +241,11 @@ def _mix(values: Any, share: Any, partner: Any) -> Any:
     return share * values + (1 - share) * ops.take(values, partner, axis=0)
 
 
-def preparation_for(data: Dataset, settings: TrainingSettings) -> BatchTransform:
-    """Return what happens to a batch first: the augmentation that the settings ask for.
+def augmentation_for(data: Dataset, settings: TrainingSettings) -> BatchTransform:
+    """Return the augmentation that the settings ask for.
 
     Raises:
-        ValueError: It does not fit the images.
+        ValueError: If it does not fit the images.
     """
     parts = {name: getattr(settings, name) for name in ("pad", "flip", "cutout", "mixup")}
     return Augmentation.for_dataset(data, **parts) if any(parts.values()) else NO_AUGMENTATION

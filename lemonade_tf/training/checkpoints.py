@@ -1,8 +1,8 @@
-"""Files from which a training that was ended goes on.
+"""Checkpoint files, from which an interrupted training resumes.
 
-A checkpoint is one line of text, which names the format and the SHA-256 of the rest, and then an
-.npz archive: the arrays of a `TrainingState`, and as JSON what else there is of it. The file
-appears whole or not at all, and what the disk has damaged since is found out when it is read.
+A checkpoint is one line of text with the format and the SHA-256 of the rest, followed by an .npz
+archive: the arrays of a `TrainingState`, and the rest of it as JSON. The file is replaced
+atomically, and a file that was damaged on disk is detected when it is read.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _ARRAY = "array/"
 
 
 class CheckpointError(LemonadeError, ValueError):
-    """A checkpoint is damaged, or is one of another training."""
+    """A checkpoint is damaged or belongs to a different training."""
 
 
 class Checkpoints:
-    """The checkpoint of one training, written now and then.
+    """The checkpoint of one training, rewritten at intervals.
 
     Args:
         path: The file.
-        training: Says what the training depends on. A checkpoint where it says something else is
-            not gone on from.
+        training: Fingerprint of everything that the training depends on. A checkpoint with a
+            different fingerprint is refused.
         interval: Seconds between two checkpoints.
     """
 
@@ -44,63 +44,64 @@ class Checkpoints:
 
     @property
     def seconds(self) -> float:
-        """How long the training took until now, without what was lost in between."""
+        """Seconds of training so far, without those lost in interruptions."""
         return time.monotonic() - self._started
 
     def read(self) -> TrainingState | None:
-        """Return the state to go on from; None if there is none.
+        """Return the state to resume from; None if there is no file.
 
         Raises:
-            CheckpointError: The file is not what was written, or is of another training.
+            CheckpointError: If the file is damaged or belongs to a different training.
         """
         try:
             content = self._path.read_bytes()
         except FileNotFoundError:
             return None
-        state, training, seconds = _unpacked(content, self._path)
+        state, training, seconds = _unpack(content, self._path)
         if training != self._training:
-            raise CheckpointError(f"{self._path} is the checkpoint of another training.")
+            raise CheckpointError(f"{self._path} is the checkpoint of a different training.")
         self._started = time.monotonic() - seconds
         return state
 
-    def keep(self, state: Callable[[], TrainingState]) -> TrainingState | None:
-        """Write a checkpoint if it is time for one; for after each epoch.
+    def write_if_due(self, state: Callable[[], TrainingState]) -> TrainingState | None:
+        """Write a checkpoint if the interval has passed; to be called after each epoch.
 
         Returns:
-            The state that was written; None if it is not time yet.
+            The state that was written; None if none was.
 
         Raises:
-            OSError: It cannot be written; the one before stays.
+            OSError: If the file cannot be written; the previous checkpoint remains.
         """
         if time.monotonic() - self._written < self._interval:
             return None
         present = state()
-        write_atomic(self._path, _packed(present, self._training, self.seconds))
+        write_atomic(self._path, _pack(present, self._training, self.seconds))
         self._written = time.monotonic()
         return present
 
 
-def _packed(state: TrainingState, training: str, seconds: float) -> bytes:
+def _pack(state: TrainingState, training: str, seconds: float) -> bytes:
     others = {
         "losses": state.losses,
         "rng": state.rng,
         "training": training,
         "seconds": seconds,
     }
+    parts = {f"{_ARRAY}{name}": array for name, array in state.arrays.items()}
+    parts["others"] = np.array(json.dumps(others))
     archive = io.BytesIO()
-    arrays = {f"{_ARRAY}{name}": array for name, array in state.arrays.items()}
-    np.savez(archive, others=np.array(json.dumps(others)), **arrays)
+    np.savez(archive, **parts)  # pyright: ignore[reportArgumentType] (no part is allow_pickle)
     content = archive.getvalue()
     return b"%s %s\n%s" % (_FORMAT, hashlib.sha256(content).hexdigest().encode(), content)
 
 
-def _unpacked(content: bytes, path: Path) -> tuple[TrainingState, str, float]:
+def _unpack(content: bytes, path: Path) -> tuple[TrainingState, str, float]:
     line, _, archive = content.partition(b"\n")
     start, _, digest = line.rpartition(b" ")
     if start != _FORMAT:
-        raise CheckpointError(f"{path} is no checkpoint; it begins with {content[:40]!r}.")
+        raise CheckpointError(f"{path} is not a checkpoint; its first bytes are {content[:40]!r}.")
     if digest != hashlib.sha256(archive).hexdigest().encode():
-        raise CheckpointError(f"{path} is damaged: its content is not what was written.")
+        raise CheckpointError(f"{path} is damaged: its content does not match its SHA-256.")
     with np.load(io.BytesIO(archive), allow_pickle=False) as file:
         others = json.loads(str(file["others"]))
         arrays = {name.removeprefix(_ARRAY): file[name] for name in file.files if name != "others"}

@@ -1,13 +1,13 @@
-"""Distillation: what an approximate operator changed learns to do what the parent did (A.1).
+"""Distillation: the nodes that an approximate operator changed learn from the parent (A.1).
 
-The child minimises, over the training images, the cross-entropy between the parent's softmax and
-its own. Only the weights of the affected nodes are trained; all others stay bit for bit what they
-were, the moving statistics of batch normalization included.
+The child minimizes, over the training images, the cross-entropy between the parent's softmax and
+its own. Only the weights of the affected nodes are trained; all others, including the moving
+statistics of batch normalization, stay unchanged bit for bit.
 
-Before the first affected node, child and parent are the same, and nothing is trained there. What
-that part puts out is computed once, for both and for all epochs, if it is something to compute
-and its values fit into the memory set aside for them. (`keras.distillation` runs teacher and
-student whole in every step.)
+Up to the first affected node, child and parent are equal and nothing is trained. The outputs of
+that shared part are computed once, for both networks and all epochs, if the part computes anything
+and its outputs fit into the memory set aside for them. (`keras.distillation` runs teacher and
+student completely in every step.)
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ import numpy as np
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.cost import layer_multiply_adds
 from lemonade_tf.architecture.shared import SharedPart, shared_part
-from lemonade_tf.backends.base import backend
+from lemonade_tf.backends.current import current_backend
 from lemonade_tf.keras_bridge.split import split
 from lemonade_tf.operators import Change
 from lemonade_tf.training.evaluation import batches, predict
 from lemonade_tf.training.fit import FitResult, TrainingDiverged, fit
 from lemonade_tf.training.settings import TrainingSettings
 
-_BYTES = 2 * 4  # of a value of the shared part: float32, on the host and on the device
+_BYTES = 2 * 4  # per output of the shared part: float32, on the host and on the device
 
 
 @dataclass(frozen=True, eq=False)
 class DistillationTargets:
-    """What a child is taught.
+    """What a child learns in distillation.
 
     Attributes:
         teacher: (n, classes) float32, the parent's probabilities for the training images.
-        student: The child, or what of it is not shared with the parent, putting out logits.
-        inputs: What the student reads, on the device.
-        shared: The nodes whose output was computed once for both; empty if none was.
+        student: The child, or the part of it that is not shared with the parent; outputs logits.
+        inputs: The inputs of the student, on the device.
+        shared: Nodes whose outputs were computed once for both networks; may be empty.
     """
 
     teacher: np.ndarray
@@ -50,7 +50,7 @@ class DistillationTargets:
     shared: frozenset[str] = frozenset()
 
 
-def prepare_lesson(
+def distillation_targets(
     parent: Graph,
     parent_model: keras.Model,
     change: Change,
@@ -59,34 +59,35 @@ def prepare_lesson(
     images: Any,
     settings: TrainingSettings,
 ) -> DistillationTargets:
-    """Compute what does not change while a child is distilled.
+    """Compute everything that stays constant while a child is distilled.
 
     Args:
         parent: The parent.
-        parent_model: Its model, putting out logits.
-        change: The change of the parent that made the child.
-        model: The child's model, putting out logits.
+        parent_model: The model of the parent; outputs logits.
+        change: The change of the parent that created the child.
+        model: The model of the child; outputs logits.
         x_train: (n, height, width, channels), raw pixels.
-        images: The same on the device.
-        settings: How to train.
+        images: The same images on the device.
+        settings: The training settings.
     """
     size = settings.evaluation_batch_size
+    backend = current_backend()
     part = shared_part(parent, change.graph, changing=change.affected)
-    if not _worth_keeping(part, parent, len(x_train), settings):
-        teacher = predict(backend().forward(parent_model), x_train, batch_size=size)
+    if not _is_worth_caching(part, parent, len(x_train), settings):
+        teacher = predict(backend.forward(parent_model), x_train, batch_size=size)
         return DistillationTargets(teacher, model, images)
     shared, rest = split(parent_model, part.boundary)
     values = _outputs(shared, x_train, size)
-    teacher = predict(backend().forward(rest), _as_read(values), batch_size=size)
+    teacher = predict(backend.forward(rest), _as_inputs(values), batch_size=size)
     _, student = split(model, part.boundary)
-    inputs = [backend().place(array) for array in values]
-    return DistillationTargets(teacher, student, _as_read(inputs), part.nodes)
+    inputs = [backend.place(array) for array in values]
+    return DistillationTargets(teacher, student, _as_inputs(inputs), part.nodes)
 
 
-def _worth_keeping(
+def _is_worth_caching(
     part: SharedPart, parent: Graph, num_images: int, settings: TrainingSettings
 ) -> bool:
-    """Return whether a shared part has something to compute, and its values fit into memory."""
+    """Return whether a shared part computes anything and its outputs fit into memory."""
     nothing_to_compute = not any(_multiply_adds(parent, name) for name in part.nodes)
     if nothing_to_compute or parent.output in part.nodes:
         return False
@@ -98,14 +99,15 @@ def _multiply_adds(graph: Graph, name: str) -> int:
     return layer_multiply_adds(graph[name].layer, graph.shapes()[name], *graph.input_shapes(name))
 
 
-def _as_read(values: list[Any]) -> Any:
-    """Return values as a model takes them: without a list, where there is but one."""
+def _as_inputs(values: list[Any]) -> Any:
+    """Return values in the form in which a model takes them: a single one without a list."""
     return values[0] if len(values) == 1 else values
 
 
 def _outputs(model: keras.Model, images: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    """Return what a model puts out for all images, each (n, ...)."""
-    forward, start = backend().forward(model), 0
+    """Return the outputs of a model for all images, each (n, ...)."""
+    forward, start = current_backend().forward(model), 0
+    # Filled batch by batch: concatenating the batches would need twice the memory.
     values = [np.empty((len(images), *t.shape[1:]), np.float32) for t in model.outputs]
     for batch in batches(images, batch_size):
         for whole, part in zip(values, forward.outputs(batch), strict=True):
@@ -115,7 +117,7 @@ def _outputs(model: keras.Model, images: np.ndarray, batch_size: int) -> list[np
 
 
 def distill(
-    lesson: DistillationTargets,
+    targets: DistillationTargets,
     affected: Collection[str],
     *,
     settings: TrainingSettings,
@@ -124,22 +126,22 @@ def distill(
     """Train the affected layers of a child on the parent's probabilities.
 
     Args:
-        lesson: What it is taught.
-        affected: The names of the nodes to train; where none has weights nothing is done.
-        settings: How to train.
+        targets: Student, its inputs, and the probabilities.
+        affected: Names of the nodes to train; if none has weights, nothing is trained.
+        settings: The training settings.
         rng: Draws the order of the images.
 
     Raises:
-        TrainingDiverged: A loss is not finite; the message says that it was in distillation.
+        TrainingDiverged: If a loss is not finite; the message names distillation.
     """
-    with only_trainable(lesson.student, affected):
-        if not lesson.student.trainable_variables:
+    with only_trainable(targets.student, affected):
+        if not targets.student.trainable_variables:
             return FitResult()
         try:
             return fit(
-                lesson.student,
-                lesson.inputs,
-                backend().place(lesson.teacher),
+                targets.student,
+                targets.inputs,
+                current_backend().place(targets.teacher),
                 epochs=settings.distillation_epochs,
                 settings=replace(settings, learning_rate=settings.distillation_learning_rate),
                 rng=rng,
@@ -152,7 +154,7 @@ def distill(
 
 @contextmanager
 def only_trainable(model: keras.Model, names: Collection[str]) -> Iterator[None]:
-    """Freeze all layers but those named; a frozen batch normalization is in inference."""
+    """Freeze all layers except the named ones; frozen batch normalization runs in inference."""
     frozen = [layer for layer in model.layers if layer.name not in names and layer.trainable]
     for layer in frozen:
         layer.trainable = False

@@ -1,8 +1,7 @@
-"""Training: epochs over shuffled images, at a learning rate that falls along a cosine (A.4.4).
+"""Training: epochs over shuffled images, with a learning rate that decays along a cosine (A.4.4).
 
-A training may be left after any epoch and gone on with elsewhere: on a CPU, with the same number of
-threads, it ends with the same weights, bit for bit. (Not on a GPU, some of whose kernels sum in
-another order each time.)
+A training can stop after any epoch and resume elsewhere. On a CPU, with the same number of threads,
+it ends with the same weights bit for bit. (Not on a GPU, where some kernels sum in varying order.)
 """
 
 from __future__ import annotations
@@ -17,27 +16,27 @@ import keras
 import numpy as np
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.backends.base import compile_trainer
-from lemonade_tf.training.batch_transform import NO_AUGMENTATION, BatchTransform
-from lemonade_tf.training.out_of_memory import batch_of
+from lemonade_tf.backends.batch_transform import NO_AUGMENTATION, BatchTransform
+from lemonade_tf.backends.current import current_backend
+from lemonade_tf.training.out_of_memory import effective_batch_size
 from lemonade_tf.training.schedule import cosine
 from lemonade_tf.training.settings import TrainingSettings
 
 
 class TrainingDiverged(ArithmeticError):
-    """A loss, a weight or a prediction is no longer a finite number."""
+    """A loss, a weight or an output is no longer a finite number."""
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """What training did.
+    """The course of a training.
 
     Attributes:
-        losses: The mean loss of each epoch.
-        num_images: How many images went through, counting each as often as it did.
-        seconds: How long it took, compiling included.
-        seconds_compiling: How long it took to compile the step.
-        num_traces: How often the step was traced to compile it: once.
+        losses: Mean loss of each epoch.
+        num_images: Images processed, each counted once per epoch.
+        seconds: Wall-clock seconds, compiling included.
+        seconds_compiling: Seconds spent on compiling the step.
+        num_traces: How many times the step was traced: once.
     """
 
     losses: tuple[float, ...] = ()
@@ -49,12 +48,12 @@ class FitResult:
 
 @dataclass(frozen=True, eq=False)
 class TrainingState:
-    """A training between two epochs: all that the rest of it depends on.
+    """A training between two epochs: everything that the remaining epochs depend on.
 
     Attributes:
-        losses: The mean loss of each epoch so far.
-        rng: The state of the generator that draws order and preparation, as NumPy gives it.
-        arrays: The state of the trainer: weights, momenta, and what else changes in a step.
+        losses: Mean loss of each epoch so far.
+        rng: State of the NumPy generator that draws the order of images and the batch transform.
+        arrays: State of the trainer: weights, momenta, and what else a step changes.
     """
 
     losses: tuple[float, ...]
@@ -70,43 +69,48 @@ def fit(
     epochs: int,
     settings: TrainingSettings,
     rng: np.random.Generator,
-    preparation: BatchTransform = NO_AUGMENTATION,
+    transform: BatchTransform = NO_AUGMENTATION,
     resume: TrainingState | None = None,
     on_epoch: Callable[[Callable[[], TrainingState]], None] | None = None,
 ) -> FitResult:
     """Train the weights of a model that are trainable now.
 
-    Every epoch shuffles the images and leaves out those that do not fill a last batch. Where
-    there are fewer images than a batch holds, a batch is all of them.
+    Each epoch shuffles the images and drops those that do not fill the last batch. If there are
+    fewer images than `batch_size`, one batch holds all of them.
 
     Args:
-        model: Puts out logits; see `to_keras`.
-        images: (n, height, width, channels), raw pixels; best on the device already (`place`). Or
-            a list of what the model reads instead.
+        model: A model that outputs logits; see `Backend.training_model`.
+        images: (n, height, width, channels), raw pixels, preferably already on the device
+            (`Backend.place`); or a list of the model's inputs.
         targets: (n,) integer classes or (n, classes) probabilities.
         epochs: Passes over the images.
-        settings: The rest.
-        rng: Draws the order of the images, and the random numbers of the preparation.
-        preparation: What happens to a batch first.
-        resume: Goes on from a state of the same training, instead of from the weights of the model
-            and the generator as they are.
-        on_epoch: Called after each epoch with a function that returns the state, which takes a
-            copy of all weights.
+        settings: Batch size, learning rate, momentum and weight decay.
+        rng: Draws the order of the images and the random numbers of the transform.
+        transform: Transform of each batch.
+        resume: State of the same training to continue from, instead of the present weights of the
+            model and the present state of `rng`.
+        on_epoch: Called after each epoch with a function that returns the state. The state is a
+            copy of all weights, so it is made only on demand.
 
     Returns:
-        What training did, the epochs before `resume` included; but the seconds are those of this
-        call.
+        The course of the training, including the epochs before `resume`; the seconds are those of
+        this call.
 
     Raises:
-        TrainingDiverged: A loss is not finite.
-        ValueError: The state to resume is not one of this model.
+        TrainingDiverged: If a loss is not finite.
+        ValueError: If the state to resume is not one of this model.
     """
     start = time.perf_counter()
     count = targets.shape[0]
-    batch_size = batch_of(settings, count)
+    batch_size = effective_batch_size(settings, count)
     num_steps = count // batch_size
     rates = cosine(settings.learning_rate, epochs * num_steps).reshape(epochs, num_steps)
-    trainer = compile_trainer(model, settings, preparation)
+    trainer = current_backend().trainer(
+        model,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        transform=transform,
+    )
     losses: list[float] = []
     if resume is not None:
         losses.extend(resume.losses)
@@ -118,13 +122,13 @@ def fit(
 
     for epoch in range(len(losses), epochs):
         order = rng.permutation(count)[: num_steps * batch_size].astype(np.int32)
-        draws = preparation.draw(num_steps, batch_size, rng=rng)
+        draws = transform.draw(num_steps, batch_size, rng=rng)
         indices = order.reshape(num_steps, batch_size)
         losses.append(trainer.run_epoch(images, targets, indices, rates[epoch], draws))
         if not isfinite(losses[-1]):
             raise TrainingDiverged(
-                f"the loss became {losses[-1]} in epoch {epoch + 1} of {epochs}, at a learning"
-                f" rate of {settings.learning_rate}; a smaller one may train."
+                f"the loss is {losses[-1]} after epoch {epoch + 1} of {epochs} with an initial"
+                f" learning rate of {settings.learning_rate}; try a smaller one."
             )
         if on_epoch is not None:
             on_epoch(state)
@@ -137,14 +141,14 @@ def fit(
     )
 
 
-def finite(graph: Graph) -> Graph:
-    """Return a trained graph.
+def check_finite(graph: Graph) -> Graph:
+    """Return a trained graph if all its weights are finite.
 
     Raises:
-        TrainingDiverged: It has weights that are not finite.
+        TrainingDiverged: If a weight is not finite.
     """
     for name, node in graph.items():
         for key, value in node.weights.items():
             if not np.isfinite(value).all():
-                raise TrainingDiverged(f"after the last epoch {key} of {name} is not finite.")
+                raise TrainingDiverged(f"{key} of {name!r} is not finite after the last epoch.")
     return graph

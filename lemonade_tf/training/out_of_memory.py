@@ -1,9 +1,9 @@
-"""Networks that the memory does not hold: half the images at a time, once, and a line that says so.
+"""Out-of-memory handling: one more attempt with half the batch size, and an error message.
 
-The paper does not speak of it. Half the batch is another training, of twice as many steps, so it
-is only for children that would have none; their record names the batch they had. What happens
-here is for errors that the backend raises. Where it is killed or crashes instead, as TensorFlow's
-convolutions on a CPU do, that is for the executor to tell.
+The paper does not cover it. Half the batch size means twice as many steps, which is a different
+training, so only a child that would otherwise fail is trained that way, and its record contains the
+batch size. This handles errors that the backend raises. Where it crashes or is killed instead, as
+TensorFlow's convolutions on a CPU do, the executor reports the failure.
 """
 
 from __future__ import annotations
@@ -14,26 +14,27 @@ from dataclasses import replace
 from lemonade_tf.training.settings import TrainingSettings
 
 
-def batch_of(settings: TrainingSettings, num_images: int) -> int:
-    """Return how many images a step of training has: all, where there are fewer than a batch."""
+def effective_batch_size(settings: TrainingSettings, num_images: int) -> int:
+    """Return the number of images per training step: all images if they do not fill a batch."""
     return min(settings.batch_size, num_images)
 
 
-def attempts(settings: TrainingSettings, num_images: int) -> Iterator[TrainingSettings]:
-    """Yield the settings, then those with half as many images at a time, in training and elsewhere.
+def settings_to_try(settings: TrainingSettings, num_images: int) -> Iterator[TrainingSettings]:
+    """Yield the settings, then settings that need half the memory.
 
-    The second are left out where a step of training has one image already.
+    The latter have half the batch size, in training and everywhere else. They are left out if a
+    training step has a single image already.
 
     Args:
-        settings: How to train, if the memory suffices.
+        settings: The settings of the first attempt.
         num_images: The number of training images.
     """
     yield settings
-    batch = batch_of(settings, num_images)
-    if batch > 1:
+    batch_size = effective_batch_size(settings, num_images)
+    if batch_size > 1:
         yield replace(
             settings,
-            batch_size=batch // 2,
+            batch_size=batch_size // 2,
             statistics_images=max(1, settings.statistics_images // 2),
             fit_images=max(1, settings.fit_images // 2),
             distillation_memory=settings.distillation_memory / 2,
@@ -41,18 +42,20 @@ def attempts(settings: TrainingSettings, num_images: int) -> Iterator[TrainingSe
         )
 
 
-def out_of_memory(batch_size: int, parameters: int | None, multiply_adds: int | None) -> str:
-    """Say in one line what did not fit into memory, and what to do.
+def describe_out_of_memory(
+    batch_size: int, parameters: int | None, multiply_adds: int | None
+) -> str:
+    """Describe in one line what did not fit into memory, and what to do.
 
     Args:
-        batch_size: Images of a step in the last attempt.
-        parameters: Of the network; None if the memory did not suffice to make it.
-        multiply_adds: The same, for one image.
+        batch_size: Images per step in the last attempt.
+        parameters: Of the network; None if memory was exhausted before it was built.
+        multiply_adds: Of the network for one image; None as above.
     """
-    size = "before the network was made"
+    size = "before the network was built"
     if parameters is not None and multiply_adds is not None:
         size = f"for a network of {parameters:,} parameters and {multiply_adds:,} multiply-adds"
     return (
-        f"out of memory, with batches of {batch_size} images, {size}; fewer workers at a time"
-        " leave each more of it, and smaller batches need less."
+        f"out of memory with batches of {batch_size} images, {size}; use fewer --workers, so that"
+        " each has more memory, or a smaller --batch_size."
     )

@@ -6,10 +6,10 @@ import numpy as np
 
 
 def cosine(learning_rate: float, num_steps: int) -> np.ndarray:
-    """Return learning rates that fall from `learning_rate` towards 0 along half a cosine.
+    """Return learning rates that decay from `learning_rate` along half a cosine.
 
     Step t of T has learning_rate * (1 + cos(pi t / T)) / 2 (Loshchilov & Hutter, 2017, without
-    restarts); the 0 would be step T.
+    restarts); step T, the first after the last, would have 0.
 
     Returns:
         (num_steps,) float32.

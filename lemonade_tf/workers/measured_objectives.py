@@ -1,7 +1,8 @@
-"""What a worker does for objectives that come from outside: measure them, and prepare them.
+"""Measuring and preparing expensive objectives in a worker.
 
-Their functions are found by name in the worker's process, where they may load what the driver does
-not have; see `objectives.named`. Keras is loaded when a network is measured, and not before.
+The functions of custom objectives are looked up by name in the worker process, where they may
+import packages that the driver does not have; see `objectives.lookup`. Keras is loaded when the
+first network is measured.
 """
 
 from __future__ import annotations
@@ -28,15 +29,15 @@ from lemonade_tf.objectives import (
 from lemonade_tf.workers.tasks import ObjectiveTask
 
 
-def measured(names: Iterable[str], trained: TrainedNetwork) -> dict[str, float]:
-    """Return expensive objectives of a trained network, by what they are called.
+def measure_objectives(names: Iterable[str], trained: TrainedNetwork) -> dict[str, float]:
+    """Measure expensive objectives of a trained network, and return them by their display names.
 
     Args:
-        names: As in the settings, such as "top5_error" or "MODULE:NAME".
+        names: Names in the settings, such as "top5_error" or "MODULE:NAME".
         trained: The network.
 
     Raises:
-        ObjectiveError: One cannot be found, raised an exception, or gave no number.
+        ObjectiveError: If an objective is not found, raises an exception, or returns no number.
     """
     found = map(find_objective, names)
     return {objective.name: objective.measured(trained) for objective in found}
@@ -45,16 +46,16 @@ def measured(names: Iterable[str], trained: TrainedNetwork) -> dict[str, float]:
 def measure_on(
     dataset: Dataset, names: Iterable[str], graph: Graph, probabilities: np.ndarray
 ) -> dict[str, float]:
-    """Return expensive objectives of a network, by what they are called.
+    """Measure expensive objectives of a graph on a data set; see `measure_objectives`.
 
     Args:
-        dataset: The images that it is for.
-        names: As in the settings.
-        graph: The network, with its weights.
-        probabilities: What it says of the validation images, (n, classes).
+        dataset: The data set of the network.
+        names: Names in the settings.
+        graph: The network with its weights.
+        probabilities: (n, classes), its outputs for the validation images.
 
     Raises:
-        ObjectiveError: One cannot be found, raised an exception, or gave no number.
+        ObjectiveError: As in `measure_objectives`.
     """
     from lemonade_tf.keras_bridge import to_keras
 
@@ -65,41 +66,43 @@ def measure_on(
             dataset.y_validation,
             probabilities,
             make_model=lambda: to_keras(graph),
-            make_file=lambda: _saved(graph, until_measured),
+            make_file=lambda: _write_temporary(graph, until_measured),
             training_images=dataset.x_train,
         )
-        return measured(names, trained)
+        return measure_objectives(names, trained)
 
 
-def _saved(graph: Graph, until: ExitStack) -> Path:
+def _write_temporary(graph: Graph, until_measured: ExitStack) -> Path:
     """Write a network to a temporary file, and return its path.
 
     Raises:
-        ObjectiveError: It cannot be written; an OSError would be taken for one of the run folder.
+        ObjectiveError: If it cannot be written. (An OSError would be attributed to the run folder.)
     """
     from lemonade_tf.keras_bridge.saving import save_model
 
     try:
         folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        path = Path(until.enter_context(folder)) / "network.h5"
+        path = Path(until_measured.enter_context(folder)) / "network.h5"
         save_model(graph, path, {})
     except OSError as error:
         raise ObjectiveError(
-            "the file of the network that objectives are to measure cannot be written to the"
-            f" folder for temporary files, {tempfile.tempdir or 'none'}: {error.strerror or error};"
-            " free some space there, or set the environment variable TMPDIR to another folder."
+            f"the temporary folder {tempfile.tempdir or '(none)'} cannot hold the file of a network"
+            f" for objectives to measure: {error.strerror or error}; free some space there, or set"
+            " the environment variable TMPDIR to another folder."
         ) from error
     return path
 
 
 def prepare_objective(task: ObjectiveTask, dataset: Dataset) -> Any:
-    """Return what an objective's `prepare` finds out, as plain JSON.
+    """Prepare an objective, and return the result as plain JSON values.
 
     Raises:
-        ObjectiveError: It raised an exception, or what it found is not JSON.
+        ObjectiveError: If it raises an exception, or its result is not JSON.
     """
     objective = find_objective(task.name)
-    beginning = PrepareContext(
+    if objective.prepare is None:
+        raise ObjectiveError(f"{task.name} has no `prepare`; expected an objective with one.")
+    context = PrepareContext(
         graphs=tuple(map(from_json, task.architectures)),
         images=dataset.x_train,
         num_classes=dataset.num_classes,
@@ -108,12 +111,12 @@ def prepare_objective(task: ObjectiveTask, dataset: Dataset) -> Any:
         seed=task.seed,
     )
     try:
-        found = objective.prepare(beginning)
+        prepared = objective.prepare(context)
     except Exception as error:
         raise ObjectiveError(f"it raised {describe_exception(error)}.") from error
     try:
-        return json.loads(json.dumps(found, allow_nan=False))
+        return json.loads(json.dumps(prepared, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise ObjectiveError(
-            f"what it found is not JSON ({error}); expected numbers, texts, lists and dicts."
+            f"its result is not JSON ({error}); expected numbers, strings, lists and dicts."
         ) from error

@@ -1,9 +1,9 @@
-"""One network of a front, from its architecture alone to trained weights and a test error (A.4.4).
+"""Training one network of a front from scratch (A.4.4), from its architecture to a test error.
 
 "All models are trained from scratch on the training and validation set": the weights are new, the
-validation images are among those trained on, and the test images have the last word. A training
-of hours is ended now and then by something else, so it leaves checkpoints, and goes on from one to
-the very weights that it would have had.
+validation images are trained on, and the test images measure the error. A training of hours is
+interrupted now and then, so it writes checkpoints, and resumes from one to exactly the weights that
+it would have had otherwise.
 """
 
 from __future__ import annotations
@@ -14,26 +14,24 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import numpy as np
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
 from lemonade_tf.architecture.text import to_json
-from lemonade_tf.backends.base import backend
+from lemonade_tf.backends.current import current_backend
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.keras_bridge.files import load_graph, load_record
 from lemonade_tf.keras_bridge.saving import save_model
 from lemonade_tf.keras_bridge.weights import read_weights
 from lemonade_tf.operators.initial import initial_weights
-from lemonade_tf.training.augmentation import preparation_for
+from lemonade_tf.training.augmentation import augmentation_for
 from lemonade_tf.training.checkpoints import CheckpointError, Checkpoints
-from lemonade_tf.training.evaluation import error
-from lemonade_tf.training.fit import TrainingDiverged, TrainingState, finite, fit
-from lemonade_tf.training.out_of_memory import batch_of, out_of_memory
+from lemonade_tf.training.evaluation import error_on_test_images
+from lemonade_tf.training.fit import TrainingDiverged, TrainingState, check_finite, fit
+from lemonade_tf.training.out_of_memory import describe_out_of_memory, effective_batch_size
 from lemonade_tf.training.settings import TrainingSettings
-from lemonade_tf.workers.child import training_model
 from lemonade_tf.workers.retraining_task import RetrainResult, RetrainTask
 
 
@@ -48,23 +46,20 @@ def setup_retraining(
 
     Args:
         dataset: A name or a path, for `load_dataset`.
-        settings: How to train.
-        data_dir: The folder with the data sets, for `load_dataset`.
-        threads: Threads an operation may use; results depend on it in the last digits.
+        settings: The training settings.
+        data_dir: Folder of the data sets, for `load_dataset`.
+        threads: CPU threads per operation; results depend on it in the last digits.
 
     Raises:
-        DatasetError: The data set cannot be read.
-        ValueError: The augmentation does not fit its images.
+        DatasetError: If the data set cannot be read.
+        ValueError: If the augmentation does not fit its images.
     """
-    if keras.backend.backend() == "tensorflow":
-        from lemonade_tf.backends.setup_tensorflow import set_up
-
-        set_up(threads)
+    current_backend().set_up(threads)
     return Retrainer(load_dataset(dataset, data_dir), settings)
 
 
 def training_and_validation(data: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Return images and labels of both parts together, in this order."""
+    """Return images and labels of the training and the validation set, in this order."""
     return (
         np.concatenate([data.x_train, data.x_validation]),
         np.concatenate([data.y_train, data.y_validation]),
@@ -72,42 +67,43 @@ def training_and_validation(data: Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Retrainer:
-    """Trains networks from scratch on one data set, which stays on the device.
+    """Trains networks from scratch on one data set, whose images stay on the device.
 
     Args:
         data: The images.
-        settings: How to train. The augmentation fills with the mean of the training images alone:
-            it is what the network's own `Rescaling` brings to 0.
+        settings: The training settings. Augmentation fills with the mean of the training images
+            alone, the color that the network's `Rescaling` maps to 0.
     """
 
     def __init__(self, data: Dataset, settings: TrainingSettings) -> None:
         self._data, self._settings = data, settings
-        self._preparation = preparation_for(data, settings)
-        images, labels = training_and_validation(data)
-        self._images, self._labels = backend().place(images), backend().place(labels)
+        self._transform = augmentation_for(data, settings)
+        self._backend = current_backend()
+        self._images, self._labels = map(self._backend.place, training_and_validation(data))
 
     def __call__(self, task: RetrainTask) -> RetrainResult:
         """Train a network, write its file, and return its test error.
 
-        A network that diverges, does not fit into memory or cannot be written is a result with a
-        failure, and no file.
-        The checkpoint stays: it is for the caller to remove when the result is safe.
+        If the network diverges, runs out of memory or cannot be written, the result has a failure
+        and there is no file. The checkpoint remains: the caller removes it once the result is
+        recorded.
 
         Raises:
-            FileError: The network's file in the run cannot be read.
+            FileError: If the network's file in the run cannot be read.
         """
         try:
             return self._train(task)
         except TrainingDiverged as diverged:
             return RetrainResult(task.id, failure=f"diverged: {diverged}")
-        except OSError as unusable:
-            place = unusable.filename or f"{task.output} or its checkpoint"
-            why = unusable.strerror or unusable
-            return RetrainResult(task.id, failure=f"{place} cannot be used: {why}.")
+        except OSError as error:
+            path = error.filename or f"{task.output} or its checkpoint"
+            return RetrainResult(
+                task.id, failure=f"{path} cannot be used: {error.strerror or error}."
+            )
         except Exception as error:
-            if not backend().is_out_of_memory(error):
+            if not self._backend.is_out_of_memory(error):
                 raise
-            return RetrainResult(task.id, failure=self._out_of_memory(task))
+            return RetrainResult(task.id, failure=self._describe_out_of_memory(task))
         finally:
             gc.collect()
 
@@ -120,13 +116,13 @@ class Retrainer:
         )
         state, remark = _state_to_resume(checkpoints)
 
-        def keep(present: Callable[[], TrainingState]) -> None:
-            kept = checkpoints.keep(present)
-            if kept is not None:
-                num, last = len(kept.losses), kept.losses[-1]
+        def write_checkpoint(present: Callable[[], TrainingState]) -> None:
+            written = checkpoints.write_if_due(present)
+            if written is not None:
+                num, last = len(written.losses), written.losses[-1]
                 print(f"{task.id}: epoch {num} of {self._settings.epochs}, loss {last:.4f}")
 
-        model = training_model(graph, seed=int(rng.integers(2**31)))
+        model = self._backend.training_model(graph, seed=int(rng.integers(2**31)))
         trained = fit(
             model,
             self._images,
@@ -134,56 +130,51 @@ class Retrainer:
             epochs=self._settings.epochs,
             settings=self._settings,
             rng=rng,
-            preparation=self._preparation,
+            transform=self._transform,
             resume=state,
-            on_epoch=keep,
+            on_epoch=write_checkpoint,
         )
+        size = self._settings.evaluation_batch_size
         result = RetrainResult(
             task.id,
-            test_error=self._test_error(model),
+            test_error=error_on_test_images(
+                self._backend.forward(model), self._data, batch_size=size
+            ),
             remark=remark,
             losses=trained.losses,
             resumed_at=0 if state is None else len(state.losses),
             seconds=checkpoints.seconds,
         )
-        save_model(finite(read_weights(model, graph)), task.output, _record(task, result))
+        save_model(check_finite(read_weights(model, graph)), task.output, _record(task, result))
         return result
 
-    def _out_of_memory(self, task: RetrainTask) -> str:
+    def _describe_out_of_memory(self, task: RetrainTask) -> str:
         graph = load_graph(task.source)
-        batch_size = batch_of(self._settings, self._images.shape[0])
-        return out_of_memory(batch_size, count_parameters(graph), count_multiply_adds(graph))
-
-    def _test_error(self, model: keras.Model) -> float | None:
-        if self._data.x_test is None:
-            return None
-        return error(
-            backend().forward(model),
-            self._data.x_test,
-            self._data.y_test,
-            batch_size=self._settings.evaluation_batch_size,
+        batch_size = effective_batch_size(self._settings, self._images.shape[0])
+        return describe_out_of_memory(
+            batch_size, count_parameters(graph), count_multiply_adds(graph)
         )
 
 
 def _fingerprint(graph: Graph, task: RetrainTask) -> str:
-    """Return a digest of all that a training depends on."""
+    """Return a digest of everything that a training depends on."""
     seeds = [(seed.entropy, seed.spawn_key) for seed in (task.weights_seed, task.training_seed)]
     parts = [to_json(graph), dict(task.settings), seeds]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _state_to_resume(checkpoints: Checkpoints) -> tuple[TrainingState | None, str | None]:
-    """Return the state of the checkpoint, and a remark if it is of no use."""
+    """Return the state in the checkpoint, and a remark if it is unusable."""
     try:
         return checkpoints.read(), None
-    except CheckpointError as broken:
-        return None, f"trained from the beginning, as {broken}"
+    except CheckpointError as unusable:
+        return None, f"trained from the start, as {unusable}"
 
 
 def _record(task: RetrainTask, result: RetrainResult) -> dict[str, Any]:
-    """Return the record of the network in the run, brought up to date.
+    """Return the record of the network in the run, updated.
 
-    It has no validation error: the network was trained on the validation images.
+    It has no validation error, because the network was trained on the validation images.
     """
     record = load_record(task.source)
     objectives = {k: v for k, v in record.get("objectives", {}).items() if k != "error"}

@@ -1,37 +1,28 @@
-"""A network to train from scratch and what became of it, as plain values; needs no Keras.
-
-The counterpart of `task` for what follows a search; `retraining`, which does the work, is imported
-only in the processes where it is done.
-"""
+"""The task of training a network from scratch and its result, as plain values without Keras."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from lemonade_tf.training.settings import TrainingSettings
-
-# What a worker needs, to be imported once, before workers are forked.
-PRELOAD = ("lemonade_tf.workers.retraining",)
-
 
 @dataclass(frozen=True)
 class RetrainTask:
-    """A network to train from scratch; plain values, which pickle.
+    """A network to train from scratch.
 
     Attributes:
-        id: The network's name in the run.
-        source: Its file in the run, of which the architecture and the record are used.
-        output: The file to write.
-        checkpoint: The file from which the training goes on if it is there.
+        id: Id of the network in the run.
+        source: File of the network in the run, for its architecture and its record.
+        output: File to write.
+        checkpoint: Checkpoint file; if it exists, training resumes from it.
         interval: Seconds between two checkpoints.
-        weights_seed: Seeds the new weights.
-        training_seed: Seeds the order of images, the augmentation and dropout.
-        settings: All that the training depends on beside the architecture, as plain values; kept
-            in the file.
+        weights_seed: Random seed of the new weights.
+        training_seed: Random seed of the order of images, augmentation and dropout.
+        settings: Everything besides the architecture that the training depends on, as plain
+            values; stored in the file.
     """
 
     id: str
@@ -46,16 +37,17 @@ class RetrainTask:
 
 @dataclass(frozen=True)
 class RetrainResult:
-    """What became of a network.
+    """The result of training a network from scratch.
 
     Attributes:
-        id: Its name.
-        test_error: The share of test images it gets wrong; None if there are none, or it failed.
-        failure: Why it has no file, in one line; None if all went well.
-        remark: What the user should know though all went well, in one line; None if nothing.
-        losses: The mean loss of each epoch.
-        resumed_at: The epochs that were there already, from a checkpoint.
-        seconds: How long its training took, without what was lost in between.
+        id: Id of the network.
+        test_error: Fraction of test images that it misclassifies; None if there are none, or if it
+            failed.
+        failure: Why there is no file, in one line; None on success.
+        remark: What the user should know about a successful training, in one line; None if nothing.
+        losses: Mean loss of each epoch.
+        resumed_at: Epochs that were already done, by the checkpoint.
+        seconds: Seconds of training, without those lost in interruptions.
     """
 
     id: str
@@ -65,12 +57,3 @@ class RetrainResult:
     losses: tuple[float, ...] = ()
     resumed_at: int = 0
     seconds: float = 0.0
-
-
-def start_retraining(
-    dataset: str, data_dir: str | None, settings: TrainingSettings, threads: int
-) -> Callable[[RetrainTask], RetrainResult]:
-    """Set up this process for training from scratch; see `retraining.setup_retraining`."""
-    from lemonade_tf.workers.retraining import setup_retraining
-
-    return setup_retraining(dataset, settings, data_dir=data_dir, threads=threads)

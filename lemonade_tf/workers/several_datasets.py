@@ -1,9 +1,9 @@
-"""A child on several data sets: trained on each, and the results brought together (A.3).
+"""Training a child on several data sets, and merging the results (A.3).
 
-For each data set a network of the architecture inherits from the parent's network for the same
-one: the same operators are replayed on that, and least squares, distillation and training have the
-images of that data set. All of them, or none, are on record: a child that fails on one data set
-has failed.
+On each data set, a network of the child's architecture inherits from the parent's network for that
+data set: the same operators are replayed on it, and least squares, distillation and training use
+the images of that data set. Either all networks are recorded or none: a child that fails on one
+data set has failed.
 """
 
 from __future__ import annotations
@@ -18,63 +18,64 @@ from lemonade_tf.workers.tasks import ChildResult, ChildTask
 
 
 def train_on_all(task: ChildTask, train: Callable[[ChildTask], ChildResult]) -> ChildResult:
-    """Train a child on its data sets, one after the other, and return what became of it.
+    """Train a child on its data sets, one after the other, and merge the results.
 
     Args:
-        task: The child on the first data set, and `further`, the same on others.
-        train: Trains it on one.
+        task: The child on the first data set, with its tasks on the extra ones.
+        train: Trains it on one data set.
 
     Raises:
-        Exception: What `train` raises; no file of the child is left then.
+        Exception: If `train` raises; the files of the child are removed first.
     """
-    found: dict[str, ChildResult] = {}
+    others: dict[str, ChildResult] = {}
     try:
         first = train(task)
-        for each in task.further if first.failure is None else ():
-            found[each.data] = result = _on(each, train)
+        for each in task.extra_datasets if first.failure is None else ():
+            result = _train_on_extra(each, train)
+            others[str(each.dataset)] = result
             if result.failure is not None:
                 break
-        whole = merged(first, found)
+        merged = merge_results(first, others)
     except BaseException:
         _remove_files(task)
         raise
-    if whole.failure is not None:
+    if merged.failure is not None:
         _remove_files(task)
-    return whole
+    return merged
 
 
-def _on(task: ChildTask, train: Callable[[ChildTask], ChildResult]) -> ChildResult:
-    """Train a child on a further data set; an error that is raised says on which."""
+def _train_on_extra(task: ChildTask, train: Callable[[ChildTask], ChildResult]) -> ChildResult:
+    """Train a child on an extra data set; the message of an exception then names the data set."""
     try:
         return train(task)
     except Exception as error:
         if not isinstance(error, OSError) and len(error.args) == 1:
-            error.args = (f"on {task.data}: {error.args[0]}",)
+            error.args = (f"on {task.dataset}: {error.args[0]}",)
         raise
 
 
 def _remove_files(task: ChildTask) -> None:
-    for each in (task, *task.further):
+    for each in (task, *task.extra_datasets):
         Path(each.output).unlink(missing_ok=True)
 
 
-def merged(first: ChildResult, further: Mapping[str, ChildResult]) -> ChildResult:
-    """Return the results on all data sets as one.
+def merge_results(first: ChildResult, others: Mapping[str, ChildResult]) -> ChildResult:
+    """Merge the results on all data sets into one.
 
-    Seconds, and the images that were trained on, are those of all; errors on further data sets are
-    measured objectives. All else is that of the first, and `further` has the others'.
+    Seconds and processed images are summed, and the errors on extra data sets become measured
+    objectives. Everything else is the first result's.
 
     Args:
-        first: On the first data set.
-        further: On the others, by what they are called; the last may have failed.
+        first: The result on the first data set.
+        others: The results on extra data sets, by name; the last may have failed.
     """
-    if not further:
+    if not others:
         return first
-    results = (first, *further.values())
+    results = (first, *others.values())
     seconds: Counter[str] = Counter()
     for result in results:
-        seconds.update(result.seconds)
-    for name, result in further.items():
+        seconds.update(result.seconds)  # pyright: ignore[reportArgumentType] (adds floats as well)
+    for name, result in others.items():
         if result.failure is not None:
             return ChildResult(
                 first.id,
@@ -83,18 +84,19 @@ def merged(first: ChildResult, further: Mapping[str, ChildResult]) -> ChildResul
                 parameters=first.parameters,
                 multiply_adds=first.multiply_adds,
             )
+    errors = {f"{ERROR_PREFIX}{name}": result.error for name, result in others.items()}
     num_images = sum(result.num_images for result in results)
     return replace(
         first,
-        measured={**first.measured, **{f"{ERROR_PREFIX}{n}": r.error for n, r in further.items()}},
+        measured={**first.measured, **errors},
         seconds=dict(seconds),
         num_images=num_images,
         images_per_second=_speed(num_images, results),
-        further=dict(further),
+        extra_datasets=dict(others),
     )
 
 
 def _speed(num_images: int, results: tuple[ChildResult, ...]) -> float | None:
-    """Return how many images went through a second, whatever data set they are of."""
+    """Return the images per second over all data sets."""
     seconds = sum(r.num_images / r.images_per_second for r in results if r.images_per_second)
     return num_images / seconds if seconds else None

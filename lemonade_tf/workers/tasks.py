@@ -1,41 +1,36 @@
-"""What a worker is asked and what it answers, as plain values; needs no Keras.
-
-The driver of a search makes tasks and reads results; `child` and `worker`, which do the work, are
-imported only in the processes where it is done.
-"""
+"""The tasks of a search and their results, as plain values that pickle and need no Keras."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from lemonade_tf.latency.measuring_task import MeasuringTask
-from lemonade_tf.training.settings import TrainingSettings
-
-# What a worker needs, to be imported once, before workers are forked.
-PRELOAD = ("lemonade_tf.workers.worker",)
 
 
 @dataclass(frozen=True)
 class ChildTask:
-    """A child to train; plain values, which pickle.
+    """A network to train: a child, or an initial network.
 
     Attributes:
-        id: The child's name in the run.
-        operators: The records of the operators that make it of its parent, for `replay`.
-        output: The file to write.
-        weights_seed: Seeds new weights.
-        training_seed: Seeds the order of images, and dropout.
-        parent_file: The parent's file. None for an initial network, which comes as
-        architecture: JSON of `architecture.text`; its weights are drawn, or inherited from
-            `parent_file` where they fit, if both are given.
-        record: Plain values to keep in the file: the lineage.
-        objectives: The expensive objectives to measure, by name, beside the error.
-        data: What the data set is called that it is trained on; None for the first.
-        further: The same child on the other data sets.
+        id: Id of the network in the run.
+        operators: Records of the operators that create it from its parent, for `replay`.
+        output: File to write.
+        weights_seed: Random seed of new weights.
+        training_seed: Random seed of the order of images, augmentation and dropout.
+        parent_file: File of the parent, or of the network that an initial network starts from.
+        architecture: JSON of an initial network (see `architecture.text`); None for a child. Its
+            weights are inherited from `parent_file`, if there is one, where they fit, else new.
+        record: Plain values to store in the file: the lineage.
+        objectives: Names of the expensive objectives to measure besides the error.
+        dataset: Name of the extra data set to train on; None for the first data set.
+        extra_datasets: The same network on each extra data set.
+
+    Raises:
+        ValueError: If there is neither a parent file nor an architecture.
     """
 
     id: str
@@ -47,40 +42,40 @@ class ChildTask:
     architecture: str | None = None
     record: Mapping[str, Any] = field(default_factory=dict)
     objectives: tuple[str, ...] = ()
-    data: str | None = None
-    further: tuple[ChildTask, ...] = ()
+    dataset: str | None = None
+    extra_datasets: tuple[ChildTask, ...] = ()
 
     def __post_init__(self) -> None:
         if self.parent_file is None and self.architecture is None:
             raise ValueError(
-                f"child {self.id!r} has neither a parent_file nor an architecture; expected one."
+                f"task {self.id!r} has neither parent_file nor architecture; expected at least one."
             )
 
 
 @dataclass(frozen=True)
 class ChildResult:
-    """What became of a child.
+    """The result of training a network.
 
     Attributes:
-        id: Its name.
-        error: The share of validation images it gets wrong; None if it failed.
-        test_error: Of test images; None if there are none.
-        failure: Why there is no error, in one line; None if all went well.
-        seconds: Wall-clock seconds of each phase it came to ("compile" is not part of "distill"
-            and "train"), and "total", to which an attempt that did not fit into memory belongs.
-        losses: The mean loss of each epoch of training.
-        distillation_losses: Of distillation.
+        id: Id of the network.
+        error: Fraction of validation images that it misclassifies; None if it failed.
+        test_error: The same for test images; None if there are none.
+        failure: Why there is no error, in one line; None on success.
+        seconds: Wall-clock seconds of each phase that was reached ("compile" is not included in
+            "distill" and "train"), and "total", which includes an attempt that ran out of memory.
+        losses: Mean loss of each epoch of training.
+        distillation_losses: Mean loss of each epoch of distillation.
         epsilon: Equation 9, "before" and "after" distillation, each as "cross_entropy" and "kl"
-            (see `training.epsilon`); None if there was no distillation.
-        epochs: How many epochs of training it had.
-        batch_size: Images of a step; half of what was asked for where that did not fit into memory.
-        num_images: How many images went through training and distillation.
-        images_per_second: How many of them a second, compiling left out; None if there were none.
-        parameters: Its number of parameters; None if it failed before that was known.
-        multiply_adds: Its multiply-adds for one image.
-        measured: Expensive objectives that were asked for beside the error, by what they are
-            called.
-        further: What became of it on the other data sets, by what these are called.
+            (see `training.epsilon`); None without distillation.
+        epochs: Epochs of training.
+        batch_size: Images per step; half of the setting if that ran out of memory.
+        num_images: Images processed in training and distillation.
+        images_per_second: Speed of training and distillation, without compiling; None if no images
+            were processed.
+        parameters: Number of parameters; None if the network failed before it was built.
+        multiply_adds: Multiply-adds per image; None as above.
+        measured: Expensive objectives besides the error, by name.
+        extra_datasets: Results on the extra data sets, by name.
     """
 
     id: str
@@ -98,16 +93,16 @@ class ChildResult:
     parameters: int | None = None
     multiply_adds: int | None = None
     measured: Mapping[str, float] = field(default_factory=dict)
-    further: Mapping[str, ChildResult] = field(default_factory=dict)
+    extra_datasets: Mapping[str, ChildResult] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class TimingTask:
-    """A network to be timed; see `timing`.
+    """A network whose training and evaluation are timed; see `timing`.
 
     Attributes:
         architecture: JSON of `architecture.text`.
-        objectives: The expensive objectives to measure, by name, beside the error.
+        objectives: Names of the expensive objectives to measure besides the error.
     """
 
     architecture: str
@@ -116,14 +111,14 @@ class TimingTask:
 
 @dataclass(frozen=True)
 class Timing:
-    """What a network takes, in seconds.
+    """Seconds that the parts of training and evaluating a network take.
 
     Attributes:
-        fixed: Once on a data set: build the model, compile its training and its evaluation, write
-            its file and read it.
-        step: A training step of a batch.
-        image: The evaluation of an image.
-        measuring: Once: the objectives that are measured beside the error.
+        fixed: Once per data set: build the model, compile training and evaluation, write and read
+            the file.
+        step: Per training step.
+        image: Per evaluated image.
+        measuring: Once: measure the objectives besides the error.
     """
 
     fixed: float
@@ -134,14 +129,14 @@ class Timing:
 
 @dataclass(frozen=True)
 class ObjectiveTask:
-    """An objective to be prepared before a search; see `measuring.prepare_objective`.
+    """An objective to prepare before a search; see `measured_objectives.prepare_objective`.
 
     Attributes:
-        name: The objective, as in the settings.
+        name: Name of the objective in the settings.
         architectures: The initial networks, as JSON of `architecture.text`.
-        space: The name of the search space.
-        threads: CPU threads of a worker.
-        seed: Of the search.
+        space: Name of the search space.
+        threads: CPU threads per worker.
+        seed: Random seed of the search.
     """
 
     name: str
@@ -152,12 +147,3 @@ class ObjectiveTask:
 
 
 Task = ChildTask | TimingTask | ObjectiveTask | MeasuringTask
-
-
-def start_worker(
-    dataset: str, data_dir: str | None, settings: TrainingSettings, threads: int
-) -> Callable[[Task], Any]:
-    """Set up this process for training children; see `worker.setup_worker`."""
-    from lemonade_tf.workers.worker import setup_worker
-
-    return setup_worker(dataset, settings, data_dir=data_dir, threads=threads)

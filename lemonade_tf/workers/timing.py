@@ -1,6 +1,6 @@
-"""How long a network takes: a few steps of its training and of its evaluation, by the clock.
+"""Timing a network: a few steps of its training, and its evaluation, by the clock.
 
-Nothing is learned (the learning rate is 0), so that the time does not depend on what is.
+The learning rate is 0, so the weights stay the same and the time does not depend on them.
 """
 
 from __future__ import annotations
@@ -14,22 +14,21 @@ from typing import Any
 import numpy as np
 
 from lemonade_tf.architecture.text import from_json
-from lemonade_tf.backends.base import backend, compile_trainer
+from lemonade_tf.backends.batch_transform import NO_AUGMENTATION, BatchTransform
+from lemonade_tf.backends.current import current_backend
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.keras_bridge.files import load_graph
 from lemonade_tf.keras_bridge.saving import save_model
 from lemonade_tf.keras_bridge.weights import read_weights
 from lemonade_tf.operators.initial import initial_weights
-from lemonade_tf.training.batch_transform import NO_AUGMENTATION, BatchTransform
 from lemonade_tf.training.evaluation import predict
-from lemonade_tf.training.out_of_memory import batch_of
+from lemonade_tf.training.out_of_memory import effective_batch_size
 from lemonade_tf.training.settings import TrainingSettings
-from lemonade_tf.workers.child import training_model
 from lemonade_tf.workers.measured_objectives import measure_on
 from lemonade_tf.workers.tasks import Timing, TimingTask
 
-NUM_STEPS = 3  # in one call of the compiled loop
-LEAST_SECONDS = 0.25  # calls are repeated until they took that long
+NUM_STEPS = 3  # per call of the compiled loop
+MIN_SECONDS = 0.25  # calls are repeated until they took this long
 
 
 def time_network(
@@ -38,38 +37,46 @@ def time_network(
     settings: TrainingSettings,
     *,
     images: Any = None,
-    preparation: BatchTransform = NO_AUGMENTATION,
+    transform: BatchTransform = NO_AUGMENTATION,
 ) -> Timing:
-    """Return how long a network takes in this process, at the real batch size.
+    """Measure how long a network takes in this process, at the real batch size.
 
     Args:
-        task: The network; its weights are drawn.
+        task: The network; its weights are random.
         dataset: The images.
-        settings: How to train.
+        settings: The training settings.
         images: The training images on the device, if they are there already.
-        preparation: What happens to a batch first.
+        transform: Transform of each training batch.
     """
-    images = backend().place(dataset.x_train) if images is None else images
-    labels = backend().place(dataset.y_train)
+    backend = current_backend()
+    images = backend.place(dataset.x_train) if images is None else images
+    labels = backend.place(dataset.y_train)
     rng = np.random.default_rng(0)
     start = time.perf_counter()
     graph = initial_weights(from_json(task.architecture), rng=rng)
-    model = training_model(graph, seed=0)
+    model = backend.training_model(graph, seed=0)
     fixed = time.perf_counter() - start
 
-    batch_size = batch_of(settings, len(dataset.x_train))
+    batch_size = effective_batch_size(settings, len(dataset.x_train))
     indices = rng.integers(len(dataset.x_train), size=(NUM_STEPS, batch_size), dtype=np.int32)
     rates = np.zeros(NUM_STEPS, np.float32)
-    trainer = compile_trainer(model, settings, preparation)
+    trainer = backend.trainer(
+        model,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        transform=transform,
+    )
 
     def train() -> None:
-        draws = preparation.draw(NUM_STEPS, batch_size, rng=rng)
+        draws = transform.draw(NUM_STEPS, batch_size, rng=rng)
         trainer.run_epoch(images, labels, indices, rates, draws)
 
-    compiling, training = _seconds(train)
-    forward = backend().forward(model)
+    compiling, training = _time_calls(train)
+    forward = backend.forward(model)
     some = dataset.x_train[: settings.evaluation_batch_size]
-    compiling_forward, evaluation = _seconds(lambda: predict(forward, some, batch_size=len(some)))
+    compiling_forward, evaluation = _time_calls(
+        lambda: predict(forward, some, batch_size=len(some))
+    )
     fixed += compiling + compiling_forward
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
@@ -86,13 +93,13 @@ def time_network(
     return Timing(fixed, training / NUM_STEPS, evaluation / len(some), measuring)
 
 
-def _seconds(call: Callable[[], Any]) -> tuple[float, float]:
-    """Return what the first call takes more than a later one, and what a later one takes."""
+def _time_calls(call: Callable[[], Any]) -> tuple[float, float]:
+    """Return the seconds that the first call takes more than a later one, and of a later one."""
     start = time.perf_counter()
     call()
     first = time.perf_counter() - start
     count, start = 0, time.perf_counter()
-    while (spent := time.perf_counter() - start) < LEAST_SECONDS or not count:
+    while (spent := time.perf_counter() - start) < MIN_SECONDS or not count:
         call()
         count += 1
     return max(0.0, first - spent / count), spent / count

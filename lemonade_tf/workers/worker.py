@@ -1,4 +1,4 @@
-"""What runs in a worker's process: children, one after the other."""
+"""The worker of a search, which carries out tasks one after the other."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import keras
-
-from lemonade_tf.backends.base import backend
+from lemonade_tf.backends.batch_transform import BatchTransform
+from lemonade_tf.backends.current import current_backend
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.datasets.loading import load_datasets
 from lemonade_tf.latency.measuring import measure_networks
 from lemonade_tf.latency.measuring_task import MeasuringTask
-from lemonade_tf.training.augmentation import preparation_for
-from lemonade_tf.training.batch_transform import BatchTransform
+from lemonade_tf.training.augmentation import augmentation_for
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.workers.child import train_child
 from lemonade_tf.workers.measured_objectives import prepare_objective
@@ -38,65 +36,72 @@ def setup_worker(
     data_dir: str | None = None,
     threads: int | None = None,
 ) -> Callable[[Task], Any]:
-    """Set up this process for training children, and return the function that trains one.
+    """Set up this process for a search, and return the function that carries out tasks.
 
     Args:
         dataset: Names or paths, for `load_datasets`.
-        settings: How to train.
-        data_dir: The folder with the data sets, for `load_datasets`.
-        threads: Threads an operation may use; a setting of the run, because results depend on it
-            in the last digits.
+        settings: The training settings.
+        data_dir: Folder of the data sets, for `load_datasets`.
+        threads: CPU threads per operation. A setting of the run, as results depend on it in the
+            last digits.
 
     Raises:
-        DatasetError: The data set cannot be read.
-        ValueError: The augmentation does not fit its images.
+        DatasetError: If a data set cannot be read.
+        ValueError: If the augmentation does not fit its images.
     """
-    if keras.backend.backend() == "tensorflow":
-        from lemonade_tf.backends.setup_tensorflow import set_up
-
-        set_up(threads)
-    data, further = load_datasets(dataset, data_dir)
-    others = {name: (each, preparation_for(each, settings)) for name, each in further.items()}
-    return Worker(data, settings, preparation_for(data, settings), others)
+    current_backend().set_up(threads)
+    data, extra = load_datasets(dataset, data_dir)
+    return Worker(
+        data,
+        settings,
+        augmentation_for(data, settings),
+        {name: (each, augmentation_for(each, settings)) for name, each in extra.items()},
+    )
 
 
 @dataclass(frozen=True)
-class _OnDevice:
-    """A data set that is ready: its training images on the device, what happens to a batch."""
+class _DeviceData:
+    """A data set, its training images on the device, and the transform of its batches."""
 
     data: Dataset
     images: Any
-    preparation: BatchTransform
+    transform: BatchTransform
 
 
 class Worker:
-    """Trains children on one data set or several, which stay on the device.
+    """Carries out the tasks of a search; the images of its data sets stay on the device.
 
-    Calling it trains a child. What a child held is given back when it is done; what Python and the
-    backend loaded for good is set aside after the first child (`gc.freeze`), so that a collection
-    takes milliseconds. What still grows a little with every shape that is new is the CPU library's
-    cache of kernels.
+    After each task, the memory of its models is collected. What Python and the backend loaded
+    permanently is excluded from collection after the first task (`gc.freeze`), so that a collection
+    takes milliseconds. Only the kernel cache of the CPU library still grows slightly with every new
+    shape.
+
+    Args:
+        data: The first data set.
+        settings: The training settings.
+        transform: Transform of the batches of the first data set.
+        extra_datasets: Extra data sets, and the transforms of their batches, by name.
     """
 
     def __init__(
         self,
         data: Dataset,
         settings: TrainingSettings,
-        preparation: BatchTransform,
-        further: Mapping[str, tuple[Dataset, BatchTransform]] | None = None,
+        transform: BatchTransform,
+        extra_datasets: Mapping[str, tuple[Dataset, BatchTransform]] | None = None,
     ) -> None:
         self._settings = settings
-        given = {None: (data, preparation), **(further or {})}
+        all_data = {None: (data, transform), **(extra_datasets or {})}
         self._data = {
-            name: _OnDevice(each, backend().place(each.x_train), prepared)
-            for name, (each, prepared) in given.items()
+            name: _DeviceData(each, current_backend().place(each.x_train), its_transform)
+            for name, (each, its_transform) in all_data.items()
         }
         self._warm = False
 
     def __call__(self, task: Task) -> Any:
-        """Train a child, time a network or several, or prepare an objective.
+        """Carry out a task.
 
-        What is no child is done on the first data set. See `train_child`, `train_on_all`,
+        Everything but training a child uses the first data set. See `train_child`, `train_on_all`,
         `time_network`, `measure_networks` and `prepare_objective`.
         """
         try:
@@ -107,7 +112,7 @@ class Worker:
             if not isinstance(task, TimingTask):
                 return train_on_all(task, self._train)
             if not self._warm:
-                self._time(task)  # with what a process loads once: not a network's
+                self._time(task)  # warm-up: loads what a process needs once, not per network
             return self._time(task)
         finally:
             gc.collect()
@@ -116,13 +121,11 @@ class Worker:
                 self._warm = True
 
     def _train(self, task: ChildTask) -> ChildResult:
-        if task.data is not None:
-            gc.collect()  # what the network for the data set before held is needed now
-        on = self._data[task.data]
-        given = {"images": on.images, "preparation": on.preparation}
-        return train_child(task, on.data, self._settings, **given)
+        if task.dataset is not None:
+            gc.collect()  # frees the network for the previous data set
+        on = self._data[task.dataset]
+        return train_child(task, on.data, self._settings, images=on.images, transform=on.transform)
 
     def _time(self, task: TimingTask) -> Timing:
         on = self._data[None]
-        given = {"images": on.images, "preparation": on.preparation}
-        return time_network(task, on.data, self._settings, **given)
+        return time_network(task, on.data, self._settings, images=on.images, transform=on.transform)

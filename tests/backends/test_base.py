@@ -5,18 +5,27 @@ import tensorflow as tf
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture import layers as kinds
-from lemonade_tf.backends.base import backend, compile_trainer
+from lemonade_tf.backends.batch_transform import NO_AUGMENTATION, BatchTransform
+from lemonade_tf.backends.current import current_backend
 from lemonade_tf.keras_bridge import to_keras
-from lemonade_tf.training.batch_transform import BatchTransform
 from lemonade_tf.training.schedule import cosine
 from lemonade_tf.training.settings import TrainingSettings
 
 NO_DRAWS: dict = {}
 
 
+def trainer_of(model, settings, transform=NO_AUGMENTATION):
+    return current_backend().trainer(
+        model,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        transform=transform,
+    )
+
+
 @pytest.fixture
 def linear():
-    """A graph that is linear in 2x2 images with two channels, for three classes."""
+    """A linear network for 2x2 images with two channels and three classes."""
     rng = np.random.default_rng(0)
     graph = Graph()
     graph.add("input", kinds.Input((2, 2, 2)))
@@ -40,7 +49,7 @@ def softmax(logits):
 
 
 def reference(graph, images, targets, indices, rates, settings):
-    """Train a linear network in float64, by the formulas; return its weights and losses."""
+    """Train a linear network by the formulas in float64; return its weights and losses."""
     weights = {k: v.astype(np.float64) for k, v in graph["dense"].weights.items()}
     momenta = {k: np.zeros_like(v) for k, v in weights.items()}
     losses = []
@@ -58,7 +67,7 @@ def reference(graph, images, targets, indices, rates, settings):
 
 
 @pytest.mark.parametrize("soft", [False, True])
-def test_steps_follow_the_formulas(linear, data, soft):
+def test_steps_equal_the_formulas(linear, data, soft):
     images, labels = data
     settings = TrainingSettings(learning_rate=0.1, weight_decay=0.03)
     targets = np.eye(3)[labels]
@@ -69,9 +78,9 @@ def test_steps_follow_the_formulas(linear, data, soft):
     weights, losses = reference(linear, images, targets, indices, rates, settings)
 
     model = to_keras(linear)
-    trainer = compile_trainer(model, settings)
+    trainer = trainer_of(model, settings)
     given = targets.astype(np.float32) if soft else labels
-    place = backend().place
+    place = current_backend().place
     loss = trainer.run_epoch(place(images), place(given), indices, rates, NO_DRAWS)
 
     assert loss == pytest.approx(np.mean(losses), rel=1e-6)
@@ -80,7 +89,7 @@ def test_steps_follow_the_formulas(linear, data, soft):
 
 
 def test_only_kernels_decay(network, data):
-    # A loss without slope: what moves, moves by decay.
+    # The gradient of the loss is zero, so only weight decay changes weights.
     settings = TrainingSettings(weight_decay=0.5, momentum=0.0)
     model = to_keras(network, learnable=True, logits=True)
     uniform = np.full((4, 10), 0.1, np.float32)
@@ -88,8 +97,8 @@ def test_only_kernels_decay(network, data):
     before = {w.path: np.asarray(w.value).copy() for w in model.trainable_variables}
     images = np.random.default_rng(0).integers(0, 255, (4, 8, 8, 1)).astype(np.uint8)
     rates = np.float32([0.1])
-    place = backend().place
-    compile_trainer(model, settings).run_epoch(
+    place = current_backend().place
+    trainer_of(model, settings).run_epoch(
         place(images), place(uniform), np.int32([[0, 1, 2, 3]]), rates, NO_DRAWS
     )
     for weight in model.trainable_variables:
@@ -97,18 +106,18 @@ def test_only_kernels_decay(network, data):
         np.testing.assert_allclose(weight.value, factor * before[weight.path], atol=1e-6)
 
 
-def test_one_trace_for_all_epochs(linear, data):
-    trainer = compile_trainer(to_keras(linear), TrainingSettings())
-    images, labels = map(backend().place, data)
+def test_the_step_is_traced_once_for_all_epochs(linear, data):
+    trainer = trainer_of(to_keras(linear), TrainingSettings())
+    images, labels = map(current_backend().place, data)
     for _ in range(3):
         indices = np.arange(12, dtype=np.int32).reshape(3, 4)
         trainer.run_epoch(images, labels, indices, cosine(0.1, 3), NO_DRAWS)
     assert trainer.num_traces == 1
 
 
-def test_one_trace_for_all_sizes_of_batches(linear, data):
+def test_inference_is_traced_once_for_all_batch_sizes(linear, data):
     model = to_keras(linear)
-    forward = backend().forward(model)
+    forward = current_backend().forward(model)
     images, _ = data
     for size in (12, 5, 1):
         found = forward.probabilities(images[:size])
@@ -117,38 +126,38 @@ def test_one_trace_for_all_sizes_of_batches(linear, data):
     assert forward.num_traces == 1
 
 
-def test_steps_end_at_a_loss_that_is_not_finite(linear, data):
+def test_an_epoch_stops_at_a_loss_that_is_not_finite(linear, data):
     images, labels = data
     model = to_keras(linear)
-    trainer = compile_trainer(model, TrainingSettings())
+    trainer = trainer_of(model, TrainingSettings())
     indices = np.arange(12, dtype=np.int32).reshape(3, 4)
     floats = images.astype(np.float32)
     floats[0] = np.inf
-    place = backend().place
+    place = current_backend().place
     loss = trainer.run_epoch(place(floats), place(labels), indices, cosine(0.1, 3), NO_DRAWS)
     assert not np.isfinite(loss)
 
 
 class Brighter(BatchTransform):
-    """Adds a number drawn for each step, and softens the labels."""
+    """Adds a number drawn per step, and smooths the labels."""
 
     def draw(self, num_steps, batch_size, *, rng):
         return {"more": rng.uniform(0, 9, num_steps).astype(np.float32)}
 
-    def prepare(self, images, targets, draws):
+    def apply(self, images, targets, draws):
         soft = 0.8 * keras.ops.one_hot(targets, 3) + 0.2 / 3
         return images + draws["more"], soft
 
 
-def test_preparation_is_part_of_the_step(linear, data):
+def test_the_batch_transform_is_part_of_the_step(linear, data):
     images, labels = data
     settings = TrainingSettings()
     indices = np.arange(12, dtype=np.int32).reshape(3, 4)
     rates = cosine(0.1, 3)
     draws = Brighter().draw(3, 4, rng=np.random.default_rng(0))
     model = to_keras(linear)
-    trainer = compile_trainer(model, settings, Brighter())
-    place = backend().place
+    trainer = trainer_of(model, settings, Brighter())
+    place = current_backend().place
     trainer.run_epoch(place(images), place(labels), indices, rates, draws)
 
     added = np.empty(12)
@@ -182,28 +191,28 @@ def test_preparation_is_part_of_the_step(linear, data):
         (ValueError("out of memory"), False),
     ],
 )
-def test_what_says_that_memory_does_not_suffice(error, expected):
-    assert backend().is_out_of_memory(error) is expected
+def test_out_of_memory_errors_are_recognized(error, expected):
+    assert current_backend().is_out_of_memory(error) is expected
 
 
-def test_another_backend_is_refused(monkeypatch):
+def test_an_unsupported_backend_is_refused(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    with pytest.raises(NotImplementedError, match="no training step for Keras's jax backend"):
-        backend()
+    with pytest.raises(
+        NotImplementedError, match="the Keras backend is 'jax'; expected 'tensorflow'"
+    ):
+        current_backend()
 
 
-def test_it_trains_as_keras_does(network, digits):
-    """The whole step, batch normalization included, against Keras's optimizer."""
+def test_training_equals_keras(network, digits):
+    """Compare the whole step, including batch normalization, with Keras's optimizer."""
     images, labels = digits.x_train[:64], digits.y_train[:64]
-    ours = to_keras(network, learnable=True, fused=True, logits=True)
+    ours = current_backend().training_model(network)
     theirs = to_keras(network, logits=True)
     settings = TrainingSettings(weight_decay=0.0, learning_rate=0.05)
     indices = np.arange(64, dtype=np.int32).reshape(2, 32)
     rates = np.float32([0.05, 0.05])
-    place = backend().place
-    compile_trainer(ours, settings).run_epoch(
-        place(images), place(labels), indices, rates, NO_DRAWS
-    )
+    place = current_backend().place
+    trainer_of(ours, settings).run_epoch(place(images), place(labels), indices, rates, NO_DRAWS)
     optimizer = keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     for batch in indices:

@@ -1,4 +1,4 @@
-"""Networks in LiteRT: the same function, in floats and nearly so in whole numbers."""
+"""Networks in LiteRT: the same function in floats, and almost the same in int8."""
 
 import numpy as np
 import pytest
@@ -6,68 +6,70 @@ import tensorflow as tf
 from graphs import small
 
 from lemonade_tf.architecture import layers as kinds
-from lemonade_tf.backends.lite_tensorflow import LiteError, LiteModel, to_lite
+from lemonade_tf.backends.base import LiteError
+from lemonade_tf.backends.lite_tensorflow import LiteRTModel, to_lite
 from lemonade_tf.keras_bridge import to_keras
 
 
 def _operations(content):
-    """The names of the operations, as LiteRT has them."""
-    details = LiteModel(content)._interpreter._get_ops_details()
+    """Return the names of the operations in LiteRT."""
+    details = LiteRTModel(content)._interpreter._get_ops_details()
     return {operation["op_name"] for operation in details}
 
 
-def test_every_kind_of_layer_computes_what_keras_does(graph, images):
+def test_every_kind_of_layer_equals_keras(graph, images):
     expected = to_keras(graph)(images.astype(np.float32), training=False)
-    found = LiteModel(to_lite(graph)).predict(images)
+    found = LiteRTModel(to_lite(graph)).predict(images)
     assert found.shape == (7, 5)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_a_model_is_converted_as_a_graph_is(graph, images):
-    of_graph, of_model = (LiteModel(to_lite(n)) for n in (graph, to_keras(graph)))
+def test_a_model_converts_like_its_graph(graph, images):
+    of_graph, of_model = (LiteRTModel(to_lite(n)) for n in (graph, to_keras(graph)))
     np.testing.assert_array_equal(of_graph.predict(images), of_model.predict(images), strict=True)
 
 
 def test_batch_normalization_is_folded_and_weights_are_constants(graph):
-    """Where they are variables, LiteRT turns kernels around in every pass."""
+    """LiteRT would transpose kernels that are variables in every pass."""
     operations = _operations(to_lite(graph))
     assert "CONV_2D" in operations
     assert not {"VAR_HANDLE", "READ_VARIABLE", "RSQRT"} & operations
 
 
-def test_int8_takes_raw_pixels_and_gives_probabilities(images):
+def test_int8_takes_raw_pixels_and_returns_probabilities(images):
     graph = small()
-    content = to_lite(graph, quantise="int8", calibration=images)
-    model = LiteModel(content)
+    content = to_lite(graph, quantize="int8", calibration=images)
+    model = LiteRTModel(content)
     found = model.predict(images)
-    [given] = model._interpreter.get_input_details()
-    assert given["dtype"] == np.uint8
+    [input_details] = model._interpreter.get_input_details()
+    assert input_details["dtype"] == np.uint8
     assert found.dtype == np.float32
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=0.05)
-    assert len(np.unique(np.round(found * 256, 4) % 1)) == 1  # whole 256ths
-    assert not np.array_equal(found, LiteModel(to_lite(graph)).predict(images))
+    assert len(np.unique(np.round(found * 256, 4) % 1)) == 1  # multiples of 1/256
+    assert not np.array_equal(found, LiteRTModel(to_lite(graph)).predict(images))
 
 
-def test_int8_logits_are_finer_than_256ths(images):
+def test_int8_logits_have_a_finer_scale_than_probabilities(images):
     graph = small()
-    expected = LiteModel(to_lite(graph, logits=True)).predict(images)
-    content = to_lite(graph, logits=True, quantise="int8", calibration=images)
-    found = LiteModel(content).predict(images)
+    expected = LiteRTModel(to_lite(graph, logits=True)).predict(images)
+    content = to_lite(graph, logits=True, quantize="int8", calibration=images)
+    found = LiteRTModel(content).predict(images)
     assert "SOFTMAX" not in _operations(content)
     spread = expected.max() - expected.min()
     np.testing.assert_allclose(found, expected, atol=0.15 * spread)
     np.testing.assert_array_equal(found.argmax(axis=1), expected.argmax(axis=1))
 
 
-def test_int8_needs_images(graph, images):
-    with pytest.raises(ValueError, match="int8 needs calibration: some training images"):
-        to_lite(graph, quantise="int8")
-    with pytest.raises(ValueError, match="quantise is 'int4'; expected 'int8' or None"):
-        to_lite(graph, quantise="int4", calibration=images)
+def test_int8_requires_calibration_images(graph, images):
+    with pytest.raises(
+        ValueError, match="calibration is empty; int8 quantization requires some training"
+    ):
+        to_lite(graph, quantize="int8")
+    with pytest.raises(ValueError, match="quantize is 'int4'; expected 'int8' or None"):
+        to_lite(graph, quantize="int4", calibration=images)
 
 
-def test_what_cannot_be_converted_is_said(graph, monkeypatch):
-
+def test_a_network_that_cannot_be_converted_is_an_error(graph, monkeypatch):
     def convert(self):
         raise Exception("no such\noperation")
 
@@ -78,6 +80,6 @@ def test_what_cannot_be_converted_is_said(graph, monkeypatch):
         to_lite(broken)
 
 
-def test_what_cannot_be_run_is_said():
+def test_content_that_cannot_be_run_is_an_error():
     with pytest.raises(LiteError, match="LiteRT cannot run the network"):
-        LiteModel(b"no network")
+        LiteRTModel(b"no network")

@@ -1,4 +1,4 @@
-"""What the training step leaves in TensorFlow, and needs of devices that may not be here."""
+"""What the training step keeps alive in TensorFlow, and which GPU kernels it requires."""
 
 import gc
 import weakref
@@ -11,17 +11,21 @@ from tensorflow.python.framework import kernels  # there is no public list of th
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture import layers as kinds
-from lemonade_tf.backends.base import backend, compile_trainer
+from lemonade_tf.backends.batch_normalization_tensorflow import FusedBatchNormalization
+from lemonade_tf.backends.current import current_backend
 from lemonade_tf.backends.training_tensorflow import cross_entropy
 from lemonade_tf.keras_bridge import to_keras
 from lemonade_tf.operators.initial import initial_weights
-from lemonade_tf.training.settings import TrainingSettings
 
 
-def test_nothing_holds_a_model_that_was_trained(network, digits):
-    model = to_keras(network, learnable=True, fused=True, logits=True)
-    trainer, forward = compile_trainer(model, TrainingSettings()), backend().forward(model)
-    place = backend().place
+def test_a_trained_model_is_freed(network, digits):
+    model = current_backend().training_model(network)
+    backend = current_backend()
+    trainer, forward = (
+        backend.trainer(model, momentum=0.9, weight_decay=5e-4),
+        backend.forward(model),
+    )
+    place = current_backend().place
     indices, rates = np.arange(32, dtype=np.int32).reshape(2, 16), np.float32([0.1, 0.1])
     trainer.run_epoch(place(digits.x_train), place(digits.y_train), indices, rates, {})
     forward.probabilities(digits.x_test)
@@ -34,7 +38,7 @@ def test_nothing_holds_a_model_that_was_trained(network, digits):
 
 @pytest.mark.slow
 def test_the_gradient_of_ten_blocks_of_few_channels():
-    """It is nearer to that of float64 than Keras's; no ReLU, whose changes of sign are chance."""
+    """It is closer to float64 than Keras's. (tanh, as a ReLU may change sign by rounding.)"""
     graph = Graph()
     at = graph.add("input", kinds.Input((32, 32, 3)))
     for number in range(10):
@@ -44,7 +48,7 @@ def test_the_gradient_of_ten_blocks_of_few_channels():
     at = graph.add("pool", kinds.GlobalAveragePooling2D(), [at])
     graph.output = graph.add("logits", kinds.Dense(10), [at])
     graph = initial_weights(graph, rng=np.random.default_rng(0))
-    ours = _gradient(to_keras(graph, learnable=True, fused=True))
+    ours = _gradient(to_keras(graph, learnable=True, batch_normalization=FusedBatchNormalization))
     stock = _gradient(to_keras(graph))
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float64")
@@ -58,7 +62,7 @@ def test_the_gradient_of_ten_blocks_of_few_channels():
 
 
 def _gradient(model):
-    """Return the gradient of all weights together, for the same 64 random images."""
+    """Return the gradient of all weights, concatenated, for the same 64 random images."""
     rng = np.random.default_rng(1)
     images = rng.normal(size=(64, *model.input_shape[1:])).astype(model.dtype)
     labels = rng.integers(10, size=64)
@@ -72,17 +76,17 @@ def _gradient(model):
 
 
 @pytest.mark.skipif(not tf.test.is_built_with_cuda(), reason="TensorFlow without GPUs")
-def test_all_that_touches_the_bytes_of_images_runs_on_a_gpu(network, digits):
-    """Else all images would go from the GPU to the host in every step."""
+def test_operations_on_bytes_of_images_have_gpu_kernels(network, digits):
+    """Otherwise every step would copy all images from the GPU to the host."""
     given = (
-        backend().place(digits.x_train),
-        backend().place(digits.y_train),
+        current_backend().place(digits.x_train),
+        current_backend().place(digits.y_train),
         tf.constant(np.arange(32, dtype=np.int32).reshape(2, 16)),
         tf.constant(np.float32([0.1, 0.1])),
         {},
     )
-    model = to_keras(network, learnable=True, fused=True, logits=True)
-    trainer = compile_trainer(model, TrainingSettings())
+    model = current_backend().training_model(network)
+    trainer = current_backend().trainer(model, momentum=0.9, weight_decay=5e-4)
     function = tf.function(trainer._trace_epoch, autograph=False).get_concrete_function(*given)
     definition = function.graph.as_graph_def()
     nodes = [*definition.node, *(n for f in definition.library.function for n in f.node_def)]
@@ -95,11 +99,11 @@ def test_all_that_touches_the_bytes_of_images_runs_on_a_gpu(network, digits):
     assert {op for op, _ in on_bytes} >= {"ResourceGather", "Cast"}
     for op, key in on_bytes:
         assert _has_gpu_kernel(op, key), op
-    assert not _has_gpu_kernel("GatherV2", "Tparams")  # what a tensor of bytes would need
+    assert not _has_gpu_kernel("GatherV2", "Tparams")  # required to gather from a tensor of bytes
 
 
 def _has_gpu_kernel(op, key):
-    """Return whether a kernel takes uint8 for an attribute of an operation."""
+    """Return whether an operation has a GPU kernel for uint8 in a type attribute."""
     registered = kernels.get_registered_kernels_for_op(op).kernel
     return any(
         kernel.device_type == "GPU"

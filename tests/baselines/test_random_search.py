@@ -5,7 +5,6 @@ from math import log
 import numpy as np
 import pytest
 from runs import CONFIG, line, make_run
-from toy_training import start_worker
 
 from lemonade_tf import load_graph
 from lemonade_tf.architecture import check
@@ -153,7 +152,7 @@ class StopAfter(Callback):
 
 @pytest.mark.parametrize(("stop_after", "complete"), [(1, False), (9, True)])
 def test_one_that_is_stopped_is_not_complete(tmp_path, monkeypatch, stop_after, complete):
-    monkeypatch.setattr(driver, "start_worker", start_worker)
+    monkeypatch.setattr(driver, "SEARCH_WORKER", "toy_training:start_worker")
     monkeypatch.setattr(driver, "ProcessExecutor", lambda setup, **_: InProcessExecutor(setup))
     config = {**make_config("quick").as_json(), "reference": CONFIG["reference"]}
     given = read_run(make_run(tmp_path / "run", HISTORY, config))

@@ -4,6 +4,7 @@ import pytest
 
 from lemonade_tf.architecture import GraphError
 from lemonade_tf.architecture import layers as kinds
+from lemonade_tf.backends.batch_normalization_tensorflow import FusedBatchNormalization
 from lemonade_tf.keras_bridge import from_keras, to_keras
 
 layers = keras.layers
@@ -16,9 +17,12 @@ def functional(*stack, shape=(8, 8, 3)):
     return keras.Model(start, tensor)
 
 
-@pytest.mark.parametrize("fused", [False, True])
-def test_round_trip_gives_the_graph_back(graph, assert_same, fused):
-    assert_same(graph, from_keras(to_keras(graph, learnable=True, fused=fused)))
+@pytest.mark.parametrize(
+    "batch_normalization", [keras.layers.BatchNormalization, FusedBatchNormalization]
+)
+def test_round_trip_gives_the_graph_back(graph, assert_same, batch_normalization):
+    model = to_keras(graph, learnable=True, batch_normalization=batch_normalization)
+    assert_same(graph, from_keras(model))
 
 
 def test_round_trip_of_the_plain_form_keeps_the_function(graph, images):

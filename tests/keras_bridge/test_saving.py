@@ -18,7 +18,6 @@ from lemonade_tf.architecture.cells import extract_cell
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.keras_bridge import (
-    graph_to_model,
     load_graph,
     load_model,
     save_model,
@@ -169,9 +168,3 @@ def test_there_is_no_optimizer_state(graph, tmp_path):
     with h5py.File(tmp_path / "a.h5") as file:
         assert set(file) == {"lemonade_tf", "model_weights"}
         assert "training_config" not in file.attrs
-
-
-def test_fused_needs_tensorflow(graph, monkeypatch):
-    monkeypatch.setattr(graph_to_model.keras.backend, "backend", lambda: "jax")
-    with pytest.raises(ValueError, match="needs the tensorflow backend; this is jax"):
-        to_keras(graph, fused=True)

@@ -11,16 +11,14 @@ import numpy as np
 import pytest
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.backends.base import backend
-from lemonade_tf.backends.lite_tensorflow import LiteModel, to_lite
+from lemonade_tf.backends.current import current_backend
 from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.keras_bridge import read_weights, to_keras
 from lemonade_tf.objectives import INT8_ERROR, ObjectiveError, TrainedNetwork
 from lemonade_tf.search_spaces import NETWORKS
-from lemonade_tf.training.evaluation import predict, share_wrong
+from lemonade_tf.training.evaluation import error_rate, predict
 from lemonade_tf.training.fit import fit
 from lemonade_tf.training.settings import TrainingSettings
-from lemonade_tf.workers.child import training_model
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +27,13 @@ def trained() -> TrainedNetwork:
     data = load_dataset("digits")
     initial = NETWORKS.initial_graphs((8, 8, 1), 10, rescaling=data.rescaling())[0]
     keras.utils.set_random_seed(0)
-    model = training_model(initial)
+    model = current_backend().training_model(initial)
     settings = TrainingSettings(epochs=3)
-    images, labels = backend().place(data.x_train), backend().place(data.y_train)
+    images, labels = current_backend().place(data.x_train), current_backend().place(data.y_train)
     rng = np.random.default_rng(0)
     fit(model, images, labels, epochs=3, settings=settings, rng=rng)
     graph = read_weights(model, initial)
-    probabilities = predict(backend().forward(model), data.x_validation)
+    probabilities = predict(current_backend().forward(model), data.x_validation)
     return TrainedNetwork(
         graph,
         data.x_validation,
@@ -48,14 +46,15 @@ def trained() -> TrainedNetwork:
 
 
 def test_it_is_the_error_of_the_quantised_network(trained):
-    error = share_wrong(trained.probabilities, trained.labels)
+    error = error_rate(trained.probabilities, trained.labels)
     found = INT8_ERROR.measured(trained)
     assert 0.02 < error < 0.5  # or the rest would say little
     assert abs(found - error) < 0.05
-    content = to_lite(
-        trained.graph, logits=True, quantise="int8", calibration=trained.training_images[:128]
+    backend = current_backend()
+    content = backend.to_lite(
+        trained.graph, logits=True, quantize="int8", calibration=trained.training_images[:128]
     )
-    outputs = LiteModel(content).predict(trained.images)
+    outputs = backend.lite_model(content).predict(trained.images)
     assert found == (outputs.argmax(axis=1) != trained.labels).mean()
     agreeing = (outputs.argmax(axis=1) == trained.probabilities.argmax(axis=1)).mean()
     assert agreeing > 0.9

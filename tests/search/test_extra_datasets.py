@@ -7,7 +7,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 from data_sets import write_data_sets
-from toy_training import Break, cut, results, start_worker, toy_search
+from toy_training import Break, cut, results, toy_search
 
 from lemonade_tf.architecture.text import from_json, same_architecture
 from lemonade_tf.baselines.random_search import random_search
@@ -231,17 +231,21 @@ def test_the_task_on_the_first_is_that_of_a_search_without_others(data_sets, tmp
     individual = Individual(generation, 7, parent, (), graph, {})
     alone = task_of(individual, (), tmp_path)
     task = task_of(individual, further_data(further), tmp_path)
-    for name in ("id", "output", "parent_file", "architecture", "record", "objectives", "data"):
+    for name in ("id", "output", "parent_file", "architecture", "record", "objectives", "dataset"):
         assert getattr(task, name) == getattr(alone, name)
     for name in ("weights_seed", "training_seed"):
         states = [getattr(t, name).generate_state(2).tolist() for t in (task, alone)]
-        assert states[0] == states[1] != getattr(task.further[0], name).generate_state(2).tolist()
-    assert task.further[0].data == "odd"
-    assert task.further[0].objectives == ()
+        assert (
+            states[0]
+            == states[1]
+            != getattr(task.extra_datasets[0], name).generate_state(2).tolist()
+        )
+    assert task.extra_datasets[0].dataset == "odd"
+    assert task.extra_datasets[0].objectives == ()
     if parent is not None:
-        assert task.further[0].parent_file == str(tmp_path / "models" / "0-1.odd.h5")
+        assert task.extra_datasets[0].parent_file == str(tmp_path / "models" / "0-1.odd.h5")
         return
-    other = from_json(task.further[0].architecture)
+    other = from_json(task.extra_datasets[0].architecture)
     assert other.shapes()[other.output] == (2,)
     assert other["rescaling"].layer == load_dataset(data_sets[1]).rescaling()
 
@@ -254,7 +258,7 @@ def test_a_network_of_a_former_run_is_begun_with_on_all(data_sets, tmp_path):
     origin = WarmStartNetwork("8-1", str(file), describe_file(file), graph)
     tasks = ChildTasks(3, RunStore(tmp_path), [origin], (), further_data(further))
     task = tasks.task(Individual(0, 0, None, (), graph, {}))
-    for each, num_classes in ((task, 10), (task.further[0], 2)):
+    for each, num_classes in ((task, 10), (task.extra_datasets[0], 2)):
         begun = from_json(each.architecture)
         assert (each.parent_file, begun.shapes()[begun.output]) == (str(file), (num_classes,))
     file.write_text("another")
@@ -350,7 +354,7 @@ def test_errors_that_are_not_named_are_added_and_others_stay_where_they_are():
 
 def test_random_search(tmp_path, whole):
     with (
-        patch.object(module, "start_worker", start_worker),
+        patch.object(module, "SEARCH_WORKER", "toy_training:start_worker"),
         patch.object(module, "ProcessExecutor", lambda setup, **_: InProcessExecutor(setup)),
     ):
         result = random_search(read_run(whole), tmp_path / "run", seed=0)

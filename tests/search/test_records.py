@@ -55,7 +55,7 @@ def test_failures_of_the_process_and_of_the_training(outcome, failure, seconds):
 
 def test_other_data_sets_have_their_own_part():
     other = ChildResult("2-5", error=0.75, test_error=0.8, losses=(3.0,), batch_size=16)
-    trained = replace(TRAINED, further={"odd": other}, measured={"error_odd": 0.75})
+    trained = replace(TRAINED, extra_datasets={"odd": other}, measured={"error_odd": 0.75})
     evaluation = evaluation_of("2-5", _outcome(trained))
     assert evaluation.expensive == {"error": 0.25, "error_odd": 0.75}
     assert evaluation.details["further"] == {

@@ -1,4 +1,4 @@
-"""Crop, flip, Cutout and mixup: against NumPy, image by image, and the statistics of the draws."""
+"""Crop, flip, Cutout and mixup against NumPy, image by image; and statistics of the draws."""
 
 import pickle
 import subprocess
@@ -34,8 +34,8 @@ def _draws(augmentation, size=24, *, seed=1):
     return draws
 
 
-def _prepare(augmentation, images, targets, draws):
-    outputs = augmentation.prepare(*map(tf.constant, (images, targets)), _constant(draws))
+def _augment(augmentation, images, targets, draws):
+    outputs = augmentation.apply(*map(tf.constant, (images, targets)), _constant(draws))
     return tuple(output.numpy() for output in outputs)
 
 
@@ -58,7 +58,7 @@ def _reference(augmentation, images, classes, draws):
         if augmentation.flip and draws["flipped"][n]:
             image = image[:, ::-1]
         if size:
-            top, left = (centre - size // 2 for centre in draws["centre"][n])
+            top, left = (center - size // 2 for center in draws["center"][n])
             image[max(top, 0) : top + size, max(left, 0) : left + size] = augmentation.fill
         moved.append(image)
     if not augmentation.mixup:
@@ -79,7 +79,7 @@ class TestPrepare:
         augmentation = replace(whole, **off)
         images, classes = _batch(augmentation)
         draws = _draws(augmentation)
-        actual = _prepare(augmentation, images, classes, draws)
+        actual = _augment(augmentation, images, classes, draws)
         expected = _reference(augmentation, images, classes, draws)
         for mine, theirs in zip(actual, expected, strict=True):
             np.testing.assert_array_equal(mine, theirs)
@@ -88,7 +88,7 @@ class TestPrepare:
     def test_any_share(self):
         images, classes = _batch(CIFAR)
         draws = {k: v[0] for k, v in CIFAR.draw(1, 24, rng=np.random.default_rng(2)).items()}
-        actual = _prepare(CIFAR, images, classes, draws)
+        actual = _augment(CIFAR, images, classes, draws)
         for mine, theirs in zip(actual, _reference(CIFAR, images, classes, draws), strict=True):
             np.testing.assert_allclose(mine, theirs, rtol=3e-7, atol=1e-7)
 
@@ -96,13 +96,13 @@ class TestPrepare:
         augmentation = replace(CIFAR, **OFF)
         images, classes = _batch(augmentation)
         assert augmentation.draw(3, 24, rng=np.random.default_rng(0)) == {}
-        prepared, targets = _prepare(augmentation, images, classes, {})
+        prepared, targets = _augment(augmentation, images, classes, {})
         np.testing.assert_array_equal(prepared, images)
         np.testing.assert_array_equal(targets, classes)
         assert targets.dtype == classes.dtype
 
     @pytest.mark.parametrize(
-        ("size", "centre", "expected"),
+        ("size", "center", "expected"),
         [
             (2, (2, 3), "...... ..##.. ..##.. ...... ......"),
             (3, (2, 3), "...... ..###. ..###. ..###. ......"),
@@ -112,10 +112,10 @@ class TestPrepare:
             (4, (4, 5), "...... ...... ...### ...### ...###"),
         ],
     )
-    def test_the_hole(self, size, centre, expected):
+    def test_the_hole(self, size, center, expected):
         augmentation = Augmentation((5, 6, 1), 2, (9.0,), **{**OFF, "cutout": size})
-        draws = {"centre": np.array([centre])}
-        images, _ = _prepare(augmentation, np.zeros((1, 5, 6, 1)), np.zeros(1, np.int32), draws)
+        draws = {"center": np.array([center])}
+        images, _ = _augment(augmentation, np.zeros((1, 5, 6, 1)), np.zeros(1, np.int32), draws)
         rows = expected.split()
         np.testing.assert_array_equal(
             images[0, ..., 0], [[9.0 * (pixel == "#") for pixel in row] for row in rows]
@@ -135,24 +135,24 @@ class TestPrepare:
         augmentation = Augmentation((2, 3, 1), 2, (9.0,), pad=1, cutout=0, mixup=0)
         images = np.arange(1.0, 7.0).reshape(1, 2, 3, 1)
         draws = {"offset": np.array([offset]), "flipped": np.array([flipped])}
-        prepared, _ = _prepare(augmentation, images, np.zeros(1, np.int32), draws)
+        prepared, _ = _augment(augmentation, images, np.zeros(1, np.int32), draws)
         np.testing.assert_array_equal(prepared[0, ..., 0], expected)
 
     def test_without_mixup_an_image_depends_on_no_other(self):
         augmentation = replace(CIFAR, mixup=0)
         images, classes = _batch(augmentation)
         draws = _draws(augmentation)
-        prepared, _ = _prepare(augmentation, images, classes, draws)
+        prepared, _ = _augment(augmentation, images, classes, draws)
         alone = {name: values[5:6] for name, values in draws.items()}
-        single, _ = _prepare(augmentation, images[5:6], classes[5:6], alone)
+        single, _ = _augment(augmentation, images[5:6], classes[5:6], alone)
         np.testing.assert_array_equal(single[0], prepared[5])
 
     def test_pixels_of_any_type_become_float32(self):
         images, classes = _batch(CIFAR, dtype=np.uint8)
         draws = _draws(CIFAR)
-        prepared, _ = _prepare(CIFAR, images, classes, draws)
+        prepared, _ = _augment(CIFAR, images, classes, draws)
         assert prepared.dtype == np.float32
-        expected, _ = _prepare(CIFAR, images.astype(np.float32), classes, draws)
+        expected, _ = _augment(CIFAR, images.astype(np.float32), classes, draws)
         np.testing.assert_array_equal(prepared, expected)
 
 
@@ -164,7 +164,7 @@ class TestTargets:
             "share": np.array([0.75, 0.5, 1.0], np.float32),
             "partner": np.array([1, 0, 0]),
         }
-        _, targets = _prepare(augmentation, images, np.array([2, 7, 4], np.int32), draws)
+        _, targets = _augment(augmentation, images, np.array([2, 7, 4], np.int32), draws)
         expected = np.zeros((3, 10))
         expected[0, [2, 7]], expected[1, [2, 7]], expected[2, 4] = (0.75, 0.25), 0.5, 1.0
         np.testing.assert_array_equal(targets, expected)
@@ -175,18 +175,18 @@ class TestTargets:
         augmentation = replace(CIFAR, **{**OFF, "mixup": mixup})
         images, classes = _batch(augmentation, 200)
         draws = augmentation.draw(1, 200, rng=np.random.default_rng(3))
-        _, targets = _prepare(augmentation, images, classes, {k: v[0] for k, v in draws.items()})
+        _, targets = _augment(augmentation, images, classes, {k: v[0] for k, v in draws.items()})
         np.testing.assert_allclose(targets.sum(axis=1), 1, rtol=2e-7)
         assert targets.min() == 0
 
     def test_that_are_probabilities_are_mixed_alike(self):
         images, classes = _batch(OBLONG)
         draws = _draws(OBLONG)
-        _, from_classes = _prepare(OBLONG, images, classes, draws)
-        _, same = _prepare(OBLONG, images, np.eye(3, dtype=np.float32)[classes], draws)
+        _, from_classes = _augment(OBLONG, images, classes, draws)
+        _, same = _augment(OBLONG, images, np.eye(3, dtype=np.float32)[classes], draws)
         np.testing.assert_array_equal(same, from_classes)
         probabilities = np.random.default_rng(0).dirichlet(np.ones(3), 24).astype(np.float32)
-        actual = _prepare(OBLONG, images, probabilities, draws)
+        actual = _augment(OBLONG, images, probabilities, draws)
         for mine, theirs in zip(
             actual, _reference(OBLONG, images, probabilities, draws), strict=True
         ):
@@ -196,15 +196,15 @@ class TestTargets:
         augmentation = replace(OBLONG, mixup=0)
         images, classes = _batch(augmentation)
         for targets in (classes, np.eye(3, dtype=np.float32)[classes]):
-            _, same = _prepare(augmentation, images, targets, _draws(augmentation))
+            _, same = _augment(augmentation, images, targets, _draws(augmentation))
             np.testing.assert_array_equal(same, targets)
 
     def test_do_not_change_the_images(self):
         """A teacher can be asked about the prepared images, before there are targets."""
         images, classes = _batch(CIFAR)
         draws = _draws(CIFAR)
-        first, _ = _prepare(CIFAR, images, classes, draws)
-        second, _ = _prepare(CIFAR, images, np.zeros((24, 10), np.float32), draws)
+        first, _ = _augment(CIFAR, images, classes, draws)
+        second, _ = _augment(CIFAR, images, np.zeros((24, 10), np.float32), draws)
         np.testing.assert_array_equal(first, second)
 
 
@@ -218,12 +218,12 @@ class TestDraw:
         assert {name: (v.shape, v.dtype.name) for name, v in draws.items()} == {
             "offset": ((400, 64, 2), "int64"),
             "flipped": ((400, 64), "bool"),
-            "centre": ((400, 64, 2), "int64"),
+            "center": ((400, 64, 2), "int64"),
             "share": ((400, 64), "float32"),
             "partner": ((400, 64), "int64"),
         }
 
-    @pytest.mark.parametrize(("name", "num_values"), [("offset", 9), ("centre", 32)])
+    @pytest.mark.parametrize(("name", "num_values"), [("offset", 9), ("center", 32)])
     def test_places_are_uniform(self, draws, name, num_values):
         rows, columns = draws[name].reshape(-1, 2).T
         counts = np.zeros((num_values, num_values))
@@ -235,7 +235,7 @@ class TestDraw:
     def test_places_lie_in_images_that_are_not_square(self):
         draws = OBLONG.draw(50, 64, rng=np.random.default_rng(0))
         for axis, side in enumerate((9, 6)):
-            assert set(draws["centre"][..., axis].flat) == set(range(side))
+            assert set(draws["center"][..., axis].flat) == set(range(side))
             assert set(draws["offset"][..., axis].flat) == set(range(7))
 
     def test_half_are_flipped(self, draws):
@@ -260,7 +260,7 @@ class TestDraw:
         assert abs(with_themselves - 400) < 4 * np.sqrt(400)
 
     def test_images_of_a_batch_draw_independently(self, draws):
-        for name in ("offset", "flipped", "centre", "share"):
+        for name in ("offset", "flipped", "center", "share"):
             values = draws[name].reshape(400, 64, -1)[..., 0].astype(float)
             for first, second in ((values[:, :-1], values[:, 1:]), (values[:-1], values[1:])):
                 correlation = np.corrcoef(first.ravel(), second.ravel())[0, 1]
@@ -286,9 +286,9 @@ class TestCompiled:
         augmentation = replace(OBLONG, **off)
         traces = []
 
-        def prepare(images, targets, draws):
+        def augment(images, targets, draws):
             traces.append(images.shape)
-            return augmentation.prepare(images, targets, draws)
+            return augmentation.apply(images, targets, draws)
 
         def spec(array):
             return tf.TensorSpec((size, *array.shape[1:]), array.dtype)
@@ -296,12 +296,12 @@ class TestCompiled:
         images, classes = _batch(augmentation, dtype=np.uint8)
         draws = _draws(augmentation)
         signature = spec(images), spec(classes), {k: spec(v) for k, v in draws.items()}
-        compiled = tf.function(prepare, input_signature=signature, autograph=False)
+        compiled = tf.function(augment, input_signature=signature, autograph=False)
         for seed, num in ((0, 24), (1, size or 7)):
             images, classes = _batch(augmentation, num, seed=seed, dtype=np.uint8)
             draws = _draws(augmentation, num, seed=seed)
             outputs = compiled(images, classes, _constant(draws))
-            expected = _prepare(augmentation, images, classes, draws)
+            expected = _augment(augmentation, images, classes, draws)
             for mine, theirs in zip(outputs, expected, strict=True):
                 np.testing.assert_array_equal(mine, theirs)
         assert len(traces) == 1
@@ -310,7 +310,7 @@ class TestCompiled:
         """TensorFlow computes with int32 on the host, on a machine with a GPU too."""
         images, classes = _batch(OBLONG)
         draws = _draws(OBLONG)
-        function = tf.function(OBLONG.prepare, autograph=False)
+        function = tf.function(OBLONG.apply, autograph=False)
         graph = function.get_concrete_function(images, classes, _constant(draws)).graph
         arithmetic = [op for op in graph.get_operations() if op.type in ("AddV2", "Mul", "Less")]
         assert len(arithmetic) > 5
@@ -348,22 +348,22 @@ class TestValue:
             ({"input_shape": (8, 8)}, r"input_shape is \(8, 8\); expected the \(height, width"),
             ({"input_shape": (0, 8, 1)}, r"input_shape is \(0, 8, 1\)"),
             ({"num_classes": 0}, "num_classes is 0; expected a positive integer"),
-            ({"fill": (1, 2)}, r"fill is \(1.0, 2.0\); expected a number for each of the 1 "),
+            ({"fill": (1, 2)}, r"fill is \(1.0, 2.0\); expected one number per channel, 1"),
             ({"fill": (np.nan,)}, r"fill is \(nan,\)"),
             ({"pad": -1}, r"pad is -1; expected 0 \(no crop\) or an integer less than 8, the"),
             ({"pad": 8}, "pad is 8"),
             ({"pad": 1.5}, "pad is 1.5"),
             (
                 {"cutout": 9},
-                r"cutout is 9; expected 0 \(no hole\) or an integer up to 8, the shorter side of"
-                r" images of \(8, 9, 1\)\.",
+                r"cutout is 9; expected 0 \(no Cutout\) or an integer up to 8, the shorter side of"
+                r" images of shape \(8, 9, 1\)\.",
             ),
             ({"cutout": -2}, "cutout is -2"),
             ({"mixup": -0.1}, r"mixup is -0.1; expected 0 \(no mixup\) or a positive number"),
             ({"mixup": np.inf}, "mixup is inf"),
         ],
     )
-    def test_settings_that_make_no_sense(self, settings, message):
+    def test_a_value_out_of_range_is_refused(self, settings, message):
         valid = {"input_shape": (8, 9, 1), "num_classes": 10, "fill": (0,), "cutout": 8}
         Augmentation(**valid)
         with pytest.raises(ValueError, match=message):
@@ -373,9 +373,11 @@ class TestValue:
         off = dict.fromkeys(OFF, False)
         assert replace(CIFAR, **off).draw(2, 2, rng=np.random.default_rng(0)) == {}
 
-    def test_batches_that_do_not_fit(self):
+    def test_batches_of_other_shapes_are_refused(self):
         images, classes = _batch(CIFAR)
-        with pytest.raises(ValueError, match=r"images to augment are of \(32, 32, 3\); expected"):
-            _prepare(DIGITS, images, classes, _draws(DIGITS))
+        with pytest.raises(
+            ValueError, match=r"images to augment have shape \(32, 32, 3\); expected"
+        ):
+            _augment(DIGITS, images, classes, _draws(DIGITS))
         with pytest.raises(ValueError, match="probabilities of 4 classes; expected 10"):
-            _prepare(CIFAR, images, np.ones((24, 4), np.float32) / 4, _draws(CIFAR))
+            _augment(CIFAR, images, np.ones((24, 4), np.float32) / 4, _draws(CIFAR))

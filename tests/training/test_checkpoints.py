@@ -3,8 +3,8 @@ import pytest
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture import layers as kinds
-from lemonade_tf.backends.base import backend
-from lemonade_tf.keras_bridge import read_weights, to_keras
+from lemonade_tf.backends.current import current_backend
+from lemonade_tf.keras_bridge import read_weights
 from lemonade_tf.operators.initial import initial_weights
 from lemonade_tf.training import checkpoints as checkpoints_module
 from lemonade_tf.training.augmentation import Augmentation
@@ -17,7 +17,7 @@ EPOCHS = 5
 
 @pytest.fixture(scope="module")
 def restless(digits):
-    """A network of all that changes in training: kernels, statistics, lambda, dropout."""
+    """A network with everything that training changes: kernels, statistics, lambda, dropout."""
     graph = Graph()
     graph.add("input", kinds.Input((8, 8, 1)))
     graph.add("scaled", digits.rescaling(), ["input"])
@@ -34,12 +34,12 @@ def restless(digits):
 
 @pytest.fixture
 def train(restless, digits):
-    """A function that trains the network in a model of its own: (result, graph)."""
-    place = backend().place
+    """A function that trains the network in a new model and returns (result, graph)."""
+    place = current_backend().place
     images, labels = place(digits.x_train), place(digits.y_train)
 
     def run(**resuming):
-        model = to_keras(restless, learnable=True, fused=True, logits=True, seed=7)
+        model = current_backend().training_model(restless, seed=7)
         result = fit(
             model,
             images,
@@ -47,7 +47,7 @@ def train(restless, digits):
             epochs=EPOCHS,
             settings=TrainingSettings(learning_rate=0.05),
             rng=np.random.default_rng(3),
-            preparation=Augmentation.for_dataset(digits, pad=1, flip=True, cutout=2, mixup=1.0),
+            transform=Augmentation.for_dataset(digits, pad=1, flip=True, cutout=2, mixup=1.0),
             **resuming,
         )
         return result, read_weights(model, restless)
@@ -55,14 +55,14 @@ def train(restless, digits):
     return run
 
 
-def test_a_training_goes_on_from_any_epoch_bit_for_bit(train, tmp_path, assert_equal_weights):
+def test_a_training_resumes_from_any_epoch_bit_for_bit(train, tmp_path, assert_equal_weights):
     paths = []
 
-    def keep(state):
+    def write(state):
         paths.append(tmp_path / f"{len(paths) + 1}.checkpoint")
-        Checkpoints(paths[-1], training="this", interval=0).keep(state)
+        Checkpoints(paths[-1], training="this", interval=0).write_if_due(state)
 
-    whole, expected = train(on_epoch=keep)
+    whole, expected = train(on_epoch=write)
     assert len(paths) == EPOCHS
     for number, path in enumerate(paths, start=1):
         state = Checkpoints(path, training="this", interval=0).read()
@@ -73,8 +73,7 @@ def test_a_training_goes_on_from_any_epoch_bit_for_bit(train, tmp_path, assert_e
 
 
 @pytest.mark.slow
-def test_everything_in_a_state_matters(train):
-    """Each part of the state, were it lost, would change the result."""
+def test_a_change_of_any_part_of_the_state_changes_the_result(train):
     states = []
     _, expected = train(on_epoch=lambda state: states.append(state()))
     state = states[1]
@@ -91,13 +90,13 @@ def test_everything_in_a_state_matters(train):
         ), name
 
 
-def test_the_state_of_another_model_is_refused(train):
+def test_the_state_of_a_different_model_is_refused(train):
     states = []
     train(on_epoch=lambda state: states.append(state()))
     arrays = dict(states[0].arrays)
     shape = arrays.pop("momentum_0").shape
     state = TrainingState(states[0].losses, states[0].rng, arrays)
-    with pytest.raises(ValueError, match=r"momentum_0 has the shape None in the state, and") as e:
+    with pytest.raises(ValueError, match=r"momentum_0 has shape None in the state but") as e:
         train(resume=state)
     assert str(shape) in str(e.value)
 
@@ -112,11 +111,11 @@ def state():
 @pytest.fixture
 def path(state, tmp_path):
     path = tmp_path / "1-0.checkpoint"
-    Checkpoints(path, training="this", interval=0).keep(lambda: state)
+    Checkpoints(path, training="this", interval=0).write_if_due(lambda: state)
     return path
 
 
-def test_what_is_read_is_what_was_written(path, state):
+def test_a_checkpoint_is_read_as_it_was_written(path, state):
     found = Checkpoints(path, training="this", interval=0).read()
     assert (found.losses, found.rng) == (state.losses, state.rng)
     assert list(found.arrays) == list(state.arrays)
@@ -125,45 +124,45 @@ def test_what_is_read_is_what_was_written(path, state):
         assert found.arrays[name].tobytes() == array.tobytes()
 
 
-def test_nothing_there(tmp_path):
+def test_without_a_file_there_is_no_state(tmp_path):
     assert Checkpoints(tmp_path / "none", training="this", interval=0).read() is None
 
 
-def test_damage_anywhere_is_found(path):
+def test_damage_anywhere_is_detected(path):
     content = path.read_bytes()
     for place in range(0, len(content), 37):
         path.write_bytes(content[:place])  # cut short
-        with pytest.raises(CheckpointError, match=r"1-0\.checkpoint is (no checkpoint|damaged)"):
+        with pytest.raises(CheckpointError, match=r"1-0\.checkpoint is (not a checkpoint|damaged)"):
             Checkpoints(path, training="this", interval=0).read()
         changed = bytearray(content)
         changed[place] ^= 1
         path.write_bytes(changed)
-        with pytest.raises(CheckpointError, match=r"1-0\.checkpoint is (no checkpoint|damaged)"):
+        with pytest.raises(CheckpointError, match=r"1-0\.checkpoint is (not a checkpoint|damaged)"):
             Checkpoints(path, training="this", interval=0).read()
 
 
-def test_the_checkpoint_of_another_training(path):
-    with pytest.raises(CheckpointError, match="is the checkpoint of another training"):
+def test_the_checkpoint_of_a_different_training_is_refused(path):
+    with pytest.raises(CheckpointError, match="is the checkpoint of a different training"):
         Checkpoints(path, training="that", interval=0).read()
 
 
-def test_a_checkpoint_is_written_when_it_is_time(tmp_path, state, monkeypatch):
+def test_a_checkpoint_is_written_once_per_interval(tmp_path, state, monkeypatch):
     now = 100.0
     monkeypatch.setattr(checkpoints_module.time, "monotonic", lambda: now)
     checkpoints = Checkpoints(tmp_path / "a", training="this", interval=60)
     written = []
     for now in (110.0, 159.0, 161.0, 200.0, 220.0, 221.0):
-        if checkpoints.keep(lambda: state) is not None:
+        if checkpoints.write_if_due(lambda: state) is not None:
             written.append(now)
     assert written == [161.0, 221.0]
 
 
-def test_seconds_count_what_came_before_the_checkpoint(tmp_path, state, monkeypatch):
+def test_seconds_include_those_before_the_checkpoint(tmp_path, state, monkeypatch):
     now = 100.0
     monkeypatch.setattr(checkpoints_module.time, "monotonic", lambda: now)
     first = Checkpoints(tmp_path / "a", training="this", interval=0)
     now = 130.0
-    first.keep(lambda: state)
+    first.write_if_due(lambda: state)
     now = 1000.0  # after an interruption
     second = Checkpoints(tmp_path / "a", training="this", interval=0)
     second.read()
@@ -171,7 +170,7 @@ def test_seconds_count_what_came_before_the_checkpoint(tmp_path, state, monkeypa
     assert second.seconds == 35.0
 
 
-def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(path, state, monkeypatch):
+def test_a_failed_write_keeps_the_previous_checkpoint(path, state, monkeypatch):
     before = path.read_bytes()
 
     def full(*_):
@@ -179,6 +178,6 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(path, state, 
 
     monkeypatch.setattr("lemonade_tf.store.atomic.os.replace", full)
     with pytest.raises(OSError, match="No space left"):
-        Checkpoints(path, training="this", interval=0).keep(lambda: state)
+        Checkpoints(path, training="this", interval=0).write_if_due(lambda: state)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 
 from lemonade_tf.architecture.shared import shared_part
-from lemonade_tf.backends.base import backend
-from lemonade_tf.keras_bridge import load_graph, read_weights, to_keras
+from lemonade_tf.backends.current import current_backend
+from lemonade_tf.keras_bridge import load_graph, read_weights
 from lemonade_tf.operators import APPROXIMATE, AddSkip, Change
 from lemonade_tf.operators.skip import SkipSite
-from lemonade_tf.training.distillation import distill, only_trainable, prepare_lesson
+from lemonade_tf.training.distillation import distill, distillation_targets, only_trainable
 from lemonade_tf.training.evaluation import predict
 from lemonade_tf.training.settings import TrainingSettings
 
 
 def training_model(graph):
-    return to_keras(graph, learnable=True, fused=True, logits=True)
+    return current_backend().training_model(graph)
 
 
 @pytest.fixture(scope="module")
@@ -29,23 +29,23 @@ def pruned(parent_file):
 SETTINGS = TrainingSettings(distillation_epochs=3, batch_size=32)
 
 
-def lesson_of(parent, change, model, digits, **settings):
-    return prepare_lesson(
+def targets_of(parent, change, model, digits, **settings):
+    return distillation_targets(
         parent,
         training_model(parent),
         change,
         model,
         digits.x_train,
-        backend().place(digits.x_train),
+        current_backend().place(digits.x_train),
         replace(SETTINGS, **settings),
     )
 
 
 def run(parent, change, digits, **settings):
     model = training_model(change.graph)
-    lesson = lesson_of(parent, change, model, digits, **settings)
+    targets = targets_of(parent, change, model, digits, **settings)
     rng, settings = np.random.default_rng(0), replace(SETTINGS, **settings)
-    return distill(lesson, change.affected, settings=settings, rng=rng), model
+    return distill(targets, change.affected, settings=settings, rng=rng), model
 
 
 def test_the_child_comes_closer_to_the_parent(pruned, digits):
@@ -54,17 +54,17 @@ def test_the_child_comes_closer_to_the_parent(pruned, digits):
     assert len(result.losses) == 3
     assert result.losses[-1] < result.losses[0]
     assert result.num_traces == 1
-    teacher = predict(backend().forward(training_model(parent)), digits.x_train)
+    teacher = predict(current_backend().forward(training_model(parent)), digits.x_train)
 
     def distance(of):
-        student = predict(backend().forward(of), digits.x_train)
+        student = predict(current_backend().forward(of), digits.x_train)
         return -(teacher * np.log(student + 1e-9)).sum(axis=1).mean()
 
     assert distance(model) < distance(training_model(change.graph))
 
 
 @pytest.mark.parametrize("memory", [1.0, 0.0])
-def test_all_else_stays_bit_for_bit(pruned, digits, assert_equal_weights, memory):
+def test_weights_of_other_nodes_stay_bit_for_bit(pruned, digits, assert_equal_weights, memory):
     parent, change = pruned
     _, model = run(parent, change, digits, distillation_memory=memory)
     after = read_weights(model, change.graph)
@@ -76,27 +76,29 @@ def test_all_else_stays_bit_for_bit(pruned, digits, assert_equal_weights, memory
             assert not np.array_equal(after[name].weights[key], value), (name, key)
 
 
-def test_nothing_affected_nothing_done(network, digits, assert_equal_weights):
+def test_without_affected_weights_nothing_is_trained(network, digits, assert_equal_weights):
     for affected in ((), ("relu_1", "pool_1")):
         result, model = run(network, Change(network, affected), digits)
         assert result.losses == ()
         assert_equal_weights(network, read_weights(model, network))
 
 
-# --- What child and parent share -----------------------------------------------------------------
+# --- The part that child and parent share --------------------------------------------------------
 
 
-def test_the_shared_part_is_computed_once_with_the_same_result(pruned, digits):
+def test_caching_the_shared_part_does_not_change_the_result(pruned, digits):
     parent, change = pruned
-    lesson = lesson_of(parent, change, training_model(change.graph), digits)
-    assert lesson.shared == {"input", "rescaling", "conv_1", "bn_1", "relu_1", "pool_1"}
-    assert lesson.inputs.shape == (320, *parent.shapes()["pool_1"])
-    names = [layer.name for layer in lesson.student.layers]
+    targets = targets_of(parent, change, training_model(change.graph), digits)
+    assert targets.shared == {"input", "rescaling", "conv_1", "bn_1", "relu_1", "pool_1"}
+    assert targets.inputs.shape == (320, *parent.shapes()["pool_1"])
+    names = [layer.name for layer in targets.student.layers]
     assert "conv_1" not in names
     assert {"conv_2", "conv_3", "logits"} <= set(names)
-    plain = lesson_of(parent, change, training_model(change.graph), digits, distillation_memory=0.0)
+    plain = targets_of(
+        parent, change, training_model(change.graph), digits, distillation_memory=0.0
+    )
     assert plain.shared == frozenset()
-    np.testing.assert_allclose(lesson.teacher, plain.teacher, atol=1e-6)
+    np.testing.assert_allclose(targets.teacher, plain.teacher, atol=1e-6)
     cached, model = run(parent, change, digits)
     again, other = run(parent, change, digits, distillation_memory=0.0)
     np.testing.assert_allclose(cached.losses, again.losses, rtol=1e-5)
@@ -104,25 +106,25 @@ def test_the_shared_part_is_computed_once_with_the_same_result(pruned, digits):
         np.testing.assert_allclose(first.value, second.value, rtol=0, atol=2e-4)
 
 
-def test_no_more_memory_than_is_set_aside(pruned, digits):
+def test_the_shared_part_is_not_cached_beyond_the_memory_limit(pruned, digits):
     parent, change = pruned
     needed = 320 * np.prod(parent.shapes()["pool_1"]) * 8 / 2**30
     model = training_model(change.graph)
-    assert lesson_of(parent, change, model, digits, distillation_memory=needed).shared
-    less = lesson_of(parent, change, model, digits, distillation_memory=0.999 * needed)
+    assert targets_of(parent, change, model, digits, distillation_memory=needed).shared
+    less = targets_of(parent, change, model, digits, distillation_memory=0.999 * needed)
     assert not less.shared
     assert less.student is model
 
 
-def test_what_takes_no_computing_is_not_kept(network, digits):
+def test_a_shared_part_without_multiply_adds_is_not_cached(network, digits):
     prune = next(operator for operator in APPROXIMATE if operator.name == "prune_filters")
     site = next(s for s in prune.candidates(network) if s.node == "conv_1")
     change = prune.apply(network, site, rng=np.random.default_rng(0))
-    lesson = lesson_of(network, change, training_model(change.graph), digits)
-    assert not lesson.shared  # it would be the rescaled images
+    targets = targets_of(network, change, training_model(change.graph), digits)
+    assert not targets.shared  # it would be the rescaled images
 
 
-def test_several_values_are_shared_over_a_skip(network, digits):
+def test_a_shared_part_with_two_outputs(network, digits):
     rng = np.random.default_rng(0)
     connect = AddSkip()
     site = SkipSite("relu_1", "relu_3", "concatenate")
@@ -131,8 +133,8 @@ def test_several_values_are_shared_over_a_skip(network, digits):
     sites = {s.node: s for s in prune.candidates(parent)}
     change = prune.apply(parent, sites["conv_3"], rng=rng)
     part = shared_part(parent, change.graph, changing=change.affected)
-    lesson = lesson_of(parent, change, training_model(change.graph), digits)
-    assert len(part.boundary) == len(lesson.inputs) == 2
+    targets = targets_of(parent, change, training_model(change.graph), digits)
+    assert len(part.boundary) == len(targets.inputs) == 2
     result, _ = run(parent, change, digits)
     plain, _ = run(parent, change, digits, distillation_memory=0.0)
     np.testing.assert_allclose(result.losses, plain.losses, rtol=1e-4)
@@ -150,7 +152,7 @@ def test_layers_are_trainable_again_afterwards(network):
     assert len(model.trainable_variables) == len(training_model(network).trainable_variables) - 1
 
 
-def test_the_learning_rate_is_that_of_distillation(pruned, digits):
+def test_distillation_uses_its_own_learning_rate(pruned, digits):
     def distilled(**rates):
         parent, change = pruned
         _, model = run(parent, change, digits, distillation_epochs=1, **rates)

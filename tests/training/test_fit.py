@@ -3,15 +3,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lemonade_tf.backends.base import backend
-from lemonade_tf.keras_bridge import read_weights, to_keras
+from lemonade_tf.backends.current import current_backend
+from lemonade_tf.keras_bridge import read_weights
 from lemonade_tf.training.fit import TrainingDiverged, fit
 from lemonade_tf.training.settings import TrainingSettings
 
 
-def train(network, digits, *, count=320, epochs=2, seed=0, fused=True, **settings):
-    model = to_keras(network, learnable=True, fused=fused, logits=True)
-    place = backend().place
+def train(network, digits, *, count=320, epochs=2, seed=0, **settings):
+    model = current_backend().training_model(network)
+    place = current_backend().place
     result = fit(
         model,
         place(digits.x_train[:count]),
@@ -23,7 +23,7 @@ def train(network, digits, *, count=320, epochs=2, seed=0, fused=True, **setting
     return result, read_weights(model, network)
 
 
-def test_it_learns(network, digits):
+def test_the_loss_decreases(network, digits):
     result, _ = train(network, digits, epochs=5, batch_size=32)
     assert len(result.losses) == 5
     assert result.losses[-1] < 0.6 * result.losses[0]
@@ -31,39 +31,41 @@ def test_it_learns(network, digits):
     assert result.seconds > 0
 
 
-def test_same_seed_same_weights_bit_for_bit(network, digits, assert_equal_weights):
+def test_the_same_seed_gives_the_same_weights_bit_for_bit(network, digits, assert_equal_weights):
     _, first = train(network, digits, seed=3)
     _, second = train(network, digits, seed=3)
     assert_equal_weights(first, second)
 
 
-def test_another_seed_another_order(network, digits):
+def test_different_seeds_draw_different_orders(network, digits):
     (first, _), (second, _) = (train(network, digits, seed=seed) for seed in (3, 4))
     assert first.losses != second.losses
 
 
-def test_a_last_batch_that_is_not_full_is_left_out(network, digits):
+def test_images_that_do_not_fill_the_last_batch_are_dropped(network, digits):
     result, _ = train(network, digits, count=100, batch_size=32)
     assert result.num_images == 2 * 96
 
 
-def test_fewer_images_than_a_batch(network, digits):
+def test_fewer_images_than_a_batch_are_one_batch(network, digits):
     result, _ = train(network, digits, count=20, batch_size=64)
     assert result.num_images == 2 * 20
 
 
-def test_no_epochs(network, digits, assert_equal_weights):
+def test_without_epochs_the_weights_stay(network, digits, assert_equal_weights):
     result, weights = train(network, digits, epochs=0)
     assert (result.losses, result.num_images) == ((), 0)
     assert_equal_weights(network, weights)
 
 
-def test_divergence_names_the_epoch(network, digits):
-    with pytest.raises(TrainingDiverged, match=r"became (nan|inf) in epoch \d+ of 30, at a learn"):
+def test_the_error_of_divergence_names_the_epoch(network, digits):
+    with pytest.raises(
+        TrainingDiverged, match=r"loss is (nan|inf) after epoch \d+ of 30 with an init"
+    ):
         train(network, digits, epochs=30, learning_rate=1e30)
 
 
-def test_float_images(network, digits):
+def test_float_images_train_like_the_same_bytes(network, digits):
     result, _ = train(network, digits)
     floats = replace(digits, x_train=digits.x_train.astype(np.float32))
     assert train(network, floats)[0].losses == result.losses

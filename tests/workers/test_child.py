@@ -1,5 +1,6 @@
 import os
 import pickle
+import re
 import subprocess
 import sys
 import weakref
@@ -36,7 +37,7 @@ def task(parent_file, output, *operators, seed=5):
     )
 
 
-def timeless(result):
+def without_times(result):
     return replace(result, seconds={}, images_per_second=None)
 
 
@@ -47,7 +48,7 @@ def pruning(parent_file):
     return record(prune, site)
 
 
-def test_a_child_by_an_exact_operator(parent_file, digits, settings, insertion, tmp_path):
+def test_a_child_of_an_exact_operator(parent_file, digits, settings, insertion, tmp_path):
     given = task(parent_file, tmp_path / "17.h5", insertion)
     result = train_child(given, digits, settings)
     assert (result.id, result.failure) == ("17", None)
@@ -69,7 +70,7 @@ def test_a_child_by_an_exact_operator(parent_file, digits, settings, insertion, 
     assert result.multiply_adds == count_multiply_adds(graph)
 
 
-def test_the_record_in_the_file(parent_file, digits, settings, insertion, tmp_path):
+def test_the_file_contains_the_record(parent_file, digits, settings, insertion, tmp_path):
     given = task(parent_file, tmp_path / "17.h5", insertion)
     result = train_child(given, digits, settings)
     assert load_record(given.output) == {
@@ -86,7 +87,7 @@ def test_the_record_in_the_file(parent_file, digits, settings, insertion, tmp_pa
     }
 
 
-def test_a_child_by_an_approximate_operator_is_distilled(
+def test_a_child_of_an_approximate_operator_is_distilled(
     parent_file, digits, settings, pruning, insertion, tmp_path
 ):
     given = task(parent_file, tmp_path / "17.h5", pruning, insertion)
@@ -106,7 +107,7 @@ def test_an_exact_child_has_no_epsilon(parent_file, digits, settings, insertion,
     assert result.distillation_losses == ()
 
 
-def test_better_starts_are_nearer_to_the_parent(parent_file, digits, settings, pruning, tmp_path):
+def test_better_starts_are_closer_to_the_parent(parent_file, digits, settings, pruning, tmp_path):
     found = {}
     for start in STARTS:
         given = replace(settings, epochs=1, distillation_epochs=1, approximate_start=start)
@@ -117,7 +118,7 @@ def test_better_starts_are_nearer_to_the_parent(parent_file, digits, settings, p
 
 
 @pytest.mark.slow
-def test_a_cell_is_changed_repaired_and_distilled_everywhere(digits, settings, tmp_path):
+def test_all_copies_of_a_cell_are_changed_repaired_and_distilled(digits, settings, tmp_path):
     parent = cells(2, length=0, num_classes=10)  # one convolution a cell, F = 16
     parent_file, output = str(tmp_path / "3.h5"), tmp_path / "17.h5"
     save_model(parent, parent_file, {})
@@ -129,7 +130,7 @@ def test_a_cell_is_changed_repaired_and_distilled_everywhere(digits, settings, t
     assert (cell.nodes["conv_1"].layer.filters, cells_per_block, filters) == (2, 2, 16)
 
 
-def test_same_seeds_same_file(
+def test_the_same_seeds_give_the_same_file(
     parent_file, digits, settings, pruning, insertion, tmp_path, assert_equal_weights
 ):
     outputs = [tmp_path / "a.h5", tmp_path / "b.h5"]
@@ -138,13 +139,15 @@ def test_same_seeds_same_file(
         for output in outputs
     ]
     assert_equal_weights(load_graph(outputs[0]), load_graph(outputs[1]))
-    first, second = map(timeless, results)
+    first, second = map(without_times, results)
     assert first == second
 
 
 @pytest.mark.slow
-def test_the_error_is_that_of_the_file(parent_file, digits, settings, insertion, tmp_path):
-    """Plain Keras, which cannot import this package, finds the recorded error in the file."""
+def test_the_file_has_the_recorded_error_in_plain_keras(
+    parent_file, digits, settings, insertion, tmp_path
+):
+    """Keras evaluates the file in a process that cannot import this package."""
     skip = {
         "operator": "add_skip",
         "site": {"source": "relu_1", "target": "relu_2", "kind": "convex_sum"},
@@ -166,16 +169,15 @@ def test_the_error_is_that_of_the_file(parent_file, digits, settings, insertion,
     assert float(done.stdout) == result.test_error
 
 
-def test_without_test_images(parent_file, digits, settings, tmp_path):
+def test_without_test_images_there_is_no_test_error(parent_file, digits, settings, tmp_path):
     data = replace(digits, x_test=None, y_test=None)
     assert train_child(task(parent_file, tmp_path / "a.h5"), data, settings).test_error is None
 
 
-def test_divergence_is_a_result(parent_file, digits, settings, insertion, tmp_path):
+def test_divergence_is_a_failure_without_a_file(parent_file, digits, settings, insertion, tmp_path):
     wild = replace(settings, learning_rate=1e30)
     result = train_child(task(parent_file, tmp_path / "a.h5", insertion), digits, wild)
-    assert result.failure.startswith("diverged: the loss became ")
-    assert "in epoch 1 of 4" in result.failure or "in epoch 2 of 4" in result.failure
+    assert re.match(r"diverged: the loss is (nan|inf) after epoch [12] of 4", result.failure)
     assert result.error is result.test_error is None
     assert result.parameters > 0
     assert "total" in result.seconds
@@ -186,10 +188,10 @@ FULL = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"
 
 
 @pytest.mark.parametrize("where", ["workers.child", "training.distillation"])
-def test_half_a_batch_where_the_memory_does_not_suffice(
+def test_a_child_out_of_memory_is_trained_with_half_the_batch_size(
     where, parent_file, digits, settings, pruning, tmp_path, monkeypatch, assert_equal_weights
 ):
-    """The child is the one that it is when half a batch is asked for: nothing of the rest stays."""
+    """The result equals that of half the batch size from the start."""
     settings = replace(settings, epochs=1, distillation_epochs=1)
     half = replace(settings, batch_size=16, statistics_images=128, evaluation_batch_size=128)
     expected = train_child(task(parent_file, tmp_path / "half.h5", pruning), digits, half)
@@ -203,11 +205,13 @@ def test_half_a_batch_where_the_memory_does_not_suffice(
     monkeypatch.setattr(f"lemonade_tf.{where}.fit", fit_or_fail)
     result = train_child(task(parent_file, tmp_path / "17.h5", pruning), digits, settings)
     assert (result.failure, result.batch_size) == (None, 16)
-    assert timeless(result) == timeless(expected)
+    assert without_times(result) == without_times(expected)
     assert_equal_weights(load_graph(tmp_path / "17.h5"), load_graph(tmp_path / "half.h5"))
 
 
-def test_half_a_batch_in_evaluation(parent_file, digits, settings, tmp_path, monkeypatch):
+def test_evaluation_out_of_memory_is_repeated_with_half_the_batch_size(
+    parent_file, digits, settings, tmp_path, monkeypatch
+):
     sizes = []
 
     def predict_or_fail(_, images, *, batch_size):
@@ -217,7 +221,7 @@ def test_half_a_batch_in_evaluation(parent_file, digits, settings, tmp_path, mon
         return np.eye(10)[(digits.y_validation + (np.arange(len(images)) % 4 == 0)) % 10]
 
     monkeypatch.setattr(child_module, "predict", predict_or_fail)
-    monkeypatch.setattr(child_module, "error", lambda *_, batch_size: 0.5)
+    monkeypatch.setattr(child_module, "error_on_test_images", lambda *_, batch_size: 0.5)
     result = train_child(task(parent_file, tmp_path / "17.h5"), digits, settings)
     assert (result.failure, result.error, result.batch_size) == (None, 0.25, 16)
     assert (result.test_error, sizes) == (0.5, [256, 128])
@@ -237,15 +241,15 @@ def test_out_of_memory_twice_is_a_failure(
     result = train_child(task(parent_file, tmp_path / "a.h5"), digits, settings)
     assert tried == [32, 16]
     assert result.failure == (
-        f"out of memory, with batches of 16 images, for a network of {result.parameters:,}"
-        f" parameters and {result.multiply_adds:,} multiply-adds; fewer workers at a time leave"
-        " each more of it, and smaller batches need less."
+        f"out of memory with batches of 16 images, for a network of {result.parameters:,}"
+        f" parameters and {result.multiply_adds:,} multiply-adds; use fewer --workers, so that each"
+        " has more memory, or a smaller --batch_size."
     )
     assert (result.error, result.batch_size) == (None, 16)
     assert os.listdir(tmp_path) == []
 
 
-def test_the_first_attempt_is_gone_before_the_second(
+def test_the_first_attempt_is_freed_before_the_second(
     parent_file, digits, settings, tmp_path, monkeypatch
 ):
     models = []
@@ -262,8 +266,8 @@ def test_the_first_attempt_is_gone_before_the_second(
 
 
 @pytest.mark.slow
-def test_more_than_the_memory(tmp_path):
-    """Half a batch of the concatenation is twice what the machine has; it is never written to."""
+def test_a_network_larger_than_memory_is_a_failure(tmp_path):
+    """Half a batch of the concatenation takes twice the memory; it is never written to."""
     code = """
 import os
 import numpy as np
@@ -293,7 +297,7 @@ print(train_child(task, dataset, TrainingSettings(epochs=1)).failure)
         [sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True
     )
     size, failure = done.stdout.splitlines()
-    assert failure.startswith(f"out of memory, with batches of 4 images, for {size} and ")
+    assert failure.startswith(f"out of memory with batches of 4 images, for {size} and ")
 
 
 def test_weights_that_are_not_finite_are_divergence(
@@ -306,11 +310,15 @@ def test_weights_that_are_not_finite_are_divergence(
 
     monkeypatch.setattr(child_module, "fit", spoil)
     result = train_child(task(parent_file, tmp_path / "a.h5"), digits, settings)
-    assert result.failure == "diverged: after the last epoch moving_variance of bn_1 is not finite."
+    assert (
+        result.failure == "diverged: moving_variance of 'bn_1' is not finite after the last epoch."
+    )
     assert result.error is None
 
 
-def test_mistakes_are_raised(parent_file, digits, settings, insertion, tmp_path):
+def test_an_unreadable_parent_and_a_wrong_operator_are_raised(
+    parent_file, digits, settings, insertion, tmp_path
+):
     with pytest.raises(FileError, match="there is no file"):
         train_child(task("none.h5", tmp_path / "a.h5"), digits, settings)
     elsewhere = {**insertion, "site": {"node": "input", "kernel_size": 3}}
@@ -318,14 +326,12 @@ def test_mistakes_are_raised(parent_file, digits, settings, insertion, tmp_path)
         train_child(task(parent_file, tmp_path / "a.h5", elsewhere), digits, settings)
 
 
-def test_a_task_has_an_origin():
-    with pytest.raises(ValueError, match=r"child '17' has neither a parent_file nor an arch"):
+def test_a_task_requires_a_parent_or_an_architecture():
+    with pytest.raises(ValueError, match=r"task '17' has neither parent_file nor architecture"):
         task(None, "a.h5")
 
 
-def test_a_network_of_another_run_is_begun_with_its_weights(
-    parent_file, tmp_path, digits, settings
-):
+def test_an_initial_network_inherits_the_weights_of_a_file(parent_file, tmp_path, digits, settings):
     before = load_graph(parent_file)
     given = replace(
         task(parent_file, tmp_path / "a.h5"),

@@ -14,7 +14,7 @@ from lemonade_tf.keras_bridge import load_record
 from lemonade_tf.objectives import Objective, ObjectiveError, TrainedNetwork
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.workers.child import train_child
-from lemonade_tf.workers.measured_objectives import measured, prepare_objective
+from lemonade_tf.workers.measured_objectives import measure_objectives, prepare_objective
 from lemonade_tf.workers.tasks import ChildTask, ObjectiveTask
 
 LINEAR = {"scale": "linear", "reference": 1e9}
@@ -35,7 +35,7 @@ def _no_memory(trained):
     raise MemoryError("no more")
 
 
-# `measured` finds them by the name of this module.
+# `find_objective` finds them by the name of this module.
 SPREAD = Objective("spread", measure=_spread, **LINEAR)
 FAILING = Objective("failing", measure=lambda trained: 1 / 0, **LINEAR)
 NOTHING = Objective("nothing", measure=lambda trained: float("nan"), **LINEAR)
@@ -79,11 +79,11 @@ def test_objectives_are_measured_on_the_trained_network(train, digits, tmp_path)
     )
 
 
-def test_nothing_is_measured_that_was_not_asked_for(train):
+def test_only_requested_objectives_are_measured(train):
     assert train().measured == {}
 
 
-def test_what_is_measured_has_no_part_in_the_training(train):
+def test_measuring_does_not_change_the_training(train):
     with_it, without = train(f"{__name__}:SPREAD"), train()
     for name in ("error", "test_error", "losses"):
         assert getattr(with_it, name) == getattr(without, name)
@@ -96,7 +96,7 @@ def test_what_is_measured_has_no_part_in_the_training(train):
         ("NOTHING", "the objective 'nothing' returned nan; expected a finite number"),
     ],
 )
-def test_an_objective_that_fails_names_itself(train, name, message):
+def test_the_error_of_a_failing_objective_names_it(train, name, message):
     with pytest.raises(ObjectiveError, match=message):
         train(f"{__name__}:{name}")
 
@@ -112,11 +112,11 @@ def _full(*_args, **_options):
         "lemonade_tf.workers.measured_objectives.tempfile.TemporaryDirectory",
     ],
 )
-def test_a_full_folder_for_temporary_files_is_told_as_such(train, monkeypatch, tmp_path, name):
-    """It says the same each time, without names that are made up, so that it counts as the same."""
+def test_a_full_temporary_folder_is_an_objective_error(train, monkeypatch, tmp_path, name):
+    """The message has no random file names, so that equal failures are counted as equal."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(name, _full)
-    message = f"temporary files, {tmp_path}: No space left on device; free some space there, or set"
+    message = f"{tmp_path} cannot hold .* to measure: No space left on device; free some space"
     with pytest.raises(ObjectiveError, match=message) as raised:
         train(f"{__name__}:SPREAD")
     assert errno_of(raised.value) is None
@@ -124,12 +124,12 @@ def test_a_full_folder_for_temporary_files_is_told_as_such(train, monkeypatch, t
     assert train("top5_error").failure is None  # needs no file
 
 
-def test_an_objective_for_which_the_memory_does_not_suffice(train):
+def test_an_objective_out_of_memory_is_a_failure(train):
     result = train(f"{__name__}:GREEDY")
-    assert result.failure.startswith("out of memory, with batches of 32 images, for a network of")
+    assert result.failure.startswith("out of memory with batches of 32 images, for a network of")
 
 
-def test_several_are_measured_by_what_they_are_called():
+def test_objectives_are_measured_under_their_names():
     images, labels, probabilities = (
         np.zeros((4, 2, 2, 1)),
         np.zeros(4, int),
@@ -138,13 +138,13 @@ def test_several_are_measured_by_what_they_are_called():
     given = TrainedNetwork(None, images, labels, probabilities, None, None)
     with pytest.raises(ValueError, match="read-only"):
         given.images[0] = 1
-    images[0] = 1  # whose they are, may
-    assert measured(("error", "top5_error"), given) == {"error": 0.75, "top5_error": 0.0}
+    images[0] = 1  # the caller's array stays writeable
+    assert measure_objectives(("error", "top5_error"), given) == {"error": 0.75, "top5_error": 0.0}
 
 
-def test_an_objective_is_prepared(digits):
+def test_preparing_returns_plain_json_or_is_an_error(digits):
     graphs = (to_json(small().copy(weights=False)),) * 2
     task = ObjectiveTask(f"{__name__}:COUNTED", graphs, "networks", threads=1, seed=0)
     assert prepare_objective(task, digits) == {"factor": 2, "shape": [320, 8, 8, 1]}
-    with pytest.raises(ObjectiveError, match="what it found is not JSON"):
+    with pytest.raises(ObjectiveError, match="its result is not JSON"):
         prepare_objective(replace(task, name=f"{__name__}:UNPLAIN"), digits)

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 from lemonade_tf.architecture.cost import count_parameters
-from lemonade_tf.backends.base import backend
+from lemonade_tf.backends.current import current_backend
 from lemonade_tf.keras_bridge import FileError, load_graph, load_record
 from lemonade_tf.operators.initial import initial_weights
 from lemonade_tf.training.checkpoints import Checkpoints
-from lemonade_tf.training.evaluation import error
+from lemonade_tf.training.evaluation import error_on_test_images
 from lemonade_tf.training.settings import TrainingSettings
-from lemonade_tf.workers.child import training_model
 from lemonade_tf.workers.retraining import Retrainer, training_and_validation
 from lemonade_tf.workers.retraining_task import RetrainTask
 
@@ -20,7 +19,7 @@ SETTINGS = TrainingSettings(epochs=3, learning_rate=0.05, pad=1, cutout=2, mixup
 
 
 class Killed(BaseException):
-    """What ends a training between two epochs."""
+    """Interrupts a training between two epochs."""
 
 
 @pytest.fixture(scope="module")
@@ -52,19 +51,19 @@ def task(parent_file, tmp_path):
 
 
 def kill_after(epoch, monkeypatch):
-    """Have trainings end after an epoch, its checkpoint written."""
-    keep = Checkpoints.keep
+    """Interrupt trainings after an epoch, once its checkpoint is written."""
+    write = Checkpoints.write_if_due
 
-    def keep_and_end(self, state):
-        kept = keep(self, state)
-        if len(kept.losses) == epoch:
+    def write_and_end(self, state):
+        written = write(self, state)
+        if len(written.losses) == epoch:
             raise Killed
-        return kept
+        return written
 
-    monkeypatch.setattr(Checkpoints, "keep", keep_and_end)
+    monkeypatch.setattr(Checkpoints, "write_if_due", write_and_end)
 
 
-def test_both_parts_together(digits):
+def test_training_and_validation_images_are_concatenated(digits):
     images, labels = training_and_validation(digits)
     assert len(images) == len(labels) == 420
     np.testing.assert_array_equal(images[:320], digits.x_train)
@@ -79,16 +78,18 @@ def test_a_network_is_trained_on_all_images_and_saved(retrainer, task, small):
     assert result.resumed_at == 0
     assert result.seconds > 0
     graph = load_graph(task.output)
-    forward = backend().forward(training_model(graph))
-    assert result.test_error == error(forward, small.x_test, small.y_test)
+    forward = current_backend().forward(current_backend().training_model(graph))
+    assert result.test_error == error_on_test_images(forward, small)
     record = load_record(task.output)
-    assert record["id"] == "parent"  # all that the search knew of it ...
-    assert record["objectives"].keys() == {"parameters", "multiply_adds"}  # ... but its error
+    assert record["id"] == "parent"  # the record of the search ...
+    assert record["objectives"].keys() == {"parameters", "multiply_adds"}  # ... without its error
     assert record["retrained"] == task.settings
     assert record["test_error"] == result.test_error
 
 
-def test_only_the_architecture_counts(retrainer, task, network, tmp_path, assert_equal_weights):
+def test_the_weights_of_the_source_do_not_matter(
+    retrainer, task, network, tmp_path, assert_equal_weights
+):
     from lemonade_tf.keras_bridge import save_model
 
     other = str(tmp_path / "other.h5")
@@ -100,7 +101,7 @@ def test_only_the_architecture_counts(retrainer, task, network, tmp_path, assert
 
 
 @pytest.mark.parametrize("epoch", [1, 3])
-def test_a_training_that_was_killed_ends_with_the_same_weights(
+def test_a_killed_training_ends_with_the_same_weights(
     retrainer, task, small, epoch, tmp_path, monkeypatch, assert_equal_weights
 ):
     whole = retrainer(replace(task, output=str(tmp_path / "whole.h5")))
@@ -116,33 +117,33 @@ def test_a_training_that_was_killed_ends_with_the_same_weights(
     assert_equal_weights(load_graph(task.output), load_graph(tmp_path / "whole.h5"))
 
 
-def test_a_checkpoint_of_no_use_is_remarked(retrainer, task, tmp_path):
+def test_an_unusable_checkpoint_is_a_remark(retrainer, task, tmp_path):
     whole = retrainer(task)
     path = tmp_path / "3-1.checkpoint"
     path.write_bytes(path.read_bytes()[:-1])
     result = retrainer(task)
     assert (
-        result.remark == f"trained from the beginning, as {path} is damaged: its content is"
-        " not what was written."
+        result.remark == f"trained from the start, as {path} is damaged: its content does not"
+        " match its SHA-256."
     )
     assert (result.losses, result.resumed_at) == (whole.losses, 0)
     of_another = replace(task, settings={"epochs": 3, "seed": 1})
-    assert "is the checkpoint of another training" in retrainer(of_another).remark
+    assert "is the checkpoint of a different training" in retrainer(of_another).remark
 
 
-def test_without_test_images(small, task):
+def test_without_test_images_there_is_no_test_error(small, task):
     data = replace(small, x_test=None, y_test=None)
     assert Retrainer(data, SETTINGS)(task).test_error is None
 
 
-def test_divergence_is_a_result(small, task, tmp_path):
+def test_divergence_is_a_failure_without_a_file(small, task, tmp_path):
     result = Retrainer(small, replace(SETTINGS, learning_rate=1e30))(task)
-    assert result.failure.startswith("diverged: the loss became ")
+    assert result.failure.startswith("diverged: the loss is ")
     assert result.test_error is None
     assert not (tmp_path / "3-1.h5").exists()
 
 
-def test_out_of_memory_is_a_result(retrainer, task, monkeypatch):
+def test_out_of_memory_is_a_failure(retrainer, task, monkeypatch):
     def full(*_, **__):
         raise MemoryError
 
@@ -150,11 +151,11 @@ def test_out_of_memory_is_a_result(retrainer, task, monkeypatch):
     failure = retrainer(task).failure
     size = count_parameters(load_graph(task.source))
     assert failure.startswith(
-        f"out of memory, with batches of 64 images, for a network of {size:,} parameters and "
+        f"out of memory with batches of 64 images, for a network of {size:,} parameters and "
     )
 
 
-def test_a_full_disk_is_a_result(retrainer, task, monkeypatch):
+def test_a_full_disk_is_a_failure(retrainer, task, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -170,13 +171,15 @@ def test_a_missing_file_is_raised(retrainer, task, tmp_path):
 
 
 @pytest.mark.slow
-def test_in_a_process_of_its_own(task):
+def test_setting_up_a_process_for_retraining(task):
     values = {f.name: getattr(task, f.name) for f in fields(task) if "seed" not in f.name}
     code = f"""
 import numpy as np
-from lemonade_tf.workers.retraining_task import RetrainTask, start_retraining
+from lemonade_tf.workers.retraining_task import RetrainTask
+from lemonade_tf.workers.setup import RETRAINING_WORKER, WorkerSetup
 from lemonade_tf.training.settings import TrainingSettings
-train = start_retraining("digits", None, TrainingSettings(epochs=1, pad=1, cutout=2), 1)
+settings = TrainingSettings(epochs=1, pad=1, cutout=2)
+train = WorkerSetup(RETRAINING_WORKER, "digits", None, settings, 1)()
 seed = np.random.SeedSequence(0)
 result = train(RetrainTask(weights_seed=seed, training_seed=seed, **{values!r}))
 print(result.failure, len(result.losses))

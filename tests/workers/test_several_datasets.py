@@ -1,4 +1,4 @@
-"""A child on several data sets: results brought together, and what real training makes of it."""
+"""A child on several data sets: merging of results, and real training."""
 
 from dataclasses import replace
 
@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from lemonade_tf.architecture.text import to_json
+from lemonade_tf.backends.batch_transform import NO_AUGMENTATION
 from lemonade_tf.keras_bridge import load_graph, load_model, load_record
 from lemonade_tf.search_spaces.adaptation import adapt_network
-from lemonade_tf.training.batch_transform import NO_AUGMENTATION
 from lemonade_tf.workers.child import train_child
-from lemonade_tf.workers.several_datasets import merged, train_on_all
+from lemonade_tf.workers.several_datasets import merge_results, train_on_all
 from lemonade_tf.workers.tasks import ChildResult, ChildTask
 from lemonade_tf.workers.worker import Worker
 
@@ -39,66 +39,66 @@ OTHER = replace(
 )
 
 
-def test_results_are_brought_together():
-    result = merged(FIRST, {"odd": OTHER})
+def test_results_are_merged():
+    result = merge_results(FIRST, {"odd": OTHER})
     assert result.measured == {"top5_error": 0.1, "error_odd": 0.5}
     assert result.seconds == {"load": 1.0, "train": 6.0, "total": 7.0}
     assert (result.num_images, result.images_per_second) == (500, 500 / 6)
-    assert result.further == {"odd": OTHER}
+    assert result.extra_datasets == {"odd": OTHER}
     same = ("error", "test_error", "losses", "epochs", "batch_size", "parameters")
     assert all(getattr(result, name) == getattr(FIRST, name) for name in same)
-    assert merged(FIRST, {}) is FIRST
+    assert merge_results(FIRST, {}) is FIRST
 
 
-def test_a_failure_on_one_is_one_of_all():
+def test_a_failure_on_one_data_set_is_a_failure_of_the_child():
     failed = ChildResult("3-1", failure="diverged: nan", seconds={"total": 2.0})
-    result = merged(FIRST, {"odd": OTHER, "even": failed})
+    result = merge_results(FIRST, {"odd": OTHER, "even": failed})
     assert result.failure == "on even: diverged: nan"
     assert result.seconds["total"] == 9.0
     assert (result.error, result.parameters, dict(result.measured)) == (None, 1000, {})
 
 
-def made(folder, *names):
-    """Return the task of a child on the first data set and on those named."""
+def make_task(folder, *names):
+    """Return the task of a child on the first data set and on named extra ones."""
     seed = np.random.SeedSequence(0)
     tasks = [
-        ChildTask("3-1", (), str(folder / f"{n}.h5"), seed, seed, architecture="{}", data=n)
+        ChildTask("3-1", (), str(folder / f"{n}.h5"), seed, seed, architecture="{}", dataset=n)
         for n in (None, *names)
     ]
-    return replace(tasks[0], further=tuple(tasks[1:]))
+    return replace(tasks[0], extra_datasets=tuple(tasks[1:]))
 
 
-def test_what_comes_after_a_failure_is_not_trained_and_no_file_is_left(tmp_path):
+def test_after_a_failure_nothing_is_trained_and_no_file_is_left(tmp_path):
     trained = []
 
     def train(task):
-        trained.append(task.data)
+        trained.append(task.dataset)
         open(task.output, "w").close()
-        return replace(FIRST, failure="too large" if task.data == "a" else None)
+        return replace(FIRST, failure="too large" if task.dataset == "a" else None)
 
-    result = train_on_all(made(tmp_path, "a", "b"), train)
+    result = train_on_all(make_task(tmp_path, "a", "b"), train)
     assert (result.failure, trained) == ("on a: too large", [None, "a"])
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_error_says_on_which_data_set_and_no_file_is_left(tmp_path):
+def test_an_exception_names_the_data_set_and_no_file_is_left(tmp_path):
     def train(task):
         open(task.output, "w").close()
-        if task.data == "a":
+        if task.dataset == "a":
             raise ValueError("no luck")
         return FIRST
 
     with pytest.raises(ValueError, match=r"^on a: no luck$"):
-        train_on_all(made(tmp_path, "a", "b"), train)
+        train_on_all(make_task(tmp_path, "a", "b"), train)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_error_of_the_disk_stays_what_it_is(tmp_path):
+def test_an_os_error_is_raised_unchanged(tmp_path):
     def train(task):
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space left") as error:
-        train_on_all(made(tmp_path, "a"), train)
+        train_on_all(make_task(tmp_path, "a"), train)
     assert error.value.errno == 28
 
 
@@ -107,7 +107,7 @@ def test_an_error_of_the_disk_stays_what_it_is(tmp_path):
 
 @pytest.fixture(scope="module")
 def odd(digits):
-    """Whether the digits are odd, in inverted images."""
+    """Digits as inverted images, labelled by whether they are odd."""
     inverted = {f"x_{part}": 255 - getattr(digits, f"x_{part}") for part in PARTS}
     labels = {f"y_{part}": getattr(digits, f"y_{part}") % 2 for part in PARTS}
     return replace(digits, name="odd", num_classes=2, **inverted, **labels)
@@ -118,17 +118,17 @@ PARTS = ("train", "validation", "test")
 
 @pytest.fixture(scope="module")
 def odd_parent(network, odd, settings, tmp_path_factory):
-    """The parent's network for these."""
+    """The file of the parent's network for `odd`."""
     path = str(tmp_path_factory.mktemp("odd") / "parent.odd.h5")
     graph = adapt_network(network, odd.input_shape, 2, odd.rescaling())
     seed = np.random.SeedSequence(3)
-    task = ChildTask("parent", (), path, seed, seed, architecture=to_json(graph), data="odd")
+    task = ChildTask("parent", (), path, seed, seed, architecture=to_json(graph), dataset="odd")
     assert train_child(task, odd, settings).failure is None
     return path
 
 
 def child(folder, parent_file, odd_parent, *operators):
-    """Return the task of a child on both."""
+    """Return the task of a child on both data sets."""
     first, second = (
         ChildTask(
             "3-1",
@@ -137,20 +137,20 @@ def child(folder, parent_file, odd_parent, *operators):
             np.random.SeedSequence(number),
             np.random.SeedSequence(10 + number),
             parent,
-            data=name,
+            dataset=name,
         )
         for number, (name, parent) in enumerate([(None, parent_file), ("odd", odd_parent)])
     )
-    return replace(first, further=(second,))
+    return replace(first, extra_datasets=(second,))
 
 
 @pytest.fixture(scope="module")
 def child_settings(settings):
-    """The second data set's own start shows, as hardly anything is learned."""
+    """Settings under which weights hardly change, so that their start is visible."""
     return replace(settings, epochs=1, learning_rate=1e-9)
 
 
-def test_each_network_inherits_from_the_parents_for_its_data(
+def test_each_network_inherits_from_the_parents_network_for_its_data_set(
     digits, odd, child_settings, parent_file, odd_parent, insertion, tmp_path
 ):
     worker = Worker(digits, child_settings, NO_AUGMENTATION, {"odd": (odd, NO_AUGMENTATION)})
@@ -159,7 +159,7 @@ def test_each_network_inherits_from_the_parents_for_its_data(
     assert result.failure is None
     for data, each, parent in (
         (digits, task, parent_file),
-        (odd, task.further[0], odd_parent),
+        (odd, task.extra_datasets[0], odd_parent),
     ):
         [before, after] = (
             load_model(path).predict(data.x_validation, verbose=0) for path in (parent, each.output)
@@ -168,23 +168,23 @@ def test_each_network_inherits_from_the_parents_for_its_data(
         assert np.abs(after - before).max() < 0.15  # the statistics of the batch norms move a bit
         wrong = float((after.argmax(axis=1) != data.y_validation).mean())
         assert wrong == (result.error if data is digits else result.measured["error_odd"])
-    assert list(load_graph(task.output)) == list(load_graph(task.further[0].output))
-    record = load_record(task.further[0].output)
-    assert record["data"] == "odd"
+    assert list(load_graph(task.output)) == list(load_graph(task.extra_datasets[0].output))
+    record = load_record(task.extra_datasets[0].output)
+    assert record["dataset"] == "odd"
     assert record["objectives"]["error"] == result.measured["error_odd"]
-    assert "data" not in load_record(task.output)
+    assert "dataset" not in load_record(task.output)
 
 
 @pytest.mark.slow
-def test_the_network_for_the_first_is_that_of_a_search_without_others(
+def test_extra_data_sets_do_not_change_the_network_for_the_first(
     digits, odd, settings, parent_file, odd_parent, insertion, tmp_path, assert_equal_weights
 ):
     prune = {"operator": "prune_filters", "site": {"node": "conv_2", "fraction": "1/2"}}
     task = child(tmp_path, parent_file, odd_parent, insertion, prune)
-    alone = replace(task, output=str(tmp_path / "alone.h5"), further=())
+    alone = replace(task, output=str(tmp_path / "alone.h5"), extra_datasets=())
     expected = Worker(digits, settings, NO_AUGMENTATION)(alone)
     result = Worker(digits, settings, NO_AUGMENTATION, {"odd": (odd, NO_AUGMENTATION)})(task)
     assert result.error == expected.error
     assert result.losses == expected.losses
-    assert len(result.further["odd"].distillation_losses) == settings.distillation_epochs
+    assert len(result.extra_datasets["odd"].distillation_losses) == settings.distillation_epochs
     assert_equal_weights(load_graph(task.output), load_graph(alone.output))

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from lemonade_tf.architecture.text import to_json
+from lemonade_tf.backends.batch_transform import NO_AUGMENTATION
 from lemonade_tf.objectives import Objective
-from lemonade_tf.training.batch_transform import NO_AUGMENTATION
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.workers import timing
 from lemonade_tf.workers.tasks import Timing, TimingTask
@@ -14,8 +14,8 @@ from lemonade_tf.workers.worker import Worker
 
 
 @pytest.fixture(autouse=True)
-def hasty(monkeypatch):
-    monkeypatch.setattr(timing, "LEAST_SECONDS", 0.0)
+def fast(monkeypatch):
+    monkeypatch.setattr(timing, "MIN_SECONDS", 0.0)
 
 
 def assert_positive(measured):
@@ -23,7 +23,7 @@ def assert_positive(measured):
     assert min(measured.fixed, measured.step, measured.image) > 0
 
 
-def test_a_network_is_timed(digits, network):
+def test_all_parts_take_time(digits, network):
     settings = TrainingSettings(batch_size=32)
     assert_positive(timing.time_network(TimingTask(to_json(network)), digits, settings))
 
@@ -37,7 +37,7 @@ def _nap(trained):
 NAP = Objective("nap", "linear", measure=_nap, reference=2.0)  # found by the name of this module
 
 
-def test_what_is_measured_on_trained_networks_is_timed_by_itself(digits, network):
+def test_measuring_objectives_is_timed_separately(digits, network):
     task = TimingTask(to_json(network), objectives=(f"{__name__}:NAP",))
     measured = timing.time_network(task, digits, TrainingSettings(batch_size=32))
     assert_positive(measured)
@@ -46,20 +46,20 @@ def test_what_is_measured_on_trained_networks_is_timed_by_itself(digits, network
     assert without.measuring == 0
 
 
-def test_where_there_are_fewer_images_than_a_batch_holds(digits, network):
+def test_fewer_images_than_a_batch_can_be_timed(digits, network):
     few = replace(digits, x_train=digits.x_train[:20], y_train=digits.y_train[:20])
     assert_positive(timing.time_network(TimingTask(to_json(network)), few, TrainingSettings()))
 
 
-def test_the_first_call_is_told_from_the_later_ones(monkeypatch):
-    clock = iter([0, 5, 5, 5, 6, 7])  # the first call ends at 5; another one, from 5 on, at 6
+def test_compiling_is_separated_from_later_calls(monkeypatch):
+    clock = iter([0, 5, 5, 5, 6, 7])  # the first call ends at 5, the second at 6
     monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
-    monkeypatch.setattr(timing, "LEAST_SECONDS", 0.5)
-    assert timing._seconds(lambda: None) == (4, 1)
+    monkeypatch.setattr(timing, "MIN_SECONDS", 0.5)
+    assert timing._time_calls(lambda: None) == (4, 1)
 
 
 @pytest.mark.slow
-def test_a_worker_times_networks_too(digits, network):
+def test_a_worker_times_networks(digits, network):
     worker = Worker(digits, TrainingSettings(batch_size=32), NO_AUGMENTATION)
     try:
         for _ in range(2):

@@ -8,15 +8,15 @@ import tensorflow as tf
 from tensorflow.python.framework import ops
 from tensorflow.python.framework.func_graph import FuncGraph
 
-from lemonade_tf.backends.setup_tensorflow import set_up
-from lemonade_tf.training.batch_transform import NO_AUGMENTATION
+from lemonade_tf.backends.batch_transform import NO_AUGMENTATION
+from lemonade_tf.backends.current import current_backend
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.workers.tasks import ChildTask
 from lemonade_tf.workers.worker import Worker
 
 
-def held() -> tuple[int, int]:
-    """Return how many traced functions live, and how many gradients are registered."""
+def count_kept_alive() -> tuple[int, int]:
+    """Return the numbers of traced functions alive, and of registered gradients."""
     gc.collect()
     live = sum(isinstance(thing, FuncGraph) for thing in gc.get_objects())
     return live, len(ops.gradient_registry._registry)
@@ -29,7 +29,7 @@ def thaw():
 
 
 @pytest.mark.slow
-def test_children_leave_nothing_behind(parent_file, digits, insertion, tmp_path, thaw):
+def test_children_are_freed(parent_file, digits, insertion, tmp_path, thaw):
     worker = Worker(digits, TrainingSettings(epochs=1, distillation_epochs=1), NO_AUGMENTATION)
     prune = {"operator": "prune_filters", "site": {"node": "conv_2", "fraction": "1/2"}}
     seed = np.random.SeedSequence(0)
@@ -44,18 +44,19 @@ def test_children_leave_nothing_behind(parent_file, digits, insertion, tmp_path,
             parent_file=parent_file,
         )
         assert worker(given).failure is None
-        counts.append(held())
+        counts.append(count_kept_alive())
     assert counts[1:] == counts[:1] * 3
 
 
 @pytest.mark.slow
-def test_a_worker_in_a_process_of_its_own(parent_file, tmp_path):
+def test_setting_up_a_worker_process(parent_file, tmp_path):
     code = f"""
 import numpy as np
 from lemonade_tf.workers.tasks import ChildTask
 from lemonade_tf.training.settings import TrainingSettings
-from lemonade_tf.workers.worker import setup_worker
-worker = setup_worker("digits", TrainingSettings(epochs=1, pad=1, cutout=2), threads=1)
+from lemonade_tf.workers.setup import SEARCH_WORKER, WorkerSetup
+settings = TrainingSettings(epochs=1, pad=1, cutout=2)
+worker = WorkerSetup(SEARCH_WORKER, "digits", None, settings, 1)()
 import tensorflow as tf
 assert tf.config.threading.get_intra_op_parallelism_threads() == 1
 seed = np.random.SeedSequence(0)
@@ -68,8 +69,8 @@ print(result.failure, result.num_images)
     assert int(num_images) > 1000
 
 
-def test_threads_cannot_change_once_tensorflow_has_run():
+def test_threads_cannot_change_after_tensorflow_has_run():
     tf.constant(1.0)  # runs
-    with pytest.raises(RuntimeError, match="threads is 77, but TensorFlow has run already"):
-        set_up(77)
-    set_up(None)
+    with pytest.raises(RuntimeError, match="threads is 77, but TensorFlow has already run"):
+        current_backend().set_up(77)
+    current_backend().set_up(None)

@@ -1,0 +1,99 @@
+"""TensorFlow as a backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lemonade_tf.architecture import Graph
+from lemonade_tf.backends.base import Backend
+from lemonade_tf.backends.batch_normalization_tensorflow import FusedBatchNormalization
+from lemonade_tf.backends.batch_transform import NO_AUGMENTATION, BatchTransform
+from lemonade_tf.backends.inference_tensorflow import TensorFlowForward, inference_pass
+from lemonade_tf.backends.lite_tensorflow import LiteRTModel, to_lite
+from lemonade_tf.backends.setup_tensorflow import set_up
+from lemonade_tf.backends.training_tensorflow import TensorFlowTrainer
+from lemonade_tf.keras_bridge.graph_to_model import to_keras
+
+# In lower case. cuDNN, cuBLAS and XLA report exhausted memory by errors of various types.
+_OUT_OF_MEMORY_MESSAGES = (
+    "out of memory",
+    "out_of_memory",
+    "resource_exhausted",
+    "alloc_failed",
+    "failed to allocate",
+    "dst tensor is not initialized",
+)
+
+
+class TensorFlowBackend(Backend):
+    """Trains and runs models on TensorFlow; see `Backend`."""
+
+    def set_up(self, threads: int | None = None) -> None:
+        """Set the number of threads and turn off graph rewriting; see `Backend.set_up`."""
+        set_up(threads)
+
+    def place(self, array: np.ndarray) -> tf.Tensor | tf.Variable:
+        """Copy an array to the device."""
+        # A GPU has no kernel that gathers from a tensor of bytes, but one that gathers from a
+        # variable of bytes.
+        return (
+            tf.Variable(array, trainable=False) if array.dtype == np.uint8 else tf.constant(array)
+        )
+
+    def training_model(self, graph: Graph, seed: int | None = None) -> keras.Model:
+        """Build a model whose batch normalizations are fused; see `Backend.training_model`."""
+        return to_keras(
+            graph,
+            learnable=True,
+            logits=True,
+            batch_normalization=FusedBatchNormalization,
+            seed=seed,
+        )
+
+    def trainer(
+        self,
+        model: keras.Model,
+        *,
+        momentum: float,
+        weight_decay: float,
+        transform: BatchTransform = NO_AUGMENTATION,
+    ) -> TensorFlowTrainer:
+        """Return a trainer of the weights that are trainable now; see `Backend.trainer`."""
+        return TensorFlowTrainer(model, momentum, weight_decay, transform)
+
+    def forward(self, model: keras.Model) -> TensorFlowForward:
+        """Return the compiled inference function of a model."""
+        return TensorFlowForward(model)
+
+    def inference_pass(self, model: keras.Model, images: np.ndarray) -> Callable[[], np.ndarray]:
+        """Return an inference pass over a batch, to time; see `Backend.inference_pass`."""
+        return inference_pass(model, images)
+
+    def to_lite(
+        self,
+        network: Graph | keras.Model,
+        *,
+        logits: bool = False,
+        quantize: Literal["int8"] | None = None,
+        calibration: np.ndarray | None = None,
+    ) -> bytes:
+        """Convert a network to the content of a .tflite file; see `Backend.to_lite`."""
+        return to_lite(network, logits=logits, quantize=quantize, calibration=calibration)
+
+    def lite_model(self, content: bytes, *, threads: int = 1) -> LiteRTModel:
+        """Load the content of a .tflite file; see `Backend.lite_model`."""
+        return LiteRTModel(content, threads=threads)
+
+    def is_out_of_memory(self, error: Exception) -> bool:
+        """Return whether an exception reports that host or device memory is exhausted."""
+        if isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
+            return True
+        text = str(error).lower()
+        return isinstance(error, tf.errors.OpError) and any(
+            message in text for message in _OUT_OF_MEMORY_MESSAGES
+        )

@@ -1,0 +1,45 @@
+"""How a worker process is set up: a plain value that the driver makes without loading Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from lemonade_tf.training.settings import TrainingSettings
+
+# Entry points, MODULE:FUNCTION, which only worker processes import.
+SEARCH_WORKER = "lemonade_tf.workers.worker:setup_worker"
+RETRAINING_WORKER = "lemonade_tf.workers.retraining:setup_retraining"
+
+
+@dataclass(frozen=True)
+class WorkerSetup:
+    """Sets up the worker process in which it is called; an executor takes it as its setup.
+
+    Attributes:
+        entry_point: MODULE:FUNCTION. The function takes the other attributes, and returns the
+            function that carries out tasks.
+        dataset: Names or paths of data sets.
+        data_dir: Folder of the official archives of data sets.
+        settings: The training settings.
+        threads: CPU threads per operation; results depend on it in the last digits.
+    """
+
+    entry_point: str
+    dataset: str
+    data_dir: str | None
+    settings: TrainingSettings
+    threads: int
+
+    @property
+    def preload(self) -> tuple[str, ...]:
+        """Modules to import once, before worker processes are forked."""
+        return (self.entry_point.partition(":")[0],)
+
+    def __call__(self) -> Callable[[Any], Any]:
+        """Set up this process, and return the function that carries out tasks."""
+        module, _, function = self.entry_point.partition(":")
+        set_up = getattr(import_module(module), function)
+        return set_up(self.dataset, self.settings, data_dir=self.data_dir, threads=self.threads)
