@@ -78,14 +78,14 @@ def child_of(change, statistics, images):
     """Return the Keras model of a child whose new batch norms have the given statistics."""
     graph = change.graph.copy()
     if statistics == "0 and 1":
-        for repair in change.measurements:
+        for repair in change.statistics_repairs:
             width = graph.shapes()[repair.node][-1]
             epsilon = graph[repair.node].layer.epsilon
             weights = identity_normalization(np.zeros(width), np.ones(width), epsilon)
             graph.set_weights(repair.node, weights)
     model = to_keras(graph, learnable=True)
     if statistics == "measured":
-        measure_statistics(change.measurements, graph, model, images)
+        measure_statistics(change.statistics_repairs, graph, model, images)
     return model
 
 

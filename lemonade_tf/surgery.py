@@ -184,7 +184,7 @@ class Surgery:
 
     def _operate(self, operator: Operator, what: str, **place: Any) -> tuple[str, ...]:
         site = operator.site(**place)
-        why = operator.why_not(self.graph, site)
+        why = operator.refusal(self.graph, site)
         if why is not None:
             raise SiteError(f"cannot {what}: {why}.")
         change = operator.apply(self.graph, site, rng=self._rng)
@@ -199,7 +199,7 @@ class Surgery:
         model = to_keras(change.graph, learnable=True)
         if exact:
             measure_statistics(
-                change.measurements, change.graph, model, self._images, training=False
+                change.statistics_repairs, change.graph, model, self._images, training=False
             )
         else:
             before = to_keras(self.graph, learnable=True)

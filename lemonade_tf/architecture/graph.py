@@ -361,7 +361,12 @@ class Graph:
 
     def remove_unused(self) -> tuple[str, ...]:
         """Remove every node that the output does not depend on, and return their names."""
-        needed = self.ancestors(self.output) | {self.output}
+        needed, pending = {self.output}, [self.output]
+        while pending:  # cheaper than `ancestors`, which finds those of every node
+            for source in self._nodes[pending.pop()].inputs:
+                if source not in needed:
+                    needed.add(source)
+                    pending.append(source)
         unused = tuple(n for n in self._nodes if n not in needed)
         for name in unused:
             del self._nodes[name]

@@ -49,7 +49,7 @@ def fit_outputs(
     Returns:
         The names of the fitted layers.
     """
-    fits = [r.node for r in change.fits if _is_comparable(r, change, parent)]
+    fits = [r.node for r in change.fit_repairs if _is_comparable(r, change, parent)]
     if fits:
         known = {parent.input: keras.ops.cast(images, "float32")}
         positions = {n: sample_positions(change.graph, n, len(images), rng) for n in fits}
@@ -64,7 +64,7 @@ def fit_outputs(
 def _is_comparable(repair: FitOutputs, change: Change, parent: Graph) -> bool:
     """Return whether the output of a node corresponds to the one that it has in the parent."""
     name, graph = repair.node, change.graph
-    if name not in parent or name in change.made:
+    if name not in parent or name in change.new_nodes:
         return False
     before, now = parent.shapes()[name], graph.shapes()[name]
     return before[:-1] == now[:-1] and (before == now or name in change.sources)

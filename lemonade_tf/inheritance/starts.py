@@ -51,9 +51,11 @@ def carry_out_repairs(
     if not change.repairs:
         return
     shuffled = rng.permutation(len(x_train))
-    if change.fits and fit_images is not None:
+    if change.fit_repairs and fit_images is not None:
         number = max_batch_size(parent, fit_images)
         fit_outputs(change, parent, parent_model(), model, x_train[shuffled[:number]], rng=rng)
-    if change.measurements:
+    if change.statistics_repairs:
         number = max_batch_size(change.graph, statistics_images)
-        measure_statistics(change.measurements, change.graph, model, x_train[shuffled[:number]])
+        measure_statistics(
+            change.statistics_repairs, change.graph, model, x_train[shuffled[:number]]
+        )

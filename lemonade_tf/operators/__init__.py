@@ -1,8 +1,7 @@
 """The paper's six operators (section 3): three exact, three approximate.
 
-Each also in all cells of a network at once, for search space II (see `repeated`).
-
-`replay` makes a child from its parent and the record of how it was made.
+For search space II, each of them is also available in all cells of a network at once (`InCells`).
+`replay` makes a child from its parent and the records of the operators that made it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.operators.base import Change, FitOutputs, MeasureStatistics, Operator, SiteError
+from lemonade_tf.operators.base import Operator, SiteError
+from lemonade_tf.operators.change import Change, FitOutputs, MeasureStatistics
 from lemonade_tf.operators.deepen import InsertConvolution
-from lemonade_tf.operators.in_cells import Repeated
+from lemonade_tf.operators.in_cells import InCells
 from lemonade_tf.operators.prune import PruneFilters
 from lemonade_tf.operators.remove import Remove
 from lemonade_tf.operators.separate import SeparateConvolution
@@ -23,8 +23,8 @@ from lemonade_tf.operators.widen import WidenConvolution
 
 EXACT: tuple[Operator, ...] = (InsertConvolution(), WidenConvolution(), AddSkip())
 APPROXIMATE: tuple[Operator, ...] = (Remove(), PruneFilters(), SeparateConvolution())
-EXACT_IN_CELLS: tuple[Operator, ...] = tuple(map(Repeated, EXACT))
-APPROXIMATE_IN_CELLS: tuple[Operator, ...] = tuple(map(Repeated, APPROXIMATE))
+EXACT_IN_CELLS: tuple[Operator, ...] = tuple(map(InCells, EXACT))
+APPROXIMATE_IN_CELLS: tuple[Operator, ...] = tuple(map(InCells, APPROXIMATE))
 OPERATORS = (*EXACT, *APPROXIMATE, *EXACT_IN_CELLS, *APPROXIMATE_IN_CELLS)
 
 __all__ = [
@@ -36,12 +36,12 @@ __all__ = [
     "AddSkip",
     "Change",
     "FitOutputs",
+    "InCells",
     "InsertConvolution",
     "MeasureStatistics",
     "Operator",
     "PruneFilters",
     "Remove",
-    "Repeated",
     "SeparateConvolution",
     "SiteError",
     "WidenConvolution",
@@ -51,7 +51,7 @@ __all__ = [
 
 
 def record(operator: Operator, site: Any) -> dict[str, Any]:
-    """Return an operator at a site as plain values, for the history of a run."""
+    """Return the record of an operator at a site, as plain values for the history of a run."""
     return {"operator": operator.name, "site": asdict(site)}
 
 
@@ -62,16 +62,16 @@ def replay(
     rng: np.random.Generator,
     operators: Iterable[Operator] = OPERATORS,
 ) -> Change:
-    """Apply recorded operators one after the other, and return the result as one change.
+    """Apply recorded operators in sequence, and return the result as one change.
 
     Args:
         graph: The parent, weighted or made of shapes.
-        records: As `record` returns them.
+        records: The records, as `record` returns them.
         rng: Draws the values of new weights.
-        operators: Where the names in the records are looked up.
+        operators: The known operators.
 
     Raises:
-        SiteError: A record names an unknown operator, or a site where it does not apply.
+        SiteError: If a record names an unknown operator, or a site where it does not apply.
     """
     by_name = {operator.name: operator for operator in operators}
     change = Change(graph, affected=())
@@ -79,7 +79,7 @@ def replay(
         operator = by_name.get(entry["operator"])
         if operator is None:
             raise SiteError(
-                f"there is no operator {entry['operator']!r}; known are {', '.join(by_name)}."
+                f"operator {entry['operator']!r} is unknown; expected one of {', '.join(by_name)}."
             )
         site = operator.site(**entry["site"])
         change = change.followed_by(operator.apply(change.graph, site, rng=rng))

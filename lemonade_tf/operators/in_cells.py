@@ -1,25 +1,25 @@
-"""An operator at the same place in all cells of a network (search space II, section 5.1).
+"""Apply an operator at the same place in all cells of a network (search space II, section 5.1).
 
 "We only choose a single operator to generate children, but the operator is applied to all 8
-occurrences of the cell in the parent architecture." Exact operators one after another are exact
-together; what approximate ones affect is distilled in all cells at once.
+occurrences of the cell in the parent architecture." Exact operators in sequence are exact together;
+the nodes that approximate ones affect are distilled in all cells at once.
 
-A site is one of the operator's own, with the names of nodes inside the cell. It is listed where
-the operator applies in every cell, and leaves them alike:
+A site is a site of the operator, with the names of nodes inside the cell. It applies where the
+operator applies in every cell and leaves the cells alike:
 
-- What a cell reads has another number of channels in each cell, and no multiple of F. So no block
-  is inserted behind it (a block has as many filters as the channels that it reads), a convex sum
+- The input of a cell has a different number of channels in each cell, and no multiple of F. So no
+  block is inserted after it (a block has as many filters as its input has channels), a convex sum
   with it gets its 1x1 convolution in all cells, whether or not the numbers happen to agree in some,
-  and it never becomes a part of what the cell puts out, neither by a concatenation nor by removing
-  what lies between. (Otherwise outputs would add up from cell to cell like Fibonacci's rabbits.)
-- How many filters come or go is decided in the first block, and doubled with the filters.
+  and it never becomes a part of the cell's output, neither by a concatenation nor by removing what
+  lies between. (Otherwise outputs would grow from cell to cell like the Fibonacci numbers.)
+- How many filters to add or remove is decided in the first block, and doubles with the filters.
 - An approximate operator lowers the parameters in each cell.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import singledispatch
 from typing import Any
 
@@ -37,24 +37,23 @@ from lemonade_tf.architecture.cells import (
     num_cells,
     prefix,
 )
-from lemonade_tf.architecture.channel_groups import channel_groups
-from lemonade_tf.architecture.layers import ReLU
-from lemonade_tf.operators.base import Change, Operator
+from lemonade_tf.operators.base import Operator, nodes_of
+from lemonade_tf.operators.blocks import ends_block_or_skip, is_activation
+from lemonade_tf.operators.change import Change
 from lemonade_tf.operators.deepen import InsertSite
+from lemonade_tf.operators.filters import all_filters
 from lemonade_tf.operators.prune import PruneFilters, PruneSite, num_removed
 from lemonade_tf.operators.remove import RemoveSite
-from lemonade_tf.operators.skip import CONCATENATE, AddSkip, SkipSite, is_end
+from lemonade_tf.operators.skip import CONCATENATE, AddSkip, SkipSite, skip_sites
 from lemonade_tf.operators.widen import WidenConvolution, WidenSite, num_added
-
-_PLACES = ("node", "source", "target")  # the fields of sites that name nodes
 
 
 @dataclass(frozen=True)
-class Repeated(Operator):
+class InCells(Operator):
     """Apply an operator at the same place in all cells.
 
-    Args:
-        operator: The operator, of space I.
+    Attributes:
+        operator: The operator, of search space I.
     """
 
     operator: Operator
@@ -71,116 +70,100 @@ class Repeated(Operator):
     def site(self) -> type:
         return self.operator.site
 
-    def _sites(self, graph: Graph) -> Iterator[Any]:
+    def refusal(self, graph: Graph, site: Any) -> str | None:
+        return self._refusal(graph, site)  # the names in the site are those inside the cell
+
+    def _sites(self, graph: Graph) -> Iterable[Any]:
+        try:
+            cell, _, _ = extract_cell(graph)
+        except CellError:
+            return ()
+        return _sites_in_cell(self.operator, graph, cell)
+
+    def _refusal(self, graph: Graph, site: Any) -> str | None:
         try:
             cell, cells_per_block, _ = extract_cell(graph)
-        except CellError:
-            return
-        numbers = range(1, num_cells(cells_per_block) + 1)
-        found = dict.fromkeys(_candidates(self.operator, graph, cell, numbers))
-        for there in found:
-            site = _renamed(there, lambda name: local_name(1, name))
-            if (
-                site is not None
-                and all(_placed(site, number) in found for number in numbers)
-                and _keeps_alike(site, cell)
-            ):
-                yield site
-
-    def why_not(self, graph: Graph, site: Any) -> str | None:
-        return None if site in self.candidates(graph) else self._why_not(graph, site)
-
-    def _why_not(self, graph: Graph, site: Any) -> str:
-        try:
-            _, cells_per_block, _ = extract_cell(graph)
         except CellError as error:
             return str(error).rstrip(".")
         for number in range(1, num_cells(cells_per_block) + 1):
-            why = self.operator.why_not(graph, _placed(site, number))
-            if why is not None:
-                return f"in cell {number}, {why}"
-        return "what a cell reads would be read, or put out, in a way that differs between cells"
+            reason = self.operator.refusal(graph, _placed(site, number))
+            if reason is not None:
+                return f"in cell {number}, {reason}"
+        return _alikeness_refusal(site, cell)
 
     def _apply(self, graph: Graph, site: Any, rng: np.random.Generator) -> Change:
-        return _everywhere(self.operator, graph, site, rng)
+        return _apply_in_cells(self.operator, graph, site, rng)
 
 
 # --- Where -------------------------------------------------------------------------------------
 
 
-def _renamed(site: Any, rename: Callable[[str], str | None]) -> Any | None:
-    """Return a site with the names of its nodes changed; None if one of them has no new name."""
-    names = {f.name: rename(getattr(site, f.name)) for f in fields(site) if f.name in _PLACES}
-    return None if None in names.values() else replace(site, **names)
-
-
 def _placed(site: Any, number: int) -> Any:
-    """Return the site in the network that is this one inside a cell."""
-    return _renamed(site, lambda local: network_name(number, local))
+    """Return the site in the network for a site inside a cell."""
+    names = {f: network_name(number, name) for f, name in nodes_of(site).items()}
+    return replace(site, **names)
 
 
 @singledispatch
-def _candidates(
-    operator: Operator, graph: Graph, cell: Cell, numbers: Iterable[int]
-) -> Iterable[Any]:
-    """Return the sites of an operator in a network, those in cells at least."""
-    return operator.candidates(graph)
+def _sites_in_cell(operator: Operator, graph: Graph, cell: Cell) -> Iterator[Any]:
+    """Yield sites inside the first cell, among them all where an operator applies."""
+    for site in operator._sites(graph):
+        names = {f: local_name(1, name) for f, name in nodes_of(site).items()}
+        if None not in names.values():
+            yield replace(site, **names)
 
 
-@_candidates.register
-def _(operator: AddSkip, graph: Graph, cell: Cell, numbers: Iterable[int]) -> Iterable[Any]:
-    pairs = tuple(_pairs(cell))  # skips between cells, by far the most of all, are left out
-    return operator.sites_between(
-        graph,
-        (
-            (network_name(n, source), network_name(n, target))
-            for n in numbers
-            for source, target in pairs
-        ),
-    )
-
-
-def _pairs(cell: Cell) -> Iterator[tuple[str, str]]:
-    """Yield what a skip inside a cell could join: its source, and its target."""
-    graph = cell.graph
-    ends = [
-        name for name in graph.topological_order() if name == INPUT or is_end(graph[name].layer)
-    ]
-    for target in ends:
-        if isinstance(graph[target].layer, ReLU):
-            before = graph.ancestors(target)
-            yield from ((source, target) for source in ends if source in before)
+@_sites_in_cell.register
+def _(operator: AddSkip, graph: Graph, cell: Cell) -> Iterator[SkipSite]:
+    # Skips between cells, which are most of those in the network, are not even enumerated.
+    order, inside = cell.graph.topological_order(), cell.graph
+    sources = [n for n in order if n == INPUT or ends_block_or_skip(inside[n].layer)]
+    targets = [n for n in sources if is_activation(inside[n].layer)]
+    return skip_sites(inside, sources, targets)
 
 
 @singledispatch
-def _keeps_alike(site: Any, cell: Cell) -> bool:
-    """Return whether cells are still alike, their outputs multiples of F, after an operator."""
-    return True
+def _alikeness_refusal(site: Any, cell: Cell) -> str | None:
+    """Return why cells would differ, or have outputs of no multiple of F, after an operator."""
+    return None
 
 
-@_keeps_alike.register
-def _(site: InsertSite, cell: Cell) -> bool:
-    return site.node not in cell.from_input
+@_alikeness_refusal.register
+def _(site: InsertSite, cell: Cell) -> str | None:
+    if site.node in cell.from_input:
+        return f"the number of channels of {site.node!r} differs between cells"
+    return None
 
 
-@_keeps_alike.register
-def _(site: SkipSite, cell: Cell) -> bool:
-    return site.kind != CONCATENATE or not (
-        site.source in cell.from_input and site.target in cell.into_output
-    )
+@_alikeness_refusal.register
+def _(site: SkipSite, cell: Cell) -> str | None:
+    if site.kind == CONCATENATE and site.source in cell.from_input:
+        return _output_refusal(site.target, cell)
+    return None
 
 
-@_keeps_alike.register
-def _(site: RemoveSite, cell: Cell) -> bool:
-    before = cell.nodes[site.node].inputs[0]
-    return not (before in cell.from_input and site.node in cell.into_output)
+@_alikeness_refusal.register
+def _(site: RemoveSite, cell: Cell) -> str | None:
+    if cell.nodes[site.node].inputs[0] in cell.from_input:
+        return _output_refusal(site.node, cell)
+    return None
+
+
+def _output_refusal(node: str, cell: Cell) -> str | None:
+    """Return why channels of the cell's input cannot be appended to a node."""
+    if node in cell.into_output:
+        return (
+            "channels of the cell's input, whose number differs between cells, would become part"
+            " of its output"
+        )
+    return None
 
 
 # --- What --------------------------------------------------------------------------------------
 
 
-def _in_turn(graph: Graph, edit: Callable[[int], Change]) -> Change:
-    """Return what an edit, made in one cell after the other, changes in all."""
+def _cell_by_cell(graph: Graph, edit: Callable[[int], Change]) -> Change:
+    """Make an edit in one cell after the other, and return all of them as one change."""
     _, cells_per_block, _ = extract_cell(graph)
     change = Change(graph, affected=())
     for number in range(1, num_cells(cells_per_block) + 1):
@@ -190,41 +173,43 @@ def _in_turn(graph: Graph, edit: Callable[[int], Change]) -> Change:
 
 
 @singledispatch
-def _everywhere(operator: Operator, graph: Graph, site: Any, rng: np.random.Generator) -> Change:
+def _apply_in_cells(
+    operator: Operator, graph: Graph, site: Any, rng: np.random.Generator
+) -> Change:
     """Apply an operator in all cells, in place."""
-    return _in_turn(graph, lambda number: operator._apply(graph, _placed(site, number), rng))
+    return _cell_by_cell(graph, lambda n: operator._apply(graph, _placed(site, n), rng))
 
 
-@_everywhere.register
+@_apply_in_cells.register
 def _(operator: AddSkip, graph: Graph, site: SkipSite, rng: np.random.Generator) -> Change:
     project = site.source in extract_cell(graph)[0].from_input
 
     def add(number: int) -> Change:
         return operator.add_skip(graph, _placed(site, number), rng, project=project)
 
-    return _in_turn(graph, add)
+    return _cell_by_cell(graph, add)
 
 
-@_everywhere.register
+@_apply_in_cells.register
 def _(operator: WidenConvolution, graph: Graph, site: WidenSite, rng: Any) -> Change:
     added = _in_proportion(graph, site.node, lambda size: num_added(size, site.factor))
     return operator.widen(graph, added, rng)
 
 
-@_everywhere.register
+@_apply_in_cells.register
 def _(operator: PruneFilters, graph: Graph, site: PruneSite, rng: Any) -> Change:
     removed = _in_proportion(graph, site.node, lambda size: num_removed(size, site.fraction))
     return operator.prune(graph, removed)
 
 
 def _in_proportion(graph: Graph, node: str, count: Callable[[int], int]) -> Mapping[int, int]:
-    """Return how many channels of each group change, if in the first block it is count(size)."""
-    groups, (_, cells_per_block, _) = channel_groups(graph), extract_cell(graph)
-    first = [count(groups.sizes[g]) for g in groups.groups_of(network_name(1, node))]
+    """Return by how many channels each group changes, if it is count(size) in the first block."""
+    filters, (_, cells_per_block, _) = all_filters(graph), extract_cell(graph)
+    first = [count(size) for size in filters[network_name(1, node)].sizes.values()]
     return {
-        group: number_of_channels * 2 ** block_index(number, cells_per_block)
+        group: in_first_block * 2 ** block_index(number, cells_per_block)
         for number in range(1, num_cells(cells_per_block) + 1)
-        for group, number_of_channels in zip(
-            groups.groups_of(network_name(number, node)), first, strict=True
+        for group, in_first_block in zip(
+            filters[network_name(number, node)].sizes, first, strict=True
         )
     }

@@ -1,4 +1,4 @@
-"""Values of new weights, and guesses of batch statistics, without any data."""
+"""Initial values of new weights, and guesses of batch statistics, without any data."""
 
 from __future__ import annotations
 
@@ -19,18 +19,21 @@ from lemonade_tf.architecture.layers import (
     Shape,
 )
 
-# Of every batch norm that this package makes. The paper does not say; Keras's default momentum,
-# 0.99, takes some 500 steps to forget the (0, 1) that the statistics begin with, more than a short
-# training on little data has: networks with a training loss of 0.006 got half of the validation
-# images wrong.
+# Every batch norm that this package adds. The paper gives no momentum. With Keras's default, 0.99,
+# the initial statistics (0, 1) fade only after some 500 steps, more than a short training on little
+# data has: networks with a training loss of 0.006 got half of the validation images wrong.
 NORMALIZATION = BatchNormalization(momentum=0.9)
 
 
 def glorot_uniform(shape: Shape, rng: np.random.Generator) -> np.ndarray:
-    """Return a kernel as Keras initialises it: uniform in +-sqrt(6 / (fan in + fan out)).
+    """Draw a kernel as Keras does by default: uniform in +-sqrt(6 / (fan in + fan out)).
 
     Args:
-        shape: (..., in, out); for a depthwise kernel, likewise, as Keras does.
+        shape: (..., in, out); (..., in, multiplier) for a depthwise kernel, treated alike in Keras.
+        rng: Draws the values.
+
+    Returns:
+        The kernel, float32.
     """
     window = prod(shape[:-2])
     limit = sqrt(6 / (window * (shape[-2] + shape[-1])))
@@ -51,7 +54,7 @@ _CONSTANTS = {
 
 
 def initial_weights(graph: Graph, *, rng: np.random.Generator) -> Graph:
-    """Return the graph with new weights, as Keras would initialise them."""
+    """Return the graph with new weights, initialized as Keras does by default."""
     weighted = graph.copy()
     for name in graph.topological_order():
         shapes = graph.weight_shapes(name)
@@ -74,15 +77,16 @@ def inherited_weights(
     rng: np.random.Generator,
     origins: Mapping[str, str] | None = None,
 ) -> Graph:
-    """Return the graph with the weights of another one where shapes agree, else new ones.
+    """Return the graph with the weights of a donor where their shapes agree, else new ones.
 
-    The weights of a node are inherited all together or not at all.
+    A node inherits all of its weights or none.
 
     Args:
-        graph: Shapes.
-        donor: The other one.
+        graph: The graph; its own weights are not used.
+        donor: The graph to inherit from.
         rng: Draws new weights.
-        origins: The node of the donor that a node inherits from, where it has another name.
+        origins: The node of the donor that a node inherits from, for nodes that have another name
+            there.
     """
     weighted = initial_weights(graph, rng=rng)
     for name in graph.topological_order():
@@ -97,15 +101,16 @@ def inherited_weights(
 def output_statistics(graph: Graph, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Guess mean and variance of each channel of a node's output.
 
-    A batch normalization puts out mean beta and variance gamma^2. If its values are normal, those
-    after a ReLU are a rectified normal: with a = beta / |gamma|, phi and Phi the density and the
-    distribution function of the standard normal,
+    The output of a batch normalization has mean beta and variance gamma^2. If its values are
+    normally distributed, those after a ReLU have a rectified normal distribution: with
+    a = beta / |gamma|, and phi and Phi the density and the distribution function of the standard
+    normal distribution,
 
         mean = beta Phi(a) + |gamma| phi(a)
         variance = (beta^2 + gamma^2) Phi(a) + beta |gamma| phi(a) - mean^2
 
-    Pooling is taken to keep them. Where no such layer precedes, the guess is (0, 1). The guess is
-    there for graphs whose batch statistics nobody measures; training measures them.
+    Pooling is assumed to keep both. Without such a layer before the node, the guess is (0, 1). The
+    guess is for graphs whose batch statistics nobody measures; training measures them.
 
     Returns:
         mean and variance, each (channels,), float32.

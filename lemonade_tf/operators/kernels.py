@@ -1,10 +1,13 @@
-"""Kernels of convolutions: as full kernels, composed, and factored.
+"""Kernels of convolutions: expanded to full kernels, composed, and factored.
 
 A separable convolution with depthwise kernel d and pointwise kernel p is the convolution with
-kernel[h, w, i, o] = sum_k d[h, w, i, k] p[i, k, o]. Conversely, for each input channel i the
-matrix kernel[(h, w), i, o] has as its best approximation of rank m, in the least-squares sense,
-the first m terms of its singular value decomposition (Eckart-Young); weighted by data, of the
-square root of the second moments of the channel's windows times that matrix.
+
+    kernel[h, w, i, o] = sum_k d[h, w, i, k] p[i, k, o].
+
+Conversely, for each input channel i the best approximation of rank m of the matrix
+kernel[(h, w), i, o], in the least-squares sense, are the first m terms of its singular value
+decomposition (Eckart-Young). With data, the error is weighted by the second moments M of the
+channel's windows, and the matrix to decompose is sqrt(M) times the kernel's.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from lemonade_tf.architecture.layers import Conv2D, Dense, Layer, SeparableConv2
 
 
 def full_kernel(layer: Layer, weights: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the kernel (height, width, in, out) of a convolution or a dense layer."""
+    """Return the full kernel (height, width, in, out) of a convolution or a dense layer."""
     if isinstance(layer, Dense):
         return weights["kernel"][None, None]
     if isinstance(layer, Conv2D):
@@ -29,7 +32,7 @@ def full_kernel(layer: Layer, weights: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def _ungrouped(kernel: np.ndarray, groups: int) -> np.ndarray:
-    """Return the kernel of a grouped convolution with zeros between the blocks."""
+    """Return the kernel of a grouped convolution as block-diagonal: zeros between the groups."""
     if groups == 1:
         return kernel
     *window, channels, filters = kernel.shape
@@ -43,9 +46,12 @@ def _ungrouped(kernel: np.ndarray, groups: int) -> np.ndarray:
 def with_kernel(
     layer: Layer, weights: Mapping[str, np.ndarray], kernel: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return the weights of a layer with a new full kernel, factored where the layer is.
+    """Return the weights of a layer with a new full kernel, factored for a separable convolution.
 
-    Not for a grouped convolution.
+    Args:
+        layer: A convolution that is not grouped, or a dense layer.
+        weights: Its weights.
+        kernel: (height, width, in, out).
     """
     if isinstance(layer, Dense):
         return {**weights, "kernel": kernel[0, 0].astype(np.float32)}
@@ -60,18 +66,21 @@ def separate(
     """Return the depthwise and pointwise kernels closest to a kernel (height, width, in, out).
 
     Args:
-        kernel: The kernel.
-        depth_multiplier: How many terms for each input channel.
-        moments: (in, height * width, height * width), the second moments of the windows that each
-            input channel has in data; closest is then what differs least on those. By default all
-            places of the kernel count alike.
+        kernel: The full kernel.
+        depth_multiplier: The number of terms per input channel.
+        moments: (in, height * width, height * width), the second moments of the windows of each
+            input channel in data; the output then differs least on that data. By default, all
+            positions of the kernel count alike.
+
+    Returns:
+        depthwise_kernel and pointwise_kernel, in Keras's layouts, float32.
     """
     height, width, channels, filters = kernel.shape
     matrices = kernel.transpose(2, 0, 1, 3).reshape(channels, height * width, filters)
     root, inverse = _roots(moments, channels, height * width)
     left, values, right = np.linalg.svd(root @ matrices.astype(np.float64), full_matrices=False)
     rank = min(depth_multiplier, values.shape[1])
-    share = np.sqrt(values[:, :rank])
+    share = np.sqrt(values[:, :rank])  # each factor gets the root of the singular value
     depthwise = np.zeros((height * width, channels, depth_multiplier), np.float32)
     pointwise = np.zeros((channels, depth_multiplier, filters), np.float32)
     columns = inverse @ (left[:, :, :rank] * share[:, None])
@@ -86,8 +95,9 @@ def separate(
 def _roots(moments: np.ndarray | None, channels: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the square root of each channel's moments, and its inverse.
 
-    Directions that hardly occur count as a thousandth of the average one: they leave no trace in
-    the data, and their inverse would blow up.
+    Both are by eigendecomposition, V diag(r) V^T and V diag(1 / r) V^T. Eigenvalues below a
+    thousandth of their mean are raised to it: the data says little about these directions, and
+    their inverse would be huge.
     """
     if moments is None:
         identity = np.broadcast_to(np.eye(size), (channels, size, size))
@@ -95,16 +105,22 @@ def _roots(moments: np.ndarray | None, channels: int, size: int) -> tuple[np.nda
     values, vectors = np.linalg.eigh(moments)
     least = 1e-3 * values.mean(axis=1, keepdims=True) + 1e-12
     roots = np.sqrt(np.maximum(values, least))[:, None]
-    turned = vectors.transpose(0, 2, 1)
-    return (vectors * roots) @ turned, (vectors / roots) @ turned
+    transposed = vectors.transpose(0, 2, 1)
+    return (vectors * roots) @ transposed, (vectors / roots) @ transposed
 
 
 def compose(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return the kernel that convolves with `first` and then `second`, cropped to `second`'s size.
 
+    The composition is a sum over the positions of `first`: each contributes `second`, with its
+    channels mapped, shifted by the position's distance from the center.
+
     Args:
         first: (height, width, in, middle), odd sizes.
         second: (height, width, middle, out).
+
+    Returns:
+        (height, width, in, out), of the size of `second`, float32.
     """
     height, width = second.shape[:2]
     top, left = first.shape[0] // 2, first.shape[1] // 2
@@ -112,15 +128,16 @@ def compose(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     for row in range(first.shape[0]):
         for column in range(first.shape[1]):
             part = np.einsum("im,hwmo->hwio", first[row, column], second, optimize=True)
-            down, right = row - top, column - left
-            composed[_shifted(height, down)[0], _shifted(width, right)[0]] += part[
-                _shifted(height, down)[1], _shifted(width, right)[1]
-            ]
+            (to_row, from_row), (to_column, from_column) = (
+                _shifted(height, row - top),
+                _shifted(width, column - left),
+            )
+            composed[to_row, to_column] += part[from_row, from_column]
     return composed
 
 
 def _shifted(size: int, by: int) -> tuple[slice, slice]:
-    """Return where values land, and from where, when a row of them is moved; the rest falls off."""
+    """Return the target and the origin of the values that stay when a row of them is shifted."""
     by = max(-size, min(size, by))
     return slice(max(by, 0), size + min(by, 0)), slice(max(-by, 0), size - max(by, 0))
 

@@ -1,6 +1,6 @@
-"""The four types of network morphism (A.0.1), as edits of a graph: what exact operators consist of.
+"""The four types of network morphism (A.0.1), as edits of a graph; exact operators combine them.
 
-With N for what a node puts out, and primes for what is new:
+With N for the output of a node, and primes for what is new:
 
     I    N  becomes  A' N + b',           A' = 1, b' = 0          (4)  `insert_linear`
          N  becomes  C' (A N + b) + d',   C' = A^-1, d' = -C' b   (5)  `insert_affine`
@@ -9,12 +9,12 @@ With N for what a node puts out, and primes for what is new:
     III  N  becomes  N' N,                N' = N, idempotent      (7)  `repeat_idempotent`
     IV   N  becomes  (1 - l') N + l' h',  l' = 0                  (8)  `blend`
 
-Each edit changes the graph in place, keeps its function, and every weight that it makes can learn:
-one factor of a new product is zero, never both.
+Each edit changes the graph in place, keeps its function, and leaves every new weight able to learn:
+one factor of a new product is zero, never both, because a product of two zeros has no gradient.
 
-The convention for lambda, here and everywhere: (1 - lambda) x + lambda y, with x what was there, y
-what is new, and lambda = 0 at first, as in section 3.1. (Equation 8 has lambda before what was
-there, and begins at 1.)
+The convention for lambda, here and everywhere: (1 - lambda) x + lambda y, where x is the old node
+and y the new one, and lambda starts at 0, as in section 3.1. (Equation 8 multiplies the old node by
+lambda, which starts at 1.)
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from lemonade_tf.operators.initial import NORMALIZATION, output_statistics
 
 
 def insert_linear(graph: Graph, node: str, kernel_size: int) -> str:
-    """Insert a convolution behind a node that starts as the identity, and return its name.
+    """Insert a convolution after a node that starts as the identity, and return its name.
 
     Equation 4; "Net2DeeperNet" (Chen et al., 2015).
     """
@@ -48,15 +48,15 @@ def insert_linear(graph: Graph, node: str, kernel_size: int) -> str:
 
 
 def insert_affine(graph: Graph, node: str, *, like: str) -> str:
-    """Insert a batch norm behind a node that undoes its own normalisation, and return its name.
+    """Insert a batch norm after a node that undoes its own normalization, and return its name.
 
     Equation 5: the statistics are A and b, scale and offset C and d. The statistics are guessed
-    from the batch norms before; to keep the function in training too, they want to be measured.
+    from the batch norms before; to keep the function in training too, they must be measured.
 
     Args:
-        graph: The graph.
+        graph: The graph to edit.
         node: The node.
-        like: An earlier node that puts out the same, whose statistics are guessed.
+        like: An earlier node with the same output, whose statistics are guessed.
     """
     weights = {}
     if graph.has_weights:
@@ -74,23 +74,26 @@ def identity_kernel(size: int, channels: int) -> np.ndarray:
 def identity_normalization(
     mean: np.ndarray, variance: np.ndarray, epsilon: float
 ) -> dict[str, np.ndarray]:
-    """Return the weights of a batch norm that undoes its own normalisation (equation 5).
+    """Return the weights of a batch norm that undoes its own normalization (equation 5).
 
-    Rounded to float32, sqrt(variance + epsilon) is off by up to 6e-8. So of the numbers near to it
-    that one is taken for gamma whose gamma^2 - epsilon a float32 happens to hold best; the
-    variance + epsilon moves by less than 1e-3 of itself, and gamma / sqrt(variance + epsilon) is 1
-    to some 1e-12 (1e-10 at most).
+    Rounded to float32, sqrt(variance + epsilon) is off by up to 6e-8. So gamma is chosen among the
+    8193 nearest float32 numbers, as the one for which gamma^2 - epsilon is closest to a float32,
+    which becomes the variance. Variance + epsilon changes by less than one part in 1000, and
+    gamma / sqrt(variance + epsilon) is 1 within some 1e-12 (1e-10 at most).
 
     Args:
         mean: (channels,).
         variance: (channels,), not negative.
-        epsilon: As in the layer.
+        epsilon: The epsilon of the layer.
+
+    Returns:
+        gamma, beta, moving_mean and moving_variance, each (channels,), float32.
     """
     near = np.sqrt(variance.astype(np.float64) + epsilon).astype(np.float32)
     gammas = near + np.arange(-4096, 4097, dtype=np.float32)[:, None] * np.spacing(near)
     variances = (gammas.astype(np.float64) ** 2 - epsilon).astype(np.float32)
     off = np.abs(gammas / np.sqrt(variances.astype(np.float64) + epsilon) - 1)
-    off[variances < 0] = np.inf
+    off[variances < 0] = np.inf  # gamma^2 < epsilon, where the variance is about 0
     best = np.argmin(off, axis=0), np.arange(len(near))
     mean = mean.astype(np.float32)
     return {
@@ -105,33 +108,40 @@ def identity_normalization(
 
 
 def append_channels(graph: Graph, sources: Sources, fresh: Fresh) -> ChannelChange:
-    """Give groups of channels further ones, which those who read them ignore at first.
+    """Append channels to groups of channels, which their consumers ignore at first.
 
-    Equation 6, with h the layers that make the channels.
+    Equation 6, with h the layers that produce the channels.
 
     Args:
-        graph: The graph.
-        sources: For each group, the source of each channel; see `architecture.channels`. A fresh
-            one is read with weight zero (h' arbitrary), one that is listed twice is shared out
-            among its copies (h' = h, "Net2WiderNet").
-        fresh: Returns the weights that make fresh channels.
+        graph: The graph to edit.
+        sources: For each group, the source of each channel (see `architecture.channel_edits`). The
+            weights that consume a fresh channel are zero (h' arbitrary); those of a channel listed
+            twice are split among its copies (h' = h, "Net2WiderNet").
+        fresh: Returns the weights that produce fresh channels.
     """
     return change_channels(graph, sources, fresh)
 
 
 def append_input(graph: Graph, node: str, other: str) -> tuple[str, ChannelChange]:
-    """Let all who read a node read another one behind it, with weight zero.
+    """Concatenate another node to a node, and give the consumers zero weights for it.
 
-    Equation 6, with h' = another node of the same resolution; but the nodes between that and
-    `other`, if there are any, have to read `node` no more than that.
+    Equation 6, with h' = another node of the same resolution. Nodes that `other` depends on
+    continue to consume `node` alone.
+
+    Args:
+        graph: The graph to edit.
+        node: The node; every path from it must meet a convolution or dense layer.
+        other: A node that may depend on `node`, but not the other way round.
 
     Returns:
-        The name of the concatenation, and what changed behind it.
+        The name of the concatenation, and the change of channels after it.
     """
     shapes = graph.shapes()
     width, extra = shapes[node][-1], shapes[other][-1]
     name = graph.unique_name("skip_concat")
     merge = graph.insert_after(node, name, ReLU(), exclude={*graph.ancestors(other), other})
+    # A ReLU stands in for the concatenation until its consumers expect the further channels:
+    # before that, its output would not have the number of channels that they take.
     source = np.append(np.arange(width), np.full(extra, FRESH))
     change = change_consumers(graph, merge, source, lambda _, shape: np.ones(shape, np.float32))
     graph.set_layer(merge, Concatenate(), inputs=[node, other])
@@ -142,19 +152,19 @@ def append_input(graph: Graph, node: str, other: str) -> tuple[str, ChannelChang
 
 
 def repeat_idempotent(graph: Graph, node: str, layer: Layer, stem: str) -> str:
-    """Insert a layer that has been applied before, and return its name.
+    """Insert an idempotent layer after a node that it does not change, and return its name.
 
-    Equation 7. What the node puts out has to be what the layer would make of it: for a ReLU, the
-    node is never negative (see `deepen.non_negative`).
+    Equation 7. The layer must be the identity on the output of the node: for a ReLU, the node is
+    never negative (see `deepen.non_negative`).
     """
     return graph.insert_after(node, graph.unique_name(stem), layer)
 
 
 def blend(graph: Graph, node: str, other: str) -> str:
-    """Replace a node by (1 - lambda) times it and lambda times another, and return the sum's name.
+    """Replace a node by (1 - lambda) times it plus lambda times another; return the sum's name.
 
-    Equation 8, with h any node of the same shape. The nodes that `other` is made of go on reading
-    `node` if they do.
+    Equation 8, with h any node of the same shape. Nodes that `other` depends on continue to consume
+    `node`.
     """
     weights = {"lambda": np.float32(0)} if graph.has_weights else {}
     merge = graph.add(graph.unique_name("skip_sum"), ConvexSum(), [node, other], weights)

@@ -1,13 +1,13 @@
 """Prune filters of a convolution: an approximate network morphism (section 3.2, item ii).
 
-Of each group of channels that the convolution puts out, 1/2 or 1/4 is removed, and with it what
-every reader has for them. Which filters stay is decided by the sum of their absolute weights
-(Li et al., 2017, "Pruning filters for efficient convnets"), over all convolutions whose filters
-are tied by sums or products; the paper does not say how its authors choose. How many stay follows
-from the shapes alone.
+Of each group of channels in the convolution's output, 1/2 or 1/4 is removed, with the weights that
+its consumers have for them. The filters with the smallest sums of absolute weights go (Li et al.,
+2017, "Pruning filters for efficient convnets"), summed over all convolutions whose filters are tied
+by sums or products; the paper does not say how its authors choose. How many stay follows from the
+shapes alone.
 
-Affected, and so distilled: the pruned convolutions, the batch norms on them, their readers and the
-batch norms behind those (A.1). The readers want to be fitted, to do without what was pruned.
+Affected, and therefore distilled: the pruned convolutions, the batch norms on them, their consumers
+and the batch norms after those (A.1). The consumers are fitted, to do without what was pruned.
 """
 
 from __future__ import annotations
@@ -15,26 +15,34 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.channel_edits import ABSORBERS, change_channels
 from lemonade_tf.architecture.channel_groups import channel_groups
-from lemonade_tf.operators.base import Change, Operator, in_order
-from lemonade_tf.operators.remove import fits_of, normalizations_of, statistics_of
-from lemonade_tf.operators.widen import (
-    changeable_convolutions,
+from lemonade_tf.operators.affected import (
     changed_nodes,
-    why_unchangeable,
+    fit_repairs,
+    normalizations_after,
+    statistics_repairs,
 )
+from lemonade_tf.operators.base import Operator
+from lemonade_tf.operators.change import Change, topological_order
+from lemonade_tf.operators.filters import all_filters, filters_refusal
 
 FRACTIONS = ("1/2", "1/4")
 
 
 @dataclass(frozen=True)
 class PruneSite:
-    """The convolution `node`, less this fraction of its filters, as text ("1/2")."""
+    """The convolution to prune, and how much.
+
+    Attributes:
+        node: A Conv2D or SeparableConv2D.
+        fraction: The fraction of its filters to remove, as text ("1/2").
+    """
 
     node: str
     fraction: str
@@ -44,8 +52,8 @@ class PruneSite:
 class PruneFilters(Operator):
     """Remove a fraction of the filters of a convolution.
 
-    Args:
-        fractions: Which, as text.
+    Attributes:
+        fractions: The fractions to choose from, as text.
     """
 
     fractions: tuple[str, ...] = FRACTIONS
@@ -54,55 +62,57 @@ class PruneFilters(Operator):
     site = PruneSite
 
     def _sites(self, graph: Graph) -> Iterator[PruneSite]:
-        groups = channel_groups(graph)
-        for name in changeable_convolutions(graph):
-            sizes = [groups.sizes[g] for g in groups.groups_of(name)]
-            for fraction in self.fractions:
-                if any(num_removed(size, fraction) for size in sizes):
-                    yield PruneSite(name, fraction)
+        return (PruneSite(name, f) for name in all_filters(graph) for f in self.fractions)
 
-    def _why_not(self, graph: Graph, site: PruneSite) -> str:
-        why = why_unchangeable(graph, site.node)
-        if why is not None:
-            return why
+    def _refusal(self, graph: Graph, site: PruneSite) -> str | None:
+        reason = filters_refusal(graph, site.node)
+        if reason is not None:
+            return reason
         if site.fraction not in self.fractions:
             return f"the fraction is {site.fraction}; expected one of {', '.join(self.fractions)}"
-        groups = channel_groups(graph)
-        sizes = [groups.sizes[g] for g in groups.groups_of(site.node)]
+        sizes = all_filters(graph)[site.node].sizes.values()
+        for size in sizes:
+            if num_removed(size, site.fraction):
+                return None
         return (
-            f"{site.fraction} of its filters is not one; those that can be removed"
-            f" come in {', '.join(map(str, sizes))}"
+            f"{site.fraction} of the filters of {site.node!r} rounds to none; they can be removed"
+            f" from groups of {', '.join(map(str, sizes))}"
         )
 
     def _apply(self, graph: Graph, site: PruneSite, rng: np.random.Generator) -> Change:
-        groups = channel_groups(graph)
-        removed = {
-            g: num_removed(groups.sizes[g], site.fraction) for g in groups.groups_of(site.node)
-        }
+        sizes = all_filters(graph)[site.node].sizes
+        removed = {group: num_removed(size, site.fraction) for group, size in sizes.items()}
         return self.prune(graph, removed)
 
     def prune(self, graph: Graph, removed: Mapping[int, int]) -> Change:
-        """Remove channels from groups, in place: for each group, how many."""
+        """Remove channels from groups, in place.
+
+        Args:
+            graph: The graph to edit.
+            removed: The number of channels to remove from each group.
+        """
         sizes = channel_groups(graph).sizes
         sources = {g: _kept(graph, g, sizes[g] - n) for g, n in removed.items() if n}
         change = change_channels(graph, sources, lambda _, shape: np.zeros(shape))
-        changed = set(changed_nodes(graph, change))
-        for reader in change.absorbers:
-            changed.update(normalizations_of(graph, reader))
-        affected = in_order(graph, changed)
-        behind = [n for r in change.absorbers for n in normalizations_of(graph, r)]
-        statistics = statistics_of(graph, in_order(graph, behind))
-        fits = fits_of(graph, in_order(graph, change.absorbers))
+        after = {n for a in change.absorbers for n in normalizations_after(graph, a)}
+        fits = fit_repairs(graph, topological_order(graph, change.absorbers))
+        statistics = statistics_repairs(graph, topological_order(graph, after))
+        affected = topological_order(graph, {*changed_nodes(graph, change), *after})
         return Change(graph, affected, (*fits, *statistics), change.sources)
 
 
 def num_removed(size: int, fraction: str) -> int:
     """Return how many of `size` filters a fraction is, rounded down; at least one stays."""
-    return min(int(size * Fraction(fraction)), size - 1)
+    return min(int(size * _fraction(fraction)), size - 1)
+
+
+@lru_cache(maxsize=256)
+def _fraction(text: str) -> Fraction:
+    return Fraction(text)
 
 
 def _kept(graph: Graph, group: int, num_kept: int) -> np.ndarray:
-    """Return which channels of a group stay: those with the largest norms; ties, the first."""
+    """Return the channels of a group with the largest norms, ascending; the first of equal ones."""
     if not graph.has_weights:
         return np.arange(num_kept)
     norms = _filter_norms(graph, group)
@@ -117,6 +127,7 @@ def _filter_norms(graph: Graph, group: int) -> np.ndarray:
         if not isinstance(node.layer, ABSORBERS):
             continue
         kernel = node.weights.get("pointwise_kernel", node.weights.get("kernel"))
+        # The output of a producer is a row of runs; find where those of this group lie in it.
         offset = 0
         for run in groups.runs[name]:
             size = groups.sizes[run.group]

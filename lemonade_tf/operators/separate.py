@@ -1,12 +1,13 @@
 """Replace a convolution by a depthwise-separable one: an approximate network morphism
 (section 3.2, item iii).
 
-The factors start as the best ones in the least-squares sense: for each input channel the first
+The factors start as the best ones in the least-squares sense: for each input channel, the first
 singular vectors of its part of the kernel (see `kernels`). The new convolution has depth
-multiplier 1. Sites are those where parameters become fewer; a 1x1 convolution would only grow.
+multiplier 1. The operator applies where it lowers the number of parameters, so never to a 1x1
+convolution, which would only grow.
 
-Affected, and so distilled: the convolution and the batch norm behind it. The convolution wants to
-be fitted: with training images at hand, the factors are the best for what it reads.
+Affected, and therefore distilled: the convolution and the batch norm after it. With training
+images at hand, the convolution is fitted: the factors become the best ones for its input.
 """
 
 from __future__ import annotations
@@ -20,14 +21,19 @@ import numpy as np
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.cost import layer_parameters
 from lemonade_tf.architecture.layers import Conv2D, SeparableConv2D
-from lemonade_tf.operators.base import Change, Operator, in_order
+from lemonade_tf.operators.affected import fit_repairs, normalizations_after, statistics_repairs
+from lemonade_tf.operators.base import Operator
+from lemonade_tf.operators.change import Change, topological_order
 from lemonade_tf.operators.kernels import full_kernel, separate
-from lemonade_tf.operators.remove import fits_of, normalizations_of, statistics_of
 
 
 @dataclass(frozen=True)
 class SeparateSite:
-    """The convolution `node`."""
+    """The convolution to replace.
+
+    Attributes:
+        node: A Conv2D.
+    """
 
     node: str
 
@@ -40,20 +46,24 @@ class SeparateConvolution(Operator):
     site = SeparateSite
 
     def _sites(self, graph: Graph) -> Iterator[SeparateSite]:
-        for name in graph.topological_order():
-            layer = graph[name].layer
-            if isinstance(layer, Conv2D):
-                shapes = graph.input_shapes(name)
-                if layer_parameters(separable(layer), *shapes) < layer_parameters(layer, *shapes):
-                    yield SeparateSite(name)
+        return (
+            SeparateSite(name)
+            for name in graph.topological_order()
+            if isinstance(graph[name].layer, Conv2D)
+        )
 
-    def _why_not(self, graph: Graph, site: SeparateSite) -> str:
-        layer, shapes = graph[site.node].layer, graph.input_shapes(site.node)
+    def _refusal(self, graph: Graph, site: SeparateSite) -> str | None:
+        layer = graph[site.node].layer
         if not isinstance(layer, Conv2D):
             return f"{site.node!r} is a {type(layer).__name__}, not a Conv2D"
+        shapes = graph.input_shapes(site.node)
+        before = layer_parameters(layer, *shapes)
+        after = layer_parameters(separable(layer), *shapes)
+        if after < before:
+            return None
         return (
-            f"{site.node!r} has {layer_parameters(layer, *shapes):,} parameters, and a separable"
-            f" convolution in its place would have {layer_parameters(separable(layer), *shapes):,}"
+            f"{site.node!r} has {before:,} parameters; a separable convolution in its place would"
+            f" have {after:,}"
         )
 
     def _apply(self, graph: Graph, site: SeparateSite, rng: np.random.Generator) -> Change:
@@ -63,14 +73,14 @@ class SeparateConvolution(Operator):
             weights |= separate(full_kernel(node.layer, weights))
             del weights["kernel"]
         graph.set_layer(site.node, separable(node.layer), weights)
-        affected = in_order(graph, {site.node, *normalizations_of(graph, site.node)})
-        repairs = (*fits_of(graph, affected), *statistics_of(graph, affected))
+        affected = topological_order(graph, {site.node, *normalizations_after(graph, site.node)})
+        repairs = (*fit_repairs(graph, affected), *statistics_repairs(graph, affected))
         return Change(graph, affected, repairs)
 
 
 @lru_cache(maxsize=4096)
 def separable(layer: Conv2D) -> SeparableConv2D:
-    """Return the separable convolution in place of a convolution."""
+    """Return the separable convolution that replaces a convolution."""
     return SeparableConv2D(
         layer.filters,
         layer.kernel_size,

@@ -2,23 +2,22 @@
 
 From the output y of an earlier block to the output x of a later one, in one of two ways:
 
-- by concatenation (equation 6): the readers of x read (x, y), with zeros for y;
-- by a convex sum (equation 8): the readers of x read (1 - lambda) x + lambda h(y), lambda = 0
+- by concatenation (equation 6): the consumers of x take (x, y) as input, with zero weights for y;
+- by a convex sum (equation 8): the consumers of x take (1 - lambda) x + lambda h(y), lambda = 0
 
 (see `morphisms`).
 
-A block ends in a ReLU (imported networks: or another activation); a skip begins there, or at an
-earlier skip, and ends there.
-A concatenation goes only where every path from x meets a convolution or dense layer before a sum
-or the output. Where y is larger than x, it goes through max pooling (as between the blocks of the
-initial networks); where a sum needs another number of channels, h is a 1x1 convolution, randomly
-initialised: equation 8 allows any h, and lambda = 0 is the only zero. The kind of skip is drawn
-with the site: the paper names both and gives no preference.
+A block ends in a ReLU (in imported networks, or another activation). A skip starts there, or at
+the end of an earlier skip, and ends there. A concatenation goes only where every path from x meets
+a convolution or dense layer before a sum or the output. Where y is larger than x, it goes through
+max pooling (as between the blocks of the initial networks); where a sum needs another number of
+channels, h is a 1x1 convolution, randomly initialized: equation 8 allows any h, and lambda = 0 is
+the only zero. The kind of skip is drawn with the site: the paper names both and prefers neither.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -28,25 +27,36 @@ from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.channel_edits import can_append_channels
 from lemonade_tf.architecture.layers import (
     AveragePooling2D,
-    Concatenate,
     Conv2D,
     ConvexSum,
-    Layer,
     MaxPooling2D,
     Shape,
 )
-from lemonade_tf.operators.base import Change, Operator, in_order, is_activation
+from lemonade_tf.operators.affected import changed_nodes, fresh_statistics_repairs
+from lemonade_tf.operators.base import Operator
+from lemonade_tf.operators.blocks import (
+    SKIP_MERGES,
+    ends_block_or_skip,
+    is_activation,
+    is_projection,
+)
+from lemonade_tf.operators.change import Change, topological_order
 from lemonade_tf.operators.initial import glorot_uniform
 from lemonade_tf.operators.morphisms import append_input, blend
-from lemonade_tf.operators.widen import changed_nodes, fresh_statistics
 
 CONCATENATE, CONVEX_SUM = "concatenate", "convex_sum"
-_MERGES = (Concatenate, ConvexSum)
+KINDS = (CONCATENATE, CONVEX_SUM)
 
 
 @dataclass(frozen=True)
 class SkipSite:
-    """From the output of `source` to that of `target`, by `kind`."""
+    """Where a skip starts and ends, and how it is merged.
+
+    Attributes:
+        source: The node where it starts.
+        target: The node whose consumers it reaches.
+        kind: "concatenate" or "convex_sum".
+    """
 
     source: str
     target: str
@@ -61,46 +71,42 @@ class AddSkip(Operator):
     site = SkipSite
 
     def _sites(self, graph: Graph) -> Iterator[SkipSite]:
-        return self.sites_between(graph, _pairs(graph))
+        order = graph.topological_order()
+        targets = [n for n in order if is_activation(graph[n].layer) and n != graph.output]
+        sources = [n for n in order if ends_block_or_skip(graph[n].layer)]
+        return skip_sites(graph, sources, targets)
 
-    def sites_between(self, graph: Graph, pairs: Iterable[tuple[str, str]]) -> Iterator[SkipSite]:
-        """Yield the sites among pairs of a source and a target, ends of blocks or skips."""
-        shapes, present = graph.shapes(), set(skips(graph))
-        for source, target in pairs:
-            if resampling(shapes[source], shapes[target]) is None:
-                continue
-            for kind in (CONCATENATE, CONVEX_SUM):
-                site = SkipSite(source, target, kind)
-                if site not in present and (
-                    kind == CONVEX_SUM or can_append_channels(graph, target)
-                ):
-                    yield site
-
-    def _why_not(self, graph: Graph, site: SkipSite) -> str:
-        source, target, shapes = site.source, site.target, graph.shapes()
-        if site.kind not in (CONCATENATE, CONVEX_SUM):
-            return f"the kind is {site.kind!r}; expected {CONCATENATE!r} or {CONVEX_SUM!r}"
-        for name in (source, target):
+    def _refusal(self, graph: Graph, site: SkipSite) -> str | None:
+        source, target, kind = site.source, site.target, site.kind
+        shapes = graph.shapes()
+        if kind not in KINDS:
+            return f"the kind is {kind!r}; expected {CONCATENATE!r} or {CONVEX_SUM!r}"
+        for name, is_end in ((source, ends_block_or_skip), (target, is_activation)):
             layer = graph[name].layer
-            if not (is_end(layer) if name == source else is_activation(layer)):
-                kind = type(layer).__name__
-                return f"{name!r} ({kind}) is no activation of single values; skips join those"
+            if not is_end(layer):
+                return (
+                    f"{name!r} ({type(layer).__name__}) is not an elementwise activation; skips"
+                    " connect those"
+                )
             if len(shapes[name]) != 3:
-                return f"{name!r} puts out shape {shapes[name]}, not images"
+                return f"{name!r} outputs shape {shapes[name]}, not images"
         if target == graph.output:
             return f"{target!r} is the output"
         if source not in graph.ancestors(target):
-            return f"{target!r} does not depend on {source!r}, where the skip should begin"
+            return f"{target!r} does not depend on {source!r}, where the skip would start"
         if resampling(shapes[source], shapes[target]) is None:
             return (
-                f"no pooling makes {shapes[target][:2]} of the {shapes[source][:2]} of {source!r}"
+                f"no pooling reduces the {shapes[source][:2]} of {source!r} to the"
+                f" {shapes[target][:2]} of {target!r}"
             )
-        if site in set(skips(graph)):
-            return "there is this skip already"
-        return (
-            f"a sum, a product, a grouped convolution or the output reads {target!r}, and cannot be"
-            f" given further channels; kind={CONVEX_SUM!r} can go there"
-        )
+        if site in skips(graph):
+            return "this skip exists already"
+        if kind == CONCATENATE and not can_append_channels(graph, target):
+            return (
+                f"channels cannot be appended to {target!r}, because a sum, a product, a grouped"
+                f" convolution or the output consumes it; kind={CONVEX_SUM!r} is possible there"
+            )
+        return None
 
     def _apply(self, graph: Graph, site: SkipSite, rng: np.random.Generator) -> Change:
         return self.add_skip(graph, site, rng)
@@ -114,67 +120,49 @@ class AddSkip(Operator):
             graph: The graph to edit.
             site: Where.
             rng: Draws the weights of the 1x1 convolution.
-            project: Whether a sum gets one even where the numbers of channels are the same.
+            project: Whether a sum gets a 1x1 convolution even where the numbers of channels agree.
         """
-        skip, made = site.source, []
+        skip, added = site.source, []
         shapes = graph.shapes()
         for layer in resampling(shapes[site.source], shapes[site.target]) or ():
             skip = graph.add(graph.unique_name("skip_pool"), layer, [skip])
-            made.append(skip)
+            added.append(skip)
         if site.kind == CONCATENATE:
-            return _concatenate(graph, site.target, skip, made)
-        return _convex_sum(graph, site.target, skip, made, rng, project)
+            merge, change = append_input(graph, site.target, skip)
+            affected = topological_order(graph, {*added, merge, *changed_nodes(graph, change)})
+            repairs = fresh_statistics_repairs(graph, change)
+            return Change(graph, affected, repairs, change.sources)
+        channels, width = graph.shapes()[skip][-1], shapes[site.target][-1]
+        if project or channels != width:
+            shape = (1, 1, channels, width)
+            weights = {"kernel": glorot_uniform(shape, rng)} if graph.has_weights else {}
+            skip = graph.add(graph.unique_name("skip_conv"), Conv2D(width, 1), [skip], weights)
+            added.append(skip)
+        return Change(graph, affected=(*added, blend(graph, site.target, skip)))
 
 
-def _pairs(graph: Graph) -> Iterator[tuple[str, str]]:
-    """Yield the ends that a skip could join, by their targets, both in the order of the graph."""
-    shapes = graph.shapes()
-    ends = [n for n in graph.topological_order() if len(shapes[n]) == 3 and is_end(graph[n].layer)]
-    for target in ends:
-        if is_activation(graph[target].layer) and target != graph.output:
-            before = graph.ancestors(target)
-            yield from ((source, target) for source in ends if source in before)
-
-
-def is_end(layer: Layer) -> bool:
-    """Return whether a skip may begin at a layer: at the end of a block, or of a skip."""
-    return isinstance(layer, _MERGES) or is_activation(layer)
-
-
-def _concatenate(graph: Graph, target: str, skip: str, made: list[str]) -> Change:
-    merge, change = append_input(graph, target, skip)
-    affected = in_order(graph, {*made, merge, *changed_nodes(graph, change)})
-    return Change(graph, affected, fresh_statistics(graph, change), change.sources)
-
-
-def _convex_sum(
-    graph: Graph,
-    target: str,
-    skip: str,
-    made: list[str],
-    rng: np.random.Generator,
-    project: bool,
-) -> Change:
-    shapes = graph.shapes()
-    width = shapes[target][-1]
-    if project or shapes[skip][-1] != width:
-        shape = (1, 1, shapes[skip][-1], width)
-        weights = {"kernel": glorot_uniform(shape, rng)} if graph.has_weights else {}
-        skip = graph.add(graph.unique_name("skip_conv"), Conv2D(width, 1), [skip], weights)
-        made.append(skip)
-    return Change(graph, affected=(*made, blend(graph, target, skip)))
+def skip_sites(graph: Graph, sources: Sequence[str], targets: Iterable[str]) -> Iterator[SkipSite]:
+    """Yield a site of each kind for each target and each source that it depends on."""
+    for target in targets:
+        before = graph.ancestors(target)
+        for source in sources:
+            if source in before:
+                for kind in KINDS:
+                    yield SkipSite(source, target, kind)
 
 
 def resampling(source: Shape, target: Shape) -> tuple[MaxPooling2D, ...] | None:
     """Return the layers that bring images of one resolution to another.
 
-    An empty tuple where the resolutions are the same; None where no single pooling does it.
+    An empty tuple where the resolutions agree; None where no single pooling does it.
     """
     return () if source[:2] == target[:2] else _pooling(source[:2], target[:2])
 
 
 @lru_cache(maxsize=4096)
 def _pooling(source: Shape, target: Shape) -> tuple[MaxPooling2D] | None:
+    # With "valid" padding, 9 pixels become 4 at stride 2; with "same", 5. The stride is the ratio
+    # of the sizes, rounded down or up; which of the four fits is found by trying them.
     down = tuple(a // b for a, b in zip(source, target, strict=True))
     up = tuple(-(-a // b) for a, b in zip(source, target, strict=True))
     for strides in (down, up):
@@ -186,28 +174,25 @@ def _pooling(source: Shape, target: Shape) -> tuple[MaxPooling2D] | None:
     return None
 
 
-def skips(graph: Graph) -> Iterator[SkipSite]:
-    """Yield the skips that a graph has, as the sites that made them."""
+def skips(graph: Graph) -> Collection[SkipSite]:
+    """Return the skips that a graph has, as the sites that made them."""
+    return graph.cached("skips", lambda g: frozenset(_skips(g)))
+
+
+def _skips(graph: Graph) -> Iterator[SkipSite]:
     for _, node in graph.items():
-        if isinstance(node.layer, _MERGES) and len(node.inputs) == 2:
+        if isinstance(node.layer, SKIP_MERGES) and len(node.inputs) == 2:
             target, source = node.inputs
-            while isinstance(graph[target].layer, _MERGES):
+            # Several skips to one target are merged one after the other: go back to the target.
+            while isinstance(graph[target].layer, SKIP_MERGES):
                 target = graph[target].inputs[0]
-            while _on_the_way(graph, source):
+            while _belongs_to_skip(graph, source):
                 source = graph[source].inputs[0]
             kind = CONVEX_SUM if isinstance(node.layer, ConvexSum) else CONCATENATE
             yield SkipSite(source, target, kind)
 
 
-def _on_the_way(graph: Graph, name: str) -> bool:
-    """Return whether a node belongs to a skip: its pooling, or its 1x1 convolution."""
+def _belongs_to_skip(graph: Graph, name: str) -> bool:
+    """Return whether a node is the pooling or the 1x1 convolution of a skip."""
     layer = graph[name].layer
     return isinstance(layer, MaxPooling2D | AveragePooling2D) or is_projection(layer)
-
-
-def is_projection(layer: Layer) -> bool:
-    """Return whether a layer is the 1x1 convolution of a skip, which no block begins with.
-
-    None of them becomes a separable convolution, which would have more parameters.
-    """
-    return isinstance(layer, Conv2D) and layer.kernel_size == (1, 1)

@@ -1,12 +1,12 @@
 """Search space II: cells (sections 5.1 and A.4.2).
 
-What is evolved is a cell, in a network that repeats it: `architecture.cells` says how. Networks are
-graphs as in space I, so all else works on them alike; `extract_cell` reads (cell, n, F) off one. A
-child is made by one operator, at the same place in all cells (`operators.in_cells`). Size and shape
-of a cell are not limited. It must keep a (depthwise-separable) convolution, and each of these at least
-4 filters in the first block, 16 in the last. (The paper does not say how many; Figure 14 shows the
-smallest cell of its space.) So the smallest cell is one depthwise-separable 3x3 convolution with
-4 filters.
+The search evolves a cell, in a network that repeats it (see `architecture.cells`). Networks are
+graphs as in search space I, so everything else works on both alike; `extract_cell` recovers
+(cell, n, F) from one. A child is made by one operator, at the same place in all cells
+(`operators.in_cells`). Size and shape of a cell are not limited. It must keep a
+(depthwise-separable) convolution, and each convolution at least 4 filters in the first block, 16 in
+the last. (The paper does not say how many; Figure 14 shows the smallest cell of its space.) So the
+smallest cell is one depthwise-separable 3x3 convolution with 4 filters.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from lemonade_tf.architecture.cells import (
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.layers import Conv2D, ReLU, Rescaling, SeparableConv2D, Shape
 from lemonade_tf.operators import APPROXIMATE_IN_CELLS, EXACT_IN_CELLS, Operator
+from lemonade_tf.operators.blocks import is_projection
 from lemonade_tf.operators.initial import NORMALIZATION, initial_weights
-from lemonade_tf.operators.skip import is_projection
 from lemonade_tf.search_spaces.space import DEFAULT_RESCALING, SearchSpace, check_task
 
 FILTERS = (128, 256)

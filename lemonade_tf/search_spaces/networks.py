@@ -32,8 +32,8 @@ from lemonade_tf.architecture.layers import (
     Shape,
 )
 from lemonade_tf.operators import APPROXIMATE, EXACT, Operator
+from lemonade_tf.operators.blocks import is_projection
 from lemonade_tf.operators.initial import NORMALIZATION, initial_weights
-from lemonade_tf.operators.skip import is_projection
 from lemonade_tf.search_spaces.space import DEFAULT_RESCALING, SearchSpace, check_task
 
 # Three Conv-BatchNorm-ReLU blocks each; at 32x32x3 with 10 classes 15,232, 51,149, 101,605 and

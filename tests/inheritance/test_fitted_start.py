@@ -90,7 +90,7 @@ def test_fitting_brings_a_trained_network_closer_to_its_parent(parent_file, digi
         fit_outputs(change, parent, model_of(parent), better, images, rng=rng())
         found = []
         for model in (plain, better):
-            measure_statistics(change.measurements, change.graph, model, images)
+            measure_statistics(change.statistics_repairs, change.graph, model, images)
             child = np.asarray(model(digits.x_validation))
             teacher = np.asarray(model_of(parent)(digits.x_validation))
             found.append(epsilon(teacher, child)["kl"])
@@ -126,7 +126,7 @@ def test_fits_of_tied_channels_are_finite():
         for site in operator.candidates(parent):
             change = operator.apply(parent, site, rng=rng())
             child, names = fit(change, parent, images.astype(np.uint8))
-            assert {r.node for r in change.fits} >= set(names)
+            assert {r.node for r in change.fit_repairs} >= set(names)
             for node in names:
                 assert all(np.isfinite(v).all() for v in child[node].weights.values())
 
@@ -138,7 +138,7 @@ def test_layers_in_all_cells_are_fitted():
     change = prune.apply(parent, prune.candidates(parent)[0], rng=rng())
     _, names = fit(change, parent)
     assert len(names) >= 5
-    assert names == tuple(r.node for r in change.fits)
+    assert names == tuple(r.node for r in change.fit_repairs)
 
 
 def test_layers_that_the_parent_does_not_have_are_skipped():
@@ -159,7 +159,7 @@ def test_a_new_layer_is_not_fitted_to_a_removed_one_of_the_same_name():
     ]:
         step = operator.apply(change.graph if change else parent, site, rng=rng())
         change = change.followed_by(step) if change else step
-    assert FitOutputs("conv_2") in change.fits  # its inputs were pruned
+    assert FitOutputs("conv_2") in change.fit_repairs  # its inputs were pruned
     assert change.graph.shapes()["conv_2"] == parent.shapes()["conv_2"]
     assert "conv_2" not in fit(change, parent)[1]
 
@@ -188,8 +188,8 @@ def test_fits_after_any_three_operators_are_finite(make, seed):
     some = images(parent, number=24)
     model = model_of(change.graph)
     names = fit_outputs(change, parent, model_of(parent), model, some, rng=generator)
-    assert set(names) <= {repair.node for repair in change.fits}
-    measure_statistics(change.measurements, change.graph, model, some)
+    assert set(names) <= {repair.node for repair in change.fit_repairs}
+    measure_statistics(change.statistics_repairs, change.graph, model, some)
     for name, node in read_weights(model, change.graph).items():
         for key, value in node.weights.items():
             assert np.isfinite(value).all(), (name, key)

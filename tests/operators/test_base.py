@@ -7,7 +7,7 @@ from graphs import OPERATORS, small
 from lemonade_tf.architecture import check
 from lemonade_tf.operators import Change, FitOutputs, MeasureStatistics, SiteError, record, replay
 from lemonade_tf.operators.deepen import InsertSite
-from lemonade_tf.operators.in_cells import Repeated
+from lemonade_tf.operators.in_cells import InCells
 from lemonade_tf.operators.prune import PruneSite
 from lemonade_tf.operators.remove import RemoveSite
 from lemonade_tf.operators.skip import SkipSite
@@ -61,9 +61,9 @@ def test_what_wants_to_be_fitted_is_united_in_order():
     first = Change(graph, (), (FitOutputs("logits"), FitOutputs("gone"), MeasureStatistics("bn_1")))
     second = Change(graph, (), (FitOutputs("conv_2"), FitOutputs("logits")))
     both = first.followed_by(second)
-    assert both.fits == (FitOutputs("conv_2"), FitOutputs("logits"))
-    assert both.measurements == (MeasureStatistics("bn_1"),)
-    assert both.repairs == (*both.fits, *both.measurements)
+    assert both.fit_repairs == (FitOutputs("conv_2"), FitOutputs("logits"))
+    assert both.statistics_repairs == (MeasureStatistics("bn_1"),)
+    assert both.repairs == (*both.fit_repairs, *both.statistics_repairs)
 
 
 def test_repairs_move_with_their_channels():
@@ -141,21 +141,21 @@ def _named_again(graph):
 def test_what_is_new_is_told_even_under_an_old_name():
     graph = small()
     removed, insert = _named_again(graph)
-    assert removed.made == frozenset()
+    assert removed.new_nodes == frozenset()
     both = removed.followed_by(insert(removed.graph))
-    assert both.made == {"conv_2", "bn_2", "relu_2"}
+    assert both.new_nodes == {"conv_2", "bn_2", "relu_2"}
     assert both.graph["conv_2"].inputs == ("relu_3",)
     gone = both.followed_by(_apply(both.graph, ("remove", RemoveSite("conv_2"))))
-    assert gone.made == frozenset()
+    assert gone.new_nodes == frozenset()
 
 
 def test_what_an_operator_adds_in_all_cells_is_new():
     (graph, *_) = CellSpace(filters=(16,), cells_per_block=1).initial_graphs((8, 8, 3), 4)
-    operator = Repeated(OPERATORS["insert_convolution"])
+    operator = InCells(OPERATORS["insert_convolution"])
     (site, *_) = operator.candidates(graph)
     change = operator.apply(graph, site, rng=_rng())
-    assert change.made == set(change.graph) - set(graph)
-    assert len(change.made) == 3 * 5
+    assert change.new_nodes == set(change.graph) - set(graph)
+    assert len(change.new_nodes) == 3 * 5
 
 
 def test_a_new_node_takes_over_nothing_from_the_one_that_had_its_name():
@@ -172,8 +172,8 @@ def test_a_new_node_takes_over_nothing_from_the_one_that_had_its_name():
     at_once = pruned.followed_by(removed.followed_by(inserted))
     for change in (in_turn, at_once):
         assert not {"conv_2", "bn_2"} & set(change.sources)
-        assert FitOutputs("conv_2") not in change.fits
-        assert MeasureStatistics("bn_2", identity=True) in change.measurements
+        assert FitOutputs("conv_2") not in change.fit_repairs
+        assert MeasureStatistics("bn_2", identity=True) in change.statistics_repairs
 
 
 # --- Records -------------------------------------------------------------------------------------
@@ -195,7 +195,7 @@ def test_a_record_is_plain():
 
 def test_an_unknown_operator_is_refused():
     with pytest.raises(
-        SiteError, match=r"there is no operator 'mutate'; known are insert_convolution, widen_"
+        SiteError, match=r"operator 'mutate' is unknown; expected one of insert_convolution, widen_"
     ):
         replay(small(), [{"operator": "mutate", "site": {}}], rng=_rng())
 
@@ -208,5 +208,7 @@ def test_a_recorded_site_that_does_not_apply_is_refused():
 
 def test_operators_can_be_chosen():
     entry = {"operator": "remove", "site": {"node": "conv_3"}}
-    with pytest.raises(SiteError, match="no operator 'remove'; known are add_skip"):
+    with pytest.raises(
+        SiteError, match=r"operator 'remove' is unknown; expected one of add_skip\."
+    ):
         replay(small(), [entry], rng=_rng(), operators=[OPERATORS["add_skip"]])

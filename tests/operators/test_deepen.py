@@ -120,14 +120,18 @@ def test_why_it_may_not_go_there():
     graph.add("pool", L.GlobalAveragePooling2D(), ["relu"])
     graph.output = graph.add("dense", L.Dense(2), ["pool"])
     for node, size, why in [
-        ("a", 3, r"what 'a' \(Conv2D\) puts out may be negative.* where it can go is 'relu'"),
-        ("relu", 5, "a kernel of size 5 is too large for the 2x2 of 'relu'.*; at most 3 is"),
+        ("a", 3, r"the output of 'a' \(Conv2D\) may be negative.* can be inserted is 'relu'"),
+        (
+            "relu",
+            5,
+            "a kernel of size 5 is too large for the 2x2 images of 'relu': .*; expected at most 3",
+        ),
         ("relu", 7, "the kernel size is 7; expected one of 3, 5"),
-        ("pool", 3, r"'pool' puts out shape \(3,\), not images"),
+        ("pool", 3, r"'pool' outputs shape \(3,\), not images"),
         ("rely", 3, "there is no node 'rely'. Near to it: relu"),
     ]:
-        assert re.search(why, INSERT.why_not(graph, InsertSite(node, size)))
-    assert INSERT.why_not(graph, InsertSite("relu", 3)) is None
+        assert re.search(why, INSERT.refusal(graph, InsertSite(node, size)))
+    assert INSERT.refusal(graph, InsertSite("relu", 3)) is None
 
 
 def test_sites_of_a_small_network():

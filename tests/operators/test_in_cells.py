@@ -18,8 +18,8 @@ from lemonade_tf.operators import (
     EXACT,
     EXACT_IN_CELLS,
     OPERATORS,
+    InCells,
     Operator,
-    Repeated,
     SiteError,
     WidenConvolution,
     record,
@@ -68,7 +68,7 @@ def filters(graph, local):
 @every_operator
 def test_what_an_operator_says_of_itself(operator):
     assert isinstance(operator, Operator)
-    assert isinstance(operator, Repeated)
+    assert isinstance(operator, InCells)
     assert operator.name == f"{operator.operator.name}_in_cells"
     assert operator.exact == (operator in EXACT_IN_CELLS) == (operator.operator in EXACT)
     assert [o.name for o in OPERATORS].count(operator.name) == 1
@@ -96,7 +96,7 @@ def test_children_are_whole_and_their_cells_alike(operator, seed):
         extract_cell(change.graph)
         assert change.affected
         assert set(change.affected) <= set(change.graph)
-        for repair in change.measurements:
+        for repair in change.statistics_repairs:
             assert isinstance(change.graph[repair.node].layer, L.BatchNormalization)
         if operator.exact:
             assert relative_difference(graph, change.graph, x) < 1e-10, site
@@ -166,7 +166,7 @@ def test_no_block_is_inserted_where_a_sum_ends():
 
 def test_filters_are_rounded_in_the_first_block_and_then_doubled():
     graph = convolution()
-    wider = Repeated(WidenConvolution(factors=(4 / 3,)))
+    wider = InCells(WidenConvolution(factors=(4 / 3,)))
     graph = grow(graph, (wider, WidenSite("conv_1", 4 / 3)))  # 8 * 4 / 3 = 10.67
     assert filters(graph, "conv_1") == [11, 11, 22, 22, 22, 44, 44, 44]
     graph = grow(graph, (PRUNE, PruneSite("conv_1", "1/4")))  # 11 - 2, not 22 - 5
@@ -177,7 +177,7 @@ def test_filters_are_rounded_in_the_first_block_and_then_doubled():
 
 def test_net2wider_splits_in_every_cell_and_keeps_the_function():
     graph = convolution()
-    split = Repeated(WidenConvolution(split=True))
+    split = InCells(WidenConvolution(split=True))
     change = split.apply(graph, WidenSite("conv_1", 2), rng=_rng())
     assert relative_difference(graph, change.graph, images(graph, 1)) < 1e-10
     assert filters(change.graph, "conv_1") == [16, 16, 32, 32, 32, 64, 64, 64]
@@ -279,11 +279,12 @@ def test_approximate_operators_repair_the_statistics_in_every_cell():
 def test_why_an_operator_does_not_apply_in_cells():
     graph = cells()
     widen, insert = WIDEN, INSERT
-    assert widen.why_not(graph, WidenSite("conv_1", 2)) is None
-    why = widen.why_not(graph, WidenSite("conv_7", 2))
+    assert widen.refusal(graph, WidenSite("conv_1", 2)) is None
+    why = widen.refusal(graph, WidenSite("conv_7", 2))
     assert why.startswith("in cell 1, there is no node 'cell_1_conv_7'")
-    assert "the factor is 3" in widen.why_not(graph, WidenSite("conv_1", 3))
+    assert "the factor is 3" in widen.refusal(graph, WidenSite("conv_1", 3))
     with pytest.raises(SiteError, match="in cell 1, there is no node"):
         widen.apply(graph, WidenSite("conv_7", 2), rng=np.random.default_rng(0))
-    assert "differs between cells" in insert.why_not(graph, InsertSite("input", 3))
-    assert "cell" in widen.why_not(small(), WidenSite("conv_1", 2))
+    why = insert.refusal(graph, InsertSite("input", 3))
+    assert why == "the number of channels of 'input' differs between cells"
+    assert "cell" in widen.refusal(small(), WidenSite("conv_1", 2))

@@ -10,9 +10,10 @@ from lemonade_tf.architecture import layers as L
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.text import same_architecture
 from lemonade_tf.operators import AddSkip, FitOutputs, InsertConvolution, MeasureStatistics, Remove
+from lemonade_tf.operators.blocks import block_at
 from lemonade_tf.operators.deepen import InsertSite
 from lemonade_tf.operators.morphisms import identity_normalization
-from lemonade_tf.operators.remove import RemoveSite, block
+from lemonade_tf.operators.remove import RemoveSite
 from lemonade_tf.operators.skip import SkipSite
 
 REMOVE = Remove()
@@ -97,9 +98,9 @@ def test_a_block_that_changes_the_image_stays(layer):
 def test_a_block_may_end_in_another_activation():
     graph = _blocks(4, 4)
     graph.set_layer("relu_1", L.Activation("silu"))
-    assert block(graph, "conv_1") == ("conv_1", "bn_1", "relu_1")
+    assert block_at(graph, "conv_1") == ("conv_1", "bn_1", "relu_1")
     graph.set_layer("relu_1", L.Activation("linear"))
-    assert block(graph, "conv_1") is None
+    assert block_at(graph, "conv_1") is None
 
 
 def test_what_is_no_whole_block_stays():
@@ -109,9 +110,9 @@ def test_what_is_no_whole_block_stays():
     graph.add("all", L.Concatenate(), ["pool", "head_globalaveragepooling2d"])
     graph.set_inputs("head_dense", ["all"])
     check(graph)
-    assert block(graph, "conv_1") is None
-    assert block(graph, "conv_2") is None
-    assert block(graph, "conv_3") == ("conv_3", "bn_3", "relu_3")
+    assert block_at(graph, "conv_1") is None
+    assert block_at(graph, "conv_2") is None
+    assert block_at(graph, "conv_3") == ("conv_3", "bn_3", "relu_3")
     assert set(_sites(graph)) == {"conv_3", "conv_4", "all"}
 
 
@@ -304,9 +305,9 @@ def test_a_skip_over_a_block_that_is_removed_goes_too():
 def test_neighbours_are_affected(node, affected, fitted, measured):
     change = _remove(small(), node)
     assert change.affected == tuple(affected)
-    assert change.fits == (FitOutputs(fitted),)
-    assert change.measurements == tuple(MeasureStatistics(name) for name in measured)
-    assert change.repairs == (*change.fits, *change.measurements)
+    assert change.fit_repairs == (FitOutputs(fitted),)
+    assert change.statistics_repairs == tuple(MeasureStatistics(name) for name in measured)
+    assert change.repairs == (*change.fit_repairs, *change.statistics_repairs)
     assert count_parameters(change.graph) < count_parameters(small())
 
 
@@ -362,8 +363,10 @@ def test_a_residual_branch_goes(order):
 def test_of_two_branches_with_weights_neither_goes():
     graph = _residual(projected=True, order=1)
     assert "sum" not in _sites(graph)
-    why = REMOVE.why_not(graph, RemoveSite("sum"))
-    assert why == "'sum' ends no skip or branch that alone has weights and can be left out"
+    why = REMOVE.refusal(graph, RemoveSite("sum"))
+    assert why == (
+        "'sum' does not end a skip or branch that has weights of its own and can be removed"
+    )
 
 
 def test_a_branch_that_something_else_reads_stays():

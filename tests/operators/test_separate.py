@@ -21,10 +21,10 @@ def test_why_not():
     graph = convolutions(8)
     graph.add("point", L.Conv2D(8, 1), ["a"])
     finished(graph, "point")
-    assert SEPARATE.why_not(graph, SeparateSite("point")) == (
-        "'point' has 64 parameters, and a separable convolution in its place would have 72"
+    assert SEPARATE.refusal(graph, SeparateSite("point")) == (
+        "'point' has 64 parameters; a separable convolution in its place would have 72"
     )
-    assert "'head_dense' is a Dense, not a Conv2D" in SEPARATE.why_not(
+    assert "'head_dense' is a Dense, not a Conv2D" in SEPARATE.refusal(
         graph, SeparateSite("head_dense")
     )
 

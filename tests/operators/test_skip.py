@@ -42,10 +42,15 @@ def test_why_there_can_be_no_skip():
             "a",
             "last",
             "convex_sum",
-            "'a' (Conv2D) is no activation of single values; skips join",
+            "'a' (Conv2D) is not an elementwise activation; skips",
         ),
         ("relu_b", "relu_a", "convex_sum", "'relu_a' does not depend on 'relu_b'"),
-        ("last", "tall_relu", "convex_sum", "no pooling makes (12, 12) of the (6, 6) of 'last'"),
+        (
+            "last",
+            "tall_relu",
+            "convex_sum",
+            "no pooling reduces the (6, 6) of 'last' to the (12, 12) of 'tall_relu'",
+        ),
         ("relu_a", "last", "sum", "the kind is 'sum'; expected 'concatenate' or 'convex_sum'"),
         ("relu_a", "lost", "convex_sum", "there is no node 'lost'. Near to it: last"),
         ("relu_a", "head_softmax", "convex_sum", "there is no node 'head_softmax'"),
@@ -53,14 +58,17 @@ def test_why_there_can_be_no_skip():
             "relu_a",
             "head_activation",
             "convex_sum",
-            "'head_activation' (Activation) is no activation",
+            "'head_activation' (Activation) is not an elementwise activation",
         ),
     ]:
-        assert why in SKIP.why_not(graph, SkipSite(source, target, kind)), why
-    assert SKIP.why_not(graph, SkipSite("relu_a", "last", "convex_sum")) is None
+        assert why in SKIP.refusal(graph, SkipSite(source, target, kind)), why
+    assert SKIP.refusal(graph, SkipSite("relu_a", "last", "convex_sum")) is None
     graph.set_inputs("b", ["relu_a"])
-    why = SKIP.why_not(graph, SkipSite("relu_a", "relu_b", "concatenate"))
-    assert "reads 'relu_b', and cannot be given further channels; kind='convex_sum' can" in why
+    why = SKIP.refusal(graph, SkipSite("relu_a", "relu_b", "concatenate"))
+    assert why == (
+        "channels cannot be appended to 'relu_b', because a sum, a product, a grouped convolution"
+        " or the output consumes it; kind='convex_sum' is possible there"
+    )
 
 
 # --- Sites ---------------------------------------------------------------------------------------

@@ -296,8 +296,8 @@ class _Useless(Operator):
     def _sites(self, graph):
         yield EXACT[1].candidates(graph)[0]
 
-    def _why_not(self, graph, site):
-        return "it is another one"
+    def _refusal(self, graph, site):
+        return None
 
     def _apply(self, graph, site, rng):
         type(self).calls += 1

@@ -1,0 +1,73 @@
+"""Which convolutions can have more or fewer filters, and in which steps.
+
+Widening and pruning ask the same question. The filters of a convolution are one or several groups
+of channels (see `architecture.channel_groups`): all blocks of a grouped convolution are one group,
+and sums split and tie groups. They can change unless a group is fixed, for instance by reaching the
+input or the output of the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture.channel_edits import ABSORBERS
+from lemonade_tf.architecture.channel_groups import channel_groups
+from lemonade_tf.architecture.layers import Conv2D, SeparableConv2D
+
+
+@dataclass(frozen=True)
+class Filters:
+    """The filters of a convolution, as groups of channels that change together.
+
+    Attributes:
+        sizes: The number of channels in each group, by the number of the group.
+        refusal: Why they cannot change, in words; None if they can.
+    """
+
+    sizes: Mapping[int, int]
+    refusal: str | None
+
+
+def all_filters(graph: Graph) -> Mapping[str, Filters]:
+    """Return the filters of every convolution, in topological order."""
+    return graph.cached("filters", _all_filters)
+
+
+def _all_filters(graph: Graph) -> Mapping[str, Filters]:
+    groups = channel_groups(graph)
+    found = {}
+    for name in graph.topological_order():
+        if isinstance(graph[name].layer, Conv2D | SeparableConv2D):
+            own = groups.groups_of(name)
+            reason = groups.why_fixed(own)
+            if reason is not None:
+                others = _tied_producers(graph, name)
+                tied = f" (tied to it: {', '.join(others)})" if others else ""
+                reason = f"the channels of {name!r} cannot change: {reason}{tied}"
+            found[name] = Filters({g: groups.sizes[g] for g in own}, reason)
+    return found
+
+
+def filters_refusal(graph: Graph, name: str) -> str | None:
+    """Return why the number of filters of a node cannot change, in words; None if it can."""
+    filters = all_filters(graph).get(name)
+    if filters is not None:
+        return filters.refusal
+    others = _tied_producers(graph, name)
+    origin = f"; its channels come from {', '.join(others)}" if others else ""
+    return f"{name!r} is a {type(graph[name].layer).__name__}, not a convolution{origin}"
+
+
+def _tied_producers(graph: Graph, name: str) -> tuple[str, ...]:
+    """Return the other convolutions and dense layers that produce channels of a node."""
+    groups = channel_groups(graph)
+    own = set(groups.groups_of(name))
+    return tuple(
+        other
+        for other in graph.topological_order()
+        if other != name
+        and isinstance(graph[other].layer, ABSORBERS)
+        and not own.isdisjoint(groups.groups_of(other))
+    )
