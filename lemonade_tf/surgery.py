@@ -14,8 +14,8 @@ import keras
 import numpy as np
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.inheritance.fitted_start import fit_outputs
 from lemonade_tf.inheritance.batch_statistics import measure_statistics
+from lemonade_tf.inheritance.fitted_start import fit_outputs
 from lemonade_tf.keras_bridge import from_keras, read_weights, to_keras
 from lemonade_tf.operators import (
     AddSkip,
