@@ -1,8 +1,8 @@
-"""What the benchmarks of training share: networks, processes that take turns, tables.
+"""Share networks, alternating processes and tables among the benchmarks of training.
 
-Both sides of a comparison run in processes of their own, with their own settings of threads, and
-only one of them works at a time: A, B, B, A, ... So what else the machine does meanwhile meets
-both alike, and it is the ratio within a pair that counts.
+Each side of a comparison runs in a separate process with its own number of threads, and only one of
+them works at a time: A, B, B, A, ... Other load on the machine therefore affects both sides alike,
+and the ratio within a pair is what counts.
 """
 
 import gc
@@ -31,11 +31,11 @@ class Network:
 
     @property
     def pooled(self):
-        """The numbers of the blocks that a pooling follows: a third and two thirds through."""
+        """The numbers of the blocks before a pooling layer: at one and two thirds of the depth."""
         return (len(self.filters) // 3, 2 * len(self.filters) // 3)
 
     def graph(self):
-        """Return the graph, with new weights."""
+        """Return the graph with newly initialized weights."""
         from lemonade_tf.architecture import Graph, layers
         from lemonade_tf.operators.initial import NORMALIZATION, initial_weights
 
@@ -56,7 +56,7 @@ class Network:
 
 
 def chain(num_blocks, widths=(16, 32, 64)):
-    """Return a network of many blocks: a third of each width."""
+    """Return a network of many blocks, a third of them of each width."""
     return Network(tuple(widths[3 * i // num_blocks] for i in range(num_blocks)))
 
 
@@ -73,7 +73,7 @@ NETWORKS = (*INITIAL, chain(30))
 
 
 def random_images(number):
-    """Return random uint8 images, and their int32 classes."""
+    """Return random uint8 images and their int32 classes."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (number, *IMAGE), dtype=np.uint8)
     return images, rng.integers(0, CLASSES, number, dtype=np.int32)
@@ -83,14 +83,14 @@ def random_images(number):
 
 
 def train_ours(job, turns, threads):
-    """Train a network with `training.fit`, all augmentation on; a turn is an epoch."""
+    """Train a network with `training.fit` and all augmentation; each turn is an epoch."""
     from lemonade_tf.backends.current import current_backend
     from lemonade_tf.training.augmentation import Augmentation
     from lemonade_tf.training.fit import fit
     from lemonade_tf.training.settings import TrainingSettings
 
     class InTurns(Augmentation):
-        """Drawing the random numbers is the first that an epoch does."""
+        """Starts a turn in `draw`, which each epoch calls first."""
 
         def draw(self, *args, **kwargs):
             turns.next()
@@ -115,11 +115,11 @@ def train_ours(job, turns, threads):
 
 
 class Side:
-    """A process that works on jobs, a turn at a time, when it is told to.
+    """A process that works on jobs one turn at a time, on request.
 
     Args:
-        work: Called as work(job, turns, *args) for each job; a function of a module.
-        *args: The same for all jobs.
+        work: Called as work(job, turns, *args) for each job; a module-level function.
+        *args: Passed to `work` for every job.
     """
 
     def __init__(self, work, *args):
@@ -138,16 +138,16 @@ class Side:
         self._process.kill()
 
     def start(self, job):
-        """Hand over a job, whose turns follow."""
+        """Send a job; its turns follow."""
         self._pipe.send(job)
 
     def turn(self):
-        """Have a turn taken, and return what it took."""
+        """Run one turn and return its result, by default its seconds."""
         self._pipe.send("go")
         try:
             return self._pipe.recv()
         except EOFError:
-            raise SystemExit("a process of the benchmark failed; see above.") from None
+            raise SystemExit("a benchmark process failed; see its error above.") from None
 
 
 class Turns:
@@ -157,13 +157,13 @@ class Turns:
         self._pipe, self._started = pipe, None
 
     def next(self):
-        """End the turn before, if there is one, and begin the next when told to."""
+        """End the current turn, if there is one, and start the next on request."""
         self.end()
         self._pipe.recv()
         self._started = time.perf_counter()
 
     def end(self, result=None):
-        """End the turn: report a result, by default the seconds since it began."""
+        """End the turn and report a result, by default the seconds since its start."""
         if self._started is not None:
             seconds = time.perf_counter() - self._started
             self._pipe.send(seconds if result is None else result)
@@ -180,7 +180,7 @@ def _serve(pipe, work, args):
 
 
 def pairs(ours, theirs, job, rounds):
-    """Return what turns took, (rounds, 2): ours and theirs; the first turn of each is left out."""
+    """Return seconds per turn, (rounds, 2): ours and theirs, without the first turn of each."""
     for side in (ours, theirs):
         side.start(job)
     for side in (ours, theirs):
@@ -197,19 +197,22 @@ def pairs(ours, theirs, job, rounds):
 
 
 def compare_speed(train_theirs, name, *, quick):
-    """Print images a second of ours and of theirs, and the ratio of each network.
-
-    Returns the median ratio over networks, of the setting of threads where it is lower.
+    """Print our and their images per second and their ratio for each network.
 
     Args:
-        train_theirs: As `train_ours`.
-        name: What to call it.
-        quick: Fewer networks, fewer and shorter turns, one setting of threads.
+        train_theirs: Called like `train_ours`.
+        name: Column header of their speed.
+        quick: Whether to use fewer networks, fewer and shorter turns, and one number of threads.
+
+    Returns:
+        The median ratio over networks, for the number of threads where it is lower.
     """
     medians = []
     for threads in (None,) if quick else (1, None):
         print("one thread" if threads else "all threads")
-        print(f"  {'network':30} {'ours':>8} {name:>12}   ratio (of the rounds)   images a second")
+        print(
+            f"  {'network':30} {'ours':>8} {name:>12}   ratio (range of rounds)   images per second"
+        )
         with Side(train_ours, threads) as ours, Side(train_theirs, threads) as theirs:
             networks = (INITIAL[0], INITIAL[4]) if quick else NETWORKS
             medians.append(np.median([_compare(n, ours, theirs, quick) for n in networks]))
@@ -218,7 +221,7 @@ def compare_speed(train_theirs, name, *, quick):
 
 
 def _compare(network, ours, theirs, quick):
-    num_steps, rounds = (4, 3) if quick else (_steps_of_a_turn(network), 7)
+    num_steps, rounds = (4, 3) if quick else (_steps_per_turn(network), 7)
     taken = pairs(ours, theirs, (network, num_steps, rounds + 1), rounds)
     of_rounds = taken[:, 1] / taken[:, 0]
     speeds = num_steps * BATCH / np.median(taken, axis=0)
@@ -230,8 +233,8 @@ def _compare(network, ours, theirs, quick):
     return np.median(of_rounds)
 
 
-def _steps_of_a_turn(network):
-    """Return how many steps take about half a second on a core or two."""
+def _steps_per_turn(network):
+    """Return the number of steps that take about half a second on one or two cores."""
     from lemonade_tf.architecture.cost import count_multiply_adds
 
     return int(np.clip(1.5e10 / (3 * BATCH * count_multiply_adds(network.graph())), 4, 32))

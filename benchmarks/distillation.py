@@ -1,13 +1,13 @@
-"""Distillation with the shared part computed once, against all of it in every step: seconds.
+"""Measure how much distillation gains when the part shared by parent and child is computed once.
 
     python benchmarks/distillation.py [--quick]
 
-A chain of ten blocks on 32x32 images loses half of the filters of one convolution, and is
-distilled for five epochs: the teacher's probabilities, compiling, and all steps. Once as a search
-does, what lies before the first affected layer computed once for parent and child and kept
-(`distillation_memory`); once with nothing kept. Each child is the same on both sides, which take
-turns. By the depth of the pruned block: the ratio of the CPU seconds, the median over pairs. The
-last line is the mean over depths.
+Prunes half of the filters of one convolution in a chain of ten blocks on 32x32 images, and distills
+the child for five epochs: the teacher's probabilities, compiling, and all steps. One side works
+like a search: the part before the first affected layer is computed once for parent and child and
+cached (`distillation_memory`). The other side caches nothing. Both sides distill the same child, in
+alternating order. Prints the ratio of CPU seconds for each depth of the pruned block, the median
+over pairs. The last line is the mean over depths.
 """
 
 import argparse
@@ -20,7 +20,7 @@ DEPTHS, NUM_BLOCKS, NUM_EPOCHS = (1, 3, 5, 7, 9), 10, 5
 
 
 def child_of(parent, number):
-    """Return the change that prunes a block: a child that is not in any cache."""
+    """Return the change that prunes a block: a child that no cache holds."""
     from lemonade_tf.operators import PruneFilters
     from lemonade_tf.operators.prune import PruneSite
 
@@ -49,7 +49,7 @@ def seconds(parent, change, images, memory):
 
 
 def compare(depth, number, num_images):
-    """Return the CPU and wall-clock seconds of a pair: kept, and not."""
+    """Return CPU and wall-clock seconds of a pair: with and without the cache."""
     parent = chain(NUM_BLOCKS, (16 + number, 32 + number, 64 + number)).graph()
     rng = np.random.default_rng(number)
     images = rng.integers(0, 256, (num_images, *IMAGE)).astype(np.uint8)
@@ -58,7 +58,7 @@ def compare(depth, number, num_images):
         m: seconds(parent, change, images, m) for m in ((1.0, 0.0) if number % 2 else (0.0, 1.0))
     }
     if depth > 1 and not found[1.0][2]:
-        raise RuntimeError("nothing was shared; the comparison is void.")
+        raise RuntimeError("parent and child share no nodes; the comparison is invalid.")
     return found[1.0][:2], found[0.0][:2]
 
 
@@ -67,16 +67,17 @@ def main():
     parser.add_argument("--quick", action="store_true", help="two depths, one pair, few images")
     quick = parser.parse_args().quick
     depths, pairs, num_images = ((3, 9), 1, 256) if quick else (DEPTHS, 5, 2000)
-    compare(9, 0, 2 * BATCH)  # warm
-    print(f"{num_images} images\npruned block   kept   not (CPU s)   ratio   of wall-clock")
+    compare(9, 0, 2 * BATCH)  # warm-up
+    print(f"{num_images} images; CPU seconds")
+    print(f"{'pruned block':12}{'cached':>9}{'uncached':>11}{'ratio':>8}{'wall-clock ratio':>19}")
     ratios = []
     for depth in depths:
         times = np.array([compare(depth, n, num_images) for n in range(1, pairs + 1)])
         cpu, wall = times[..., 0], times[..., 1]
         ratios.append(np.median(cpu[:, 0] / cpu[:, 1]))
         print(
-            f"{depth:12} {np.median(cpu[:, 0]):6.1f} {np.median(cpu[:, 1]):6.1f}"
-            f" {ratios[-1]:13.2f} {np.median(wall[:, 0] / wall[:, 1]):15.2f}",
+            f"{depth:12}{np.median(cpu[:, 0]):9.1f}{np.median(cpu[:, 1]):11.1f}"
+            f"{ratios[-1]:8.2f}{np.median(wall[:, 0] / wall[:, 1]):19.2f}",
             flush=True,
         )
     print(f"ratio: {np.mean(ratios):.2f}")

@@ -1,16 +1,16 @@
-"""What a child costs whatever the length of its training, against plain Keras: seconds.
+"""Compare the fixed cost of a child, besides its training steps, with plain Keras: seconds.
 
     python benchmarks/fixed_price.py [--quick]
 
-The fixed price is everything beyond steady steps: building the model, tracing, compiling, the
+The fixed cost covers everything besides steady steps: building the model, tracing, compiling, the
 first step, the first evaluation. Both sides build a network, train it for two epochs of one batch
-and evaluate it twice; the price is the seconds of it all, less those of two epochs and
-two evaluations as the last were. Ours builds with `to_keras` and trains with `training.fit`, as a
-worker does; plain Keras is a functional model, `compile`, `model.fit` and `model.evaluate`.
-Networks of 3, 10 and 30 blocks, each pair of another width, so none is in a cache; both processes
-have trained such a network before. Prints the ratio of each number of blocks, the median over
-pairs. Targets: 0.35 for 3 blocks, 0.25 for 10, 0.2 for 30. The last line is the largest ratio over
-its target; at most 1.0 says that all three are met.
+and evaluate it twice. The cost is the total time minus two epochs and two evaluations as long as
+the last ones. Ours builds the training model and trains with `training.fit`, as a worker does;
+plain Keras is a functional model, `compile`, `model.fit` and `model.evaluate`. Networks have 3, 10
+and 30 blocks. Each pair has a new width, so that no cache holds the network, and both processes
+have trained such a network before. Prints the ratio for each number of blocks, the median over
+pairs. Targets: 0.35 for 3 blocks, 0.25 for 10, 0.2 for 30. The last line is the largest ratio
+relative to its target; all three targets are met if it is at most 1.0.
 """
 
 import argparse
@@ -25,7 +25,7 @@ NUM_EPOCHS, IMAGES = 2, BATCH
 
 
 def price_of_ours(network, turns):
-    """Make a child as a worker does; the turn's result is its fixed price in seconds."""
+    """Train a child as a worker does; the turn's result is its fixed cost in seconds."""
     from lemonade_tf.backends.batch_transform import NoAugmentation
     from lemonade_tf.backends.current import current_backend
     from lemonade_tf.training.evaluation import error_rate, predict
@@ -33,14 +33,14 @@ def price_of_ours(network, turns):
     from lemonade_tf.training.settings import TrainingSettings
 
     class Timed(NoAugmentation):
-        """Drawing is the first that an epoch does."""
+        """Records the start of each epoch, which calls `draw` first."""
 
         def draw(self, *args, **kwargs):
             clock.append(time.perf_counter())
             return super().draw(*args, **kwargs)
 
     current_backend().set_up()
-    gc.freeze()  # as a worker does with what is loaded for good
+    gc.freeze()  # like a worker, for objects that are never freed
     graph = network.graph()
     images, labels = random_images(IMAGES)
     turns.next()
@@ -65,7 +65,7 @@ def price_of_ours(network, turns):
 
 
 def price_of_keras(network, turns):
-    """Make a child with `compile`, `fit` and `evaluate`."""
+    """Train a child with `compile`, `fit` and `evaluate`."""
     import keras
 
     class Clock(keras.callbacks.Callback):
@@ -91,13 +91,13 @@ def price_of_keras(network, turns):
 
 
 def _beyond_steady(started, epoch, evaluated):
-    """Return the seconds since `started` less those of epochs and evaluations like the last."""
+    """Return the seconds since `started` without epochs and evaluations as long as the last."""
     now = time.perf_counter()
     return now - started - NUM_EPOCHS * epoch - 2 * (now - evaluated)
 
 
 def plain_model(network):
-    """Return a network as one writes it in Keras."""
+    """Return a network as users write it in Keras."""
     from keras import Input, Model, layers
 
     inputs = Input(IMAGE)
@@ -112,7 +112,7 @@ def plain_model(network):
 
 
 def compare(num_blocks, number, sides):
-    """Return the fixed prices of one network: ours and plain Keras's, in seconds."""
+    """Return the fixed costs of one network in seconds: ours and plain Keras's."""
     network = chain(num_blocks, (12 + number, 24 + number, 48 + number))
     prices = []
     for side in sides if number % 2 else sides[::-1]:
@@ -128,8 +128,8 @@ def main():
     pairs = {3: 2, 10: 2} if quick else {3: 11, 10: 9, 30: 7}
     over = {}
     with Side(price_of_ours) as ours, Side(price_of_keras) as plain:
-        compare(3, 0, (ours, plain))  # warm
-        print("blocks   ours   Keras   ratio (of the pairs)     target")
+        compare(3, 0, (ours, plain))  # warm-up
+        print("blocks   ours   Keras   ratio (range of pairs)   target")
         for num_blocks, number in pairs.items():
             prices = [compare(num_blocks, n, (ours, plain)) for n in range(1, number + 1)]
             seconds = np.median(prices, axis=0)

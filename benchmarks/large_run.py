@@ -1,11 +1,11 @@
-"""Reading the folder of a long search: 4,000 children, 300 of them on the front.
+"""Measure reading and resuming a long search: 4,000 children, 300 of them on the front.
 
     python benchmarks/large_run.py [--quick]
 
-Makes such a folder (real lineages of operators, made-up errors, small files) and times what reads
-it: `read_run` with the front and all hypervolumes, as a report does; `read_status`; and what
-resuming does before it trains: all checks, all networks rebuilt. The last line is the longest of
-the three in seconds over the target, 10.
+Creates such a run folder (real lineages of operators, artificial errors, small files) and times its
+readers: `read_run` with the front and all hypervolumes, as in a report; `read_status`; and resuming
+up to the first training: all checks, all networks rebuilt. The last line is the longest of the
+three in seconds relative to the target, 10.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def children(initial, number, num_accepted, rng):
 
 
 def make(workdir, num_generations, num_accepted, front_size):
-    """Make the folder of a finished search."""
+    """Create the folder of a finished search."""
     config = make_config(
         "digits",
         workdir=str(workdir),
@@ -57,7 +57,7 @@ def make(workdir, num_generations, num_accepted, front_size):
     found = list(children(setup.initial, num_generations * num_accepted, num_accepted, rng))
     by_size = sorted(found, key=lambda child: count_parameters(child[2]))
     sizes = {}
-    for id_, _, graph, _ in by_size:  # one network of each size, evenly along the sizes
+    for id_, _, graph, _ in by_size:  # one network per size, evenly spread over the sizes
         sizes.setdefault(count_parameters(graph), id_)
     chosen = list(sizes.values())[:: max(1, len(sizes) // front_size)][:front_size]
     errors = {id_: 0.5 - 0.4 * place / len(chosen) for place, id_ in enumerate(chosen)}

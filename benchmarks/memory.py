@@ -1,11 +1,11 @@
-"""Memory of the driver and of a worker over many children.
+"""Measure the memory of the driver and of a worker over many children.
 
     python benchmarks/memory.py [--quick]
 
-Trains 150 small networks, each another child of the smallest initial network, for an epoch each on
-the digits, in one worker that is never replaced, and prints the resident memory of the driver and
-of the worker as it goes. The last line is the worker's memory at the end over that after the first
-20 children. Target: flat, 1.1 at most (plain `model.fit` grows by 3 to 5 MB a child).
+Trains 150 different children of the smallest initial network for one epoch each on digits, in one
+worker that is never replaced, and prints the resident memory of driver and worker meanwhile. The
+last line is the worker's memory at the end relative to that after the first 20 children. Target: at
+most 1.1 (plain `model.fit` grows by 3 to 5 MB per child).
 """
 
 import argparse
@@ -28,7 +28,7 @@ WARM = 20
 
 
 class WithMemory:
-    """Runs tasks, and returns the memory of the process with each result."""
+    """Runs tasks and returns the memory of the process with each result."""
 
     def __init__(self, setup):
         self.run = setup()
@@ -44,7 +44,7 @@ def resident():
 
 
 def tasks(number, folder):
-    """Yield children of one parent, none like another before it."""
+    """Yield different children of one parent."""
     rng = np.random.default_rng(0)
     parent = NETWORKS.initial_graphs((8, 8, 1), 10)[0].copy(weights=False)
     for index in range(number):
@@ -64,7 +64,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="30 children")
     number = 30 if parser.parse_args().quick else 150
-    # Workers do not run the main script again; they import it as a module, under its own name.
+    # Workers do not run the main script; they import it as the module `memory`.
     settings = TrainingSettings(
         epochs=1, distillation_epochs=0, pad=0, flip=False, cutout=0, mixup=0.0
     )
@@ -91,7 +91,7 @@ def main():
                     f" driver {driver[-1]:.0f} MB"
                 )
     grown = (worker[-1] - worker[WARM - 1]) / (len(worker) - WARM)
-    print(f"after the first {WARM}: {grown:+.2f} MB a child")
+    print(f"after the first {WARM}: {grown:+.2f} MB per child")
     print(f"ratio: {worker[-1] / worker[WARM - 1]:.3f}")
 
 
