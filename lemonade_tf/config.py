@@ -24,11 +24,11 @@ from lemonade_tf.errors import LemonadeError
 from lemonade_tf.latency import RUNTIMES
 from lemonade_tf.objectives import (
     ObjectiveError,
-    is_error_on,
-    limits_of,
-    objectives_named,
-    objectives_of,
-    with_errors,
+    find_objectives,
+    is_dataset_error,
+    run_limits,
+    run_objectives,
+    with_dataset_errors,
 )
 from lemonade_tf.training.settings import TrainingSettings
 
@@ -214,8 +214,8 @@ class SearchConfig(FlatConfig):
                 )
         for name, check in (
             ("objectives", _check_objectives),
-            ("scale", objectives_of),
-            ("limit", limits_of),
+            ("scale", run_objectives),
+            ("limit", run_limits),
         ):
             try:
                 check(vars(self))
@@ -227,7 +227,7 @@ class SearchConfig(FlatConfig):
         """Replace alternative spellings of a value, such as a list, by the declared type."""
         try:
             dataset = join_datasets(self.dataset)
-            objectives = with_errors(self.objectives, dataset)
+            objectives = with_dataset_errors(self.objectives, dataset)
         except DatasetNameError as error:
             raise ConfigError(f"--dataset: {error}") from None
         for name, value in {
@@ -264,8 +264,8 @@ class SearchConfig(FlatConfig):
 
 
 def _check_objectives(settings: Mapping[str, Any]) -> None:
-    objectives_named(settings["objectives"])
-    objectives_of({**settings, "scale": {}})
+    find_objectives(settings["objectives"])
+    run_objectives({**settings, "scale": {}})
 
 
 # --- Presets ---------------------------------------------------------------------------------
@@ -385,7 +385,7 @@ def resumed_config(before: Mapping[str, Any], given: Mapping[str, Any]) -> Searc
     merged = {**settings, **given}
     if join_datasets(merged["dataset"]) != settings["dataset"] and "objectives" not in given:
         # The errors on extra data sets follow from the data sets.
-        merged["objectives"] = [n for n in settings["objectives"] if not is_error_on(n)]
+        merged["objectives"] = [n for n in settings["objectives"] if not is_dataset_error(n)]
     config = SearchConfig.from_flat(merged)
     changed = [
         f"--{name} was {_shown(settings[name])}, now {_shown(value)}"

@@ -70,7 +70,7 @@ def test_help_names_the_choices_and_the_default_of_each_preset(capsys, monkeypat
             "--filters: '16,x': expected integers separated by commas",
         ),
         (["search", "--filters", "16,30"], "--filters is (16, 30); expected multiples of 4"),
-        (["search", "--objectives", "error,size"], "unknown objective 'size'; known are error"),
+        (["search", "--objectives", "error,size"], "unknown objective 'size'; expected one of error"),
         (
             ["search", "--num_accepted", "500"],
             "--num_accepted is 500; expected at most --num_proposed",

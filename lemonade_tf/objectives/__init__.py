@@ -1,4 +1,4 @@
-"""What a search can minimise.
+"""The objectives that a search minimises.
 
 A *cheap* objective is computed from the graph alone; the search uses it to decide which children
 to train. An *expensive* one is measured on the trained network.
@@ -16,27 +16,27 @@ from lemonade_tf.objectives.builtin import (
     PEAK_MEMORY,
     TOP5_ERROR,
 )
-from lemonade_tf.objectives.dataset_errors import is_error_on, with_errors
-from lemonade_tf.objectives.limits import Limit, exceeded, limits_of, smallest
+from lemonade_tf.objectives.dataset_errors import is_dataset_error, with_dataset_errors
+from lemonade_tf.objectives.limits import Limit, exceeded, run_limits, smallest_values
 from lemonade_tf.objectives.lookup import (
     find_objective,
-    objectives_named,
-    objectives_of,
-    rescaled,
+    find_objectives,
+    run_objectives,
+    with_scales,
 )
 from lemonade_tf.objectives.objective import SCALES, Objective, ObjectiveError, describe_exception
 from lemonade_tf.objectives.prepare_context import PrepareContext
 from lemonade_tf.objectives.trained_network import TrainedNetwork
 
 __all__ = [
-    # One of your own.
+    # Custom objectives.
     "Objective",
     "TrainedNetwork",
     "PrepareContext",
     "ObjectiveError",
     "describe_exception",
     "SCALES",
-    # Those that come with the package.
+    # Built-in objectives.
     "ERROR",
     "FILE_BYTES",
     "INT8_ERROR",
@@ -47,17 +47,17 @@ __all__ = [
     "PARAMETERS",
     "PEAK_MEMORY",
     "TOP5_ERROR",
-    # By name.
+    # Lookup by name.
     "find_objective",
-    "objectives_named",
-    "objectives_of",
-    "rescaled",
-    # On further data sets.
-    "is_error_on",
-    "with_errors",
-    # Bounds on them.
+    "find_objectives",
+    "run_objectives",
+    "with_scales",
+    # Errors on extra data sets.
+    "is_dataset_error",
+    "with_dataset_errors",
+    # Limits.
     "Limit",
     "exceeded",
-    "limits_of",
-    "smallest",
+    "run_limits",
+    "smallest_values",
 ]

@@ -1,4 +1,4 @@
-"""The objectives that come with the package."""
+"""The built-in objectives."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from lemonade_tf.objectives.trained_network import TrainedNetwork
 
 
 def _error(trained: TrainedNetwork) -> float:
-    """Return the share of validation images whose most probable class is not their label."""
+    """Return the fraction of validation images whose most probable class is wrong."""
     return float((trained.probabilities.argmax(axis=1) != trained.labels).mean())
 
 
-def _error_of_guessing(num_classes: int) -> float:
+def _chance_level_error(num_classes: int) -> float:
     return 1 - 1 / num_classes
 
 
 def _top5_error(trained: TrainedNetwork) -> float:
-    """Return the share of validation images whose label is not among the five most probable."""
+    """Return the fraction of validation images whose class is not among the five most probable."""
     five = np.argsort(-trained.probabilities, axis=1, kind="stable")[:, :5]
     return float((five != trained.labels[:, None]).all(axis=1).mean())
 
 
-def _top5_error_of_guessing(num_classes: int) -> float:
+def _chance_level_top5_error(num_classes: int) -> float:
     if num_classes < 6:
         raise ObjectiveError(
-            f"the objective 'top5_error' is 0 for every network that tells {num_classes} classes;"
-            " expected a data set of 6 or more. Leave it out."
+            f"the objective 'top5_error' is 0 for all networks with {num_classes} classes; it"
+            " requires at least 6 classes. Leave it out."
         )
     return 1 - 5 / num_classes
 
 
-ERROR = Objective("error", "linear", measure=_error, unit="fraction", reference=_error_of_guessing)
+ERROR = Objective("error", "linear", measure=_error, unit="fraction", reference=_chance_level_error)
 TOP5_ERROR = Objective(
-    "top5_error", "linear", measure=_top5_error, unit="fraction", reference=_top5_error_of_guessing
+    "top5_error", "linear", measure=_top5_error, unit="fraction", reference=_chance_level_top5_error
 )
 INT8_ERROR = Objective(
-    "int8_error", "linear", measure=int8_error, unit="fraction", reference=_error_of_guessing
+    "int8_error", "linear", measure=int8_error, unit="fraction", reference=_chance_level_error
 )
 PARAMETERS = Objective("parameters", "log", count_parameters)
 MULTIPLY_ADDS = Objective("multiply_adds", "log", count_multiply_adds)

@@ -1,8 +1,8 @@
-"""The errors on further data sets, of a search that has several.
+"""The errors on extra data sets, as objectives of a search on several data sets.
 
-Two of the paper's five objectives are the errors on CIFAR-10 and on CIFAR-100 (A.3): one
-architecture, and for each data set a network that is trained on it. `error` is that on the first
-data set of a search, `error_NAME` that on each other.
+Two of the paper's five objectives are the errors on CIFAR-10 and on CIFAR-100 (A.3): for each
+architecture, one network is trained per data set. `error` is the error on the first data set of a
+search, `error_NAME` the error on an extra one.
 """
 
 from __future__ import annotations
@@ -15,49 +15,47 @@ from lemonade_tf.objectives.builtin import ERROR
 from lemonade_tf.objectives.objective import Objective, ObjectiveError
 
 
-def error_on(name: str) -> Objective:
-    """Return the objective that is the error on a further data set of this name."""
+def dataset_error(name: str) -> Objective:
+    """Return the error on the extra data set of this name."""
     return replace(ERROR, name=f"{ERROR_PREFIX}{name}")
 
 
-def with_errors(objectives: Iterable[str], dataset: str) -> tuple[str, ...]:
-    """Return objectives by name, and among them the errors on all data sets.
+def is_dataset_error(name: str) -> bool:
+    """Return whether the name of an objective is that of the error on an extra data set."""
+    return isinstance(name, str) and ":" not in name and name.startswith(ERROR_PREFIX)
 
-    Those that are missing come after `error`.
+
+def with_dataset_errors(objectives: Iterable[str], dataset: str) -> tuple[str, ...]:
+    """Insert missing errors on extra data sets into a list of objectives, after `error`.
 
     Args:
-        objectives: What was asked for.
-        dataset: The data sets, as in the settings.
+        objectives: Names of objectives.
+        dataset: The `dataset` setting.
 
     Raises:
-        DatasetNameError: The data sets cannot be told apart.
+        DatasetNameError: If the names of extra data sets are invalid.
     """
     names = tuple(objectives)
     errors = (f"{ERROR_PREFIX}{name}" for name in extra_dataset_names(dataset))
     missing = tuple(error for error in errors if error not in names)
     if ERROR.name not in names:
         return (*names, *missing)
-    place = names.index(ERROR.name) + 1
-    return (*names[:place], *missing, *names[place:])
+    index = names.index(ERROR.name) + 1
+    return (*names[:index], *missing, *names[index:])
 
 
-def check_errors(objectives: Iterable[str], dataset: str) -> None:
-    """Check that every error among some objectives is that on a data set of the search.
+def check_dataset_errors(objectives: Iterable[str], dataset: str) -> None:
+    """Check that every error among the objectives is the error on a data set of the search.
 
     Raises:
-        ObjectiveError: One is not.
+        ObjectiveError: If one is not.
     """
     known = [f"{ERROR_PREFIX}{name}" for name in extra_dataset_names(dataset)]
     for name in objectives:
-        if is_error_on(name) and name not in known:
+        if is_dataset_error(name) and name not in known:
             raise ObjectiveError(
-                f"{name!r} would be the error on a further data set, and --dataset {dataset} has"
-                f" none called {name.removeprefix(ERROR_PREFIX)!r}; expected"
-                f" {' or '.join([ERROR.name, *known])}, or data sets separated by commas, such as"
+                f"{name!r} is the error on an extra data set {name.removeprefix(ERROR_PREFIX)!r},"
+                f" which --dataset {dataset} does not list; expected"
+                f" {' or '.join([ERROR.name, *known])}. List data sets separated by commas, such as"
                 " --dataset cifar10,cifar100."
             )
-
-
-def is_error_on(name: str) -> bool:
-    """Whether an objective is the error on a further data set, by its name in the settings."""
-    return isinstance(name, str) and ":" not in name and name.startswith(ERROR_PREFIX)

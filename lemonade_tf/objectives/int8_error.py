@@ -1,8 +1,8 @@
-"""The error that a network has left in whole numbers of 8 bits, in LiteRT.
+"""The validation error of a network after int8 quantization, in LiteRT.
 
-The trained network is quantised (`Backend.to_lite`) with the ranges of some training
-images, and run on the validation images, one at a time. Measured on two shared CPU cores: 0.3 to 1
-s a network for the quantisation, and some 10 ms to 0.15 s for 300 images.
+The trained network is quantized (`Backend.to_lite`); some training images calibrate the ranges of
+its activations. It then classifies the validation images one by one. On two shared CPU cores,
+quantization takes 0.3 to 1 s per network, and 300 images take 10 ms to 0.15 s.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ NUM_CALIBRATION_IMAGES = 128
 
 
 def int8_error(trained: TrainedNetwork) -> float:
-    """Return the share of validation images that the quantised network gets wrong."""
+    """Return the fraction of validation images that the quantized network classifies wrongly."""
     from lemonade_tf.backends.current import current_backend
 
     backend = current_backend()

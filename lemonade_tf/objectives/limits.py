@@ -1,93 +1,99 @@
-"""Bounds on cheap objectives: a network beyond one is never trained.
+"""Limits on cheap objectives: a network over a limit is never trained.
 
-The paper has none, and its density likes extremes: without a bound, a search spends hours on
-networks that are too large to be of use.
+The paper has no limits. But its density favours extreme networks, so a search without limits may
+spend hours on networks that are too large to be useful.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import inf
 from numbers import Real
 from typing import Any
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.objectives.lookup import find_objective, objectives_of
+from lemonade_tf.objectives.lookup import find_objective, run_objectives
 from lemonade_tf.objectives.objective import Objective, ObjectiveError
 
 
 @dataclass(frozen=True)
 class Limit:
-    """A bound on a cheap objective.
+    """The maximum of a cheap objective.
 
     Attributes:
-        objective: Which; it need not be one of those that are minimised.
-        most: The largest value that a network may have.
+        objective: The objective; the search need not minimise it.
+        maximum: The largest value allowed.
     """
 
     objective: Objective
-    most: float
+    maximum: float
 
     def __str__(self) -> str:
-        return f"{self.objective.name}={self.most:,.10g}"
+        return f"{self.objective.name}={self.maximum:,.10g}"
 
 
-def limits_of(settings: Mapping[str, Any]) -> tuple[Limit, ...]:
+def run_limits(
+    settings: Mapping[str, Any], prepared: Mapping[str, Any] | None = None
+) -> tuple[Limit, ...]:
     """Return the limits of a run.
 
     Args:
-        settings: Those of the run, as in its config.json; `limit` has numbers by what the objective
-            is called, or by MODULE:NAME.
+        settings: The settings of the run; `limit` maps objectives, by name or as "MODULE:NAME", to
+            maxima.
+        prepared: As for `run_objectives`.
 
     Raises:
-        ObjectiveError: An objective is not known or not cheap, or a limit is no positive number.
+        ObjectiveError: If an objective is unknown or not cheap, or a maximum is not positive.
     """
-    objectives = objectives_of(settings)
+    prepared = prepared or {}
+    objectives = run_objectives(settings, prepared)
     known = dict(zip(settings["objectives"], objectives, strict=True))
     known |= {objective.name: objective for objective in objectives}
-    prepared = settings.get("prepared", {})
     limits = []
-    for name, most in settings.get("limit", {}).items():
+    for name, maximum in settings.get("limit", {}).items():
         objective = known[name] if name in known else find_objective(name)
         if not objective.cheap:
             raise ObjectiveError(
-                f"{name}={most}: {name!r} is measured on the trained network; expected a cheap"
-                " objective, which is known before a child is trained."
+                f"{name}={maximum}: {name!r} is measured on the trained network; expected a cheap"
+                " objective, whose value is known before training."
             )
-        is_number = isinstance(most, Real) and not isinstance(most, bool)
-        if not is_number or not most > 0 or not isfinite(most):
-            raise ObjectiveError(f"{name}={most}: expected a number of more than 0.")
+        if not _is_number(maximum) or not 0 < float(maximum) < inf:
+            raise ObjectiveError(f"{name}={maximum}: expected a number greater than 0.")
         if name not in known and name in prepared:
             objective = objective.with_prepared(prepared[name])
-        limits.append(Limit(objective, most))
+        limits.append(Limit(objective, float(maximum)))
     return tuple(limits)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def exceeded(
     limits: Iterable[Limit], graph: Graph, known: Mapping[str, float] | None = None
 ) -> dict[str, float]:
-    """Return what a network has of the objectives whose limit it exceeds, by name.
+    """Return the objectives in which a network is over the limit, with its values.
 
     Args:
         limits: The limits.
         graph: The network.
-        known: Its objectives that are known already.
+        known: Values of its objectives that have been computed already.
 
     Raises:
-        ObjectiveError: The network has no value for one of them.
+        ObjectiveError: If an objective cannot be computed.
     """
     found = {}
     for limit in limits:
         name = limit.objective.name
         value = known[name] if known and name in known else limit.objective.value(graph)
-        if value > limit.most:
+        if value > limit.maximum:
             found[name] = value
     return found
 
 
-def smallest(limits: Sequence[Limit], graphs: Sequence[Graph]) -> str:
-    """Say what the least is that some networks have of each objective with a limit."""
+def smallest_values(limits: Sequence[Limit], graphs: Sequence[Graph]) -> str:
+    """Return, for an error message, the smallest values of networks in objectives with limits."""
     return ", ".join(
         f"{limit.objective.name} {min(map(limit.objective.value, graphs)):,.10g}"
         for limit in limits

@@ -1,8 +1,8 @@
-"""Objectives by name: those that come with the package, and those that a module has.
+"""Find objectives by name: built-in ones, and custom ones in a module.
 
-The name is what is written into config.json, and from it the processes that train, a resumed search
-and a report find the objective again. So an objective of one's own has to lie in a module: the
-current folder, or anything that Python can import.
+Names are stored in config.json. Workers, a resumed search and a report find the objectives by these
+names; so a custom objective must be in a module that can be imported, from the current folder or
+from anywhere on Python's path.
 """
 
 from __future__ import annotations
@@ -18,73 +18,81 @@ from typing import Any
 
 from lemonade_tf.datasets.names import ERROR_PREFIX
 from lemonade_tf.objectives.builtin import ERROR, OBJECTIVES
-from lemonade_tf.objectives.dataset_errors import check_errors, error_on, is_error_on
+from lemonade_tf.objectives.dataset_errors import (
+    check_dataset_errors,
+    dataset_error,
+    is_dataset_error,
+)
 from lemonade_tf.objectives.objective import SCALES, Objective, ObjectiveError
 
 _BY_NAME = {objective.name: objective for objective in OBJECTIVES}
 
 
-def objectives_named(names: Iterable[str]) -> tuple[Objective, ...]:
-    """Return the objectives of these names.
+def run_objectives(
+    settings: Mapping[str, Any], prepared: Mapping[str, Any] | None = None
+) -> tuple[Objective, ...]:
+    """Return the objectives of a run, scaled and prepared.
 
     Args:
-        names: "error", "parameters", ..., or "MODULE:NAME", an `Objective` in a module.
+        settings: The settings of the run: `objectives`, and optionally `dataset` and `scale`.
+        prepared: The results of `Objective.prepare`, by the names in the settings.
 
     Raises:
-        ObjectiveError: A name is unknown or occurs twice, no objective is cheap, or `error` is
-            missing.
+        ObjectiveError: If an objective or a scale is invalid, or one is the error on a data set
+            that the run does not have.
     """
-    names = tuple(names)
-    found = tuple(map(find_objective, names))
-    shown = ",".join(names)
-    called = [objective.name for objective in found]
-    if len(set(called)) < len(called):
-        raise ObjectiveError(f"objectives {shown}: one is named twice.")
-    if ERROR not in found or not any(objective.cheap for objective in found):
-        raise ObjectiveError(
-            f"objectives {shown}: expected error and at least one cheap objective, such"
-            " as parameters."
-        )
-    return found
-
-
-def objectives_of(settings: Mapping[str, Any]) -> tuple[Objective, ...]:
-    """Return the objectives of a run, as it computes and shows them.
-
-    Args:
-        settings: Those of the run, as in its config.json.
-
-    Raises:
-        ObjectiveError: As `objectives_named`; or one is the error on a data set that the run does
-            not have, or a scale is given for what is no objective of it.
-    """
-    names = settings["objectives"]
-    check_errors(names, settings.get("dataset", ""))
-    found = rescaled(objectives_named(names), settings.get("scale", {}))
-    prepared = settings.get("prepared", {})
+    names, prepared = settings["objectives"], prepared or {}
+    check_dataset_errors(names, settings.get("dataset", ""))
+    objectives = with_scales(find_objectives(names), settings.get("scale", {}))
     return tuple(
-        o.with_prepared(prepared[name]) if name in prepared else o
-        for name, o in zip(names, found, strict=True)
+        objective.with_prepared(prepared[name]) if name in prepared else objective
+        for name, objective in zip(names, objectives, strict=True)
     )
 
 
-def rescaled(objectives: Iterable[Objective], scales: Mapping[str, str]) -> tuple[Objective, ...]:
-    """Return objectives, some of them on another scale.
+def find_objectives(names: Iterable[str]) -> tuple[Objective, ...]:
+    """Return the objectives of a search by name.
+
+    Args:
+        names: Names as for `find_objective`.
+
+    Raises:
+        ObjectiveError: If a name is unknown or given twice, no objective is cheap, or `error` is
+            missing.
+    """
+    names = tuple(names)
+    objectives = tuple(map(find_objective, names))
+    shown = ",".join(names)
+    found = [objective.name for objective in objectives]
+    if len(set(found)) < len(found):
+        raise ObjectiveError(f"objectives {shown}: duplicate name; expected each only once.")
+    if ERROR not in objectives or not any(objective.cheap for objective in objectives):
+        raise ObjectiveError(
+            f"objectives {shown}: expected error and at least one cheap objective, such as"
+            " parameters."
+        )
+    return objectives
+
+
+def with_scales(
+    objectives: Iterable[Objective], scales: Mapping[str, str]
+) -> tuple[Objective, ...]:
+    """Return objectives with other scales.
 
     Args:
         objectives: The objectives.
-        scales: "log" or "linear" by name.
+        scales: "log" or "linear", by name.
 
     Raises:
-        ObjectiveError: A name is none of theirs, or a scale is neither, or does not fit.
+        ObjectiveError: If a name is none of the objectives, or a scale is unknown or impossible.
     """
     objectives = tuple(objectives)
     names = [objective.name for objective in objectives]
     for name, scale in scales.items():
         if name not in names:
             raise ObjectiveError(
-                f"{name}={scale}: {name!r} is none of the objectives of the search;"
-                f" expected one of {', '.join(names)}."
+                f"{name}={scale}: {name!r} is not an objective of the search; expected one of"
+                f" {', '.join(names)}."
             )
         if scale not in SCALES:
             raise ObjectiveError(f"{name}={scale}: expected {name}=log or {name}=linear.")
@@ -92,55 +100,56 @@ def rescaled(objectives: Iterable[Objective], scales: Mapping[str, str]) -> tupl
 
 
 def find_objective(name: str) -> Objective:
-    """Return the objective of a name, or of a module as "MODULE:NAME".
+    """Return an objective by name.
 
-    That of "error_NAME" is the error on a further data set, whether a search has it or not.
+    Args:
+        name: The name of a built-in objective; "error_NAME", the error on an extra data set,
+            whether the search has it or not; or "MODULE:NAME", a custom `Objective` in a module.
 
     Raises:
-        ObjectiveError: There is none.
+        ObjectiveError: If there is no such objective.
     """
     if not isinstance(name, str):
         raise ObjectiveError(
-            f"objectives are given by name, as 'parameters', or as 'MODULE:NAME', by which the"
-            f" processes that train find them, too; not as {name!r}."
+            f"objective {name!r}: expected a name, such as 'parameters' or 'MODULE:NAME', by which"
+            " workers can import it."
         )
     if name in _BY_NAME:
         return _BY_NAME[name]
-    if is_error_on(name):
-        return error_on(name.removeprefix(ERROR_PREFIX))
+    if is_dataset_error(name):
+        return dataset_error(name.removeprefix(ERROR_PREFIX))
     module, colon, attribute = name.partition(":")
     if not colon:
         near = difflib.get_close_matches(name, _BY_NAME, n=1)
         raise ObjectiveError(
-            f"unknown objective {name!r}{f' (did you mean {near[0]!r}?)' if near else ''}; known"
-            f" are {', '.join(_BY_NAME)}, and your own as MODULE:NAME."
+            f"unknown objective {name!r}{f' (did you mean {near[0]!r}?)' if near else ''}; expected"
+            f" one of {', '.join(_BY_NAME)}, or a custom objective MODULE:NAME."
         )
-    found = getattr(_imported(module, name), attribute, None)
+    found = getattr(_import(module, name), attribute, None)
     if not isinstance(found, Objective):
-        raise ObjectiveError(_no_objective(module, attribute, name, found))
+        raise ObjectiveError(_not_an_objective(module, attribute, name, found))
     if found.name in _BY_NAME:
         raise ObjectiveError(
-            f"objective {name!r} is called {found.name!r}, as one that comes with lemonade_tf;"
-            " choose another name."
+            f"objective {name!r} has the name {found.name!r} of a built-in objective; expected"
+            " another name."
         )
     return found
 
 
-def _imported(module: str, name: str) -> ModuleType:
-    """Import a module, from the current folder or from wherever Python looks for it."""
+def _import(module: str, name: str) -> ModuleType:
+    """Import a module from the current folder or from Python's path."""
     if module == "__main__" or not all(part.isidentifier() for part in module.split(".")):
         stem = module.removesuffix(".py").replace(os.sep, ".")
         raise ObjectiveError(
-            f"objective {name!r}: expected the name of a module that can be imported, such as"
-            f" {'energy' if module == '__main__' else stem!r}, before the colon; {module!r} is"
-            " none that the processes that train could import."
+            f"objective {name!r}: workers cannot import {module!r}; expected the name of a module"
+            f" before the colon, such as {'energy' if module == '__main__' else stem!r}."
         )
     here = os.getcwd()
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
         return importlib.import_module(module)
-    except (Exception, SystemExit) as error:  # a script that was written to be run ends so
+    except (Exception, SystemExit) as error:  # importing a script may exit
         words = " ".join(f"{type(error).__name__}: {error}".split())
         raise ObjectiveError(
             f"objective {name!r}: importing {module} raised {words}; expected a module in the"
@@ -148,12 +157,12 @@ def _imported(module: str, name: str) -> ModuleType:
         ) from error
 
 
-def _no_objective(module: str, attribute: str, name: str, found: Any) -> str:
-    """Say what a module has instead of an objective."""
+def _not_an_objective(module: str, attribute: str, name: str, found: Any) -> str:
+    """Return the error message for an attribute of a module that is not an objective."""
     others = [k for k, v in vars(sys.modules[module]).items() if isinstance(v, Objective)]
     near = f" It has {', '.join(others)}." if others else ""
     if found is None:
-        return f"objective {name!r}: the module {module} has no {attribute!r}.{near}"
+        return f"objective {name!r}: module {module} has no attribute {attribute!r}.{near}"
     return (
         f"objective {name!r} is of type {type(found).__name__}; expected an Objective"
         f" (lemonade_tf.objectives).{near}"

@@ -137,9 +137,8 @@ class Objective:
 
     def with_prepared(self, prepared: Any) -> Objective:
         """Return the objective with the result of its `prepare` bound to `compute`."""
-        return replace(
-            self, compute=partial(_compute_prepared, self.compute, prepared), prepare=None
-        )
+        compute = partial(_compute_prepared, self._require(self.compute), prepared)
+        return replace(self, compute=compute, prepare=None)
 
     def value(self, graph: Graph) -> float:
         """Return the value of a graph.
@@ -148,7 +147,7 @@ class Objective:
             ObjectiveError: If `compute` raises an exception, or returns no number or a number that
                 is invalid on the scale.
         """
-        return self._checked(self.compute, graph)
+        return self._checked(self._require(self.compute), graph)
 
     def transform(self, value: float) -> float:
         """Return the coordinate of a value in the density: its logarithm on a log scale.
@@ -166,7 +165,7 @@ class Objective:
             ObjectiveError: If `measure` raises an exception, or returns no number or a number that
                 is invalid on the scale.
         """
-        return self._checked(self.measure, trained)
+        return self._checked(self._require(self.measure), trained)
 
     def reference_value(self, initial: Sequence[Graph], num_classes: int) -> float:
         """Return the coordinate of the hypervolume's reference point in this objective.
@@ -189,6 +188,14 @@ class Objective:
                 " expected more than 0, or reference=, a value worse than all good networks'."
             )
         return _REFERENCE_FACTOR * max(values)
+
+    def _require(self, function: Callable[..., float] | None) -> Callable[..., float]:
+        if function is None:
+            raise ObjectiveError(
+                f"the objective {self.name!r} is {'cheap' if self.cheap else 'expensive'}; expected"
+                f" {'a graph' if self.cheap else 'a trained network'} to compute it from."
+            )
+        return function
 
     def _checked(self, function: Callable[[Any], float], argument: Any) -> float:
         try:

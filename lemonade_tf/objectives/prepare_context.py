@@ -1,4 +1,4 @@
-"""What an objective can find out from before a search: its initial networks and its images."""
+"""The inputs of an objective's `prepare`: facts about a search before it starts."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from lemonade_tf.architecture import Graph
 
 @dataclass(frozen=True)
 class PrepareContext:
-    """A search that is about to begin, as an objective's `prepare` is given it.
+    """A search that is about to start.
 
     Attributes:
-        graphs: The initial networks, shapes only.
-        images: The training images, (n, height, width, channels), raw.
-        num_classes: How many classes they have.
+        graphs: The initial networks, without weights.
+        images: The raw training images, (n, height, width, channels).
+        num_classes: The number of classes.
         space: The name of the search space.
-        threads: CPU threads of a worker.
-        seed: Of the search.
+        threads: CPU threads per worker.
+        seed: The random seed of the search.
     """
 
     graphs: tuple[Graph, ...]

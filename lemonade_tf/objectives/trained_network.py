@@ -1,4 +1,4 @@
-"""What an expensive objective is given: a network that was just trained."""
+"""The input of an expensive objective: a network after training."""
 
 from __future__ import annotations
 
@@ -15,18 +15,16 @@ from lemonade_tf.architecture import Graph
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """A network that was just trained, in the process where it was.
+    """A trained network, in the process that trained it. All arrays are read-only.
 
     Attributes:
-        graph: Its graph, with its weights.
-        images: The validation images, (n, height, width, channels), raw. Like all arrays here, they
-            are read-only.
-        labels: Their classes, (n,).
-        probabilities: What the network says of them, (n, classes); computed once, the error is
-            from these, too.
+        graph: The graph, with weights.
+        images: The raw validation images, (n, height, width, channels).
+        labels: Their class indices, (n,).
+        probabilities: The output of the network for them, (n, classes).
         make_model: Returns the network as a Keras model.
-        make_file: Writes the network as a file, and returns its path.
-        training_images: The training images, raw, for what has to be calibrated.
+        make_file: Writes the network to a file, and returns its path.
+        training_images: The raw training images, for calibration.
     """
 
     graph: Graph
@@ -35,24 +33,20 @@ class TrainedNetwork:
     probabilities: np.ndarray
     make_model: Callable[[], Any] = field(repr=False)
     make_file: Callable[[], Path] = field(repr=False)
-    training_images: np.ndarray | None = field(default=None, repr=False)
+    training_images: np.ndarray = field(repr=False)
 
     def __post_init__(self) -> None:
         for name in ("images", "labels", "probabilities", "training_images"):
-            if getattr(self, name) is not None:
-                view = getattr(self, name).view()
-                view.flags.writeable = False  # others go on with them
-                object.__setattr__(self, name, view)
+            view = getattr(self, name).view()
+            view.flags.writeable = False  # the worker and other objectives share these arrays
+            object.__setattr__(self, name, view)
 
     @cached_property
     def model(self) -> Any:
-        """The keras.Model of its file: stock layers, raw pixels in, probabilities out."""
+        """The keras.Model of its file: stock layers, from raw pixels to probabilities."""
         return self.make_model()
 
     @cached_property
     def file(self) -> Path:
-        """A file with the network, as the run keeps it (.h5), but for its lineage.
-
-        It is gone when the objectives were measured.
-        """
+        """A temporary file of the network in the format of a run (.h5), without its lineage."""
         return self.make_file()

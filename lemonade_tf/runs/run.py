@@ -12,7 +12,7 @@ import numpy as np
 
 from lemonade_tf.datasets.names import extra_dataset_names
 from lemonade_tf.evolution import hypervolume, pareto_front
-from lemonade_tf.objectives import ERROR, Objective, objectives_of
+from lemonade_tf.objectives import ERROR, Objective, run_objectives
 from lemonade_tf.runs.quality import coordinates
 from lemonade_tf.store import RunStore
 
@@ -34,7 +34,7 @@ class Run:
     @cached_property
     def objectives(self) -> tuple[Objective, ...]:
         """The objectives of the run."""
-        return objectives_of(self.config)
+        return run_objectives(self.config, self.config.get("prepared", {}))
 
     @property
     def error(self) -> Objective:

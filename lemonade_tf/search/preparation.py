@@ -12,7 +12,7 @@ from lemonade_tf.architecture.text import to_json
 from lemonade_tf.config import ConfigError, SearchConfig
 from lemonade_tf.executors import Outcome
 from lemonade_tf.latency import RUNTIMES
-from lemonade_tf.objectives import Limit, ObjectiveError, exceeded, find_objective, smallest
+from lemonade_tf.objectives import Limit, ObjectiveError, exceeded, find_objective, smallest_values
 from lemonade_tf.search.reused_tables import former_tables
 from lemonade_tf.workers.tasks import ObjectiveTask
 
@@ -75,7 +75,7 @@ def within(limits: Sequence[Limit], initial: Sequence[Graph]) -> Kept:
     if not any(allowed):
         raise ConfigError(
             f"--limit: none of the {len(initial)} initial networks is within"
-            f" {', '.join(map(str, limits))}; the smallest have {smallest(limits, initial)}."
+            f" {', '.join(map(str, limits))}; the smallest have {smallest_values(limits, initial)}."
             " Allow for more."
         )
     return lambda values: tuple(compress(values, allowed))

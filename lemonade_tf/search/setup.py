@@ -15,7 +15,7 @@ from lemonade_tf import __version__
 from lemonade_tf.architecture import Graph
 from lemonade_tf.config import ConfigError, SearchConfig, default_workdir
 from lemonade_tf.datasets.dataset import Dataset
-from lemonade_tf.objectives import Limit, Objective, ObjectiveError, limits_of, objectives_of
+from lemonade_tf.objectives import Limit, Objective, ObjectiveError, run_limits, run_objectives
 from lemonade_tf.runs.quality import reference_point
 from lemonade_tf.runs.same_images import check_same_images, describe_images
 from lemonade_tf.search.extra_datasets import FurtherData, further_data
@@ -112,7 +112,8 @@ def begin(
     if "prepared" not in recorded and (prepared := prepared_objectives(config, initial, carry_out)):
         recorded["prepared"] = prepared
     settings = {**config.as_json(), **recorded}
-    objectives, limits = objectives_of(settings), limits_of(settings)
+    prepared = settings.get("prepared", {})
+    objectives, limits = run_objectives(settings, prepared), run_limits(settings, prepared)
     others = further_data(further or {})
     try:
         kept = within(limits, initial)
@@ -167,7 +168,8 @@ def resume(
             not the one that the search began with.
     """
     before = store.read_config()
-    objectives, limits = objectives_of(before), limits_of(before)
+    prepared = before.get("prepared", {})
+    objectives, limits = run_objectives(before, prepared), run_limits(before, prepared)
     if not can_go_on(store, before):
         raise ConfigError(
             f"--resume: {store.path} was not made by a search; choose another --workdir."

@@ -1,4 +1,4 @@
-"""The size of files, against files: within two percent."""
+"""Predicted file sizes are within two percent of the actual ones."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ RECORD = {
 
 
 def children(space, shape, num_classes, steps, seed):
-    """Yield the initial networks of a space, and what a random walk from each ends at."""
+    """Yield the initial networks of a space, and the end of a random walk from each."""
     rng = np.random.default_rng(seed)
     for graph in space.initial_graphs(shape, num_classes):
         yield graph
@@ -44,7 +44,7 @@ NETWORKS_OF_ALL_SIZES = [
 
 
 @pytest.mark.parametrize("number", range(len(NETWORKS_OF_ALL_SIZES)))
-def test_the_size_of_a_file_follows_from_the_graph(number, tmp_path):
+def test_the_file_size_is_predicted_from_the_graph(number, tmp_path):
     graph = NETWORKS_OF_ALL_SIZES[number].copy(weights=False)
     expected = FILE_BYTES.value(graph)
     path = tmp_path / "network.h5"

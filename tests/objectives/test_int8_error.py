@@ -23,7 +23,7 @@ from lemonade_tf.training.settings import TrainingSettings
 
 @pytest.fixture(scope="module")
 def trained() -> TrainedNetwork:
-    """A network that gets some ten percent of the digits wrong."""
+    """A network with an error of some ten percent on the digits."""
     data = load_dataset("digits")
     initial = NETWORKS.initial_graphs((8, 8, 1), 10, rescaling=data.rescaling())[0]
     keras.utils.set_random_seed(0)
@@ -45,10 +45,10 @@ def trained() -> TrainedNetwork:
     )
 
 
-def test_it_is_the_error_of_the_quantised_network(trained):
+def test_int8_error_is_the_error_of_the_quantized_network(trained):
     error = error_rate(trained.probabilities, trained.labels)
     found = INT8_ERROR.measured(trained)
-    assert 0.02 < error < 0.5  # or the rest would say little
+    assert 0.02 < error < 0.5  # otherwise the comparison means little
     assert abs(found - error) < 0.05
     backend = current_backend()
     content = backend.to_lite(
@@ -60,22 +60,22 @@ def test_it_is_the_error_of_the_quantised_network(trained):
     assert agreeing > 0.9
 
 
-def test_it_does_not_look_at_what_the_float_network_says(trained):
+def test_int8_error_does_not_depend_on_the_float_predictions(trained):
     blind = replace(trained, probabilities=np.zeros_like(trained.probabilities))
     assert INT8_ERROR.measured(blind) == INT8_ERROR.measured(trained)
 
 
-def test_without_the_right_ranges_it_is_another_error(trained):
-    """Ranges that a black image gives cut off everything that a digit does."""
+def test_wrong_calibration_increases_the_error(trained):
+    """The ranges of a black image clip all activations of a digit."""
     black = replace(trained, training_images=np.zeros_like(trained.training_images[:1]))
     assert INT8_ERROR.measured(black) > INT8_ERROR.measured(trained) + 0.2
 
 
-def test_a_network_that_cannot_be_quantised_is_a_failure_in_one_line(trained):
+def test_a_failed_quantization_is_an_objective_error(trained):
     nothing = replace(trained, graph=Graph())
     with pytest.raises(ObjectiveError, match="the objective 'int8_error' raised"):
         INT8_ERROR.measured(nothing)
 
 
-def test_the_reference_is_the_error_of_guessing():
+def test_the_reference_is_the_chance_level_error():
     assert INT8_ERROR.reference_value([], 10) == 0.9

@@ -1,3 +1,5 @@
+"""Objectives by name, and the errors of names that are none."""
+
 import sys
 
 import pytest
@@ -7,9 +9,9 @@ from lemonade_tf.objectives import (
     PARAMETERS,
     ObjectiveError,
     find_objective,
-    objectives_named,
-    objectives_of,
-    rescaled,
+    find_objectives,
+    run_objectives,
+    with_scales,
 )
 
 MODULE = """
@@ -17,7 +19,7 @@ from lemonade_tf.objectives import Objective
 
 DEPTH = Objective("depth", "linear", compute=len)
 OTHER_DEPTH = Objective("depth", "log", compute=len)
-WIDTH = Objective("width", "linear", lambda graph, found: found["width"], prepare=lambda b: 0)
+WIDTH = Objective("width", "linear", lambda graph, prepared: prepared["width"], prepare=lambda _: 0)
 MINE = Objective("parameters", "log", compute=len)
 NUMBER = 3
 """
@@ -25,24 +27,24 @@ NUMBER = 3
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """The current folder, with a module of objectives in it."""
+    """The current folder, with modules of objectives."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "own_objectives.py").write_text(MODULE)
     (tmp_path / "half_objectives.py").write_text("import no_such_thing")
     (tmp_path / "bad_objectives.py").write_text("x = (")
-    (tmp_path / "run_objectives.py").write_text("raise SystemExit(3)")
+    (tmp_path / "exiting_objectives.py").write_text("raise SystemExit(3)")
     yield tmp_path
     for name in ("own_objectives", "half_objectives", "bad_objectives"):
         sys.modules.pop(name, None)
 
 
-def test_objectives_come_in_the_order_of_their_names():
-    assert objectives_named(["parameters", "error"]) == (PARAMETERS, ERROR)
+def test_find_objectives_keeps_the_order_of_the_names():
+    assert find_objectives(["parameters", "error"]) == (PARAMETERS, ERROR)
 
 
-def test_an_objective_of_ones_own_is_found_in_the_current_folder(here):
-    error, depth = objectives_named(["error", "own_objectives:DEPTH"])
+def test_a_custom_objective_is_found_in_the_current_folder(here):
+    error, depth = find_objectives(["error", "own_objectives:DEPTH"])
     assert (error, depth.name, depth.scale) == (ERROR, "depth", "linear")
 
 
@@ -51,58 +53,70 @@ def test_an_objective_of_ones_own_is_found_in_the_current_folder(here):
     [
         (
             ["error", "size"],
-            r"unknown objective 'size'; known are error, parameters, multiply_adds",
+            r"unknown objective 'size'; expected one of error, parameters, multiply_adds",
         ),
-        (["error", "parametres"], r"'parametres' \(did you mean 'parameters'\?\); known are"),
-        (["error", "depth"], "and your own as MODULE:NAME"),
-        (["error", "error", "parameters"], "one is named twice"),
-        (["error", "own_objectives:DEPTH", "own_objectives:OTHER_DEPTH"], "one is named twice"),
+        (["error", "parametres"], r"'parametres' \(did you mean 'parameters'\?\); expected one of"),
+        (["error", "depth"], "or a custom objective MODULE:NAME"),
+        (["error", "error", "parameters"], "duplicate name; expected each only once"),
+        (
+            ["error", "own_objectives:DEPTH", "own_objectives:OTHER_DEPTH"],
+            "duplicate name; expected each only once",
+        ),
         (["error"], "at least one cheap objective"),
         (["parameters"], "expected error"),
         ([], "expected error"),
-        (["error", PARAMETERS], "objectives are given by name, .* not as Objective"),
+        (["error", PARAMETERS], r"objective Objective\(.*: expected a name, such as"),
         (["error", "none_objectives:A"], "importing none_objectives raised ModuleNotFoundError"),
         (["error", "half_objectives:A"], "No module named 'no_such_thing'; expected a module in"),
-        (["error", "run_objectives:A"], "importing run_objectives raised SystemExit: 3; expected"),
+        (
+            ["error", "exiting_objectives:A"],
+            "importing exiting_objectives raised SystemExit: 3",
+        ),
         (["error", "bad_objectives:A"], "importing bad_objectives raised SyntaxError"),
-        (["error", "own_objectives:DEPT"], "has no 'DEPT'. It has DEPTH, OTHER_DEPTH, WIDTH, MINE"),
-        (["error", "own_objectives:"], "has no ''. It has DEPTH"),
+        (
+            ["error", "own_objectives:DEPT"],
+            "'DEPT'. It has DEPTH, OTHER_DEPTH, WIDTH, MINE",
+        ),
+        (["error", "own_objectives:"], "has no attribute ''. It has DEPTH"),
         (["error", "own_objectives:NUMBER"], "is of type int; expected an Objective"),
-        (["error", "own_objectives:MINE"], "is called 'parameters', as one that comes with"),
-        (["error", "own/objectives.py:A"], "such as 'own.objectives', before the colon"),
-        (["error", "__main__:A"], "'__main__' is none that the processes that train could import"),
+        (["error", "own_objectives:MINE"], "has the name 'parameters' of a built-in objective"),
+        (["error", "own/objectives.py:A"], "before the colon, such as 'own.objectives'"),
+        (
+            ["error", "__main__:A"],
+            "cannot import '__main__'; expected .* as 'energy'",
+        ),
     ],
 )
-def test_a_senseless_choice_is_refused(here, names, message):
+def test_invalid_names_are_refused(here, names, message):
     with pytest.raises(ObjectiveError, match=message) as caught:
-        objectives_named(names)
+        find_objectives(names)
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_the_objectives_of_a_run_are_those_of_its_settings(here):
+def test_run_objectives_are_scaled_and_prepared(here):
     settings = {
         "objectives": ["error", "own_objectives:DEPTH", "own_objectives:WIDTH"],
         "scale": {"depth": "log"},
-        "prepared": {"own_objectives:WIDTH": {"width": 7}},
     }
-    error, depth, width = objectives_of(settings)
+    prepared = {"own_objectives:WIDTH": {"width": 7}}
+    error, depth, width = run_objectives(settings, prepared)
     assert (error.scale, depth.scale, width.scale) == ("linear", "log", "linear")
     assert width.value(None) == 7
-    assert objectives_of({"objectives": ["error", "parameters"]}) == (ERROR, PARAMETERS)
+    assert run_objectives({"objectives": ["error", "parameters"]}) == (ERROR, PARAMETERS)
 
 
 @pytest.mark.parametrize(
     ("scales", "message"),
     [
-        ({"depth": "log"}, "depth=log: 'depth' is none of the objectives .* one of error, param"),
+        ({"depth": "log"}, "depth=log: 'depth' is not an objective .* one of error, param"),
         ({"parameters": "cubic"}, "parameters=cubic: expected parameters=log or parameters=line"),
         ({"error": "log"}, "'error' is a fraction on a log scale"),
     ],
 )
-def test_a_senseless_scale_is_refused(scales, message):
+def test_invalid_scales_are_refused(scales, message):
     with pytest.raises(ObjectiveError, match=message):
-        rescaled((ERROR, PARAMETERS), scales)
+        with_scales((ERROR, PARAMETERS), scales)
 
 
-def test_finding_a_name_a_second_time_gives_the_same(here):
+def test_a_custom_objective_is_imported_once(here):
     assert find_objective("own_objectives:DEPTH") is find_objective("own_objectives:DEPTH")

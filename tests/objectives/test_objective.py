@@ -22,9 +22,24 @@ CHEAP = partial(Objective, "energy", "log")
 
 
 def trained(probabilities, labels):
-    """Return a trained network that has nothing but its predictions."""
-    never = {"make_model": pytest.fail, "make_file": pytest.fail}
-    return TrainedNetwork(small(), np.zeros((2, 8, 8, 3)), np.array(labels), probabilities, **never)
+    """Return a trained network of which only the predictions may be used."""
+    images = np.zeros((2, 8, 8, 3))
+    return TrainedNetwork(
+        small(),
+        images,
+        np.array(labels),
+        probabilities,
+        make_model=pytest.fail,
+        make_file=pytest.fail,
+        training_images=images,
+    )
+
+
+def test_an_objective_needs_its_kind_of_network():
+    with pytest.raises(ObjectiveError, match="'error' is expensive; expected a trained network"):
+        ERROR.value(small())
+    with pytest.raises(ObjectiveError, match="'parameters' is cheap; expected a graph"):
+        PARAMETERS.measured(trained(np.eye(2), [0, 1]))
 
 
 def test_cheap_objectives_are_computed_from_the_graph():
@@ -53,7 +68,7 @@ def test_default_references_are_chance_level_and_ten_times_the_largest_initial_n
 
 
 def test_the_top5_error_requires_more_than_five_classes():
-    with pytest.raises(ObjectiveError, match=r"'top5_error' is 0 for every .* 5 classes; expected"):
+    with pytest.raises(ObjectiveError, match=r"'top5_error' is 0 for all .* 5 classes; it"):
         TOP5_ERROR.reference_value([], 5)
 
 

@@ -319,7 +319,7 @@ def test_images_of_different_sizes(tmp_path, data_sets):
         ({"dataset": "digits,"}, "--dataset: .* data set ''"),
         (
             {"objectives": ("error", "error_cifar100", "parameters")},
-            r"--objectives: 'error_cifar100' .* --dataset digits has none called 'cifar100'",
+            r"--objectives: 'error_cifar100' .* which --dataset digits does not list",
         ),
         (
             {"dataset": "digits,cifar10", "objectives": ("error_cifar10", "parameters")},

@@ -90,11 +90,11 @@ def test_where_no_initial_network_is_within_the_limits_the_search_does_not_begin
         (["--limit", "parameters=-5"], "--limit: parameters=-5.0: expected a number of more than"),
         (["--limit", "parameters=1,parameters=2"], "each name once"),
         (["--limit", "parameters=1", "--limit", "parameters=2"], "parameters is given twice"),
-        (["--limit", "size=1"], "--limit: unknown objective 'size'; known are"),
+        (["--limit", "size=1"], "--limit: unknown objective 'size'; expected one"),
         (["--limit", "error=0.1"], "--limit: error=0.1: 'error' is measured on the trained"),
         (["--scale", "parameters"], "expected NAME=log or NAME=linear"),
         (["--scale", "parameters=cubic"], "--scale: parameters=cubic: expected parameters=log or"),
-        (["--scale", "multiply_adds=log"], "'multiply_adds' is none of the objectives of the sea"),
+        (["--scale", "multiply_adds=log"], "'multiply_adds' is not an objective of the search"),
         (["--limit", "parameters=1e3"], "--limit: none of the 4 initial networks is within"),
     ],
 )
