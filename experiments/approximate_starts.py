@@ -2,13 +2,13 @@
 
     python experiments/approximate_starts.py [--dataset digits] [--network 0 ...] [--seeds 3]
 
-The script trains initial networks of space I, creates children of each with every approximate
-operator (at up to `--sites` random sites per operator), and distills each child for 0, 1, 2 and 5
-epochs from three kinds of starting weights: "random", new weights in all affected layers, as
-written in A.1; "inherited", the parent's weights where they fit; "fitted", these brought closest to
-the parent by least squares. For each operator and start it prints the medians over children of the
-Kullback-Leibler divergence from the parent (training images) and of the child's error minus its
-parent's (validation images).
+The script trains initial networks of space I without augmentation, creates children of each with
+every approximate operator (at up to `--sites` random sites per operator), and distills each child
+for 0, 1, 2 and 5 epochs from three kinds of starting weights: "random", new weights in all affected
+layers, as written in A.1; "inherited", the parent's weights where they fit; "fitted", these brought
+closest to the parent by least squares. For each operator and start it prints the medians over
+children of the Kullback-Leibler divergence from the parent (training images) and of the child's
+error minus its parent's (validation images).
 
 Three digits networks with two seeds take 13 minutes on one CPU core. Expected: fitted weights
 without distillation have a lower error than inherited ones after two epochs; see
@@ -17,6 +17,7 @@ docs/measured.md.
 
 import tempfile
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,7 @@ SEEDS = flags.DEFINE_integer("seeds", 3, "Number of seeds, starting at 0.")
 QUICK = flags.DEFINE_bool("quick", False, "Scale down to seconds to check that it runs.")
 
 DISTILLED = (0, 1, 2, 5)  # epochs
+NO_AUGMENTATION = TrainingSettings(pad=0, flip=False, cutout=0, mixup=0.0)
 
 
 def train(dataset, settings, output, seed, operators=(), **origin):
@@ -69,7 +71,9 @@ def distilled(dataset, parent_file, operators, start, seed, folder):
     """Return the divergence of a child from its parent and its error, by epochs of distillation."""
     found = {}
     for epochs in DISTILLED:
-        settings = TrainingSettings(epochs=0, distillation_epochs=epochs, approximate_start=start)
+        settings = replace(
+            NO_AUGMENTATION, epochs=0, distillation_epochs=epochs, approximate_start=start
+        )
         output = folder / "child.h5"
         result = train(dataset, settings, output, seed, operators, parent_file=str(parent_file))
         after = result.epsilon["after"]["kl"] if epochs else None
@@ -82,7 +86,7 @@ def compare(dataset, graph, seed, folder, found, most_sites, epochs):
     """Distill children of one trained network and add their results to `found`."""
     rng = np.random.default_rng(seed)
     parent_file = folder / "parent.h5"
-    settings = TrainingSettings(epochs=epochs)
+    settings = replace(NO_AUGMENTATION, epochs=epochs)
     parent = train(dataset, settings, parent_file, seed, architecture=to_json(graph))
     print(f"seed {seed}, {parent.parameters:,} parameters: error {parent.error:.4f}", flush=True)
     for operator in APPROXIMATE:

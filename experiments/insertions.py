@@ -6,11 +6,12 @@ At inference, an inserted block is the identity with any batch norm statistics, 
 offset match them. In training mode, the statistics of the batch are used instead. If the given
 statistics are inaccurate, the child starts training as a different function than its parent.
 
-The script trains an initial network of space I, inserts one and three blocks at random sites, and
-prints the difference of the softmax in training mode from the parent's, averaged over images and
-classes, and for the most probable class: with statistics 0 and 1, with the operator's estimate from
-the preceding batch norms, and with statistics measured on 256 training images, as in a search. For
-comparison it prints how much the same network differs when the other images of the batch change.
+The script trains an initial network of space I without augmentation, inserts one and three blocks
+at random sites, and prints the difference of the softmax in training mode from the parent's,
+averaged over images and classes, and for the most probable class: with statistics 0 and 1, with the
+operator's estimate from the preceding batch norms, and with statistics measured on 256 training
+images, as in a search. For comparison it prints how much the same network differs when the other
+images of the batch change.
 
 Expected: see docs/measured.md.
 """
@@ -49,7 +50,7 @@ def trained(dataset, seed, epochs):
     graph = NETWORKS.initial_graphs(
         dataset.input_shape, dataset.num_classes, rescaling=dataset.rescaling()
     )[0]
-    settings = TrainingSettings(epochs=epochs)
+    settings = TrainingSettings(epochs=epochs, pad=0, flip=False, cutout=0, mixup=0.0)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.h5"
         task = ChildTask(
