@@ -48,6 +48,8 @@ setup(
     },
     entry_points={"console_scripts": ["lemonade-tf = lemonade_tf.cli:main"]},
     classifiers=[
+        "Operating System :: MacOS",
+        "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3.11",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",

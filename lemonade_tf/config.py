@@ -381,6 +381,12 @@ def resumed_config(before: Mapping[str, Any], given: Mapping[str, Any]) -> Searc
         ConfigError: If a given setting would change the results of the search; the message lists
             all of these.
     """
+    missing = [name for name in SearchConfig.names() if name not in before]
+    if missing:
+        raise ConfigError(
+            f"--resume: config.json of the run lacks {', '.join(missing)}; it was not made by a"
+            " search of this version. Choose another --workdir."
+        )
     settings = {name: before[name] for name in SearchConfig.names()}
     merged = {**settings, **given}
     if join_datasets(merged["dataset"]) != settings["dataset"] and "objectives" not in given:

@@ -35,6 +35,42 @@ def test_version_and_help(capsys):
         assert f"--{name}" in out
 
 
+def python(*arguments):
+    """Run Python, as `python ARGUMENTS`, and return what it did."""
+    return subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True)
+
+
+def test_python_m_runs_the_command():
+    done = python("-m", "lemonade_tf", "--version")
+    assert (done.returncode, done.stdout) == (0, f"lemonade-tf {__version__}\n")
+
+
+def test_help_is_complete_without_docstrings(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = run(capsys, "search", "--help")
+    assert python("-OO", "-m", "lemonade_tf", "search", "--help").stdout == out
+
+
+@pytest.mark.slow
+def test_a_search_runs_without_docstrings_and_assertions(tmp_path):
+    quick = ("--preset", "quick", "--num_generations", "1", "--workdir", tmp_path / "run")
+    done = python("-OO", "-m", "lemonade_tf", "search", *quick)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Pareto front" in done.stdout
+
+
+def test_windows_is_refused_in_one_line(tmp_path):
+    script = (
+        "import sys; sys.modules['fcntl'] = None; from lemonade_tf.cli import main;"
+        " sys.exit(main(['status', sys.argv[1]]))"
+    )
+    done = python("-c", script, tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "lemonade-tf: lemonade_tf does not support Windows; use Linux, macOS or WSL 2.\n"
+    )
+
+
 def test_help_names_the_choices_and_the_default_of_each_preset(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "1000")
     _, out, _ = run(capsys, "search", "--help")
@@ -70,13 +106,16 @@ def test_help_names_the_choices_and_the_default_of_each_preset(capsys, monkeypat
             "--filters: '16,x': expected integers separated by commas",
         ),
         (["search", "--filters", "16,30"], "--filters is (16, 30); expected multiples of 4"),
-        (["search", "--objectives", "error,size"], "unknown objective 'size'; expected one of error"),
+        (
+            ["search", "--objectives", "error,size"],
+            "unknown objective 'size'; expected one of error",
+        ),
         (
             ["search", "--num_accepted", "500"],
             "--num_accepted is 500; expected at most --num_proposed",
         ),
         (["search", "--dataset", "mnist"], "unknown data set 'mnist'"),
-        (["search", "--cutout", "16"], "cutout is 16; expected 0 (no hole) or an integer up to 8"),
+        (["search", "--cutout", "16"], "cutout is 16; expected 0 (no Cutout) or an integer up to 8"),
         (["report"], "RUN"),
         (["draw", "run"], "ID"),
         (["draw", "run", "0-0", "--output", "a.jpg"], "a.jpg has the suffix '.jpg'; expected .png"),
@@ -272,7 +311,7 @@ def test_ctrl_c_once_ends_cleanly_and_resume_goes_on(capsys, tmp_path):
     out, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert err == (
-        "lemonade-tf: stopped by Ctrl-C; go on with lemonade-tf search"
+        "lemonade-tf: stopped by Ctrl-C; resume with lemonade-tf search"
         f" --workdir {folder} --resume\n"
     )
     assert "Stopping when what runs is finished" in out

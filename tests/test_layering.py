@@ -80,6 +80,7 @@ MAY_IMPORT = {
         "workers",
     },
     "search.resume": {"architecture", "evolution", "objectives", "operators", "store"},
+    "__main__": {"cli"},
     "__init__": {"lazy"},  # it imports what it is asked for, when it is asked for
 }
 MAY_IMPORT_KERAS = {

@@ -1,7 +1,7 @@
 """The command `lemonade-tf`.
 
-Exit status: 0 on success, 2 for a wrong use of the command, 1 for everything else that goes
-wrong; then one line on the standard error says what happened and what to do.
+Exit status: 0 on success, 2 for a usage error, 1 for any other error. An error is one line on the
+standard error that states what happened and what to do.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return fail(str(error), error.exit_status)
     except KeyboardInterrupt:
         return fail(
-            "stopped by Ctrl-C. What was finished is kept: a search goes on with --resume, other"
-            " commands when they are given again."
+            "stopped by Ctrl-C. Finished work is kept: continue a search with --resume, and other"
+            " commands by running them again."
         )
     except BrokenPipeError:
         return 1
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        return fail(f"{place}{error.strerror or error}; see to it, and give the command again.")
+        return fail(f"{place}{error.strerror or error}; fix this and rerun the command.")

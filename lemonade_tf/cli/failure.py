@@ -1,4 +1,4 @@
-"""What a command that cannot do what it was asked for says, and its exit status."""
+"""How the command reports an error."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ PROGRAM = "lemonade-tf"
 
 
 def fail(message: str, status: int = 1) -> int:
-    """Print a message as one line on the standard error, and return the exit status."""
+    """Print a message as one line on the standard error and return the exit status."""
     print(f"{PROGRAM}: {' '.join(message.split())}", file=sys.stderr)
     return status

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from pathlib import Path
 
+from lemonade_tf.errors import LemonadeError
 from lemonade_tf.store.disk_errors import StoreError, explained
+
+try:
+    import fcntl
+except ModuleNotFoundError:
+    raise LemonadeError(
+        "lemonade_tf does not support Windows; use Linux, macOS or WSL 2."
+    ) from None
 
 _PAUSE = 0.02  # seconds between two attempts
 

@@ -184,7 +184,7 @@ def test_fewer_generations_than_were_begun(tmp_path):
 
 def test_a_run_made_by_hand(tmp_path):
     folder = make_run(tmp_path / "run")
-    with pytest.raises(ConfigError, match="was not made by a search"):
+    with pytest.raises(ConfigError, match="lacks .*; it was not made by a search"):
         toy_search(folder, resume=True, seed=3)
 
 
