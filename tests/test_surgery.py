@@ -224,7 +224,7 @@ def test_a_model_of_open_size():
 
 def test_a_model_that_cannot_be_read_is_refused():
     start = keras.Input((8, 8, 3))
-    with pytest.raises(GraphError, match="layer 'up' is of the kind UpSampling2D"):
+    with pytest.raises(GraphError, match="layer 'up' has the type UpSampling2D"):
         Surgery(keras.Model(start, keras.layers.UpSampling2D(name="up")(start)))
 
 

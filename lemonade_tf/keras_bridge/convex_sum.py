@@ -1,7 +1,7 @@
-"""The convex sum as a Keras layer: (1 - lambda) x + lambda y (equation 8), lambda learnable.
+"""The convex sum (1 - lambda) x + lambda y (equation 8) as a Keras layer with trainable lambda.
 
-Only models that are trained hold this layer. A saved file has two Rescaling layers and an Add in
-its place, which compute the same bits.
+Only models for training contain this layer. In saved files, two Rescaling layers and an Add replace
+it, which compute the same bits.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import keras
 class ConvexSum(keras.layers.Layer):
     """(1 - lambda) x + lambda y for its inputs [x, y].
 
-    lambda starts at exactly 0, is a plain weight, and may leave [0, 1].
+    lambda is a plain weight: it starts at exactly 0, and is not restricted to [0, 1].
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -24,7 +24,7 @@ class ConvexSum(keras.layers.Layer):
         self.lambda_initializer = keras.initializers.Zeros()
 
     def build(self, input_shape: Sequence[Any]) -> None:
-        """Make lambda, a scalar."""
+        """Create lambda, a scalar weight."""
         self.share = self.add_weight(
             shape=(), initializer=self.lambda_initializer, name="lambda", trainable=True
         )
@@ -35,5 +35,5 @@ class ConvexSum(keras.layers.Layer):
         return (1 - self.share) * x + self.share * y
 
     def compute_output_shape(self, input_shape: Sequence[Any]) -> Any:
-        """Return the shape of either input."""
+        """Return the shape of both inputs."""
         return input_shape[0]

@@ -1,7 +1,7 @@
-"""A graph as a Keras model.
+"""Converting a graph to a Keras model.
 
-Kinds of layers have the names and the arguments that they have in Keras, so most of them are
-converted by calling the Keras layer of that name. A Keras layer carries the name of its node.
+Layer kinds have the names and arguments of the layers in Keras, so most of them are converted by
+calling the Keras layer of the same name. A Keras layer has the name of its node.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ LayerFactory = Callable[..., keras.layers.Layer]
 
 
 @dataclass(frozen=True)
-class _Form:
-    """What form of model is built; see `to_keras`."""
+class _Options:
+    """Options of the model that is built; see `to_keras`."""
 
     learnable: bool
     batch_normalization: LayerFactory
@@ -41,62 +41,63 @@ def to_keras(
     seed: int | None = None,
     name: str = "network",
 ) -> keras.Model:
-    """Return a functional Keras model of a graph.
+    """Convert a graph to a functional Keras model.
 
-    A weighted graph gives its weights to the model; a graph of shapes leaves them to Keras's
-    default initializers.
+    The model gets the weights of the graph, or those of Keras's default initializers if the graph
+    has none.
 
     Args:
-        graph: The graph; the model keeps no hold of it.
-        learnable: Whether lambda of a convex sum is a weight, which needs a layer of this package.
-            By default the model consists of stock layers only: a convex sum NAME becomes Rescaling
-            layers NAME_x and NAME_y, which hold 1 - lambda and lambda, and an Add NAME.
+        graph: The graph; the model does not reference it.
+        learnable: Whether lambda of a convex sum is a trainable weight, which requires a layer of
+            this package. By default the model consists of stock layers only: a convex sum NAME
+            becomes Rescaling layers NAME_x and NAME_y, which contain 1 - lambda and lambda, and an
+            Add NAME.
         logits: Whether to leave out a softmax at the end.
         batch_normalization: Class or function that makes a batch normalization from the arguments
             of keras.layers.BatchNormalization, for a backend that has a faster one for training.
             Models to be saved use Keras's.
         seed: Random seed of dropout.
-        name: The model's name.
+        name: Name of the model.
 
     Raises:
-        GraphError: A layer is of a kind that has no counterpart in Keras.
+        GraphError: If Keras has no counterpart of a layer.
     """
-    form = _Form(learnable, batch_normalization, seed)
+    options = _Options(learnable, batch_normalization, seed)
     last = logits_node(graph) if logits else graph.output
     tensors: dict[str, Any] = {}
     for node_name in graph.topological_order():
         if last == graph.output or node_name != graph.output:
             node = graph[node_name]
             inputs = [tensors[source] for source in node.inputs]
-            tensors[node_name] = _build(node.layer, node_name, node, inputs, form)
+            tensors[node_name] = _build(node.layer, node_name, node, inputs, options)
     return keras.Model(tensors[graph.input], tensors[last], name=name)
 
 
 def logits_node(graph: Graph) -> str:
-    """Return the node that a softmax at the end reads, or the last node where there is none."""
+    """Return the input node of a softmax at the end, or the output node if there is none."""
     node = graph[graph.output]
     return node.inputs[0] if node.layer == kinds.Activation("softmax") else graph.output
 
 
-# --- A node as a tensor ----------------------------------------------------------------------
+# --- From node to tensor ----------------------------------------------------------------------
 
 
 @singledispatch
-def _build(layer: kinds.Layer, name: str, node: Node, inputs: list[Any], form: _Form) -> Any:
-    """Return the Keras tensor that a node puts out."""
-    keras_layer = _keras_layer(layer, name, form)
+def _build(layer: kinds.Layer, name: str, node: Node, inputs: list[Any], options: _Options) -> Any:
+    """Return the Keras tensor of a node's outputs."""
+    keras_layer = _keras_layer(layer, name, options)
     with initial_values(keras_layer, node.weights):
         return keras_layer(inputs[0] if layer.num_inputs == 1 else inputs)
 
 
 @_build.register
-def _(layer: kinds.Input, name: str, node: Node, inputs: list[Any], form: _Form) -> Any:
+def _(layer: kinds.Input, name: str, node: Node, inputs: list[Any], options: _Options) -> Any:
     return keras.Input(layer.shape, name=name)
 
 
 @_build.register
-def _(layer: kinds.ConvexSum, name: str, node: Node, inputs: list[Any], form: _Form) -> Any:
-    if form.learnable:
+def _(layer: kinds.ConvexSum, name: str, node: Node, inputs: list[Any], options: _Options) -> Any:
+    if options.learnable:
         keras_layer = ConvexSum(name=name)
         with initial_values(keras_layer, node.weights):
             return keras_layer(inputs)
@@ -110,22 +111,25 @@ def _(layer: kinds.ConvexSum, name: str, node: Node, inputs: list[Any], form: _F
 
 
 @_build.register
-def _(layer: kinds.Normalization, name: str, node: Node, inputs: list[Any], form: _Form) -> Any:
-    given = {k: list(v) if isinstance(v, tuple) else v for k, v in kinds.arguments(layer).items()}
-    keras_layer = keras.layers.Normalization(**given, name=name)
+def _(
+    layer: kinds.Normalization, name: str, node: Node, inputs: list[Any], options: _Options
+) -> Any:
+    keras_layer = keras.layers.Normalization(**_with_lists(layer), name=name)
     keras_layer.build(inputs[0].shape)
-    if node.weights:  # no initializer of the layer's can be replaced
+    if node.weights:  # the layer has no initializers that `initial_values` could replace
         keras_layer.set_weights([node.weights[v.name].astype(v.dtype) for v in keras_layer.weights])
         keras_layer.finalize_state()
     return keras_layer(inputs[0])
 
 
-# --- A layer as a Keras layer ------------------------------------------------------------------
+# --- From layer to Keras layer ------------------------------------------------------------------
 
 
 @singledispatch
-def _keras_layer(layer: kinds.Layer, name: str, form: _Form) -> keras.layers.Layer:
-    raise GraphError(f"node {name!r}: {type(layer).__name__} has no counterpart in Keras here.")
+def _keras_layer(layer: kinds.Layer, name: str, options: _Options) -> keras.layers.Layer:
+    raise GraphError(
+        f"node {name!r} is a {type(layer).__name__}, which has no counterpart in Keras."
+    )
 
 
 @_keras_layer.register(kinds.Conv2D)
@@ -144,22 +148,29 @@ def _keras_layer(layer: kinds.Layer, name: str, form: _Form) -> keras.layers.Lay
 @_keras_layer.register(kinds.Add)
 @_keras_layer.register(kinds.Multiply)
 @_keras_layer.register(kinds.Concatenate)
-def _(layer: kinds.Layer, name: str, form: _Form) -> keras.layers.Layer:
+def _(layer: kinds.Layer, name: str, options: _Options) -> keras.layers.Layer:
     return getattr(keras.layers, type(layer).__name__)(**kinds.arguments(layer), name=name)
 
 
 @_keras_layer.register
-def _(layer: kinds.Rescaling, name: str, form: _Form) -> keras.layers.Layer:
-    given = {k: list(v) if isinstance(v, tuple) else v for k, v in kinds.arguments(layer).items()}
-    return keras.layers.Rescaling(**given, name=name)
+def _(layer: kinds.Rescaling, name: str, options: _Options) -> keras.layers.Layer:
+    return keras.layers.Rescaling(**_with_lists(layer), name=name)
 
 
 @_keras_layer.register
-def _(layer: kinds.Dropout, name: str, form: _Form) -> keras.layers.Layer:
-    seed = None if form.seed is None else form.seed ^ crc32(name.encode())  # each its own
+def _(layer: kinds.Dropout, name: str, options: _Options) -> keras.layers.Layer:
+    seed = (
+        None if options.seed is None else options.seed ^ crc32(name.encode())
+    )  # a different one per layer
     return keras.layers.Dropout(**kinds.arguments(layer), seed=seed, name=name)
 
 
 @_keras_layer.register
-def _(layer: kinds.BatchNormalization, name: str, form: _Form) -> keras.layers.Layer:
-    return form.batch_normalization(**kinds.arguments(layer), name=name)
+def _(layer: kinds.BatchNormalization, name: str, options: _Options) -> keras.layers.Layer:
+    return options.batch_normalization(**kinds.arguments(layer), name=name)
+
+
+def _with_lists(layer: kinds.Layer) -> dict[str, Any]:
+    """Return the arguments of a layer with lists in place of tuples, as Keras stores them."""
+    arguments = kinds.arguments(layer).items()
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in arguments}

@@ -1,8 +1,8 @@
-"""A layer or an operation of Keras as a kind of layer of a graph.
+"""Converting Keras layers and operations to layer kinds of a graph.
 
-The table names, for each class of Keras layers, the kind of layer that it becomes and what its
-other settings must be: a setting that the kind does not have must be the one that means nothing.
-Initializers, regularizers and constraints, which do not change what is computed, are left behind.
+For each class of Keras layers, the table contains the layer kind that it becomes, and the required
+values of settings that the kind does not have: those without effect. Initializers, regularizers and
+constraints, which do not change what is computed, are dropped.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lemonade_tf.keras_bridge.convex_sum import ConvexSum
 _CHANNELS_LAST = {"data_format": "channels_last"}
 _CONVOLUTION = {**_CHANNELS_LAST, "dilation_rate": (1, 1)}
 
-# class of Keras layer -> (kind, settings that the kind does not have and what they must be)
+# class of Keras layer -> (kind, required values of settings that the kind does not have)
 KINDS: dict[type, tuple[type[kinds.Layer], Mapping[str, Any]]] = {
     keras.layers.Rescaling: (kinds.Rescaling, {}),
     keras.layers.Normalization: (kinds.Normalization, {"axis": -1, "invert": False}),
@@ -49,7 +49,7 @@ KINDS: dict[type, tuple[type[kinds.Layer], Mapping[str, Any]]] = {
 
 # --- Operations --------------------------------------------------------------------------------
 
-# With two tensors; with a tensor and then a number; with a number and then a tensor.
+# Operands: two tensors; a tensor and a number; a number and a tensor.
 OPERATIONS: dict[str, tuple[Any, Any, Any]] = {
     "Add": (
         kinds.Add(),
@@ -66,19 +66,19 @@ OPERATIONS: dict[str, tuple[Any, Any, Any]] = {
 
 
 def is_tensor(value: Any) -> bool:
-    """Return whether a value in a configuration stands for a tensor."""
+    """Return whether a value in a configuration is a tensor."""
     return isinstance(value, dict) and value.get("class_name") == "__keras_tensor__"
 
 
 def operation_kind(operation: Any, values: list[Any]) -> kinds.Layer:
-    """Return the layer for an operation such as x + y or 2 * x.
+    """Convert an operation such as x + y or 2 * x to a layer.
 
     Args:
-        operation: One whose kind the table has.
-        values: What it was called with, as in a model's configuration.
+        operation: An operation whose class is in the table.
+        values: The arguments of its call, as in a model's configuration.
 
     Raises:
-        GraphError: It was not called with tensors of the model and numbers.
+        GraphError: If the operands are neither two tensors of the model nor a tensor and a number.
     """
     of_tensors, number_second, number_first = OPERATIONS[type(operation).__name__]
     first, second = values
@@ -89,9 +89,9 @@ def operation_kind(operation: Any, values: list[Any]) -> kinds.Layer:
     if isinstance(first, int | float) and is_tensor(second):
         return number_first(first)
     raise GraphError(
-        f"{operation.name!r} is the operation {type(operation).__name__} of something else than"
-        " what a graph can have: sums and products of two tensors, and sums, products and"
-        " differences of a tensor and a number."
+        f"{operation.name!r} is the operation {type(operation).__name__} of unsupported operands;"
+        " expected a sum or product of two tensors, or a sum, product or difference of a tensor and"
+        " a number."
     )
 
 
@@ -99,59 +99,67 @@ def operation_kind(operation: Any, values: list[Any]) -> kinds.Layer:
 
 
 def input_kind(layer: keras.layers.InputLayer, given: kinds.Shape | None) -> kinds.Input:
-    """Return the Input of a graph for that of a model.
+    """Convert the input of a model to the Input of a graph.
 
     Args:
         layer: The input of the model.
-        given: The shape to take where the model leaves sizes open.
+        given: The shape to use if the model has open sizes (None).
 
     Raises:
-        GraphError: A size is left open and none is given, or another one is.
+        GraphError: If a size is open and no shape is given, or the shapes contradict each other.
     """
     shape = layer.batch_shape[1:]
     if given is None and None in shape:
         raise GraphError(
-            f"input {layer.name!r} has the shape {shape}; a graph needs a size in place of None:"
-            " give one, as in input_shape=(224, 224, 3)."
+            f"input {layer.name!r} has shape {shape}; a graph requires a size in place of None:"
+            " pass one, as in input_shape=(224, 224, 3)."
         )
     given = tuple(shape if given is None else given)
     if len(given) != len(shape) or any(
         own not in (None, size) for own, size in zip(shape, given, strict=True)
     ):
         raise GraphError(
-            f"input {layer.name!r} has the shape {shape}, which input_shape={given} does not fit."
+            f"input {layer.name!r} has shape {shape}, which contradicts input_shape={given}."
         )
     return kinds.Input(given)
 
 
 def layer_kind(layer: keras.layers.Layer, rank: int) -> kinds.Layer:
-    """Return the layer of a graph for one of Keras that the table has.
+    """Convert a Keras layer whose class is in the table to a layer of a graph.
 
     Args:
         layer: The Keras layer.
-        rank: How many dimensions its input has, the batch included.
+        rank: Number of dimensions of its input, including the batch.
 
     Raises:
-        GraphError: A setting has a value that the kind cannot express.
+        GraphError: If the layer is not in the table, or a setting has a value that the kind cannot
+            express.
     """
-    kind, required = table_entry(layer)
+    entry = table_entry(layer)
+    if entry is None:
+        raise GraphError(
+            f"layer {layer.name!r} has the type {type(layer).__name__}, which is not supported."
+        )
+    kind, required = entry
     for setting, value in required.items():
         found = _setting(layer, setting, rank)
         if found != value:
             raise GraphError(
                 f"layer {layer.name!r} ({type(layer).__name__}) has {setting}={found!r}; a graph"
-                f" has such layers with {setting}={value!r} only."
+                f" supports only {setting}={value!r}."
             )
     if layer.compute_dtype != "float32":
-        raise GraphError(f"layer {layer.name!r} computes in {layer.compute_dtype}, not float32.")
+        raise GraphError(
+            f"layer {layer.name!r} computes in {layer.compute_dtype}; expected float32."
+        )
     if kind is kinds.Activation:
-        given = {"activation": activation_name(layer)}
-    elif kind is kinds.Normalization:
-        given = {"mean": _plain(layer.input_mean), "variance": _plain(layer.input_variance)}
+        arguments = {"activation": activation_name(layer)}
+    elif isinstance(layer, keras.layers.Normalization):
+        arguments = {"mean": _plain(layer.input_mean), "variance": _plain(layer.input_variance)}
     else:
-        given = {part.name: _plain(getattr(layer, part.name)) for part in fields(kind)}
+        arguments = {part.name: _plain(getattr(layer, part.name)) for part in fields(kind)}
     try:
-        return kind(**given)
+        return kind(**arguments)
     except (TypeError, ValueError) as error:
         raise GraphError(f"layer {layer.name!r}: {error}") from None
 
@@ -159,9 +167,9 @@ def layer_kind(layer: keras.layers.Layer, rank: int) -> kinds.Layer:
 def table_entry(
     layer: keras.layers.Layer,
 ) -> tuple[type[kinds.Layer], Mapping[str, Any]] | None:
-    """Return what the table has for a layer, None if nothing."""
+    """Return the entry of the table for a layer; None if there is none."""
     for kind, entry in KINDS.items():
-        # Other subclasses may compute something else; those of this package do not.
+        # Subclasses of others may compute something else; those of this package do not.
         if type(layer) is kind or (
             isinstance(layer, kind) and type(layer).__module__.startswith("lemonade_tf.")
         ):
@@ -170,7 +178,7 @@ def table_entry(
 
 
 def _setting(layer: keras.layers.Layer, name: str, rank: int) -> Any:
-    """Return a setting of a layer; the last axis as -1."""
+    """Return a setting of a layer, with -1 for the last axis."""
     value = getattr(layer, name)
     if name == "axis" and value in (rank - 1, (rank - 1,), (-1,)):
         return -1
@@ -178,20 +186,20 @@ def _setting(layer: keras.layers.Layer, name: str, rank: int) -> Any:
 
 
 def activation_name(layer: keras.layers.Layer) -> str:
-    """Return the name of the activation in a layer, "linear" where it has none."""
+    """Return the name of a layer's activation; "linear" if it has none."""
     function = getattr(layer, "activation", None) or keras.activations.linear
     return getattr(function, "__name__", type(function).__name__)
 
 
 def has_known_activation(layer: keras.layers.Layer) -> bool:
-    """Return whether the activation in a layer is one of Keras's that a graph can have."""
+    """Return whether a layer's activation is one of Keras's that a graph supports."""
     name = activation_name(layer)
     own = getattr(layer, "activation", None)
     return name in kinds.ACTIVATIONS and own in (None, getattr(keras.activations, name))
 
 
 def _plain(value: Any) -> Any:
-    """Return a setting as Python values, lists as tuples."""
+    """Return a setting as Python values, with tuples in place of lists."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     return tuple(value) if isinstance(value, list) else value

@@ -1,11 +1,11 @@
-"""Writing the file of a network: a Keras HDF5 model of stock layers, and the exact graph in it.
+"""Writing the file of a network: a Keras HDF5 model of stock layers that contains the exact graph.
 
-`keras.models.load_model` opens the file without this package. It takes raw pixels, because the
-network begins with the rescaling of its training images. There is no optimizer state in it, which
-would double its size. What else it holds: see `files`, which reads it.
+`keras.models.load_model` opens the file without this package. The model takes raw pixels, because
+the network starts with the rescaling of its training images. The file has no optimizer state, which
+would double its size. For its other content see `files`, which reads it.
 
-The file is made in memory and then written at once. On a disk that is full, HDF5 raises what is no
-OSError, or crashes.
+The file is created in memory and then written in one piece, because HDF5 raises other exceptions
+than OSError on a full disk, or crashes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from uuid import uuid4
 
 import h5py
 import keras
-from h5py import h5f
+from h5py import h5f  # pyright: ignore[reportAttributeAccessIssue] (compiled, without stubs)
 
 from lemonade_tf.architecture import Graph, GraphError
 from lemonade_tf.architecture.text import to_json
@@ -32,22 +32,26 @@ from lemonade_tf.store.atomic import write_atomic
 
 
 def save_model(graph: Graph, path: str | os.PathLike[str], record: Mapping[str, Any]) -> None:
-    """Write a weighted graph to a file, which appears whole or not at all.
+    """Write a graph with weights to a file, atomically.
 
     Args:
         graph: The network.
-        path: The file, whose name ends in .h5; one that exists is replaced.
-        record: Plain values to keep with it: objectives, lineage.
+        path: The file, with the suffix .h5; an existing file is replaced.
+        record: Plain values to store with it: objectives, lineage.
 
     Raises:
-        GraphError: The graph has no weights.
-        ValueError: The name ends otherwise.
-        OSError: The file cannot be written; one that was there stays.
+        GraphError: If the graph has no weights.
+        ValueError: If the file has another suffix.
+        OSError: If the file cannot be written; an existing file remains.
     """
     if not graph.has_weights:
-        raise GraphError("the graph has no weights; initial_weights(graph, rng=...) draws some.")
+        raise GraphError(
+            "the graph has no weights; draw some with initial_weights(graph, rng=...)."
+        )
     if Path(path).suffix != ".h5":
-        raise ValueError(f"{path} is to be a Keras HDF5 file; expected a name that ends in .h5.")
+        raise ValueError(
+            f"{path} has the suffix {Path(path).suffix!r}; expected '.h5', a Keras HDF5 file."
+        )
     content = json.dumps({"architecture": to_json(graph), "record": dict(record)})
     with _InMemory() as file:
         with _without_known_warnings():
@@ -60,46 +64,46 @@ def save_model(graph: Graph, path: str | os.PathLike[str], record: Mapping[str, 
 
 
 def load_model(path: str | os.PathLike[str], *, learnable: bool = False) -> keras.Model:
-    """Return the Keras model in a file.
+    """Load the Keras model in a file.
 
     Args:
         path: A file that `save_model` wrote.
-        learnable: Whether lambda of convex sums is a weight, to train on (see `to_keras`).
+        learnable: Whether lambda of convex sums is a trainable weight (see `to_keras`).
 
     Raises:
-        FileError: The file cannot be read.
+        FileError: If the file cannot be read.
     """
     return to_keras(load_graph(path), learnable=learnable)
 
 
 class _InMemory(h5py.File):
-    """A file without a disk; nothing else that is open in this process may have its name."""
+    """An HDF5 file in memory; HDF5 requires a name that no other open file has."""
 
     def __init__(self) -> None:
         super().__init__(f"{uuid4()}.h5", "w", driver="core", backing_store=False)
 
     def __str__(self) -> str:
-        return self.filename  # Keras chooses the format by how this ends
+        return self.filename  # Keras chooses the format by its suffix
 
 
 def _bytes_of(file: h5py.File) -> bytes:
-    """Return what a file in memory would be on the disk."""
+    """Return the bytes that a file in memory would have on disk."""
     file.flush()
     return file.id.get_file_image()
 
 
 @contextmanager
 def _without_known_warnings() -> Iterator[None]:
-    """Silence that Keras calls HDF5 legacy, and NumPy's remark on how Keras makes arrays."""
+    """Silence Keras's warning about the HDF5 format, and NumPy's about `__array__` in Keras."""
     logger = logging.getLogger("absl")
-    logger.addFilter(_is_other_news)
+    logger.addFilter(_is_unexpected)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
             yield
     finally:
-        logger.removeFilter(_is_other_news)
+        logger.removeFilter(_is_unexpected)
 
 
-def _is_other_news(entry: logging.LogRecord) -> bool:
+def _is_unexpected(entry: logging.LogRecord) -> bool:
     return "as an HDF5 file" not in entry.getMessage()

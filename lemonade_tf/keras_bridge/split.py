@@ -1,4 +1,4 @@
-"""A Keras model in two, which go on sharing its layers."""
+"""Splitting a Keras model into two models that share its layers."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import keras
 
 
 def split(model: keras.Model, ends: Sequence[str]) -> tuple[keras.Model, keras.Model]:
-    """Return the part of a model up to some layers, and the rest.
+    """Split a model after some layers.
 
     Args:
-        model: A functional model of one input.
-        ends: The names of layers that every path from the input passes.
+        model: A functional model with one input.
+        ends: Names of layers that cut every path from the input.
 
     Returns:
-        A model that puts out what those layers do, and one that takes that and puts out what the
-        whole does: a list, or where there is but one, that. Neither has weights of its own.
+        A model that outputs the values of those layers, and one that takes these values as inputs
+        and outputs what the whole model does. For a single layer, the value is not in a list.
+        Neither model has weights of its own.
     """
     tensors = [model.get_layer(name).output for name in ends]
     return keras.Model(model.input, tensors), keras.Model(tensors, model.output)

@@ -1,7 +1,7 @@
-"""Weights from a graph into Keras layers, and back.
+"""Copying weights from a graph into Keras layers, and back.
 
-A graph names weights as Keras does. They go in as the initial values of the variables, so that
-none is initialised at random first: that takes longer than the rest of the building.
+A graph names weights as Keras does. They become the initial values of variables, because a random
+initialization would take longer than the rest of building a model.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ import numpy as np
 from lemonade_tf.architecture import Graph, GraphError
 
 
-class _Given(keras.initializers.Initializer):
-    """The initial value is an array."""
+class _FromArray(keras.initializers.Initializer):
+    """Initializes a variable with an array."""
 
     def __init__(self, value: np.ndarray) -> None:
         self.value = value
 
     def __call__(self, shape: Any, dtype: Any = None) -> np.ndarray:
-        # A copy, because the backend may go on to use the memory of what it is given.
+        # A copy, because the backend may keep using the memory of the array.
         return np.array(self.value, dtype=dtype or "float32")
 
 
 @contextmanager
 def initial_values(layer: keras.layers.Layer, weights: Mapping[str, np.ndarray]) -> Iterator[None]:
-    """Let a layer that is built in this context start from weights.
+    """Initialize a layer that is built in this context with the given weights.
 
-    Afterwards the layer has its own initializers again, which its configuration names: whoever
-    clones a saved model to train it anew gets random weights.
+    Afterwards the layer has its own initializers again, which are part of its configuration: a
+    saved model that is cloned in order to train it from scratch gets random weights.
     """
     names = {name: _initializer_name(layer, name) for name in weights}
     own = {attribute: getattr(layer, attribute) for attribute in names.values()}
     for name, attribute in names.items():
-        setattr(layer, attribute, _Given(weights[name]))
+        setattr(layer, attribute, _FromArray(weights[name]))
     try:
         yield
     finally:
@@ -54,7 +54,7 @@ def _initializer_name(layer: keras.layers.Layer, weight: str) -> str:
 
 
 def layer_weights(layer: keras.layers.Layer) -> dict[str, np.ndarray]:
-    """Return the present weights of a layer by name, as read-only float32 arrays of their own."""
+    """Return the current weights of a layer by name, as read-only float32 copies."""
     weights = {}
     for variable in layer.weights:
         array = np.asarray(variable.value).astype(np.float32)  # a copy
@@ -64,14 +64,14 @@ def layer_weights(layer: keras.layers.Layer) -> dict[str, np.ndarray]:
 
 
 def read_weights(model: keras.Model, graph: Graph) -> Graph:
-    """Return a graph with the weights that a model has now.
+    """Return a copy of a graph with the current weights of a model.
 
     Args:
         model: What `to_keras(graph, learnable=True)` returned, trained or not.
-        graph: The graph that it was made of; it stays as it is.
+        graph: The graph from which it was made; remains unchanged.
 
     Raises:
-        GraphError: The model lacks a layer of the graph that has weights.
+        GraphError: If the model lacks a layer of the graph that has weights.
     """
     layers = {layer.name: layer for layer in model.layers}
     updated = graph.copy()
@@ -81,7 +81,7 @@ def read_weights(model: keras.Model, graph: Graph) -> Graph:
         if name not in layers:
             raise GraphError(
                 f"the model has no layer {name!r}; read_weights expects a model that"
-                " to_keras(graph, learnable=True) made of this graph."
+                " to_keras(graph, learnable=True) made from this graph."
             )
         updated.set_weights(name, layer_weights(layers[name]))
     return updated

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lemonade_tf.backends import batch_normalization_tensorflow as module
 from lemonade_tf.backends.batch_normalization_tensorflow import FusedBatchNormalization
 
-CHANNELS = (4, 14, 33)  # each another way
+CHANNELS = (4, 14, 33)  # each with a different algorithm
 ARGUMENTS = [{}, {"momentum": 0.5, "epsilon": 1e-2}, {"scale": False}, {"center": False}]
 
 
@@ -31,7 +31,7 @@ def gradient_of(shape):
 
 
 def train(layer, x, signature=None):
-    """Return outputs, gradients, and the averages after a step in a graph."""
+    """Return outputs, gradients, and the moving averages after one step."""
 
     @tf.function(autograph=False, input_signature=signature)
     def step(x, gradient):
@@ -44,7 +44,7 @@ def train(layer, x, signature=None):
 
 
 def reference(layer, x):
-    """Return the same by the formulas, in float64."""
+    """Return what `train` does, by the formulas in float64."""
     x, gradient = x.astype(np.float64), gradient_of(x.shape).astype(np.float64)
     values = {v.name: v.numpy().astype(np.float64) for v in layer.weights}
     pixels = (0, 1, 2)
@@ -52,13 +52,13 @@ def reference(layer, x):
     inverse = 1 / np.sqrt(variance + layer.epsilon)
     unit = (x - mean) * inverse
     scale, offset = values.get("gamma", 1.0), values.get("beta", 0.0)
-    along, total = (gradient * unit).mean(pixels), gradient.mean(pixels)
+    mean_product, mean_gradient = (gradient * unit).mean(pixels), gradient.mean(pixels)
     count = x.size // x.shape[-1]
-    of_weights = {"gamma": along * count, "beta": total * count}
+    of_weights = {"gamma": mean_product * count, "beta": mean_gradient * count}
     averages = {"moving_mean": mean, "moving_variance": variance}
     return [
         scale * unit + offset,
-        scale * inverse * (gradient - total - unit * along),
+        scale * inverse * (gradient - mean_gradient - unit * mean_product),
         *(of_weights[v.name] for v in layer.trainable_variables),
         *(
             layer.momentum * values[name] + (1 - layer.momentum) * new
@@ -76,7 +76,7 @@ def assert_close(found, expected, tolerance):
 
 @pytest.mark.parametrize("channels", CHANNELS)
 @pytest.mark.parametrize("arguments", ARGUMENTS)
-def test_training_follows_the_formulas(channels, arguments):
+def test_training_equals_the_formulas(channels, arguments):
     layer, _ = layers(channels, **arguments)
     x = images(8, 6, 6, channels)
     expected = reference(layer, x)
@@ -84,7 +84,7 @@ def test_training_follows_the_formulas(channels, arguments):
 
 
 @pytest.mark.parametrize("channels", CHANNELS)
-def test_training_agrees_with_keras(channels):
+def test_training_equals_keras(channels):
     fused, stock = layers(channels)
     x = images(8, 6, 6, channels)
     assert_close(train(fused, x), [np.asarray(a) for a in train(stock, x)], 2e-6)
@@ -96,7 +96,7 @@ def test_training_agrees_with_keras(channels):
         lambda shape: np.prod(shape[:3]) > 3
     )
 )
-def test_images_of_any_shape(shape):
+def test_training_equals_the_formulas_for_any_shape(shape):
     layer, _ = layers(shape[-1])
     x = images(*shape)
     expected = reference(layer, x)
@@ -105,15 +105,15 @@ def test_images_of_any_shape(shape):
 
 @pytest.mark.parametrize(("channels", "tolerance"), [(13, 2e-6), (33, 5e-5)])
 @pytest.mark.parametrize("mean", [0.7, 20.0])
-def test_many_pixels(channels, tolerance, mean):
-    """Rows are summed more exactly than Keras does, which is off by 1e-5 and more here."""
+def test_training_is_exact_with_many_pixels(channels, tolerance, mean):
+    """Sums over rows are more exact than those of Keras, which are off by 1e-5 and more here."""
     layer, _ = layers(channels)
     x = images(32, 32, 32, channels, mean=mean)
     expected = reference(layer, x)
     assert_close(train(layer, x), expected, tolerance)
 
 
-def test_the_moving_variance_is_of_the_biased_variance():
+def test_the_moving_variance_averages_the_biased_variance():
     fused, _ = layers(4, momentum=0.0)
     x = images(8, 6, 6, 4)
     train(fused, x)
@@ -123,7 +123,7 @@ def test_the_moving_variance_is_of_the_biased_variance():
 
 @pytest.mark.parametrize("channels", CHANNELS)
 @pytest.mark.parametrize("arguments", ARGUMENTS)
-def test_inference_is_bit_for_bit_that_of_keras(channels, arguments):
+def test_inference_equals_keras_bit_for_bit(channels, arguments):
     fused, stock = layers(channels, **arguments)
     x = images(8, 6, 6, channels)
     np.testing.assert_array_equal(fused(x), stock(x))
@@ -132,7 +132,7 @@ def test_inference_is_bit_for_bit_that_of_keras(channels, arguments):
 
 
 @pytest.mark.parametrize("channels", CHANNELS)
-def test_a_frozen_layer_is_in_inference_and_has_a_gradient(channels):
+def test_a_frozen_layer_runs_in_inference_and_passes_gradients(channels):
     fused, stock = layers(channels)
     fused.trainable = stock.trainable = False
     x = images(8, 6, 6, channels)
@@ -145,8 +145,7 @@ def test_a_frozen_layer_is_in_inference_and_has_a_gradient(channels):
 
 
 @pytest.mark.parametrize("channels", CHANNELS)
-def test_what_is_left_to_keras(channels):
-    """Training without a graph, and of batches whose size is unknown."""
+def test_eager_training_and_unknown_batch_sizes_use_keras(channels):
     x = images(8, 6, 6, channels)
     fused, stock = layers(channels)
     np.testing.assert_array_equal(fused(x, training=True), stock(x, training=True))

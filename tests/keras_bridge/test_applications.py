@@ -1,4 +1,4 @@
-"""The networks of keras.applications: there and back again, operators, multiply-adds.
+"""The networks of keras.applications: round trips, operators, multiply-adds.
 
     pytest tests/keras_bridge/test_applications.py -m slow -s
 
@@ -18,8 +18,8 @@ from lemonade_tf.operators import APPROXIMATE, EXACT
 
 pytestmark = pytest.mark.slow
 
-# Multiply-adds in millions, of an image of that side, and how far the count may be from them.
-# Papers differ in what they count, and in where a network puts its strides and its padding.
+# Side of the image, multiply-adds in millions, and the tolerance. Papers differ in what they count,
+# and in where a network has its strides and its padding.
 PUBLISHED = {
     "MobileNet": (224, 569, 0.01),  # Howard et al., 2017, Table 4
     "MobileNetV2": (224, 300, 0.01),  # Sandler et al., 2018, Table 4
@@ -37,7 +37,7 @@ PUBLISHED = {
 
 @pytest.fixture(scope="module", params=PUBLISHED)
 def application(request):
-    """The name of a network, the Keras model, its graph."""
+    """Name of a network, the Keras model, its graph."""
     build, side = getattr(keras.applications, request.param), _side(request.param)
     # Logits, because probabilities of networks with random weights are 0 and 1, or all the same.
     model = build(weights=None, input_shape=(side, side, 3), classifier_activation=None)
@@ -54,7 +54,7 @@ def _outputs(name, *models):
     return [np.asarray(model(images, training=False)) for model in models]
 
 
-def test_there_and_back_again(application):
+def test_a_round_trip_keeps_the_function(application):
     name, model, graph = application
     assert count_parameters(graph) == model.count_params()
     again = to_keras(graph)
@@ -95,14 +95,16 @@ def test_exact_operators_keep_the_function(application):
                 graph, done = operator.apply(graph, site, rng=rng).graph, done + 1
                 check(graph)
                 break
-    assert done == (2 if name == "EfficientNetB0" else 3)  # it has nothing that is never negative
+    assert done == (
+        2 if name == "EfficientNetB0" else 3
+    )  # none of its activations is never negative
     expected, found = _outputs(name, model, to_keras(graph))
     difference = np.abs(found - expected).max() / np.abs(expected).max()
     print(f"\n{name}: relative change by {done} exact operators {difference:.1e}")
     assert difference <= 1e-5
 
 
-def test_children_are_whole(application):
+def test_children_pass_all_checks(application):
     _, _, graph = application
     graph = graph.copy(weights=False)
     rng = np.random.default_rng(3)

@@ -17,14 +17,14 @@ def path(graph, tmp_path_factory):
     return path
 
 
-def test_the_graph_comes_back_exactly(path, graph, assert_same):
+def test_a_graph_is_loaded_as_it_was_saved(path, graph, assert_same):
     found = load_graph(path)
     assert_same(graph, found)
     assert list(found) == list(graph)
     assert to_json(found) == to_json(graph)
 
 
-def test_the_record_comes_back(path):
+def test_a_record_is_loaded_as_it_was_saved(path):
     assert load_record(str(path)) == {"objectives": {"error": 0.25}, "parent": None}
 
 
@@ -42,18 +42,18 @@ def test_reading_needs_neither_keras_nor_tensorflow(path):
     assert done.stdout.strip() == "[]"
 
 
-def test_no_file(tmp_path):
-    with pytest.raises(FileError, match=r"there is no file .*none\.h5"):
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(FileError, match=r"none\.h5 does not exist"):
         load_graph(tmp_path / "none.h5")
 
 
-def test_not_an_hdf5_file(tmp_path):
+def test_a_text_file_is_refused(tmp_path):
     (tmp_path / "text.h5").write_text("not an HDF5 file")
     with pytest.raises(FileError, match=r"text\.h5 cannot be read as an HDF5 file"):
         load_graph(tmp_path / "text.h5")
 
 
-def test_a_foreign_file(tmp_path):
+def test_a_file_of_another_program_is_refused(tmp_path):
     with h5py.File(tmp_path / "foreign.h5", "w") as file:
         file.create_group("model_weights")
     with pytest.raises(FileError, match="was not written by lemonade_tf: it has no dataset"):
@@ -68,13 +68,13 @@ def edited(path, tmp_path, edit):
     return copy
 
 
-def test_missing_weights(path, tmp_path):
+def test_missing_weights_are_refused(path, tmp_path):
     copy = edited(path, tmp_path, lambda file: file["model_weights"].__delitem__("conv"))
-    with pytest.raises(FileError, match=r"copy\.h5 holds a broken network: node 'conv'"):
+    with pytest.raises(FileError, match=r"copy\.h5 contains a broken network: node 'conv'"):
         load_graph(copy)
 
 
-def test_a_later_format(path, tmp_path):
+def test_a_later_format_is_refused(path, tmp_path):
     def edit(file):
         content = json.loads(file["lemonade_tf"].asstr()[()])
         architecture = json.loads(content["architecture"]) | {"format": 99}
@@ -85,12 +85,12 @@ def test_a_later_format(path, tmp_path):
         load_graph(edited(path, tmp_path, edit))
 
 
-def test_content_that_is_no_json(path, tmp_path):
+def test_content_that_is_not_json_is_refused(path, tmp_path):
     def edit(file):
         del file["lemonade_tf"]
         file["lemonade_tf"] = "{"
 
-    with pytest.raises(FileError, match=r"copy\.h5: .* cannot be understood"):
+    with pytest.raises(FileError, match=r"copy\.h5 cannot be read: .* is not JSON"):
         load_record(edited(path, tmp_path, edit))
 
 

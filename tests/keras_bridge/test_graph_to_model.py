@@ -8,7 +8,7 @@ from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.keras_bridge import ConvexSum, to_keras
 
 
-def test_layers_carry_the_names_of_nodes(graph):
+def test_layers_have_the_names_of_nodes(graph):
     names = {layer.name for layer in to_keras(graph, learnable=True).layers}
     assert names == set(graph)
 
@@ -21,13 +21,13 @@ def test_plain_form_has_stock_layers_only(graph):
     assert isinstance(model.get_layer("skip_sum"), keras.layers.Add)
 
 
-def test_parameters_are_those_of_the_plain_form(graph, shapes):
+def test_both_forms_have_the_same_parameters(graph, shapes):
     assert to_keras(graph).count_params() == count_parameters(graph)
     assert to_keras(shapes).count_params() == count_parameters(graph)
     assert to_keras(graph, learnable=True).count_params() == count_parameters(graph) + 1
 
 
-def test_output_shapes_are_those_of_the_graph(graph):
+def test_output_shapes_equal_those_of_the_graph(graph):
     model = to_keras(graph, learnable=True)
     for name, shape in graph.shapes().items():
         assert model.get_layer(name).output.shape == (None, *shape)
@@ -38,7 +38,7 @@ def test_both_forms_compute_the_same_bits(graph, images):
     np.testing.assert_array_equal(plain(images), learnable(images))
 
 
-def test_a_convex_sum_is_what_equation_8_says(graph, images):
+def test_a_convex_sum_computes_equation_8(graph, images):
     # lambda is the share of the second input, the skip
     model = to_keras(graph, learnable=True)
     ends = keras.Model(model.input, [model.get_layer(n).output for n in ("separable", "silu")])
@@ -54,7 +54,7 @@ def test_lambda_starts_at_exactly_zero(shapes):
     assert share.trainable
 
 
-def test_a_convex_sum_can_be_made_of_its_configuration():
+def test_a_convex_sum_can_be_created_from_its_configuration():
     layer = keras.saving.deserialize_keras_object(
         keras.saving.serialize_keras_object(ConvexSum(name="here"))
     )
@@ -62,7 +62,7 @@ def test_a_convex_sum_can_be_made_of_its_configuration():
     assert layer.name == "here"
 
 
-def test_logits_are_what_the_softmax_reads(graph, images):
+def test_logits_are_the_input_of_the_softmax(graph, images):
     logits = to_keras(graph, logits=True)(images)
     np.testing.assert_array_equal(keras.ops.softmax(logits), to_keras(graph)(images))
 
@@ -74,14 +74,14 @@ def test_without_a_softmax_logits_are_the_output(images):
     assert to_keras(graph, logits=True).output.shape == (None, 3)
 
 
-def test_a_weighted_model_can_be_cloned_with_new_weights(graph):
+def test_a_clone_of_a_model_has_new_weights(graph):
     clone = keras.models.clone_model(to_keras(graph))
     kernel = np.asarray(clone.get_layer("conv").kernel.value)
     assert np.ptp(kernel) > 0
     assert not np.array_equal(kernel, graph["conv"].weights["kernel"])
 
 
-def test_training_a_model_leaves_the_graph_as_it_was(graph):
+def test_training_a_model_does_not_change_the_graph(graph):
     before = {n: {k: v.copy() for k, v in node.weights.items()} for n, node in graph.items()}
     for weight in to_keras(graph, learnable=True).weights:
         weight.assign(weight + 1)
@@ -90,7 +90,7 @@ def test_training_a_model_leaves_the_graph_as_it_was(graph):
             np.testing.assert_array_equal(value, before[name][key])
 
 
-def test_the_seed_decides_dropout(graph, images):
+def test_the_same_seed_gives_the_same_dropout(graph, images):
     def drop(seed):
         layer = to_keras(graph, seed=seed).get_layer("drop")
         return np.asarray(layer(images.astype(np.float32), training=True))
@@ -106,5 +106,5 @@ def test_an_unknown_kind_is_refused():
 
     nodes = {"images": Node(kinds.Input((8, 8, 3))), "odd": Node(Mystery(), ("images",))}
     graph = Graph.from_nodes(nodes, "odd")
-    with pytest.raises(GraphError, match="node 'odd': Mystery has no counterpart"):
+    with pytest.raises(GraphError, match="node 'odd' is a Mystery, which has no counterpart"):
         to_keras(graph)

@@ -29,7 +29,7 @@ from lemonade_tf.store import StoreError, disk_error
 
 
 @pytest.mark.slow
-def test_plain_keras_opens_the_file(graph, images, tmp_path):
+def test_keras_loads_the_file_without_this_package(graph, images, tmp_path):
     path = tmp_path / "a.h5"
     save_model(graph, path, {})
     np.savez(tmp_path / "images.npz", images=images)
@@ -48,8 +48,8 @@ def test_plain_keras_opens_the_file(graph, images, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 3])
-def test_the_file_of_a_network_of_cells(tmp_path, seed, assert_same):
-    """Keras computes what the graph says, and the cell is read back from the file."""
+def test_a_network_of_cells_is_saved_and_loaded(tmp_path, seed, assert_same):
+    """Keras computes what the reference does, and the cell is extracted from the loaded graph."""
     network = cells(seed, length=6)
     save_model(network, tmp_path / "a.h5", {})
     model, x = load_model(tmp_path / "a.h5"), images_for(network)
@@ -62,7 +62,7 @@ def test_the_file_of_a_network_of_cells(tmp_path, seed, assert_same):
 
 
 @pytest.mark.parametrize("learnable", [False, True])
-def test_load_model(graph, images, tmp_path, learnable):
+def test_a_loaded_model_computes_what_the_graph_does(graph, images, tmp_path, learnable):
     save_model(graph, tmp_path / "a.h5", {})
     model = load_model(tmp_path / "a.h5", learnable=learnable)
     np.testing.assert_array_equal(model(images), to_keras(graph)(images))
@@ -77,7 +77,7 @@ def test_saving_is_silent(graph, tmp_path, caplog, recwarn):
     assert not [f for f in logging.getLogger("absl").filters if f.__module__.startswith("lemonade")]
 
 
-def test_a_file_is_replaced(graph, tmp_path):
+def test_an_existing_file_is_replaced(graph, tmp_path):
     save_model(graph, tmp_path / "a.h5", {"n": 1})
     changed = graph.copy()
     changed.set_weights("skip_sum", {"lambda": np.float32(-0.3)})
@@ -86,7 +86,7 @@ def test_a_file_is_replaced(graph, tmp_path):
     assert os.listdir(tmp_path) == ["a.h5"]
 
 
-def test_a_failure_leaves_the_old_file_and_nothing_else(graph, tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_old_file_only(graph, tmp_path, monkeypatch):
     save_model(graph, tmp_path / "a.h5", {"n": 1})
     before = (tmp_path / "a.h5").read_bytes()
 
@@ -126,7 +126,7 @@ assert open("a.h5", "rb").read() != before
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_an_error_of_the_system(shapes, tmp_path):
+def test_a_full_disk_raises_os_error(shapes, tmp_path):
     (tmp_path / "graph.json").write_text(to_json(shapes))
     done = subprocess.run(
         [sys.executable, "-c", FULL], cwd=tmp_path, check=True, capture_output=True, text=True
@@ -136,7 +136,7 @@ def test_a_full_disk_is_an_error_of_the_system(shapes, tmp_path):
     assert isinstance(disk_error(tmp_path, *numbers), StoreError)
 
 
-def test_nothing_but_the_finished_file_is_written(graph, tmp_path, monkeypatch):
+def test_only_the_finished_file_is_written(graph, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = []
     monkeypatch.setattr(saving, "write_atomic", lambda path, content: found.append(content))
@@ -163,7 +163,7 @@ def test_a_deep_network_and_a_long_record_fit(tmp_path):
     assert len(keras.models.load_model(tmp_path / "a.h5", compile=False).layers) == len(graph)
 
 
-def test_there_is_no_optimizer_state(graph, tmp_path):
+def test_the_file_has_no_optimizer_state(graph, tmp_path):
     save_model(graph, tmp_path / "a.h5", {})
     with h5py.File(tmp_path / "a.h5") as file:
         assert set(file) == {"lemonade_tf", "model_weights"}

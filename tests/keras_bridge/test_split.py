@@ -9,7 +9,7 @@ from lemonade_tf.operators.skip import SkipSite
 IMAGES = np.random.default_rng(0).uniform(0, 255, (5, 8, 8, 3)).astype(np.float32)
 
 
-def test_both_parts_in_turn_are_the_whole():
+def test_both_parts_in_sequence_compute_the_whole():
     model = to_keras(small(), learnable=True)
     front, rest = split(model, ["pool_1"])
     values = front(IMAGES)
@@ -17,7 +17,7 @@ def test_both_parts_in_turn_are_the_whole():
     np.testing.assert_array_equal(rest(values), model(IMAGES))
 
 
-def test_several_ends():
+def test_a_split_at_several_layers():
     site = SkipSite("relu_1", "relu_3", "concatenate")
     graph = AddSkip().apply(small(), site, rng=np.random.default_rng(0)).graph
     model = to_keras(graph, learnable=True)
@@ -27,7 +27,7 @@ def test_several_ends():
     np.testing.assert_array_equal(rest(values), model(IMAGES))
 
 
-def test_layers_are_the_same_objects():
+def test_the_parts_share_layers_with_the_whole():
     model = to_keras(small(), learnable=True)
     _, rest = split(model, ["pool_1"])
     assert rest.get_layer("conv_3") is model.get_layer("conv_3")

@@ -319,7 +319,7 @@ def test_weights_that_are_not_finite_are_divergence(
 def test_an_unreadable_parent_and_a_wrong_operator_are_raised(
     parent_file, digits, settings, insertion, tmp_path
 ):
-    with pytest.raises(FileError, match="there is no file"):
+    with pytest.raises(FileError, match=r"none\.h5 does not exist"):
         train_child(task("none.h5", tmp_path / "a.h5"), digits, settings)
     elsewhere = {**insertion, "site": {"node": "input", "kernel_size": 3}}
     with pytest.raises(SiteError, match="does not apply"):

@@ -166,7 +166,7 @@ def test_a_full_disk_is_a_failure(retrainer, task, monkeypatch):
 
 
 def test_a_missing_file_is_raised(retrainer, task, tmp_path):
-    with pytest.raises(FileError, match=r"there is no file .*none\.h5"):
+    with pytest.raises(FileError, match=r"none\.h5 does not exist"):
         retrainer(replace(task, source=str(tmp_path / "none.h5")))
 
 
