@@ -132,7 +132,7 @@ def test_other_operations_are_refused():
         from_keras(keras.Model(start, keras.ops.exp(start)))
     with pytest.raises(GraphError, match="is the operation Add of unsupported operands"):
         from_keras(keras.Model(start, start + np.ones((8, 8, 3))))
-    with pytest.raises(GraphError, match="is the operation Subtract of something else"):
+    with pytest.raises(GraphError, match="is the operation Subtract of unsupported operands"):
         from_keras(keras.Model(start, start - start))
 
 
@@ -154,21 +154,21 @@ def test_the_error_names_all_unsupported_layers():
     model = functional(Odd(2, name="first"), inner, Subclassed(name="second"))
     with pytest.raises(
         GraphError,
-        match=r"'first' has the type Odd; layer 'deep' has the type Odd; layer 'second' is of"
-        r" the kind Subclassed\. Supported are the layers Rescaling",
+        match=r"'first' has the type Odd; layer 'deep' has the type Odd; layer 'second' has"
+        r" the type Subclassed\. Supported are the layers Rescaling",
     ):
         from_keras(model)
 
 
 class _Doubled(keras.Model):
-    """A functional model with a call of its own."""
+    """A functional model with a custom call."""
 
     def call(self, inputs, training=None):
         return 2 * super().call(inputs, training=training)
 
 
 class _TrainedOtherwise(keras.Model):
-    """A functional model that says only how it is trained."""
+    """A functional model with a custom training step."""
 
     def train_step(self, data):
         return {}
@@ -280,7 +280,7 @@ def test_an_open_size_requires_input_shape():
     assert from_keras(model, input_shape=(9, 8, 3)).shapes()["conv"] == (7, 6, 4)
     for shape in ((9, 8, 1), (9, 8), (9, 8, 3, 1)):
         with pytest.raises(
-            GraphError, match=r"\(None, None, 3\), which input_shape=\(9, 8.* not fit"
+            GraphError, match=r"\(None, None, 3\), which contradicts input_shape=\(9, 8"
         ):
             from_keras(model, input_shape=shape)
 
@@ -294,5 +294,5 @@ def test_an_inner_model_of_open_size_is_converted(images):
 def test_a_model_that_is_not_functional_is_refused():
     with pytest.raises(GraphError, match="expected a functional Keras model, or a Sequential"):
         from_keras(keras.Sequential([layers.Dense(3)]))
-    with pytest.raises(GraphError, match="not a functional"):
+    with pytest.raises(GraphError, match="expected a functional"):
         from_keras("model.h5")
