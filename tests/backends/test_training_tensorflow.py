@@ -12,8 +12,9 @@ from tensorflow.python.framework import kernels  # there is no public list of th
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture import layers as kinds
 from lemonade_tf.backends.batch_normalization_tensorflow import FusedBatchNormalization
+from lemonade_tf.backends.batch_transform import NO_AUGMENTATION
 from lemonade_tf.backends.current import current_backend
-from lemonade_tf.backends.training_tensorflow import cross_entropy
+from lemonade_tf.backends.training_tensorflow import TensorFlowTrainer, cross_entropy
 from lemonade_tf.keras_bridge import to_keras
 from lemonade_tf.operators.initial import initial_weights
 
@@ -34,6 +35,22 @@ def test_a_trained_model_is_freed(network, digits):
     del traced, model, trainer, forward
     gc.collect()
     assert [reference() for reference in references] == [None] * 3
+
+
+@pytest.mark.slow
+def test_an_epoch_compiled_by_xla_trains_the_same_weights(network, digits):
+    place = current_backend().place
+    images, labels = place(digits.x_train), place(digits.y_train)
+    indices, rates = np.arange(64, dtype=np.int32).reshape(4, 16), np.float32([0.1] * 4)
+    losses, weights = [], []
+    for jit_compile in (False, True):
+        model = current_backend().training_model(network)
+        trainer = TensorFlowTrainer(model, 0.9, 5e-4, NO_AUGMENTATION, jit_compile=jit_compile)
+        losses.append([trainer.run_epoch(images, labels, indices, rates, {}) for _ in range(2)])
+        weights.append(model.get_weights())
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+    for plain, compiled in zip(*weights, strict=True):
+        np.testing.assert_allclose(plain, compiled, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.slow
