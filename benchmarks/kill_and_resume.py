@@ -38,7 +38,7 @@ SETTINGS = {
     "distillation_epochs": 1,
     "workers": 1,
 }
-LEFT_OUT = ("seconds", "images_per_second", "time", "log", "first_failure", "file")
+LEFT_OUT = ("seconds", "images_per_second", "timestamp", "log", "first_failure", "file")
 
 
 def images(path):
@@ -63,7 +63,8 @@ def results(workdir):
     """Return the results of a search: history, front and weights."""
     run = read_run(workdir)
     history = {
-        line["id"]: {k: v for k, v in line.items() if k not in LEFT_OUT} for line in run.history
+        record.id: {k: v for k, v in record.as_json().items() if k not in LEFT_OUT}
+        for record in run.history
     }
     weights = {}
     with (workdir / "front.csv").open() as file:

@@ -25,7 +25,7 @@ from lemonade_tf.runs import read_run
 from lemonade_tf.search.run import SearchRun
 from lemonade_tf.search.setup import begin, resume
 from lemonade_tf.search_spaces import NETWORKS
-from lemonade_tf.store import RunStore
+from lemonade_tf.store import NetworkRecord, ProposalRecord, RunStore, parse_network_id
 
 TARGET = 10.0
 SECONDS = ("load", "operators", "build", "repair", "distill", "train", "evaluate", "save", "total")
@@ -63,10 +63,10 @@ def make(workdir, num_generations, num_accepted, front_size):
     errors = {id_: 0.5 - 0.4 * place / len(chosen) for place, id_ in enumerate(chosen)}
     proposals = []
     for id_, parent, graph, records in found:
-        generation = int(id_.split("-")[0])
+        generation, _ = parse_network_id(id_)
         if id_ in errors:
             setup.store.models.staging_path(id_).write_bytes(rng.bytes(100_000))
-        line = {
+        made = {
             "id": id_,
             "generation": generation,
             "parent": parent,
@@ -75,22 +75,22 @@ def make(workdir, num_generations, num_accepted, front_size):
         parameters = count_parameters(graph)
         setup.store.history.append(
             [
-                {
-                    **line,
-                    "architecture": canonical_hash(graph),
-                    "objectives": {"error": errors.get(id_, 0.6), "parameters": parameters},
-                    "test_error": 0.6,
-                    "losses": [0.1] * 20,
-                    "lineage_epochs": 20,
-                    "seconds": dict.fromkeys(SECONDS, 1.5),
-                    "time": 1.8e9,
-                    "file": setup.store.models.adopt(id_) if id_ in errors else None,
-                    "failure": None,
-                }
+                NetworkRecord(
+                    **made,
+                    architecture_hash=canonical_hash(graph),
+                    objectives={"error": errors.get(id_, 0.6), "parameters": parameters},
+                    test_error=0.6,
+                    losses=[0.1] * 20,
+                    lineage_epochs=20,
+                    seconds=dict.fromkeys(SECONDS, 1.5),
+                    timestamp=1.8e9,
+                    file=setup.store.models.adopt(id_) if id_ in errors else None,
+                )
             ]
         )
         if generation:
-            proposals.append({**line, "cheap": {"parameters": parameters}, "outcome": "accepted"})
+            cheap = {"parameters": parameters}
+            proposals.append(ProposalRecord(**made, cheap_objectives=cheap, outcome="accepted"))
     setup.store.proposals.append(proposals)
     setup.store.release()
     return config

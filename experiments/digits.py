@@ -49,20 +49,19 @@ print(json.dumps(wrong))
 
 def reevaluate(run, folder):
     """Return how many files of the front differ from the recorded errors, and their number."""
-    data = load_dataset(run.config["dataset"])
+    data = load_dataset(run.config.dataset)
     images = folder / "images.npz"
     parts = {
         f"{axis}_{p}": getattr(data, f"{axis}_{p}") for axis in "xy" for p in ("validation", "test")
     }
     np.savez(images, **parts)
-    files = {str(run.store.models.path(line["id"])): line for line in run.front()}
+    files = {str(run.store.models.path(line.id)): line for line in run.front()}
     command = [sys.executable, "-c", EVALUATE, str(images), *files]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     errors = json.loads(output.splitlines()[-1])
-    return sum(
-        errors[path] != [line["objectives"]["error"], line["test_error"]]
-        for path, line in files.items()
-    ), len(files)
+    return sum(errors[path] != [line.error, line.test_error] for path, line in files.items()), len(
+        files
+    )
 
 
 def main(_):
@@ -73,8 +72,8 @@ def main(_):
         result = search(config, callbacks=[ProgressDisplay()])
         run = read_run(result.workdir)
         write_report(run)
-        points = [line["objectives"] for line in run.front(0)]
-        initial = front_hypervolume(run.objectives, points, run.config["reference"])
+        points = [line.objectives for line in run.front(0)]
+        initial = front_hypervolume(run.objectives, points, run.config.reference_point)
         differing, files = reevaluate(run, root)
         print(
             f"seed {seed}: hypervolume of the initial networks {initial:.4f}, of the front"

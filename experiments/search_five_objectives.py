@@ -71,8 +71,8 @@ def main(_):
     )
     result = search(config, callbacks=[ProgressDisplay()])
     run = read_run(result.workdir)
-    initial = [line["objectives"] for line in run.front(0)]
-    before = front_hypervolume(run.objectives, initial, run.config["reference"])
+    initial = [line.objectives for line in run.front(0)]
+    before = front_hypervolume(run.objectives, initial, run.config.reference_point)
     print(
         f"{len(run.trained)} networks, {len(run.front())} on the front; hypervolume of the initial"
         f" networks {before:.4f}, of the front {result.hypervolume:.4f}"

@@ -1,9 +1,12 @@
 """A run folder made by hand, for tests of what reads one."""
 
-import json
+from dataclasses import replace
 
 import numpy as np
+import run_folders
+from run_folders import network
 
+from lemonade_tf.config import make_config
 from lemonade_tf.objectives import ERROR, MULTIPLY_ADDS, PARAMETERS, TOP5_ERROR, Objective
 from lemonade_tf.runs import read_run
 from lemonade_tf.store import RunStore
@@ -12,20 +15,18 @@ OBJECTIVES = ("error", "parameters")
 
 
 def line(identity, error, parameters, parent="0-0", operators=("widen_convolution",), **more):
-    """Return a line of history.jsonl."""
+    """Return the record of a network."""
     generation = int(identity.split("-")[0])
-    return {
-        "id": identity,
-        "generation": generation,
+    made = [{"operator": name, "site": {}} for name in operators] if generation else []
+    values = {
         "parent": parent if generation else None,
-        "operators": [{"operator": name, "site": {}} for name in operators] if generation else [],
-        "architecture": identity,
+        "operators": made,
         "objectives": {"error": error, "parameters": parameters},
         "test_error": None if error is None else round(error + 0.01, 4),
         "seconds": {"total": 1.5},
-        "failure": None,
-        **more,
+        "timestamp": 1.7e9,
     }
+    return network(identity, **{**values, **more})
 
 
 HISTORY = (
@@ -37,19 +38,16 @@ HISTORY = (
     line("2-1", 0.25, 800),
     line("2-0", 0.40, 90_000),
 )
-CONFIG = {
-    "dataset": "digits",
-    "seed": 3,
-    "objectives": list(OBJECTIVES),
-    "reference": {"error": 0.9, "parameters": 500_000},
-}
+CONFIG = replace(
+    run_folders.CONFIG, settings=make_config("digits", num_generations=2, seed=3).as_json()
+)
 
 
 def make_run(folder, history=HISTORY, config=CONFIG):
     """Write a run folder and return its path."""
-    (folder / "models").mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "history.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in history))
+    store = RunStore.create(folder, config)
+    store.history.append(history)
+    store.release()
     return folder
 
 
@@ -90,10 +88,11 @@ def make_run_in(folder, num_objectives, num_networks=60, **constant):
         }
         entry = line(f"{3 * number // num_networks}-{number}", 0.5, 1)
         values = {o.name: constant.get(o.name, values[o.name]) for o in MANY[:num_objectives]}
-        history.append({**entry, "objectives": values})
+        history.append(replace(entry, objectives=values))
     objectives = MANY[:num_objectives]
     reference = {o.name: 1e9 for o in objectives} | {"error": 0.9}
-    config = {**CONFIG, "objectives": [o.name for o in objectives], "reference": reference}
+    config = with_settings(CONFIG, objectives=[o.name for o in objectives])
+    config = replace(config, reference_point=reference)
     run = read_run(make_run(folder, history, config))
     vars(run)["objectives"] = objectives  # instead of those that come with the package
     return run
@@ -111,20 +110,27 @@ def make_small_run(folder):
         ("1-0", 0.25, 6_000, 1_000),
         ("1-1", 0.40, 7_000, 10_000),
     ):
-        entry = line(identity, error, parameters)
-        entry["objectives"]["multiply_adds"] = multiply_adds
-        history.append(entry)
-    names = [*OBJECTIVES, "multiply_adds"]
-    reference = {**CONFIG["reference"], "multiply_adds": 1e6}
-    config = {**CONFIG, "objectives": names, "reference": reference}
+        values = {"error": error, "parameters": parameters, "multiply_adds": multiply_adds}
+        history.append(line(identity, error, parameters, objectives=values))
+    reference = {**CONFIG.reference_point, "multiply_adds": 1e6}
+    config = with_settings(CONFIG, objectives=[*OBJECTIVES, "multiply_adds"])
+    config = replace(config, reference_point=reference)
     return read_run(make_run(folder, history, config))
 
 
-def change_config(folder, **changes):
-    """Change the settings of a run, made by hand or not."""
+def with_settings(config, **settings):
+    """Return the config of a run with other settings."""
+    return replace(config, settings={**config.settings, **settings})
+
+
+def change_settings(folder, **settings):
+    """Change the settings of a run."""
     store = RunStore.open(folder)
-    config = {**store.read_config(), **changes}
-    if store.sealed:
-        store.write_config(config)
-    else:
-        (folder / "config.json").write_text(json.dumps(config))
+    store.write_config(with_settings(store.read_config(), **settings))
+
+
+def change_images(folder, **changes):
+    """Change what a run recorded of its first data set."""
+    store = RunStore.open(folder)
+    config = store.read_config()
+    store.write_config(replace(config, images=replace(config.images, **changes)))

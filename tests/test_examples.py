@@ -41,7 +41,7 @@ def test_search_minimizes_energy_and_resumes(tmp_path):
     assert result.complete
     run = read_run(tmp_path / "run")
     for line in run.trained:
-        values = line["objectives"]
+        values = line.objectives
         assert values["energy"] > 4 * 160e-12 * values["parameters"]  # to read the weights alone
     cut(tmp_path / "cut", 6, objectives=OBJECTIVES, limit={"energy": 1e-3})
     assert toy_search(tmp_path / "cut", in_process=True, resume=True).complete

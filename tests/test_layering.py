@@ -57,7 +57,6 @@ MAY_IMPORT = {
         "training",
         "workers",
     },
-    "monitoring.status": {"monitoring", "runs", "search.resume", "store"},
     "monitoring": {"config", "evolution", "latency", "report", "runs", "store"},
     "baselines": ANYTHING,
     "cli": ANYTHING,
@@ -79,7 +78,14 @@ MAY_IMPORT = {
         "training",
         "workers",
     },
-    "search.resume": {"architecture", "evolution", "objectives", "operators", "store"},
+    "search.resume": {
+        "architecture",
+        "evolution",
+        "objectives",
+        "operators",
+        "runs",
+        "store",
+    },
     "__main__": {"cli"},
     "__init__": {"lazy"},  # it imports what it is asked for, when it is asked for
 }

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -158,13 +159,19 @@ def cut(workdir, after, **settings):
     return workdir
 
 
+LEFT_OUT = {  # of a history that is compared with another
+    "seconds": {},
+    "timestamp": 0.0,
+    "images_per_second": None,
+    "first_failure": None,
+    "log": "",
+}
+
+
 def results(workdir):
     """Return what a search found: all of its history but times, by id; and its front."""
     run = read_run(workdir)
-    left_out = ("seconds", "time", "log", "first_failure", "images_per_second")
-    history = {
-        line["id"]: {k: v for k, v in line.items() if k not in left_out} for line in run.history
-    }
+    history = {record.id: replace(record, **LEFT_OUT) for record in run.history}
     proposals = run.store.proposals.read()
     files = sorted(path.name for path in (run.store.path / "models").iterdir())
     front = (run.store.path / "front.csv").read_text()
@@ -174,11 +181,11 @@ def results(workdir):
 if __name__ == "__main__":
     import toy_training  # by this name, under which workers find it
 
-    from lemonade_tf.cli.failure import user_errors
+    from lemonade_tf.errors import LemonadeError
 
     os.environ["TOY_FAULT"] = sys.argv[3] if len(sys.argv) > 3 else ""
     try:
         result = toy_training.toy_search(sys.argv[1], **json.loads(sys.argv[2]))
-    except user_errors() as error:
+    except LemonadeError as error:
         raise SystemExit(f"toy: {error}") from None
     print("stopped" if result.stopped else "complete" if result.complete else "incomplete")

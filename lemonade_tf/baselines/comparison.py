@@ -73,9 +73,9 @@ def within(run: Run, limits: Mapping[str, float]) -> Run:
     return replace(
         run,
         history=[
-            line
-            for line in run.trained
-            if all(line["objectives"][name] <= limit for name, limit in limits.items())
+            record
+            for record in run.trained
+            if all(record.objectives[name] <= limit for name, limit in limits.items())
         ],
     )
 
@@ -108,11 +108,13 @@ def common_reference(runs: Sequence[Run]) -> dict[str, float]:
                     " only runs with the same can be compared."
                 )
         _check_prepared(first, run)
-    return {o.name: max(run.config["reference"][o.name] for run in runs) for o in first.objectives}
+    return {
+        o.name: max(run.config.reference_point[o.name] for run in runs) for o in first.objectives
+    }
 
 
 def _objectives(run: Run) -> str:
-    return ", ".join(sorted(run.config["objectives"]))
+    return ", ".join(sorted(run.config.objective_names))
 
 
 def _scales(run: Run) -> str:
@@ -121,8 +123,8 @@ def _scales(run: Run) -> str:
 
 def _check_prepared(first: Run, other: Run) -> None:
     """Raise if an objective of two runs computes with something else in each."""
-    mine, theirs = (run.config.get("prepared", {}) for run in (first, other))
-    for name in first.config["objectives"]:
+    mine, theirs = (run.config.prepared for run in (first, other))
+    for name in first.config.objective_names:
         if mine.get(name) != theirs.get(name):
             raise ComparisonError(
                 f"{first.store.path} and {other.store.path} have different values of {name}:"
@@ -133,20 +135,20 @@ def _check_prepared(first: Run, other: Run) -> None:
 
 
 def _dataset(run: Run) -> str:
-    return ",".join(Path(name).name for name in parse_datasets(run.config["dataset"]))
+    return ",".join(Path(name).name for name in parse_datasets(run.config.dataset))
 
 
 def _compared(run: Run, reference: Mapping[str, float]) -> Comparison:
     front = run.front()
-    best = min(front, key=lambda line: line["objectives"]["error"], default=None)
+    best = min(front, key=lambda record: record.error, default=None)
     return Comparison(
         name=str(run.store.path),
         num_networks=len(run.trained),
         front_size=len(front),
-        best_error=None if best is None else best["objectives"]["error"],
-        test_error=None if best is None else best["test_error"],
+        best_error=None if best is None else best.error,
+        test_error=None if best is None else best.test_error,
         hypervolume=front_hypervolume(
-            run.objectives, [line["objectives"] for line in front], reference
+            run.objectives, [record.objectives for record in front], reference
         ),
     )
 

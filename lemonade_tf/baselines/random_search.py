@@ -43,6 +43,7 @@ from lemonade_tf.search.driver import SearchResult, conduct
 from lemonade_tf.search.run import SearchError, SearchRun
 from lemonade_tf.search.setup import begin
 from lemonade_tf.search_spaces import SearchSpace
+from lemonade_tf.store import RandomSearchRecord
 
 NEAR = 1.1  # a size is near another if neither is more than this many times the other
 NUM_FREE_STEPS = 10
@@ -96,18 +97,19 @@ def random_search(
         raise SearchError(f"{run.store.path} has no trained network to compare with.")
     config = _config(run, workdir, seed, workers)
     dataset, further = load_datasets(config.dataset, config.data_dir)
-    check_same_images(run.store.path, dataset, run.config)
+    check_same_images(run.store.path, dataset, run.config.images)
     for name, data in further.items():
-        check_same_images(run.store.path, data, run.config.get("further", {}).get(name, {}))
+        check_same_images(run.store.path, data, run.config.extra_datasets[name])
     size = size_of(run)
-    sizes = [line["objectives"][size.name] for line in run.trained]
+    sizes = [record.objectives[size.name] for record in run.trained]
     bounds = (min(sizes), max(sizes))
-    recorded = {
-        "random_search": {"of": str(run.store.path), "size": size.name, "range": bounds},
-        "num_initial": 0,
-    }
-    kept = {name: run.config[name] for name in ("reference", "prepared") if name in run.config}
-    setup = begin(config, dataset, further=further, **kept, **recorded)
+    setup = begin(
+        config,
+        dataset,
+        further=further,
+        matched=run.config,
+        random_search=RandomSearchRecord(str(run.store.path), size.name, bounds),
+    )
 
     def train(new: SearchRun, executor: Executor) -> bool:
         new.state.num_expected = config.num_accepted
@@ -229,7 +231,7 @@ def _off(size: Objective, graph: Graph, target: float) -> float:
 
 def _config(run: Run, workdir: str, seed: int, workers: int | None) -> SearchConfig:
     """Return the settings of a run as those of one generation of as many networks."""
-    settings = SearchConfig.from_flat({name: run.config[name] for name in SearchConfig.names()})
+    settings = SearchConfig.from_flat(run.config.settings)
     count = len(run.trained)
     return replace(
         settings,

@@ -12,6 +12,7 @@ from rich.table import Table
 from lemonade_tf.cli.failure import fail
 from lemonade_tf.config import make_config
 from lemonade_tf.retraining import RetrainConfig
+from lemonade_tf.store import RetrainedRecord
 
 
 def print_line(console: Console, text: str) -> None:
@@ -114,16 +115,16 @@ def run_retrain(options: argparse.Namespace) -> int:
     return 0
 
 
-def _print_retrained(record: Mapping[str, Any], console: Console) -> None:
+def _print_retrained(record: RetrainedRecord, console: Console) -> None:
     """Print a line for a network that finished or failed."""
     from lemonade_tf.monitoring.progress import duration
 
-    after = f"after {duration(record['seconds'])}"
-    error = _percent(record["test_error"])
-    text = f"failed: {record['failure']}" if record["failure"] else f"test error {error or '-'}"
-    for line in (f"{text}, {after}", record["remark"]):
+    after = f"after {duration(record.seconds)}"
+    error = _percent(record.test_error)
+    text = f"failed: {record.failure}" if record.failure else f"test error {error or '-'}"
+    for line in (f"{text}, {after}", record.note):
         if line is not None:
-            print_line(console, f"network {record['id']}: {line}")
+            print_line(console, f"network {record.id}: {line}")
 
 
 def _print_test_errors(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
@@ -156,7 +157,7 @@ def _report(workdir: str, console: Console) -> None:
         print_line(console, f"No network of {run.store.path} has been trained yet.")
         return
     print_table(run, console)
-    example = run.store.models.path(front[-1]["id"])
+    example = run.store.models.path(front[-1].id)
     print_line(console, f"Run folder  {run.store.path}")
     print_line(console, f"Plots       {page}, {page.parent / 'plots'}")
     print_line(console, f"Load one    keras.models.load_model({str(example)!r})")

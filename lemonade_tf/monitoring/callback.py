@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from lemonade_tf.config import SearchConfig
 from lemonade_tf.evolution import Proposal
 from lemonade_tf.monitoring.search_state import SearchState
+from lemonade_tf.store import NetworkRecord
 
 
 class Callback:
@@ -31,7 +31,7 @@ class Callback:
     def on_generation_begin(self, state: SearchState, proposals: Sequence[Proposal]) -> None:
         """Called when the children of a generation are proposed, before they are trained."""
 
-    def on_network_end(self, state: SearchState, record: Mapping[str, Any]) -> None:
+    def on_network_end(self, state: SearchState, record: NetworkRecord) -> None:
         """Called when a network is trained or has failed, with its record in history.jsonl."""
 
     def on_generation_end(self, state: SearchState) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import log10
-from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -16,6 +15,7 @@ from lemonade_tf.config import SearchConfig
 from lemonade_tf.latency import RUNTIMES
 from lemonade_tf.monitoring.callback import Callback
 from lemonade_tf.monitoring.search_state import SearchState
+from lemonade_tf.store import NetworkRecord
 
 LONG_HOURS = 12.0  # an estimate from here on comes with a warning
 
@@ -66,11 +66,11 @@ class ProgressDisplay(Callback):
         """Say what Ctrl-C did, and what another one does."""
         self._say("Stopping when what runs is finished; Ctrl-C once more stops now.")
 
-    def on_network_end(self, state: SearchState, record: Mapping[str, Any]) -> None:
+    def on_network_end(self, state: SearchState, record: NetworkRecord) -> None:
         """Say what failed. The live display reads the new state by itself."""
         self._told = time.monotonic()
-        if record["failure"] is not None:
-            self._say(f"network {record['id']} failed: {record['failure']}")
+        if record.failure is not None:
+            self._say(f"network {record.id} failed: {record.failure}")
 
     def on_generation_end(self, state: SearchState) -> None:
         """Write a line where there is no live display."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lemonade_tf.config import SearchConfig
-from lemonade_tf.evolution import Individual
+from lemonade_tf.store import NetworkRecord
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class SearchState:
     num_trained: int = 0
     num_failed: int = 0
     num_recalled: int = 0
-    front: Mapping[str, Individual] = field(default_factory=dict)
+    front: Mapping[str, NetworkRecord] = field(default_factory=dict)
     hypervolume: float = 0.0
     seconds: float = 0.0
     seconds_left: float | None = None
@@ -64,5 +64,4 @@ class SearchState:
     @property
     def best_error(self) -> float | None:
         """The least validation error, a fraction; None before the first network."""
-        errors = [individual.objectives["error"] for individual in self.front.values()]
-        return min(errors, default=None)
+        return min((record.error for record in self.front.values()), default=None)

@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from lemonade_tf.config import SearchConfig
 from lemonade_tf.monitoring.progress import duration
 from lemonade_tf.runs import Run
 from lemonade_tf.runs.quality import front_hypervolume
-from lemonade_tf.search.resume import can_go_on, past_of
-from lemonade_tf.store import CONFIG, RunStore, StoreError
+from lemonade_tf.runs.recorded_history import recorded_history
+from lemonade_tf.store import NetworkRecord, ProposalRecord, RunStore
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Status:
     Attributes:
         is_running: Whether a process is at it now.
         is_finished: Whether all generations are on record, and no process is at it any more.
-        can_go_on: Whether `--resume` takes it.
+        resumable: Whether `--resume` can continue it.
         generation: The last generation of which a network is on record.
         num_generations: How many there are to be.
         num_trained: Networks trained and evaluated, the initial ones included.
@@ -41,7 +41,7 @@ class Status:
 
     is_running: bool
     is_finished: bool
-    can_go_on: bool
+    resumable: bool
     generation: int
     num_generations: int
     num_trained: int
@@ -69,29 +69,28 @@ def read_status(workdir: str | Path) -> Status:
     # Lists that were read one after the other fit each other only if nobody wrote meanwhile.
     is_running = is_running or store.is_locked()
     run = Run(store, store.read_config(), history)
-    config = run.config
-    lacking = [name for name in ("num_generations", "num_accepted") if name not in config]
-    if lacking:
-        raise StoreError(f"{store.path / CONFIG} lacks {', '.join(lacking)}; restore it.")
-    num_expected = config.get("num_initial", 0)
-    num_expected += config["num_generations"] * config["num_accepted"]
-    front = [line["objectives"] for line in run.front()]
-    times = [line["time"] for line in history if "time" in line]
+    settings = SearchConfig.from_flat(run.config.settings)
+    num_expected = run.config.num_initial + settings.num_generations * settings.num_accepted
+    front = run.front()
     return Status(
         is_running=is_running,
-        is_finished=not is_running and _is_finished(run, proposals, num_expected),
-        can_go_on=can_go_on(store, config),
-        generation=max((line["generation"] for line in history), default=0),
-        num_generations=config["num_generations"],
+        is_finished=not is_running and _is_finished(run, proposals, settings.num_generations),
+        resumable=run.config.resumable,
+        generation=max((record.generation for record in history), default=0),
+        num_generations=settings.num_generations,
         num_trained=len(run.trained),
-        failures={line["id"]: line["failure"] for line in history if line["failure"] is not None},
-        proposals=Counter(line["outcome"] for line in proposals),
+        failures={record.id: record.failure for record in history if record.failure is not None},
+        proposals=Counter(proposal.outcome for proposal in proposals),
         num_expected=num_expected,
         front_size=len(front),
-        best_error=min((values["error"] for values in front), default=None),
-        hypervolume=front_hypervolume(run.objectives, front, config["reference"]),
+        best_error=min((record.error for record in front), default=None),
+        hypervolume=front_hypervolume(
+            run.objectives, [record.objectives for record in front], run.config.reference_point
+        ),
         seconds_by_phase=seconds_by_phase(history),
-        seconds_since_last=max(0.0, time.time() - max(times)) if times else None,
+        seconds_since_last=(
+            max(0.0, time.time() - max(record.timestamp for record in history)) if history else None
+        ),
         num_bytes=store.models.num_bytes(),
     )
 
@@ -100,29 +99,25 @@ def _proposals(counts: Mapping[str, int]) -> str:
     words = {
         "accepted": "accepted",
         "rejected": "rejected",
-        "duplicate": "met before",
+        "duplicate": "duplicate",
         "over_limit": "over a limit",
     }
     parts = (f"{counts[outcome]:,} {text}" for outcome, text in words.items() if counts[outcome])
     return ", ".join(parts) or "none yet"
 
 
-def _is_finished(run: Run, proposals: Sequence[Mapping[str, Any]], num_expected: int) -> bool:
-    if not run.store.sealed:  # made by other means
-        return len(run.history) >= num_expected
-    past = past_of(run.store, run.history, proposals, run.config["num_initial"])
-    num_initial_done = sum(line["generation"] == 0 for line in past.lines.values())
-    return (
-        num_initial_done >= run.config["num_initial"]
-        and past.start_generation > run.config["num_generations"]
-    )
+def _is_finished(run: Run, proposals: Sequence[ProposalRecord], num_generations: int) -> bool:
+    num_initial = run.config.num_initial
+    recorded = recorded_history(run.store, run.history, proposals, num_initial)
+    num_initial_done = sum(record.generation == 0 for record in run.history)
+    return num_initial_done >= num_initial and recorded.start_generation > num_generations
 
 
-def seconds_by_phase(history: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Return the seconds of each phase of training, over all lines of a history."""
+def seconds_by_phase(history: Sequence[NetworkRecord]) -> dict[str, float]:
+    """Return the seconds of each phase of training, summed over all networks of a history."""
     totals: dict[str, float] = {}
-    for line in history:
-        for phase, seconds in line["seconds"].items():
+    for record in history:
+        for phase, seconds in record.seconds.items():
             if phase != "total":
                 totals[phase] = totals.get(phase, 0.0) + seconds
     return totals
@@ -134,10 +129,10 @@ def status_lines(status: Status, workdir: str | Path) -> list[str]:
         state = "running"
     elif status.is_finished:
         state = "finished"
-    elif not status.can_go_on:
-        state = "not running; it was not made by a search, and cannot be gone on with"
+    elif not status.resumable:
+        state = "not running; it is a random search, which cannot be resumed"
     else:
-        state = f"not running; go on with lemonade-tf search --workdir {workdir} --resume"
+        state = f"not running; resume with lemonade-tf search --workdir {workdir} --resume"
     error = "-" if status.best_error is None else f"{100 * status.best_error:.2f} %"
     last = status.seconds_since_last
     phases = ", ".join(

@@ -11,7 +11,7 @@ import logging
 import socket
 import struct
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from lemonade_tf.monitoring.callback import Callback
 from lemonade_tf.monitoring.search_state import SearchState
 from lemonade_tf.report import front_figure
 from lemonade_tf.runs import read_run
+from lemonade_tf.store import NetworkRecord
 
 FOLDER = "tensorboard"
 _logger = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class TensorBoard(Callback):
             self._file = _EventFile(state.workdir / FOLDER)
             self._file.begin(purge_step)
 
-    def on_network_end(self, state: SearchState, record: Mapping[str, Any]) -> None:
+    def on_network_end(self, state: SearchState, record: NetworkRecord) -> None:
         """Write what is known of one network."""
         if self._file is not None:
             with self._harmless(state):
@@ -125,16 +126,16 @@ class _EventFile:
             self._file.write(part + struct.pack("<I", masked_crc32c(part)))
 
 
-def _write_network(file: _EventFile, state: SearchState, record: Mapping[str, Any]) -> None:
+def _write_network(file: _EventFile, state: SearchState, record: NetworkRecord) -> None:
     step = state.num_trained + state.num_failed
-    if record["failure"] is None:
-        for name, value in record["objectives"].items():
+    if record.failure is None:
+        for name, value in record.objectives.items():
             file.add_scalar(f"network/{name}", value, step)
-        if record["test_error"] is not None:
-            file.add_scalar("network/test_error", record["test_error"], step)
-        for when, distances in (record["epsilon"] or {}).items():
+        if record.test_error is not None:
+            file.add_scalar("network/test_error", record.test_error, step)
+        for when, distances in (record.epsilon or {}).items():
             file.add_scalar(f"epsilon/{when}_distillation", distances["kl"], step)
-    for phase, seconds in record["seconds"].items():
+    for phase, seconds in record.seconds.items():
         file.add_scalar(f"seconds/{phase}", seconds, step)
     file.add_scalar("search/failed", state.num_failed, step)
     file.flush()

@@ -8,7 +8,7 @@ dots.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from lemonade_tf.objectives import Objective
 from lemonade_tf.report.figure import new_figure
 from lemonade_tf.report.scales import drawn, dress
 from lemonade_tf.runs.run import Run
+from lemonade_tf.store import NetworkRecord
 
 MAX_FRONTS = 5
 
@@ -35,7 +36,7 @@ def front_figure(run: Run, objective: Objective) -> Any:
     axes.scatter(
         drawn(objective, run.trained),
         drawn(run.error, run.trained),
-        c=[color(line["generation"]) for line in run.trained],
+        c=[color(line.generation) for line in run.trained],
         s=14,
         alpha=0.45,
         linewidths=0,
@@ -50,14 +51,14 @@ def front_figure(run: Run, objective: Objective) -> Any:
         _draw_members(axes, run, objective, color(last))
     dress(axes, "x", objective)
     dress(axes, "y", run.error)
-    title = f"Pareto front over the generations: {run.config['dataset']}"
+    title = f"Pareto front over the generations: {run.config.dataset}"
     axes.set_title(title, loc="left", parse_math=False)  # a path may have a $
     axes.legend(frameon=False)
     return figure
 
 
 def _draw_stair(
-    axes: Any, run: Run, objective: Objective, front: Sequence[Mapping[str, Any]], **style: Any
+    axes: Any, run: Run, objective: Objective, front: Sequence[NetworkRecord], **style: Any
 ) -> None:
     steps = stair(front, objective, run.error)
     axes.plot(
@@ -86,14 +87,14 @@ def _draw_members(axes: Any, run: Run, objective: Objective, color: Any) -> None
 
 
 def stair(
-    lines: Sequence[Mapping[str, Any]], first: Objective, second: Objective
-) -> list[Mapping[str, Any]]:
+    lines: Sequence[NetworkRecord], first: Objective, second: Objective
+) -> list[NetworkRecord]:
     """Return the networks that are not dominated in two objectives, in the order of the first."""
     if not lines:
         return []
-    points = np.array([[line["objectives"][o.name] for o in (first, second)] for line in lines])
+    points = np.array([[line.objectives[o.name] for o in (first, second)] for line in lines])
     steps = [lines[i] for i in pareto_front(points, keep_equal=False)]
-    return sorted(steps, key=lambda line: line["objectives"][first.name])
+    return sorted(steps, key=lambda line: line.objectives[first.name])
 
 
 def shown_generations(last: int) -> list[int]:

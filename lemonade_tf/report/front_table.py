@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import html
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
-from typing import Any
 
 from rich.console import Console
 from rich.measure import Measurement
@@ -15,6 +14,7 @@ from rich.table import Table
 from lemonade_tf.objectives import PARAMETERS, Objective
 from lemonade_tf.report.quantities import in_words, written
 from lemonade_tf.runs.run import Run
+from lemonade_tf.store import NetworkRecord
 
 IN_CELLS = "_in_cells"  # ends the names of the operators of space II
 MADE_BY = 24  # characters that the column takes at least
@@ -29,18 +29,18 @@ def table_rows(run: Run) -> tuple[list[str], list[list[str]]]:
     parameters where these are an objective, else by the first cheap objective.
     """
     front = run.front()
-    of_cells = run.config.get("space") == "cells"
+    of_cells = run.config.space == "cells"
     objectives = (*run.others, run.error)
     titles = chain.from_iterable(_titles(run, o) for o in objectives)
-    tests = ["test error", *(f"test error {name}" for name in run.further)]
+    tests = ["test error", *(f"test error {name}" for name in run.extra_datasets)]
     header = ["id", *(["cell"] if of_cells else ()), *titles, *tests, "made by"]
     numbers = _cell_numbers(run, front)
     rows = []
     for line in front:
         rows.append(
             [
-                line["id"],
-                *([f"Cell {numbers[line['id']]}"] if of_cells else ()),
+                line.id,
+                *([f"Cell {numbers[line.id]}"] if of_cells else ()),
                 *chain.from_iterable(_values(run, o, line) for o in objectives),
                 *_test_errors(run, line),
                 made_by(line),
@@ -49,12 +49,12 @@ def table_rows(run: Run) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
-def _cell_numbers(run: Run, front: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+def _cell_numbers(run: Run, front: Sequence[NetworkRecord]) -> dict[str, int]:
     """Return the numbers of the cells of a front by id, from the largest network on."""
     names = [objective.name for objective in run.others]
     size = PARAMETERS.name if PARAMETERS.name in names else names[0]
-    by_size = sorted(front, key=lambda line: line["objectives"][size])
-    return {line["id"]: number for number, line in enumerate(reversed(by_size))}
+    by_size = sorted(front, key=lambda line: line.objectives[size])
+    return {line.id: number for number, line in enumerate(reversed(by_size))}
 
 
 def _titles(run: Run, objective: Objective) -> list[str]:
@@ -62,26 +62,26 @@ def _titles(run: Run, objective: Objective) -> list[str]:
     return [title, f"{title} measured"] if objective.name in run.measured_seconds else [title]
 
 
-def _values(run: Run, objective: Objective, line: Mapping[str, Any]) -> list[str]:
+def _values(run: Run, objective: Objective, line: NetworkRecord) -> list[str]:
     """Return the value of an objective as text, and what was measured, if anything was."""
-    texts = [written(objective, line["objectives"][objective.name])]
+    texts = [written(objective, line.objectives[objective.name])]
     if objective.name in run.measured_seconds:
-        seconds = run.measured_seconds[objective.name].get(line["id"])
+        seconds = run.measured_seconds[objective.name].get(line.id)
         texts.append("" if seconds is None else written(objective, seconds))
     return texts
 
 
-def _test_errors(run: Run, line: Mapping[str, Any]) -> list[str]:
-    errors = [line["test_error"], *(line["further"][name]["test_error"] for name in run.further)]
+def _test_errors(run: Run, line: NetworkRecord) -> list[str]:
+    errors = line.test_errors.values()
     return ["" if error is None else written(run.error, error) for error in errors]
 
 
-def made_by(line: Mapping[str, Any]) -> str:
+def made_by(line: NetworkRecord) -> str:
     """Return what led from the parent to a network, in words."""
-    names = (entry["operator"].removesuffix(IN_CELLS) for entry in line["operators"])
+    names = (name.removesuffix(IN_CELLS) for name in line.operator_names)
     counts = Counter(names)
     times = (f"{count} x {name}" if count > 1 else name for name, count in counts.items())
-    return ", ".join(times) or ("random" if line["generation"] else "initial")
+    return ", ".join(times) or ("random" if line.generation else "initial")
 
 
 def print_table(run: Run, console: Console) -> None:

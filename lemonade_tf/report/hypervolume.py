@@ -18,7 +18,7 @@ def hypervolume_figure(run: Run) -> Any:
     """Draw the hypervolume of the front against the number of networks trained."""
     figure, axes = new_figure()
     values = run.hypervolumes()
-    num_initial = sum(line["generation"] == 0 for line in run.trained)
+    num_initial = sum(line.generation == 0 for line in run.trained)
     axes.plot(np.arange(1, len(values) + 1), values, drawstyle="steps-post", color="#35608d")
     if len(values) > num_initial > 0:
         axes.axvline(num_initial, color="grey", linewidth=0.8, linestyle=":")
@@ -30,7 +30,7 @@ def hypervolume_figure(run: Run) -> Any:
             fontsize=8,
         )
     point = ", ".join(
-        f"{name}{JOINT}{value:,.10g}" for name, value in run.config["reference"].items()
+        f"{name}{JOINT}{value:,.10g}" for name, value in run.config.reference_point.items()
     )
     title = textwrap.fill(f"Reference point: {point}", MAX_LINE).replace(JOINT, " ")
     axes.set_xlabel("networks trained")

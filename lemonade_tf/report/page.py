@@ -64,7 +64,7 @@ def _page(run: Run, figures: Iterable[str]) -> str:
     failed = len(run.history) - len(run.trained)
     summary = (
         f"{len(run.trained)} networks trained, {failed} failed, {run.num_generations} generations;"
-        f" data set {run.config['dataset']}, seed {run.config['seed']}."
+        f" data set {run.config.dataset}, seed {run.config.seed}."
     )
     title = f"LEMONADE: {html.escape(run.store.path.name)}"
     return (

@@ -6,7 +6,7 @@ dominate the others; on a front, lines cross.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import log
 from typing import Any
 
@@ -16,6 +16,7 @@ from lemonade_tf.report.figure import HEIGHT, WIDTH, blank_figure
 from lemonade_tf.report.quantities import in_words, written_short
 from lemonade_tf.report.scales import extent, tick_values, values_of
 from lemonade_tf.runs.run import Run
+from lemonade_tf.store import NetworkRecord
 
 AXIS_WIDTH = 1.6  # inches
 FEW = 60  # networks; the lines of more are thinner
@@ -37,11 +38,11 @@ def parallel_figure(run: Run) -> Any:
     heights = [positions(objective, front) for objective in objectives]
     width, alpha = (1.4, 0.8) if len(front) <= FEW else (0.6, 0.6)
     # The best are drawn last, on top.
-    for i in sorted(range(len(front)), key=lambda i: -front[i]["objectives"][run.error.name]):
+    for i in sorted(range(len(front)), key=lambda i: -front[i].error):
         axes.plot(
             range(len(objectives)),
             [of_axis[i] for of_axis in heights],
-            color=colors.to_rgba(front[i]["objectives"][run.error.name]),
+            color=colors.to_rgba(front[i].error),
             marker="o",
             markersize=2 * width,
             linewidth=width,
@@ -61,7 +62,7 @@ def parallel_figure(run: Run) -> Any:
     return figure
 
 
-def positions(objective: Objective, lines: Sequence[Mapping[str, Any]]) -> list[float]:
+def positions(objective: Objective, lines: Sequence[NetworkRecord]) -> list[float]:
     """Return where networks lie between the least (0) and the largest (1) among them."""
     low, high = extent(objective, lines)
     return [_position(objective, value, low, high) for value in values_of(objective, lines)]
@@ -73,7 +74,7 @@ def _position(objective: Objective, value: float, low: float, high: float) -> fl
     return (value - low) / (high - low)
 
 
-def ends(objective: Objective, lines: Sequence[Mapping[str, Any]]) -> dict[float, str]:
+def ends(objective: Objective, lines: Sequence[NetworkRecord]) -> dict[float, str]:
     """Return the numbers at the ends of an axis by their positions; of equal values, one."""
     values = values_of(objective, lines)
     if not values:
@@ -84,7 +85,7 @@ def ends(objective: Objective, lines: Sequence[Mapping[str, Any]]) -> dict[float
     return {0.0: least, 1.0: largest}
 
 
-def ticks_between(objective: Objective, lines: Sequence[Mapping[str, Any]]) -> dict[float, str]:
+def ticks_between(objective: Objective, lines: Sequence[NetworkRecord]) -> dict[float, str]:
     """Return the round numbers between the ends of an axis by their positions."""
     if len(ends(objective, lines)) < 2:
         return {}
@@ -95,9 +96,7 @@ def ticks_between(objective: Objective, lines: Sequence[Mapping[str, Any]]) -> d
     return {at: text for at, text in texts.items() if NEAR < at < 1 - NEAR}
 
 
-def _draw_axis(
-    axes: Any, place: int, objective: Objective, front: Sequence[Mapping[str, Any]]
-) -> None:
+def _draw_axis(axes: Any, place: int, objective: Objective, front: Sequence[NetworkRecord]) -> None:
     """Draw an axis with its name, the numbers at its ends, and round ones between."""
     axes.plot([place, place], [0, 1], color=INK, linewidth=1, zorder=1)
     axes.text(place, 1.1, in_words(objective), ha="center", va="bottom", fontsize=9)

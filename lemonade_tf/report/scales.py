@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from math import ceil, floor, isfinite, log10
 from typing import Any, Literal
 
 from lemonade_tf.objectives import Objective
 from lemonade_tf.report.quantities import in_words, written_short
+from lemonade_tf.store import NetworkRecord
 
 # Which multiples of powers of ten get a number: from many to few.
 _MULTIPLES = ((1, 2, 3, 4, 5, 6, 7, 8, 9), (1, 2, 5), (1, 3), (1,))
@@ -15,12 +16,12 @@ MARGIN = 0.06  # of an axis, beyond the outermost values
 ALONE = 1.5  # how far a log axis with a single value goes, as a factor
 
 
-def values_of(objective: Objective, lines: Sequence[Mapping[str, Any]]) -> list[float]:
+def values_of(objective: Objective, lines: Sequence[NetworkRecord]) -> list[float]:
     """Return the values of networks as they lie in the run."""
-    return [line["objectives"][objective.name] for line in lines]
+    return [line.objectives[objective.name] for line in lines]
 
 
-def drawn(objective: Objective, lines: Sequence[Mapping[str, Any]]) -> list[float]:
+def drawn(objective: Objective, lines: Sequence[NetworkRecord]) -> list[float]:
     """Return the values of networks as large pictures have them: fractions in percent."""
     factor = 100 if objective.unit == "fraction" else 1
     return [factor * value for value in values_of(objective, lines)]
@@ -54,7 +55,7 @@ def _few(formatter: Any) -> Any:
 
 
 def dress_small(
-    axes: Any, which: Literal["x", "y"], objective: Objective, lines: Sequence[Mapping[str, Any]]
+    axes: Any, which: Literal["x", "y"], objective: Objective, lines: Sequence[NetworkRecord]
 ) -> None:
     """Give an axis of a small picture a scale, few numbers, and the limits of the networks."""
     from matplotlib.ticker import NullLocator
@@ -69,7 +70,7 @@ def dress_small(
     axis.set_minor_locator(NullLocator())
 
 
-def extent(objective: Objective, lines: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+def extent(objective: Objective, lines: Sequence[NetworkRecord]) -> tuple[float, float]:
     """Return the least and the largest value of networks; apart even if all are the same."""
     values = values_of(objective, lines)
     low, high = min(values, default=1.0), max(values, default=1.0)

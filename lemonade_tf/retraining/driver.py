@@ -31,6 +31,7 @@ from lemonade_tf.retraining.folder import RetrainedFolder, RetrainError
 from lemonade_tf.retraining.retrain_config import RetrainConfig
 from lemonade_tf.runs import Run, read_run
 from lemonade_tf.runs.same_images import check_same_images
+from lemonade_tf.store import NetworkRecord, RetrainedRecord
 from lemonade_tf.training.augmentation import augmentation_for
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.workers.retraining_task import RetrainResult, RetrainTask
@@ -60,7 +61,7 @@ def retrain(
     ids: Sequence[str] = (),
     config: RetrainConfig | None = None,
     *,
-    on_network_end: Callable[[Mapping[str, Any]], None] | None = None,
+    on_network_end: Callable[[RetrainedRecord], None] | None = None,
     interval: float = 60.0,
 ) -> Retrained:
     """Train networks of a run's front from scratch; what `lemonade-tf retrain` does.
@@ -72,7 +73,7 @@ def retrain(
         workdir: The folder of the run.
         ids: Which networks of the front; by default all.
         config: The settings; by default the paper's.
-        on_network_end: Called with each new line of retrained.jsonl.
+        on_network_end: Called with each new record of retrained.jsonl.
         interval: Seconds between two checkpoints of a training.
 
     Raises:
@@ -84,7 +85,7 @@ def retrain(
     """
     config = RetrainConfig() if config is None else config
     run = read_run(workdir)
-    chosen = {line["id"]: line for line in _chosen(run, ids)}
+    chosen = {record.id: record for record in _chosen(run, ids)}
     training, settings = _settings(run, config)
     cheap = [o.name for o in run.objectives if o.cheap]
     failures: dict[str, str] = {}
@@ -95,11 +96,11 @@ def retrain(
         pending = [id_ for id_ in reversed(chosen) if id_ not in finished]
         tasks = [_task(run, folder, id_, settings, interval) for id_ in pending]
         for outcome in _train(run, tasks, config, training, folder.path / "logs"):
-            record = _record(chosen[outcome.task.id], outcome)
+            record = _record(chosen[outcome.task.id], outcome, settings)
             folder.add(record)
             folder.write_table(cheap)
-            if record["failure"] is not None:
-                failures[record["id"]] = record["failure"]
+            if record.failure is not None:
+                failures[record.id] = record.failure
             if on_network_end is not None:
                 on_network_end(record)
         rows = folder.write_table(cheap)
@@ -109,9 +110,9 @@ def retrain(
 # --- What is asked for -----------------------------------------------------------------------
 
 
-def _chosen(run: Run, ids: Sequence[str]) -> list[Mapping[str, Any]]:
-    """Return the lines of the networks to train, from the fewest parameters on."""
-    front = {line["id"]: line for line in run.front()}
+def _chosen(run: Run, ids: Sequence[str]) -> list[NetworkRecord]:
+    """Return the records of the networks to train, from the fewest parameters on."""
+    front = {record.id: record for record in run.front()}
     if not front:
         raise RetrainError(f"{run.store.path} has no front: no network of it has been trained.")
     unknown = [id_ for id_ in ids if id_ not in front]
@@ -120,13 +121,13 @@ def _chosen(run: Run, ids: Sequence[str]) -> list[Mapping[str, Any]]:
             f"there is no network {', '.join(unknown)} on the front of {run.store.path};"
             f" known are {', '.join(front)}."
         )
-    chosen = [line for id_, line in front.items() if not ids or id_ in ids]
-    for line in chosen:
-        path = run.store.models.path(line["id"])
+    chosen = [record for id_, record in front.items() if not ids or id_ in ids]
+    for record in chosen:
+        path = run.store.models.path(record.id)
         if not path.is_file():
             raise RetrainError(
                 f"{path} is missing; restore it, or name the networks to retrain without"
-                f" {line['id']}."
+                f" {record.id}."
             )
     return chosen
 
@@ -134,14 +135,16 @@ def _chosen(run: Run, ids: Sequence[str]) -> list[Mapping[str, Any]]:
 def _settings(run: Run, config: RetrainConfig) -> tuple[TrainingSettings, dict[str, Any]]:
     """Return how to train, and all that the weights depend on beside the architecture."""
     data = _data(run)
-    training = replace(config.training, **{name: run.config[name] for name in _AUGMENTATION})
+    training = replace(
+        config.training, **{name: run.config.settings[name] for name in _AUGMENTATION}
+    )
     try:
         augmentation_for(data, training)
     except ValueError as error:
         raise RetrainError(f"the augmentation of {run.store.path} does not fit: {error}") from error
     settings = {
         **replace(config, training=training).as_json(),
-        "threads": run.config["threads"],
+        "threads": run.config.settings["threads"],
         "dataset": _first(run),
         "images": data.digest()[:16],
     }
@@ -151,20 +154,20 @@ def _settings(run: Run, config: RetrainConfig) -> tuple[TrainingSettings, dict[s
 
 def _first(run: Run) -> str:
     """Return the data set of the run, of several the first."""
-    return parse_datasets(run.config["dataset"])[0]
+    return parse_datasets(run.config.dataset)[0]
 
 
 def _data(run: Run) -> Dataset:
     """Return the data set of the run."""
     name = _first(run)
     try:
-        data = load_dataset(name, run.config.get("data_dir"))
+        data = load_dataset(name, run.config.settings["data_dir"])
     except DatasetError as error:
         raise RetrainError(
             f"the data set of {run.store.path} cannot be read: {error} Its path starts from the"
             " folder in which the search was started."
         ) from error
-    check_same_images(run.store.path, data, run.config)
+    check_same_images(run.store.path, data, run.config.images)
     return data
 
 
@@ -181,8 +184,8 @@ def _train(
     """Train networks in worker processes."""
     if not tasks:
         return
-    threads = run.config.get("threads", 1)
-    data_dir = run.config.get("data_dir")
+    threads = run.config.settings["threads"]
+    data_dir = run.config.settings["data_dir"]
     worker = WorkerSetup(RETRAINING_WORKER, _first(run), data_dir, training, threads)
     with ProcessExecutor(
         worker,
@@ -211,18 +214,21 @@ def _task(
     )
 
 
-def _record(line: Mapping[str, Any], outcome: Outcome) -> dict[str, Any]:
-    """Return what goes on record of a network, whose line in the search is given."""
-    result = outcome.result or RetrainResult(line["id"], failure=outcome.failure)
-    return {
-        "id": line["id"],
-        "objectives": {k: v for k, v in line["objectives"].items() if k != "error"},
-        "search_error": line["objectives"]["error"],
-        "search_test_error": line["test_error"],
-        "test_error": result.test_error,
-        "losses": list(result.losses),
-        "resumed_at": result.resumed_at,
-        "seconds": result.seconds or outcome.seconds,
-        "remark": result.remark,
-        "failure": result.failure,
-    }
+def _record(
+    network: NetworkRecord, outcome: Outcome, settings: Mapping[str, Any]
+) -> RetrainedRecord:
+    """Return the record of a network that was trained from scratch, or failed."""
+    result = outcome.result or RetrainResult(network.id, failure=outcome.failure)
+    return RetrainedRecord(
+        id=network.id,
+        objectives={k: v for k, v in network.objectives.items() if k != "error"},
+        search_error=network.error,
+        search_test_error=network.test_error,
+        test_error=result.test_error,
+        losses=list(result.losses),
+        resumed_at_epoch=result.resumed_at,
+        seconds=result.seconds or outcome.seconds,
+        note=result.remark,
+        failure=result.failure,
+        settings=settings,
+    )

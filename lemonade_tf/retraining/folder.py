@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from lemonade_tf.errors import LemonadeError
-from lemonade_tf.store import StoreError, journal, lock_folder
+from lemonade_tf.store import RecordList, RetrainedRecord, StoreError, journal, lock_folder
 from lemonade_tf.store.atomic import write_atomic
 
 FOLDER, RECORDS, TABLE, SETTINGS = "retrained", "retrained.jsonl", "retrained.csv", "settings.json"
@@ -49,9 +49,10 @@ class RetrainedFolder:
 
     def __init__(self, run: Path) -> None:
         self.path = run / FOLDER
-        self._records, self._table = run / RECORDS, run / TABLE
+        self._table = run / TABLE
+        self._records = RecordList(run / RECORDS, RetrainedRecord, key="")
         self._settings: Mapping[str, Any] = {}
-        self._lines: list[Mapping[str, Any]] = []
+        self._recorded: list[RetrainedRecord] = []
 
     def __enter__(self) -> Self:
         with _explained(self.path):
@@ -87,9 +88,9 @@ class RetrainedFolder:
             write_atomic(self.path / SETTINGS, f"{journal.dumps(settings, indent=2)}\n".encode())
             self._settings = settings
             try:
-                self._lines = list(journal.read(self._records))
-            except journal.JournalError as error:
-                raise RetrainError(f"{error}; restore it, or delete that line.") from error
+                self._recorded = self._records.read()
+            except StoreError as error:
+                raise RetrainError(str(error)) from error
             for id_ in self.finished():
                 self.checkpoint_path(id_).unlink(missing_ok=True)
 
@@ -123,28 +124,30 @@ class RetrainedFolder:
         """Return where the checkpoint of an unfinished training lies."""
         return self.path / f"{id_}.checkpoint"
 
-    def finished(self) -> dict[str, Mapping[str, Any]]:
-        """Return the last line of each network that is finished, by id."""
+    def finished(self) -> dict[str, RetrainedRecord]:
+        """Return the last record of each network that is finished, by id."""
         return {
-            line["id"]: line
-            for line in self._lines
-            if line["failure"] is None
-            and line["settings"] == self._settings
-            and self.model_path(line["id"]).is_file()
+            record.id: record
+            for record in self._recorded
+            if record.failure is None
+            and record.settings == self._settings
+            and self.model_path(record.id).is_file()
         }
 
-    def add(self, record: Mapping[str, Any]) -> None:
-        """Put a network on record that was finished (its `failure` is None), or failed.
+    def add(self, record: RetrainedRecord) -> None:
+        """Record a network that was finished (its `failure` is None), or failed.
 
         Raises:
             RetrainError: It cannot be written.
         """
-        line = {**record, "settings": self._settings}
-        with _explained(self._records):
-            journal.append(self._records, [line])
-            self._lines.append(line)
-            if line["failure"] is None:
-                self.checkpoint_path(line["id"]).unlink(missing_ok=True)
+        try:
+            self._records.append([record])
+        except StoreError as error:
+            raise RetrainError(str(error)) from error
+        self._recorded.append(record)
+        if record.failure is None:
+            with _explained(self.path):
+                self.checkpoint_path(record.id).unlink(missing_ok=True)
 
     def write_table(self, objectives: Sequence[str]) -> list[dict[str, Any]]:
         """Write retrained.csv, and return its rows.
@@ -157,13 +160,13 @@ class RetrainedFolder:
         """
         rows = [
             {
-                "id": line["id"],
-                "file": f"{FOLDER}/{self.model_path(line['id']).name}",
-                **{name: line["objectives"][name] for name in objectives},
-                "search_test_error": line["search_test_error"],
-                "test_error": line["test_error"],
+                "id": record.id,
+                "file": f"{FOLDER}/{self.model_path(record.id).name}",
+                **{name: record.objectives[name] for name in objectives},
+                "search_test_error": record.search_test_error,
+                "test_error": record.test_error,
             }
-            for line in self.finished().values()
+            for record in self.finished().values()
         ]
         rows.sort(key=lambda row: row[objectives[0]])
         text = io.StringIO()

@@ -1,4 +1,4 @@
-"""What the folder of a run says of it."""
+"""A run folder as a value: its settings, its networks, its front and their hypervolume."""
 
 from __future__ import annotations
 
@@ -6,119 +6,105 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from lemonade_tf.datasets.names import extra_dataset_names
 from lemonade_tf.evolution import hypervolume, pareto_front
 from lemonade_tf.objectives import ERROR, Objective, run_objectives
+from lemonade_tf.runs.front import front_of
 from lemonade_tf.runs.quality import coordinates
-from lemonade_tf.store import RunStore
+from lemonade_tf.store import NetworkRecord, RunConfig, RunStore
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run folder says.
+    """A run, as read from its folder.
 
     Attributes:
         store: The folder.
         config: The contents of config.json.
-        history: The lines of history.jsonl, in order of completion.
+        history: The records of history.jsonl, in order of completion.
     """
 
     store: RunStore
-    config: Mapping[str, Any]
-    history: Sequence[Mapping[str, Any]]
+    config: RunConfig
+    history: Sequence[NetworkRecord]
 
     @cached_property
     def objectives(self) -> tuple[Objective, ...]:
         """The objectives of the run."""
-        return run_objectives(self.config, self.config.get("prepared", {}))
+        return run_objectives(self.config.settings, self.config.prepared)
 
     @property
     def error(self) -> Objective:
-        """The objective that every run has."""
+        """The validation error, which is an objective of every run."""
         return next(o for o in self.objectives if o.name == ERROR.name)
 
     @property
     def others(self) -> tuple[Objective, ...]:
-        """The objectives but the error: the cheap ones first, else in the order of the run."""
+        """The objectives without the error: the cheap ones first, else in the order of the run."""
         others = (o for o in self.objectives if o.name != ERROR.name)
         return tuple(sorted(others, key=lambda objective: not objective.cheap))
 
     @cached_property
-    def further(self) -> tuple[str, ...]:
-        """What the data sets after the first are called."""
-        return extra_dataset_names(self.config["dataset"])
+    def extra_datasets(self) -> tuple[str, ...]:
+        """The names of the data sets after the first."""
+        return extra_dataset_names(self.config.dataset)
 
     @cached_property
-    def trained(self) -> list[Mapping[str, Any]]:
-        """The lines of networks that were trained and did not fail."""
-        return [line for line in self.history if line["failure"] is None]
+    def trained(self) -> list[NetworkRecord]:
+        """The networks that were trained without failure, in order of completion."""
+        return [record for record in self.history if record.failure is None]
 
     @cached_property
     def measured_seconds(self) -> Mapping[str, Mapping[str, float]]:
-        """The measured inference times of networks of the front: by objective, then by id."""
+        """The measured inference times of networks of the front, by objective and id."""
         found: dict[str, dict[str, float]] = {}
-        for line in self.store.measurements.read():
-            if line["seconds"] is not None:
-                found.setdefault(line["objective"], {})[line["id"]] = line["seconds"]
+        for record in self.store.measurements.read():
+            if record.measured is not None:
+                found.setdefault(record.objective, {})[record.id] = record.measured
         return found
 
     @property
     def num_generations(self) -> int:
-        """The number of the last generation that trained a network."""
-        return max((line["generation"] for line in self.trained), default=0)
+        """The number of the last generation with a trained network."""
+        return max((record.generation for record in self.trained), default=0)
 
-    def front(self, generation: int | None = None) -> list[Mapping[str, Any]]:
-        """Return the lines of the front after a generation, by the first cheap objective.
+    def front(self, generation: int | None = None) -> list[NetworkRecord]:
+        """Return the Pareto front after a generation, sorted by the first cheap objective.
 
-        It is the front of the search: of networks with equal objectives it has the oldest, which
-        need not be the one that was completed first.
+        Args:
+            generation: Which generation; by default the last one.
         """
-        lines = [
-            line for line in self.trained if generation is None or line["generation"] <= generation
-        ]
-        return self._front_of(lines)
+        records = self.trained
+        if generation is not None:
+            records = [record for record in records if record.generation <= generation]
+        return front_of(records, self.objectives)
 
     def hypervolumes(self) -> np.ndarray:
         """Return the hypervolume of the front after each trained network, (networks,)."""
-        reference = np.array(coordinates(self.objectives, self.config["reference"]))
+        reference = np.array(coordinates(self.objectives, self.config.reference_point))
         front, value, values = np.empty((0, len(reference))), 0.0, []
-        for line in self.trained:
-            point = np.array(coordinates(self.objectives, line["objectives"]))
+        for record in self.trained:
+            point = np.array(coordinates(self.objectives, record.objectives))
             if not (front <= point).all(axis=1).any():
-                value += _gain(point, front, reference)
+                value += _hypervolume_gain(point, front, reference)
                 front = np.vstack([front[~(point <= front).all(axis=1)], point])
             values.append(value)
         return np.array(values)
 
-    def _front_of(self, lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        if not lines:
-            return []
-        oldest_first = sorted(lines, key=_age)
-        points = [[line["objectives"][o.name] for o in self.objectives] for line in oldest_first]
-        front = [oldest_first[i] for i in pareto_front(points, keep_equal=False)]
-        size = self.others[0].name
-        return sorted(front, key=lambda line: line["objectives"][size])
 
+def _hypervolume_gain(point: np.ndarray, front: np.ndarray, reference: np.ndarray) -> float:
+    """Return by how much a point increases the hypervolume of a front.
 
-def _age(line: Mapping[str, Any]) -> tuple[int, int]:
-    """Return generation and attempt of a network, which its id tells."""
-    generation, _, attempt = line["id"].partition("-")
-    return int(generation), int(attempt)
-
-
-def _gain(point: np.ndarray, front: np.ndarray, reference: np.ndarray) -> float:
-    """Return by how much a point adds to the hypervolume of a front.
-
-    It is the volume of the point's box without what the front has of it (WFG's exclusive
-    hypervolume), which takes milliseconds where the hypervolume of the whole takes seconds.
+    That is the volume of the box between the point and the reference point, less the part of the
+    box that the front dominates. This part is the hypervolume of the front with each member moved
+    into the box, which takes milliseconds where the hypervolume of the whole front takes seconds.
 
     References:
         While, Bradstreet, Barone: A fast way of calculating exact hypervolumes. IEEE Trans.
-        Evolutionary Computation 16(1), 2012.
+        Evolutionary Computation 16(1), 2012 (the exclusive hypervolume of WFG).
     """
     box = hypervolume(point[None], reference)
     shared = np.maximum(point, front)
@@ -126,10 +112,10 @@ def _gain(point: np.ndarray, front: np.ndarray, reference: np.ndarray) -> float:
 
 
 def read_run(workdir: str | Path) -> Run:
-    """Return what a run folder says.
+    """Read a run folder.
 
     Raises:
-        StoreError: The folder holds no run, or one that is damaged.
+        StoreError: If the folder holds no run, or a damaged one.
     """
     store = RunStore.open(workdir)
     return Run(store, store.read_config(), store.history.read())

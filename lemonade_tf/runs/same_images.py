@@ -1,44 +1,42 @@
-"""What a run keeps on record of its images, to tell later whether they are still the same."""
+"""The check that a data set has not changed since a run started."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from lemonade_tf.datasets.dataset import Dataset
-from lemonade_tf.store import StoreError
+from lemonade_tf.store import ImagesRecord, StoreError
 
 
-def describe_images(dataset: Dataset) -> dict[str, Any]:
-    """Return what config.json says of the images."""
-    return {
-        "num_classes": dataset.num_classes,
-        "input_shape": list(dataset.input_shape),
-        "num_images": {
+def describe_images(dataset: Dataset) -> ImagesRecord:
+    """Return what config.json records of a data set."""
+    return ImagesRecord(
+        num_classes=dataset.num_classes,
+        input_shape=list(dataset.input_shape),
+        num_images={
             "training": len(dataset.x_train),
             "validation": len(dataset.x_validation),
             "test": 0 if dataset.x_test is None else len(dataset.x_test),
         },
-        "images_sha256": dataset.digest(),
-    }
+        sha256=dataset.digest(),
+    )
 
 
-def check_same_images(run: Path, dataset: Dataset, before: Mapping[str, Any]) -> None:
-    """Check that a data set is the one that a search began with.
+def check_same_images(run: Path, dataset: Dataset, recorded: ImagesRecord) -> None:
+    """Check that a data set is the one that a search started with.
 
     Args:
         run: The folder of the search.
         dataset: The images now.
-        before: What its config.json says of them. What it does not say is not checked: only a
-            folder that was made by other means lacks any of it.
+        recorded: What config.json of the run records of them.
 
     Raises:
-        StoreError: It is not.
+        StoreError: If it is not.
     """
-    for name, value in describe_images(dataset).items():
-        if name in before and before[name] != value:
+    found = describe_images(dataset).as_json()
+    for name, value in recorded.as_json().items():
+        if found[name] != value:
             raise StoreError(
-                f"the data set {dataset.name} is not what the search in {run} began with"
-                f" ({name} was {before[name]}, now {value}); restore it."
+                f"the data set {dataset.name} has changed since the search in {run} started: {name}"
+                f" was {value}, now {found[name]}; restore the data set."
             )

@@ -95,7 +95,7 @@ def search(
     if resume and RunStore.holds_run(workdir):
         store = RunStore.open(workdir)
         given = _expanded(settings) if config is None else config.as_json()
-        config = resumed_config(store.read_config(), given)
+        config = resumed_config(store.read_config().settings, given)
         check_effects(config, settings)
         dataset, further = _load(config)
         setup = go_on(config, store, dataset, further)
@@ -194,4 +194,5 @@ def conduct(
     finally:
         run.end()
     stopped = interruption.requested and not complete
-    return SearchResult(store.path, run.rows(), run.state.hypervolume, complete, stopped)
+    rows = [row.as_columns() for row in run.rows()]
+    return SearchResult(store.path, rows, run.state.hypervolume, complete, stopped)

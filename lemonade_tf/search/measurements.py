@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.evolution import Individual
 from lemonade_tf.executors import Executor
 from lemonade_tf.latency import PROTOCOLS, RUNTIMES, Measurement
 from lemonade_tf.latency.measuring_task import MeasuringTask
-from lemonade_tf.store import RunStore
+from lemonade_tf.store import MeasurementRecord, RunStore
 
 
 class Measurements:
@@ -33,8 +32,8 @@ class Measurements:
     def __init__(self, store: RunStore, objectives: Iterable[str], protocol: str) -> None:
         self._store, self._protocol = store, protocol
         self._ways = [name for name in objectives if name in RUNTIMES]
-        lines = store.measurements.read() if self._ways else ()
-        self._known = {(line["objective"], line["id"]) for line in lines}
+        records = store.measurements.read() if self._ways else ()
+        self._known = {(record.objective, record.id) for record in records}
 
     def take(
         self,
@@ -56,10 +55,10 @@ class Measurements:
                     continue
                 if has_to_stop():
                     return
-                self._store.measurements.append([self._line(executor, way, network)])
+                self._store.measurements.append([self._measure(executor, way, network)])
                 self._known.add((way, network.id))
 
-    def _line(self, executor: Executor, way: str, network: Individual) -> dict[str, Any]:
+    def _measure(self, executor: Executor, way: str, network: Individual) -> MeasurementRecord:
         graph = to_json(network.architecture.copy(weights=False))
         [outcome] = executor.run(
             [MeasuringTask(RUNTIMES[way], (graph,), PROTOCOLS[self._protocol])]
@@ -68,14 +67,14 @@ class Measurements:
         if outcome.failure is None:
             [result] = outcome.result.results
         measured = isinstance(result, Measurement)
-        return {
-            "id": network.id,
-            "objective": way,
-            "foretold": network.cheap[way],
-            "seconds": result.seconds if measured else None,
-            "error": result.standard_error if measured and result.num_passes > 1 else None,
-            "num_passes": result.num_passes if measured else 0,
-            "protocol": self._protocol,
-            "failure": None if measured else result,
-            "time": time.time(),
-        }
+        return MeasurementRecord(
+            id=network.id,
+            objective=way,
+            predicted=network.cheap[way],
+            measured=result.seconds if measured else None,
+            standard_error=result.standard_error if measured and result.num_passes > 1 else None,
+            num_passes=result.num_passes if measured else 0,
+            protocol=self._protocol,
+            failure=None if measured else result,
+            timestamp=time.time(),
+        )

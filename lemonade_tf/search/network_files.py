@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from lemonade_tf.datasets.names import file_id
-from lemonade_tf.store import RunStore
+from lemonade_tf.store import FileRecord, NetworkRecord, RunStore
 
 
 class NetworkFiles:
@@ -16,15 +15,15 @@ class NetworkFiles:
     Args:
         store: The run folder.
         further: What the data sets after the first are called.
-        lines: The lines of history.jsonl from before the search was resumed, by id. Files from
-            then are checked before they are used.
+        recorded: The networks from before the search was resumed, by id. Their files are checked
+            before they are used.
     """
 
     def __init__(
-        self, store: RunStore, further: Sequence[str], lines: Mapping[str, Mapping[str, Any]]
+        self, store: RunStore, further: Sequence[str], recorded: Mapping[str, NetworkRecord]
     ) -> None:
-        self._models, self._further, self._lines = store.models, further, lines
-        self._unchecked = {id_ for id_, line in lines.items() if line["failure"] is None}
+        self._models, self._further, self._recorded = store.models, further, recorded
+        self._unchecked = {id_ for id_, record in recorded.items() if record.failure is None}
         self._needed: Counter[str] = Counter()
         self._unsettled: set[str] = set()
 
@@ -35,24 +34,24 @@ class NetworkFiles:
             StoreError: One is not there, or another than was written.
         """
         if id_ in self._unchecked:
-            line = self._lines[id_]
-            self._models.check(id_, line["file"])
-            for name in self._further:
-                self._models.check(file_id(id_, name), line["files"][name])
+            for name, file in _files_of(self._recorded[id_]).items():
+                self._models.check(file_id(id_, name), file)
             self._unchecked.discard(id_)
 
-    def adopt(self, id_: str) -> dict[str, Any]:
-        """Move what a worker wrote among the models; return what the record says of it.
+    def adopt(self, id_: str) -> dict[str | None, FileRecord]:
+        """Move what a worker wrote among the models.
 
-        Until it is on record, the network counts for nothing, however many files it has; from then
+        Until it is recorded, the network counts for nothing, however many files it has; from then
         on it may be needed. So until it is settled which, its files stay, whatever happens.
+
+        Returns:
+            What is recorded of its files, by data set; None for the first one, which comes last.
 
         Raises:
             StoreError: A file is not there, or cannot be moved.
         """
         self._unsettled.add(id_)
-        files = {name: self._models.adopt(file_id(id_, name)) for name in self._further}
-        return {"file": self._models.adopt(id_), **({"files": files} if files else {})}
+        return {name: self._models.adopt(file_id(id_, name)) for name in (*self._further, None)}
 
     def settle(self, id_: str) -> None:
         """Note that a network is on record, and that the front tells whether it is needed."""
@@ -70,3 +69,8 @@ class NetworkFiles:
     def discard(self, front: Iterable[str]) -> None:
         """Remove the files that nothing needs: neither the front, nor a child still to come."""
         self._models.keep({*front, *(+self._needed), *self._unsettled}, self._further)
+
+
+def _files_of(record: NetworkRecord) -> dict[str | None, FileRecord | None]:
+    extra = {name: each.file for name, each in record.extra_datasets.items()}
+    return {None: record.file, **extra}

@@ -1,4 +1,4 @@
-"""What the lists of a run say of each network: the lines of history.jsonl and proposals.jsonl."""
+"""The records of a search: what evaluating a child, and proposing one, is recorded as."""
 
 from __future__ import annotations
 
@@ -9,91 +9,92 @@ from typing import Any
 from lemonade_tf.architecture.text import canonical_hash
 from lemonade_tf.evolution import Evaluation, Individual, Proposal
 from lemonade_tf.executors import Outcome
+from lemonade_tf.store import ExtraDatasetRecord, FileRecord, NetworkRecord, ProposalRecord
 from lemonade_tf.workers.tasks import ChildResult
 
 
 def evaluation_of(name: str, outcome: Outcome) -> Evaluation:
-    """Return what the evolution needs to know of a task's outcome, and what else is told of it."""
+    """Return what evolution needs of a task: the expensive objectives, or the failure."""
     if outcome.failure is not None:
         return Evaluation(name, failure=outcome.failure)
     result = outcome.result
     if result.failure is not None:
-        return Evaluation(name, failure=result.failure, seconds=result.seconds)
-    details = {
-        "test_error": result.test_error,
-        "epochs": result.epochs,
-        "batch_size": result.batch_size,
-        "num_images": result.num_images,
-        "images_per_second": result.images_per_second,
-        **_learning(result),
-    }
-    if result.extra_datasets:
-        details["further"] = {
-            data: {"test_error": r.test_error, "batch_size": r.batch_size, **_learning(r)}
-            for data, r in result.extra_datasets.items()
+        return Evaluation(name, failure=result.failure)
+    return Evaluation(name, {"error": result.error, **result.measured})
+
+
+def network_record(
+    individual: Individual,
+    evaluation: Evaluation,
+    outcome: Outcome,
+    objectives: Mapping[str, float | None],
+    files: Mapping[str | None, FileRecord],
+    *,
+    parent_epochs: int,
+    first_failure: str | None,
+) -> NetworkRecord:
+    """Return the record of a network that was trained, or failed.
+
+    Args:
+        individual: The network.
+        evaluation: Its evaluation.
+        outcome: The outcome of its task.
+        objectives: Its objectives, in the order of the run's; None where it has none.
+        files: Its files by data set, None for the first one; empty if it failed.
+        parent_epochs: Epochs of training of its parent and all earlier ancestors.
+        first_failure: The failure of an earlier attempt.
+    """
+    result = outcome.result
+    training: dict[str, Any] = {} if result is None else {"seconds": dict(result.seconds)}
+    if result is not None and result.failure is None:
+        training |= {
+            "epochs": result.epochs,
+            "num_images": result.num_images,
+            "images_per_second": result.images_per_second,
+            **_learning(result),
+            "extra_datasets": {
+                name: ExtraDatasetRecord(**_learning(each), file=files.get(name))
+                for name, each in result.extra_datasets.items()
+            },
         }
-    expensive = {"error": result.error, **result.measured}
-    return Evaluation(name, expensive, seconds=result.seconds, details=details)
+    return NetworkRecord(
+        id=individual.id,
+        generation=individual.generation,
+        parent=individual.parent,
+        operators=list(individual.operators),
+        architecture_hash=canonical_hash(individual.architecture),
+        objectives=dict(objectives),
+        lineage_epochs=parent_epochs + training.get("epochs", 0),
+        timestamp=time.time(),
+        file=files.get(None),
+        failure=evaluation.failure,
+        first_failure=first_failure,
+        log=outcome.log,
+        **training,
+    )
 
 
 def _learning(result: ChildResult) -> dict[str, Any]:
-    """Return how a network learned on a data set."""
+    """Return what is recorded of the training on each data set."""
     return {
+        "test_error": result.test_error,
+        "batch_size": result.batch_size,
         "losses": list(result.losses),
         "distillation_losses": list(result.distillation_losses),
         "epsilon": result.epsilon,
     }
 
 
-def history_record(
-    individual: Individual,
-    evaluation: Evaluation,
-    objectives: Mapping[str, float | None],
-    *,
-    lineage_epochs: int,
-    files: Mapping[str, Any],
-    log: str,
-    first_failure: str | None,
-) -> dict[str, Any]:
-    """Return the line of history.jsonl of a network that was trained, or failed.
-
-    Args:
-        individual: The network.
-        evaluation: What became of it.
-        objectives: Its values, in the order of the run's; None where it has none.
-        lineage_epochs: Epochs of training from its initial network on.
-        files: Its files, with their checksums.
-        log: What its worker said, if it failed.
-        first_failure: Of an attempt before this one.
-    """
-    return {
-        "id": individual.id,
-        "generation": individual.generation,
-        "parent": individual.parent,
-        "operators": list(individual.operators),
-        "architecture": canonical_hash(individual.architecture),
-        "objectives": dict(objectives),
-        **evaluation.details,
-        "lineage_epochs": lineage_epochs,
-        "seconds": dict(evaluation.seconds),
-        "time": time.time(),
-        **files,
-        "failure": evaluation.failure,
-        "first_failure": first_failure,
-        "log": log,
-    }
-
-
-def proposal_record(proposal: Proposal) -> dict[str, Any]:
-    """Return the line of proposals.jsonl of a child that was proposed."""
+def proposal_record(proposal: Proposal) -> ProposalRecord:
+    """Return the record of a proposed child."""
     individual = proposal.individual
-    return {
-        "id": individual.id,
-        "generation": individual.generation,
-        "parent": individual.parent,
-        "operators": list(individual.operators),
-        "cheap": dict(individual.cheap),
-        "outcome": proposal.outcome,
-        "duplicate_of": proposal.duplicate_of,
-        **({"exceeded": dict(proposal.exceeded)} if proposal.exceeded else {}),
-    }
+    return ProposalRecord(
+        id=individual.id,
+        generation=individual.generation,
+        parent=individual.parent,
+        operators=list(individual.operators),
+        cheap_objectives=dict(individual.cheap),
+        outcome=proposal.outcome,
+        duplicate_of=proposal.duplicate_of,
+        exceeded=dict(proposal.exceeded),
+    )

@@ -25,7 +25,7 @@ def former_tables(config: SearchConfig, ways: Sequence[str], input_shape: Shape)
     if config.latency_table is None or not ways:
         return {}
     try:
-        tables = RunStore.open(config.latency_table).read_config().get("prepared", {})
+        tables = RunStore.open(config.latency_table).read_config().prepared
         missing = [way for way in ways if way not in tables]
         if missing:
             raise TableError(

@@ -11,7 +11,6 @@ a disk that is full.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -51,11 +50,17 @@ from lemonade_tf.search.front import Front
 from lemonade_tf.search.interrupt import Unless
 from lemonade_tf.search.measurements import Measurements
 from lemonade_tf.search.network_files import NetworkFiles
-from lemonade_tf.search.records import evaluation_of, history_record, proposal_record
+from lemonade_tf.search.records import evaluation_of, network_record, proposal_record
 from lemonade_tf.search.resume import individuals
 from lemonade_tf.search.setup import Setup
-from lemonade_tf.store import HISTORY, PROPOSALS, StoreError, disk_error
-from lemonade_tf.store.journal import dumps
+from lemonade_tf.store import (
+    HISTORY,
+    PROPOSALS,
+    FrontRow,
+    NetworkRecord,
+    StoreError,
+    disk_error,
+)
 from lemonade_tf.workers.tasks import ChildTask
 
 
@@ -118,9 +123,11 @@ class SearchRun:
         )
         self.lineage_epochs: dict[str, int] = {}  # of training, from the initial network on
         self._past_individuals: dict[str, Individual] = {}
-        self._front = Front(self.store, self.objectives, self.reference, self.further)
+        columns = ["test_error", *(data.test_error for data in self.further)]
+        self._front = Front(self.store, self.objectives, self.reference, columns)
+        self._individuals: dict[str, Individual] = {}  # of the front
         names = [data.name for data in self.further]
-        self._files = NetworkFiles(self.store, names, self.past.lines)
+        self._files = NetworkFiles(self.store, names, self.past.networks)
         self._failures = FailureWatch()
         self._measurements = Measurements(self.store, self._names(), config.latency_protocol)
         hours = config.max_hours
@@ -129,30 +136,31 @@ class SearchRun:
 
     def _recall_past(self) -> None:
         """Bring the state to what is on record, and check the files of the front."""
-        lines = self.past.lines
+        networks = self.past.networks
         self._past_individuals = individuals(self.past, self.initial, self.cheap, self.store)
-        for line in lines.values():
-            self._count(line)
-        self._front.recall((i for i in self._past_individuals.values() if i.is_evaluated), lines)
-        self._tell_state_of_front()
-        self.state.num_recalled = len(lines)
-        self.state.generation = max((line["generation"] for line in lines.values()), default=0)
+        for record in networks.values():
+            self._count(record)
+        self._front.add(record for record in networks.values() if record.failure is None)
+        self._tell_state_of_front(self._past_individuals)
+        self.state.num_recalled = len(networks)
+        self.state.generation = max((r.generation for r in networks.values()), default=0)
         for id_ in self.state.front:
             self._files.check(id_)
         self._files.expect(
-            line["parent"]
-            for line in self.past.proposals.get(self._start, ())
-            if line["outcome"] == "accepted" and line["id"] not in lines
+            proposal.parent
+            for proposal in self.past.proposals.get(self._start, ())
+            if proposal.outcome == "accepted" and proposal.id not in networks
         )
 
-    def _tell_state_of_front(self) -> None:
+    def _tell_state_of_front(self, individuals: Mapping[str, Individual]) -> None:
+        self._individuals = {id_: individuals[id_] for id_ in self._front.members}
         self.state.front, self.state.hypervolume = self._front.members, self._front.hypervolume
 
     # --- Algorithm 1 -------------------------------------------------------------------------
 
     def evolve(self, executor: Executor) -> bool:
         """Run the search; return whether it ran to its end."""
-        if self.past.lines:  # it may have been killed before it wrote what follows from them
+        if self.past.networks:  # it may have been killed before it wrote what follows from them
             self._front.write()
         self.tell("on_search_begin")
         self._estimate(executor)
@@ -211,7 +219,7 @@ class SearchRun:
 
     def _estimate(self, executor: Executor) -> None:
         """Tell how long the search will take, unless that takes about as long itself."""
-        if self.state.num_expected < FEWEST_NETWORKS or self.past.lines:
+        if self.state.num_expected < FEWEST_NETWORKS or self.past.networks:
             return
         graphs = [to_json(graph) for graph in self.initial]
         timings = measure(
@@ -268,7 +276,7 @@ class SearchRun:
         self.state.generation = number = batch.generation
         records = [proposal_record(p) for p in batch.proposals]
         before = list(self.past.proposals.get(number, ()))
-        if before != [json.loads(dumps(r)) for r in records[: len(before)]]:
+        if before != [record.as_stored() for record in records[: len(before)]]:
             raise StoreError(
                 f"{self.store.path / PROPOSALS} has other children for generation {number} than"
                 " this version of lemonade_tf, or of NumPy, proposes; go on with the versions in"
@@ -287,8 +295,8 @@ class SearchRun:
         Those that are on record, as the search was resumed, are not trained again.
         """
         by_id = {child.id: child for child in children}
-        known = [child for child in children if child.id in self.past.lines]
-        new = [child for child in children if child.id not in self.past.lines]
+        known = [child for child in children if child.id in self.past.networks]
+        new = [child for child in children if child.id not in self.past.networks]
         if new:
             self._files.expect(child.parent for child in new)
         for child in known:
@@ -316,16 +324,16 @@ class SearchRun:
 
     def _recall(self, individual: Individual) -> Evaluation:
         """Return the evaluation that is on record."""
-        line = self.past.lines[individual.id]
-        if canonical_hash(individual.architecture) != line["architecture"]:
+        record = self.past.networks[individual.id]
+        if canonical_hash(individual.architecture) != record.architecture_hash:
             raise StoreError(
                 f"{self.store.path / HISTORY}: the network {individual.id} is another one than"
                 " this version of lemonade_tf, or of NumPy, proposes; go on with the versions in"
                 " config.json."
             )
-        if line["failure"] is not None:
-            return Evaluation(individual.id, failure=line["failure"])
-        return Evaluation(individual.id, {n: line["objectives"][n] for n in self.expensive})
+        if record.failure is not None:
+            return Evaluation(individual.id, failure=record.failure)
+        return Evaluation(individual.id, {n: record.objectives[n] for n in self.expensive})
 
     def _record(
         self, individual: Individual, outcome: Outcome, first_failure: str | None = None
@@ -336,24 +344,22 @@ class SearchRun:
             raise full
         evaluation = evaluation_of(individual.id, outcome).checked(self.expensive)
         failed = evaluation.failure is not None
-        files = {"file": None} if failed else self._files.adopt(individual.id)
         objectives = {**evaluation.expensive, **individual.cheap}
-        epochs = evaluation.details.get("epochs", 0)
-        record = history_record(
+        record = network_record(
             individual,
             evaluation,
+            outcome,
             {name: objectives.get(name) for name in self._names()},
-            lineage_epochs=self.lineage_epochs.get(individual.parent or "", 0) + epochs,
-            files=files,
-            log=outcome.log,
+            {} if failed else self._files.adopt(individual.id),
+            parent_epochs=self.lineage_epochs.get(individual.parent or "", 0),
             first_failure=first_failure,
         )
         self.store.history.append([record])
         self._count(record)
-        if not failed and self._front.add(
-            individual.with_evaluation(evaluation), evaluation.details
-        ):
-            self._tell_state_of_front()
+        if not failed and self._front.add([record]):
+            self._front.write()
+            new = {individual.id: individual.with_evaluation(evaluation)}
+            self._tell_state_of_front({**self._individuals, **new})
         self._files.settle(individual.id)
         self._files.done(individual.parent)
         self._discard()
@@ -366,9 +372,9 @@ class SearchRun:
             )
         return evaluation
 
-    def _count(self, line: Mapping[str, Any]) -> None:
-        self.lineage_epochs[line["id"]] = line["lineage_epochs"]
-        if line["failure"] is None:
+    def _count(self, record: NetworkRecord) -> None:
+        self.lineage_epochs[record.id] = record.lineage_epochs
+        if record.failure is None:
             self.state.num_trained += 1
         else:
             self.state.num_failed += 1
@@ -386,9 +392,9 @@ class SearchRun:
         self.tell("on_generation_end")
 
     def _measure_times(self, executor: Executor) -> None:
-        self._measurements.take(executor, self.state.front.values(), self._has_to_stop)
+        self._measurements.take(executor, self._individuals.values(), self._has_to_stop)
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[FrontRow]:
         """Return the rows of front.csv, from the smallest network on."""
         return self._front.rows()
 

@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from lemonade_tf import __version__
 from lemonade_tf.architecture import Graph
@@ -17,6 +16,7 @@ from lemonade_tf.config import ConfigError, SearchConfig, default_workdir
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.objectives import Limit, Objective, ObjectiveError, run_limits, run_objectives
 from lemonade_tf.runs.quality import reference_point
+from lemonade_tf.runs.recorded_history import RecordedHistory, read_recorded_history
 from lemonade_tf.runs.same_images import check_same_images, describe_images
 from lemonade_tf.search.extra_datasets import FurtherData, further_data
 from lemonade_tf.search.preparation import (
@@ -25,10 +25,15 @@ from lemonade_tf.search.preparation import (
     warn_of_networks_left_out,
     within,
 )
-from lemonade_tf.search.resume import RecordedHistory, can_go_on, read_past
 from lemonade_tf.search.warm_start import WarmStartNetwork, origins
 from lemonade_tf.search_spaces import CELLS, NETWORKS, SearchSpace
-from lemonade_tf.store import IDENTITY, RunStore, StoreError, make_new_folder
+from lemonade_tf.store import (
+    RandomSearchRecord,
+    RunConfig,
+    RunStore,
+    StoreError,
+    make_new_folder,
+)
 
 _VERSIONED = ("keras", "tensorflow", "numpy", "scikit-learn")
 _logger = logging.getLogger(__name__)
@@ -85,7 +90,8 @@ def begin(
     carry_out: CarryOut | None = None,
     *,
     further: Mapping[str, Dataset] | None = None,
-    **recorded: Any,
+    matched: RunConfig | None = None,
+    random_search: RandomSearchRecord | None = None,
 ) -> Setup:
     """Begin a search in a new folder.
 
@@ -94,9 +100,9 @@ def begin(
         dataset: The images, of the first data set.
         carry_out: Has a worker prepare objectives, if there are any that want it.
         further: The other data sets, by what they are called.
-        **recorded: More for config.json, or instead of what it says otherwise; `reference` is the
-            reference point of another run, to compare with, `prepared` what its objectives were
-            prepared to.
+        matched: Another run to compare with, whose reference point and whose preparation of
+            objectives are used.
+        random_search: What a random search is matched to; it has no initial networks.
 
     Raises:
         ConfigError: The search cannot begin with `initial_run` or use `latency_table`, or an
@@ -109,31 +115,37 @@ def begin(
     space = space_of(config)
     found = _origins(config, dataset)
     initial = _initial(space, dataset, found)
-    if "prepared" not in recorded and (prepared := prepared_objectives(config, initial, carry_out)):
-        recorded["prepared"] = prepared
-    settings = {**config.as_json(), **recorded}
-    prepared = settings.get("prepared", {})
+    if matched is None:
+        prepared = prepared_objectives(config, initial, carry_out)
+    else:
+        prepared = matched.prepared
+    settings = config.as_json()
     objectives, limits = run_objectives(settings, prepared), run_limits(settings, prepared)
     others = further_data(further or {})
     try:
         kept = within(limits, initial)
         classes = {other.error: other.dataset.num_classes for other in others}
         reference = reference_point(objectives, kept(initial), dataset.num_classes, classes)
+        if matched is not None:
+            reference = matched.reference_point
     except ObjectiveError as error:
         raise ConfigError(f"--objectives: {error} (asked of the initial networks)") from error
     warn_of_networks_left_out(limits, initial, kept(initial))
     initial, found = kept(initial), kept(found)
-    configuration = {
-        **config.as_json(),
-        **_versions(),
-        **describe_images(dataset),
-        **_descriptions(further),
-        "num_initial": len(initial),
-        "reference": reference,
-        **recorded,
-    }
-    store = RunStore.create(_workdir(config), configuration, [origin.as_json() for origin in found])
-    reference = configuration["reference"]
+    recorded = RunConfig(
+        settings=settings,
+        images=describe_images(dataset),
+        num_initial=len(initial) if random_search is None else 0,
+        reference_point=reference,
+        extra_datasets={name: describe_images(data) for name, data in (further or {}).items()},
+        prepared=prepared,
+        random_search=random_search,
+        lemonade_tf=__version__,
+        versions=versions(_VERSIONED),
+        backend="tensorflow",
+    )
+    workdir = _workdir(config)
+    store = RunStore.create(workdir, recorded, [origin.as_record() for origin in found])
     return Setup(
         config,
         store,
@@ -168,21 +180,22 @@ def resume(
             not the one that the search began with.
     """
     before = store.read_config()
-    prepared = before.get("prepared", {})
-    objectives, limits = run_objectives(before, prepared), run_limits(before, prepared)
-    if not can_go_on(store, before):
+    objectives = run_objectives(before.settings, before.prepared)
+    limits = run_limits(before.settings, before.prepared)
+    if not before.resumable:
         raise ConfigError(
-            f"--resume: {store.path} was not made by a search; choose another --workdir."
+            f"--resume: {store.path} is a random search, which cannot be resumed; choose another"
+            " --workdir."
         )
-    check_same_images(store.path, dataset, before)
+    check_same_images(store.path, dataset, before.images)
     for name, data in (further or {}).items():
-        check_same_images(store.path, data, before["further"][name])
+        check_same_images(store.path, data, before.extra_datasets[name])
     others = further_data(further or {})
     store.lock()
     try:
         store.models.clear_staging()
         space = space_of(config)
-        found = [WarmStartNetwork.from_json(values) for values in store.initial.read()]
+        found = [WarmStartNetwork.from_record(record) for record in store.initial.read()]
         if config.initial_run is not None and not found:
             raise StoreError(
                 f"{store.initial.path} is missing or empty, though the search began with"
@@ -191,15 +204,24 @@ def resume(
         initial = _initial(space, dataset, found)
         kept = within(limits, initial)
         initial, found = kept(initial), kept(found)
-        past = read_past(store, len(initial))
+        past = read_recorded_history(store, len(initial))
         _check_num_generations(config.num_generations, past, store)
-        _warn_of_other_versions(before.get("versions", {}))
-        store.write_config({**before, **config.as_json(), IDENTITY: before[IDENTITY]})
+        _warn_of_other_versions(before.versions)
+        store.write_config(replace(before, settings=config.as_json()))
     except BaseException:
         store.release()
         raise
     return Setup(
-        config, store, space, objectives, limits, initial, found, before["reference"], past, others
+        config,
+        store,
+        space,
+        objectives,
+        limits,
+        initial,
+        found,
+        before.reference_point,
+        past,
+        others,
     )
 
 
@@ -252,22 +274,6 @@ def _initial(
         dataset.input_shape, dataset.num_classes, rescaling=dataset.rescaling()
     )
     return tuple(graph.copy(weights=False) for graph in graphs)
-
-
-def _versions() -> dict[str, Any]:
-    """Return what config.json says of what a search is run by."""
-    return {
-        "lemonade_tf": __version__,
-        "versions": versions(_VERSIONED),
-        "backend": "tensorflow",
-    }
-
-
-def _descriptions(further: Mapping[str, Dataset] | None) -> dict[str, Any]:
-    """Return what config.json says of the other data sets, if there are any."""
-    if not further:
-        return {}
-    return {"further": {name: describe_images(dataset) for name, dataset in further.items()}}
 
 
 def _warn_of_other_versions(before: Mapping[str, str]) -> None:

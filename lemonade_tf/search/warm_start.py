@@ -10,10 +10,9 @@ The paper begins with trivial networks only; this is for going on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lemonade_tf.architecture import Graph, GraphError
 from lemonade_tf.architecture.cells import CellError
@@ -24,7 +23,7 @@ from lemonade_tf.keras_bridge import FileError, load_graph
 from lemonade_tf.runs import read_run
 from lemonade_tf.search_spaces import CELLS
 from lemonade_tf.search_spaces.adaptation import adapt_cell_network, adapt_network
-from lemonade_tf.store import StoreError, describe_file
+from lemonade_tf.store import FileRecord, InitialRecord, StoreError, describe_file
 
 
 @dataclass(frozen=True)
@@ -34,13 +33,13 @@ class WarmStartNetwork:
     Attributes:
         id: Its id in that run.
         file: Its file.
-        described: What the file was when the search began; see `describe_file`.
+        recorded: What the file was when the search started.
         graph: What it becomes: shapes, for the new data.
     """
 
     id: str
     file: str
-    described: Mapping[str, Any]
+    recorded: FileRecord
     graph: Graph
 
     def check(self) -> None:
@@ -50,26 +49,20 @@ class WarmStartNetwork:
             StoreError: It is not.
         """
         path = Path(self.file)
-        if not path.is_file() or describe_file(path) != dict(self.described):
+        if not path.is_file() or describe_file(path) != self.recorded:
             raise StoreError(
                 f"{path} is not the file that the search began with (--initial_run); restore it,"
                 " or begin another search."
             )
 
-    def as_json(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return {
-            "id": self.id,
-            "file": self.file,
-            **self.described,
-            "architecture": to_json(self.graph),
-        }
+    def as_record(self) -> InitialRecord:
+        """Return its record in initial.jsonl."""
+        return InitialRecord(self.id, self.file, self.recorded, to_json(self.graph))
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> WarmStartNetwork:
-        """Return what `as_json` made plain values of."""
-        described = {name: values[name] for name in ("bytes", "sha256")}
-        return cls(values["id"], values["file"], described, from_json(values["architecture"]))
+    def from_record(cls, record: InitialRecord) -> WarmStartNetwork:
+        """Return the network of a record."""
+        return cls(record.id, record.path, record.file, from_json(record.architecture))
 
 
 def origins(
@@ -94,23 +87,23 @@ def origins(
             new images.
     """
     run = read_run(initial_run)
-    if run.config.get("space") != space:
+    if run.config.space != space:
         raise ConfigError(
-            f"--initial_run: {initial_run} is a run in the space {run.config.get('space')!r}, this"
-            f" one is in {space!r}; give --space {run.config.get('space')}."
+            f"--initial_run: {initial_run} is a run in the space {run.config.space!r}, this"
+            f" one is in {space!r}; give --space {run.config.space}."
         )
     adapt = adapt_cell_network if space == CELLS.name else adapt_network
     found = []
-    for line in run.front():
-        path = run.store.models.path(line["id"])
+    for record in run.front():
+        path = run.store.models.path(record.id)
         try:
             graph = adapt(load_graph(path), tuple(input_shape), num_classes, rescaling)
         except (FileError, GraphError, CellError) as error:
             raise ConfigError(
-                f"--initial_run: the network {line['id']} of {initial_run} cannot be begun with:"
+                f"--initial_run: the network {record.id} of {initial_run} cannot be begun with:"
                 f" {error}"
             ) from error
-        found.append(WarmStartNetwork(line["id"], str(path.absolute()), describe_file(path), graph))
+        found.append(WarmStartNetwork(record.id, str(path.absolute()), describe_file(path), graph))
     if not found:
         raise ConfigError(f"--initial_run: {initial_run} has no trained network.")
     return tuple(found)

@@ -1,23 +1,50 @@
-"""The folder of a run: what a search writes, and what reports and resuming read."""
+"""The folder of a run on disk: its lists of typed records, its settings, its network files."""
 
 from lemonade_tf.store.disk_errors import StoreError, disk_error
-from lemonade_tf.store.file_names import CONFIG, HISTORY, IDENTITY, PROPOSALS
+from lemonade_tf.store.file_names import CONFIG, HISTORY, PROPOSALS
 from lemonade_tf.store.locks import lock_folder
 from lemonade_tf.store.model_files import ModelFiles, describe_file
+from lemonade_tf.store.network_ids import network_id, parse_network_id
 from lemonade_tf.store.record_list import RecordList
+from lemonade_tf.store.records import (
+    ExtraDatasetRecord,
+    FileRecord,
+    FrontRow,
+    InitialRecord,
+    MeasurementRecord,
+    NetworkRecord,
+    ProposalRecord,
+    RetrainedRecord,
+)
+from lemonade_tf.store.run_config import ImagesRecord, RandomSearchRecord, RunConfig
 from lemonade_tf.store.run_store import RunStore, make_new_folder
 
 __all__ = [
-    "CONFIG",
-    "HISTORY",
-    "IDENTITY",
-    "ModelFiles",
-    "PROPOSALS",
-    "RecordList",
+    # The folder.
     "RunStore",
     "StoreError",
-    "describe_file",
     "disk_error",
     "lock_folder",
     "make_new_folder",
+    "CONFIG",
+    "HISTORY",
+    "PROPOSALS",
+    # Its lists and settings.
+    "RecordList",
+    "RunConfig",
+    "ImagesRecord",
+    "RandomSearchRecord",
+    "NetworkRecord",
+    "ExtraDatasetRecord",
+    "ProposalRecord",
+    "MeasurementRecord",
+    "InitialRecord",
+    "RetrainedRecord",
+    "FrontRow",
+    "network_id",
+    "parse_network_id",
+    # Its networks.
+    "ModelFiles",
+    "FileRecord",
+    "describe_file",
 ]

@@ -25,9 +25,6 @@ from lemonade_tf.errors import LemonadeError
 
 _logger = logging.getLogger(__name__)
 
-Record = Mapping[str, Any]
-
-
 CHECKSUM = "crc32"
 _SEALED = re.compile(rb'(.+), "crc32": "([0-9a-f]{8})"\}', re.DOTALL)
 
@@ -36,7 +33,7 @@ class JournalError(LemonadeError, ValueError):
     """A line that is no record."""
 
 
-def append(path: Path, records: Iterable[Record], key: str = "") -> None:
+def append(path: Path, records: Iterable[object], key: str = "") -> None:
     """Append records, all or none, and bring them to disk.
 
     Args:
@@ -62,13 +59,12 @@ def append(path: Path, records: Iterable[Record], key: str = "") -> None:
             raise
 
 
-def read(path: Path, key: str | None = "", *, growing: bool = False) -> list[dict[str, Any]]:
+def read(path: Path, key: str = "", *, growing: bool = False) -> list[dict[str, Any]]:
     """Read all records; of a file that is not there, none. A torn last line is logged.
 
     Args:
         path: The file.
-        key: As it was given to `append`. None for a file that was made by other means, whose lines
-            need no checksum.
+        key: As it was given to `append`.
         growing: Whether another process may be appending, so that a last line without an end is
             nothing to tell of.
 
@@ -83,7 +79,7 @@ def read(path: Path, key: str | None = "", *, growing: bool = False) -> list[dic
     *lines, torn = data.split(b"\n")
     if torn and not growing:
         _logger.warning(
-            "%s: line %d was cut short when it was written (%d bytes) and is left out.",
+            "%s, line %d, is incomplete (%d bytes) and ignored.",
             path,
             len(lines) + 1,
             len(torn),
@@ -101,19 +97,17 @@ def _seal(text: str, key: str) -> str:
     return f'{text[:-1]}, "{CHECKSUM}": "{checksum(text[:-1].encode(), key)}"}}'
 
 
-def _unseal(line: bytes, key: str | None) -> bytes:
+def _unseal(line: bytes, key: str) -> bytes:
     """Return the JSON text that was sealed."""
     match = _SEALED.fullmatch(line)
     if match is None:
-        if key is None:
-            return line
         raise ValueError("there is no checksum at its end")
-    if key is not None and match[2].decode() != checksum(match[1], key):
-        raise ValueError("its checksum does not fit; it was changed, or belongs to another run")
+    if match[2].decode() != checksum(match[1], key):
+        raise ValueError("its checksum does not match; it was edited, or belongs to another run")
     return match[1] + b"}"
 
 
-def dumps(record: Record, **options: Any) -> str:
+def dumps(record: object, **options: Any) -> str:
     """Return a record as JSON; NumPy's numbers and arrays, and paths, are understood.
 
     Raises:
@@ -123,8 +117,8 @@ def dumps(record: Record, **options: Any) -> str:
         return json.dumps(_plain(record), allow_nan=False, default=_plain, **options)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"The record {str(record)[:200]} cannot be written as JSON ({error}); a value that is "
-            "missing or not finite is to be None."
+            f"record {str(record)[:200]} cannot be written as JSON ({error}); expected None for"
+            " values that are missing or not finite."
         ) from error
 
 
@@ -140,7 +134,7 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"a {type(value).__name__}")
 
 
-def _record(path: Path, number: int, line: bytes, key: str | None) -> dict[str, Any]:
+def _record(path: Path, number: int, line: bytes, key: str) -> dict[str, Any]:
     try:
         record = json.loads(_unseal(line, key))
     except ValueError as error:  # UnicodeDecodeError is one

@@ -5,20 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from lemonade_tf.store.atomic import publish, write_atomic
 from lemonade_tf.store.disk_errors import StoreError, explained
 from lemonade_tf.store.file_names import HISTORY, MODELS, PINNED, STAGING
 from lemonade_tf.store.locks import lock_folder
+from lemonade_tf.store.network_ids import is_network_id
+from lemonade_tf.store.records import FileRecord
 
 _PATIENCE = 10.0  # seconds to wait for the lock of the list of pinned networks
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _WRITER = re.compile(r"\.([0-9]+)\.(?:unfinished|h5)")  # its process id
-_OF_A_SEARCH = re.compile(r"[0-9]+-[0-9]+")  # the ids that a search gives
 
 
 class ModelFiles:
@@ -72,11 +72,11 @@ class ModelFiles:
         """
         return self.staging / f"{_checked(id_)}.{os.getpid()}.h5"
 
-    def adopt(self, id_: str) -> dict[str, Any]:
+    def adopt(self, id_: str) -> FileRecord:
         """Move a network that was written to its staging path among the models.
 
         Returns:
-            Its `bytes` and its `sha256`, to be kept on record, for `check`.
+            Its size and checksum, to be recorded for `check`.
 
         Raises:
             StoreError: If it is not there, or cannot be moved.
@@ -93,7 +93,7 @@ class ModelFiles:
                 ) from error
         return described
 
-    def check(self, id_: str, described: Mapping[str, Any]) -> None:
+    def check(self, id_: str, recorded: FileRecord) -> None:
         """Check that the file of a network is as it was adopted.
 
         Raises:
@@ -105,10 +105,10 @@ class ModelFiles:
                 found = describe_file(path)
             except FileNotFoundError:
                 raise StoreError(f"{path} is not there; the search needs it: restore it.") from None
-        if found != dict(described):
+        if found != recorded:
             raise StoreError(
-                f"{path} is not the file that the search wrote: {found['bytes']:,} bytes, expected"
-                f" {described['bytes']:,}, with the checksum in {HISTORY}; restore it."
+                f"{path} is not the file that the search wrote: {found.bytes:,} bytes, expected"
+                f" {recorded.bytes:,}, with the checksum in {HISTORY}; restore it."
             )
 
     def keep(self, ids: Iterable[str], further: Iterable[str] = ()) -> None:
@@ -125,7 +125,7 @@ class ModelFiles:
             kept = {*ids, *self.read_pinned()}
             for path in self.folder.glob("*-*.h5") if locked else ():
                 id_, dot, name = path.stem.partition(".")
-                of_a_search = _OF_A_SEARCH.fullmatch(id_) and f"{dot}{name}" in names
+                of_a_search = is_network_id(id_) and f"{dot}{name}" in names
                 if of_a_search and not {id_, path.stem} & kept and path.is_file():
                     path.unlink(missing_ok=True)
 
@@ -221,8 +221,8 @@ def _size(path: Path) -> int:
         return 0
 
 
-def describe_file(path: Path) -> dict[str, Any]:
-    """Return the `bytes` and the `sha256` of a file."""
+def describe_file(path: Path) -> FileRecord:
+    """Return the size and the checksum of a file."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"bytes": path.stat().st_size, "sha256": digest}
+    return FileRecord(path.stat().st_size, digest)

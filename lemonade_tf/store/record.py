@@ -37,8 +37,6 @@ class Record:
         Raises:
             RecordError: If a key is missing or unknown.
         """
-        if not isinstance(values, Mapping):
-            raise RecordError(f"is {str(values)[:40]!r}; expected a JSON object")
         expected = {field.name for field in fields(cls)}
         if values.keys() != expected:
             missing, unknown = sorted(expected - values.keys()), sorted(values.keys() - expected)

@@ -205,6 +205,37 @@ class InitialRecord(Record):
 
 
 @dataclass(frozen=True)
+class RetrainedRecord(Record):
+    """A line of retrained.jsonl: a network that was trained from scratch, or failed.
+
+    Attributes:
+        id: The network.
+        objectives: Its objectives in the search by name, without the error.
+        search_error: Its validation error in the search.
+        search_test_error: Its test error in the search; None without test images.
+        test_error: Its test error now; None without test images, or if it failed.
+        losses: The mean training loss of each epoch.
+        resumed_at_epoch: The epoch of the checkpoint that the training resumed from; 0 without one.
+        seconds: The duration of the training, without what was lost by interruptions.
+        note: One line that the user should know though it did not fail; None if nothing.
+        failure: One line on why it failed; None if it did not.
+        settings: All settings that the trained weights depend on.
+    """
+
+    id: str
+    objectives: Mapping[str, float]
+    search_error: float
+    search_test_error: float | None
+    test_error: float | None
+    losses: Sequence[float]
+    resumed_at_epoch: int
+    seconds: float
+    note: str | None
+    failure: str | None
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class FrontRow:
     """A row of front.csv.
 

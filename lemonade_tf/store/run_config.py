@@ -82,7 +82,7 @@ class RunConfig(Record):
         """
         names = {each.name for each in fields(cls)} - {"settings"}
         settings = {name: value for name, value in values.items() if name not in names}
-        missing = [name for name in ("dataset", "objectives") if name not in settings]
+        missing = [name for name in ("space", "dataset", "objectives") if name not in settings]
         if missing:
             raise RecordError(f"lacks {', '.join(map(repr, missing))}")
         rest = {name: value for name, value in values.items() if name in names}
@@ -92,6 +92,21 @@ class RunConfig(Record):
         """Return the contents of config.json."""
         values = super().as_json()
         return {**values.pop("settings"), **values}
+
+    @property
+    def resumable(self) -> bool:
+        """Whether the run was made by a search, which can be resumed."""
+        return self.random_search is None
+
+    @property
+    def space(self) -> str:
+        """The search space."""
+        return self.settings["space"]
+
+    @property
+    def seed(self) -> int:
+        """The random seed."""
+        return self.settings["seed"]
 
     @property
     def dataset(self) -> str:

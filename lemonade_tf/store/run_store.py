@@ -1,25 +1,24 @@
-"""The folder of a run: what a search writes, and what reports and resuming read.
+"""The folder of a run: written by a search, read by reports and when a search is resumed.
 
-    initial.jsonl      the networks of another run that the search began with, if it did
-    config.json        all settings; before what follows, so a folder without it holds no run
-    history.jsonl      a line per evaluated child
-    proposals.jsonl    a line per proposed child
-    models/ID.h5       the networks of the population, and those that are pinned
-    models/ID.NAME.h5  the same, trained on a further data set
-    measurements.jsonl a line for each inference time of a network of the front that was measured
-    front.csv          the current Pareto front, a row a network
-    pinned.txt         ids of networks whose file is to be kept, a line each
-    plots/             pictures
+    initial.jsonl      the networks of a previous run that the search started from, if it did
+    config.json        all settings; written before what follows: without it, there is no run
+    history.jsonl      one line per trained network
+    proposals.jsonl    one line per proposed child
+    models/ID.h5       the networks of the population, and the pinned ones
+    models/ID.NAME.h5  the same networks, trained on the extra data set NAME
+    measurements.jsonl one line per measured inference time of a network of the front
+    front.csv          the current Pareto front, one row per network
+    pinned.txt         ids of networks whose files are kept, one per line
+    plots/             figures
     staging/           networks that a worker is writing
 
-Files appear whole or not at all, and the two lists only grow; a search that is killed leaves what
-it had finished. One search at a time writes to a folder: it holds a lock on it, which the system
-takes from it when it ends, in whatever way.
+Files appear whole or not at all, and the lists only grow: a search that is killed loses nothing
+that it had finished. One search at a time writes to a folder; it holds a lock on it, which the
+system releases when the process ends, for whatever reason.
 
-The settings and every line carry checksums, the lines one that depends on the run (`run` in
-config.json), and a line of the history has those of the network's files: what was damaged, or comes
-from elsewhere, is found out. A folder whose config.json has no `run` was made by other means; it
-can be read, without such checks, but not gone on with.
+config.json has a checksum and a random `run_id`; every line of a list has a checksum that depends
+on this id, and the lines of history.jsonl have the checksums of the network files. So damage, and
+files that belong to another run, are detected.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ import os
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lemonade_tf.store import journal
 from lemonade_tf.store.atomic import write_atomic
@@ -40,7 +39,6 @@ from lemonade_tf.store.file_names import (
     CONFIG,
     FRONT,
     HISTORY,
-    IDENTITY,
     INITIAL,
     MEASUREMENTS,
     PLOTS,
@@ -48,55 +46,67 @@ from lemonade_tf.store.file_names import (
 )
 from lemonade_tf.store.locks import lock_folder
 from lemonade_tf.store.model_files import ModelFiles
+from lemonade_tf.store.record import Record, RecordError
 from lemonade_tf.store.record_list import RecordList
+from lemonade_tf.store.records import (
+    FrontRow,
+    InitialRecord,
+    MeasurementRecord,
+    NetworkRecord,
+    ProposalRecord,
+)
+from lemonade_tf.store.run_config import RunConfig
 
-_PATIENCE = 0.5  # seconds to wait for a lock
+FORMAT = 2  # of run folders: of the keys and values in their files
+_FORMAT, _RUN_ID = "format", "run_id"  # keys of config.json
+_LOCK_SECONDS = 0.5  # to wait for a lock
+R = TypeVar("R", bound=Record)
 
 
 class RunStore:
-    """The folder of one run; `create` and `open` make it.
+    """The folder of one run; `create` and `open` return it.
 
     Attributes:
         path: The folder.
         models: The files of its networks.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path) -> None:
         self.path, self.models = path, ModelFiles(path)
-        self._key: str | None = None
+        self._run_id = ""
         self._lock: int | None = None
 
     @classmethod
     def create(
         cls,
         workdir: str | os.PathLike[str],
-        config: Mapping[str, Any],
-        initial: Sequence[Mapping[str, Any]] = (),
+        config: RunConfig,
+        initial: Sequence[InitialRecord] = (),
     ) -> RunStore:
-        """Begin a run in a folder, which is made if need be, and lock it.
+        """Start a run in a folder, which is created if necessary, and lock it.
 
         The folder may hold other files; only those of a run are ever touched.
 
         Args:
             workdir: The folder.
-            config: The settings.
-            initial: What the search begins with, if not with its space's networks. It is there
-                once there is a run.
+            config: The contents of config.json.
+            initial: The networks of a previous run that the search starts from, if it does. They
+                are on disk before config.json is.
 
         Raises:
-            StoreError: If the folder holds a run already, or cannot be written to.
+            StoreError: If the folder already holds a run, or cannot be written to.
             ValueError: If the config is not JSON.
         """
         cls.check_vacant(workdir)
         store = cls(Path(workdir))
-        journal.dumps(config)  # before anything is made
+        journal.dumps(config)  # raises before anything is created
         store.models.make_folders()
         store.lock()
         try:
             cls.check_vacant(workdir)  # another search may have come and gone
-            store._key = uuid.uuid4().hex
+            store._run_id = uuid.uuid4().hex
             store._write_initial(initial)
-            store.write_config({**config, IDENTITY: store._key})
+            store.write_config(config)
         except BaseException:
             store.release()
             raise
@@ -104,16 +114,16 @@ class RunStore:
 
     @staticmethod
     def check_vacant(workdir: str | os.PathLike[str]) -> None:
-        """Check that a folder, which need not be there, holds no run.
+        """Check that a folder, which need not exist, holds no run.
 
         Raises:
-            StoreError: It does.
+            StoreError: If it does.
         """
         for name in (CONFIG, HISTORY):
             if (Path(workdir) / name).exists():
                 raise StoreError(
-                    f"{Path(workdir)} holds a run already ({name}); choose another --workdir, or go"
-                    " on with it with --resume."
+                    f"{Path(workdir)} already holds a run ({name}); choose another --workdir, or"
+                    " continue that run with --resume."
                 )
 
     @classmethod
@@ -121,27 +131,22 @@ class RunStore:
         """Open the folder of a run.
 
         Raises:
-            StoreError: If it holds no run, or config.json is damaged.
+            StoreError: If it holds no run or one of another format, or config.json is damaged.
         """
         path = Path(workdir)
         if not cls.holds_run(path):
             what = "holds no run" if path.is_dir() else "is not a folder"
             raise StoreError(f"{path} {what}; expected the --workdir of a search, with {CONFIG}.")
         store = cls(path)
-        store._key = store.read_config().get(IDENTITY)
+        store._run_id = store._read_config()[_RUN_ID]
         return store
 
     @staticmethod
     def holds_run(workdir: str | os.PathLike[str]) -> bool:
-        """Whether a folder holds a run that can be opened."""
+        """Return whether a folder holds a run that can be opened."""
         return (Path(workdir) / CONFIG).is_file()
 
-    @property
-    def sealed(self) -> bool:
-        """Whether the files carry checksums, as those that a search wrote do."""
-        return self._key is not None
-
-    # One search at a time
+    # --- One search at a time ---
 
     def lock(self) -> None:
         """Keep every other process from writing to the folder, until `release` or the end.
@@ -149,22 +154,22 @@ class RunStore:
         Raises:
             StoreError: If another process does so, or the file system has no locks.
         """
-        # `is_locked`, of another process, has the lock for a moment.
-        descriptor = lock_folder(self.path, seconds=_PATIENCE)
+        # `is_locked` of another process holds the lock for a moment, hence the wait.
+        descriptor = lock_folder(self.path, seconds=_LOCK_SECONDS)
         if descriptor is None:
             raise StoreError(
-                f"another search is writing to {self.path}; wait for its end, or end it."
+                f"{self.path} is in use by another search; wait until it has ended, or stop it."
             )
         self._lock = descriptor
 
     def release(self) -> None:
-        """Give up the lock, if there is one."""
+        """Release the lock, if there is one."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def is_locked(self) -> bool:
-        """Whether a search is writing to the folder now.
+        """Return whether a search is writing to the folder now.
 
         Raises:
             StoreError: If the folder cannot be opened, or its file system has no locks.
@@ -175,122 +180,130 @@ class RunStore:
         os.close(descriptor)
         return False
 
-    # The settings
+    # --- config.json ---
 
-    def read_config(self) -> dict[str, Any]:
-        """Return the settings.
+    def read_config(self) -> RunConfig:
+        """Return the contents of config.json.
 
         Raises:
-            StoreError: If the file is damaged, or was changed by hand.
+            StoreError: If the file is damaged, of another format, or was edited.
         """
+        values = self._read_config()
+        del values[_FORMAT], values[_RUN_ID]
+        try:
+            return RunConfig.from_json(values)
+        except RecordError as error:
+            raise StoreError(f"{self.path / CONFIG} {error}; restore it.") from error
+
+    def _read_config(self) -> dict[str, Any]:
         path = self.path / CONFIG
         with explained(path):
             data = path.read_bytes()
         try:
-            config = json.loads(data)
+            values = json.loads(data)
         except ValueError as error:
             raise StoreError(f"{path} is not JSON ({error}); restore it.") from error
-        if not isinstance(config, dict):
+        if not isinstance(values, dict):
             raise StoreError(f"{path} is not a JSON object; restore it.")
-        given = config.pop(journal.CHECKSUM, None)
-        if (IDENTITY in config or given is not None) and given != _checksum(config):
+        found = values.get(_FORMAT, 1)
+        if found != FORMAT:
             raise StoreError(
-                f"{path} is not as it was written: its checksum does not fit; restore it. (To"
-                " change a setting of a run, give it as an option with --resume.)"
+                f"{self.path} is a run folder of format {found}; expected format {FORMAT}. Use the"
+                " version of lemonade_tf that wrote it, or choose another --workdir."
             )
-        return config
+        checksum = values.pop(journal.CHECKSUM, None)
+        if _RUN_ID not in values or checksum != _checksum(values):
+            raise StoreError(
+                f"{path} was edited or damaged: its checksum does not match; restore it. (To change"
+                " a setting of a run, pass it as an option together with --resume.)"
+            )
+        return values
 
-    def write_config(self, config: Mapping[str, Any]) -> None:
-        """Replace the settings, among which the run's identity has to be.
+    def write_config(self, config: RunConfig) -> None:
+        """Write or replace config.json.
 
         Raises:
-            StoreError: If they cannot be written; those before stay.
-            ValueError: If they are not JSON.
+            StoreError: If it cannot be written; the file is unchanged then.
+            ValueError: If the config is not JSON.
         """
-        plain = json.loads(journal.dumps(config))
-        self._key = plain[IDENTITY]
-        text = journal.dumps({**plain, journal.CHECKSUM: _checksum(plain)}, indent=2)
+        values = {_FORMAT: FORMAT, _RUN_ID: self._run_id, **config.as_json()}
+        text = journal.dumps({**values, journal.CHECKSUM: _checksum(values)}, indent=2)
         with explained(self.path / CONFIG):
             write_atomic(self.path / CONFIG, f"{text}\n".encode())
 
-    # The lists
+    # --- The lists ---
 
     @property
-    def initial(self) -> RecordList:
-        """What the search begins with; nothing if with its space's networks."""
-        return RecordList(self.path / INITIAL, self._key)
+    def initial(self) -> RecordList[InitialRecord]:
+        """The networks of a previous run that the search starts from; empty without one."""
+        return self._list(INITIAL, InitialRecord)
 
     @property
-    def history(self) -> RecordList:
-        """The evaluated children."""
-        return RecordList(self.path / HISTORY, self._key)
+    def history(self) -> RecordList[NetworkRecord]:
+        """The trained and the failed networks, in order of completion."""
+        return self._list(HISTORY, NetworkRecord)
 
     @property
-    def proposals(self) -> RecordList:
+    def proposals(self) -> RecordList[ProposalRecord]:
         """The proposed children."""
-        return RecordList(self.path / PROPOSALS, self._key)
+        return self._list(PROPOSALS, ProposalRecord)
 
     @property
-    def measurements(self) -> RecordList:
+    def measurements(self) -> RecordList[MeasurementRecord]:
         """The measured inference times."""
-        return RecordList(self.path / MEASUREMENTS, self._key)
+        return self._list(MEASUREMENTS, MeasurementRecord)
 
-    def _write_initial(self, records: Sequence[Mapping[str, Any]]) -> None:
+    def _list(self, name: str, kind: type[R]) -> RecordList[R]:
+        return RecordList(self.path / name, kind, self._run_id)
+
+    def _write_initial(self, records: Sequence[InitialRecord]) -> None:
         if records:
             self.initial.replace(records)
-        else:  # there may be one of a search that was killed before it had settings
+        else:  # a search that was killed before it wrote config.json may have left one
             with explained(self.initial.path):
                 self.initial.path.unlink(missing_ok=True)
 
-    # Pictures
+    # --- Figures and the front ---
 
     def plot_path(self, name: str) -> Path:
-        """Return where a picture lies, in a folder that is made if need be.
+        """Return the path of a figure, in a folder that is created if necessary.
 
         Raises:
-            StoreError: If it cannot be made.
+            StoreError: If it cannot be created.
         """
         folder = self.path / PLOTS
         with explained(folder):
             folder.mkdir(exist_ok=True)
         return folder / name
 
-    # The front
+    def front_row(self, record: NetworkRecord) -> FrontRow:
+        """Return the row of front.csv of a network."""
+        file = self.models.path(record.id).relative_to(self.path).as_posix()
+        return FrontRow(record.id, file, record.objectives, record.test_errors)
 
-    def write_front(
-        self,
-        rows: Iterable[Mapping[str, Any]],
-        objectives: Sequence[str],
-        further: Iterable[str] = (),
-    ) -> None:
-        """Write the Pareto front.
+    def write_front(self, rows: Iterable[FrontRow], columns: Sequence[str]) -> None:
+        """Write front.csv.
 
         Args:
-            rows: For each network, its `id`, each objective by its name, and `test_error`, which
-                may be None or left out. Anything else is left out.
-            objectives: The names of the objectives, in the order of the columns.
-            further: Columns after these, which may be left out in a row likewise.
+            rows: One per network.
+            columns: Those after "id" and "file", for a front without networks.
 
         Raises:
-            StoreError: If it cannot be written; the front before stays.
+            StoreError: If it cannot be written; the file is unchanged then.
         """
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        last = ("test_error", *further)
-        writer.writerow(["id", "file", *objectives, *last])
-        for row in rows:
-            file = self.models.path(row["id"]).relative_to(self.path).as_posix()
-            values = [row[name] for name in objectives]
-            writer.writerow([row["id"], file, *values, *map(row.get, last)])
+        writer = csv.DictWriter(text, ["id", "file", *columns], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(row.as_columns() for row in rows)
         with explained(self.path / FRONT):
             write_atomic(self.path / FRONT, text.getvalue().encode())
 
 
 def make_new_folder(path: Path) -> bool:
-    """Make a folder; return whether it is new. Of several processes, it is new to one only.
+    """Create a folder; return whether this process, and no other, created it.
 
     Raises:
-        StoreError: If it cannot be made.
+        StoreError: If it cannot be created.
     """
     with explained(path):
         try:

@@ -1,5 +1,7 @@
+from dataclasses import replace
+
 import pytest
-from runs import CONFIG, HISTORY, line, make_run, make_small_run
+from runs import CONFIG, HISTORY, line, make_run, make_small_run, with_settings
 
 from lemonade_tf.baselines.comparison import (
     ComparisonError,
@@ -39,7 +41,7 @@ def test_runs_side_by_side(run, other):
 
 
 def test_all_hypervolumes_refer_to_the_farthest_reference_point(run, tmp_path):
-    config = {**CONFIG, "reference": {"error": 0.8, "parameters": 5_000_000}}
+    config = replace(CONFIG, reference_point={"error": 0.8, "parameters": 5_000_000})
     far = read_run(make_run(tmp_path / "far", config=config))
     assert common_reference([run, far]) == {"error": 0.9, "parameters": 5_000_000}
     first, second = compare([run, far])
@@ -54,10 +56,10 @@ def test_a_run_without_networks(run, tmp_path):
 
 
 def test_networks_beyond_limits_are_left_out(run):
-    sizes = [line["objectives"]["parameters"] for line in run.trained]
+    sizes = [line.objectives["parameters"] for line in run.trained]
     limit = sorted(sizes)[2]
     small = within(run, {"parameters": limit})
-    assert [line["objectives"]["parameters"] for line in small.trained] == [
+    assert [line.objectives["parameters"] for line in small.trained] == [
         size for size in sizes if size <= limit
     ]
     assert len(within(run, {"parameters": limit, "error": 0.0}).trained) == 0
@@ -95,20 +97,22 @@ def test_the_picture_has_a_front_a_run(run, other, tmp_path):
 
 
 def test_runs_on_different_data_cannot_be_compared(run, tmp_path):
-    other = read_run(make_run(tmp_path / "o", config={**CONFIG, "dataset": "data/flowers.npz"}))
+    other = read_run(
+        make_run(tmp_path / "o", config=with_settings(CONFIG, dataset="data/flowers.npz"))
+    )
     with pytest.raises(ComparisonError, match=r"has the data set digits, .*o flowers\.npz; only"):
         compare([run, other])
 
 
 def test_runs_with_different_objectives_cannot_be_compared(run, tmp_path):
-    config = {**CONFIG, "objectives": ["error", "multiply_adds"]}
+    config = with_settings(CONFIG, objectives=["error", "multiply_adds"])
     other = read_run(make_run(tmp_path / "o", config=config))
     with pytest.raises(ComparisonError, match=r"the objectives error, parameters, .*multiply_adds"):
         comparison_figure([run, other])
 
 
-def _with(folder, **changes):
-    return read_run(make_run(folder, config={**CONFIG, **changes}))
+def _with(folder, **settings):
+    return read_run(make_run(folder, config=with_settings(CONFIG, **settings)))
 
 
 def test_the_default_scale_may_be_named(run, tmp_path):
@@ -125,12 +129,12 @@ def test_runs_on_different_scales_cannot_be_compared(run, tmp_path):
 def test_inference_times_foretold_from_different_tables_cannot_be_compared(tmp_path):
     def timed(folder, seconds, **more):
         table = {"way": "latency", "rows": [seconds]}
-        return _with(
-            tmp_path / folder,
-            objectives=["error", "latency"],
-            reference={"error": 0.9, "latency": 1.0},
+        config = replace(
+            with_settings(CONFIG, objectives=["error", "latency"]),
+            reference_point={"error": 0.9, "latency": 1.0},
             prepared={"latency": table, **more},
         )
+        return read_run(make_run(tmp_path / folder, config=config))
 
     first, same = timed("first", 0.1), timed("same", 0.1, lite_latency={})  # which is a limit's
     assert set(common_reference([first, same])) == {"error", "latency"}

@@ -1,10 +1,11 @@
 import os
 import signal
+from dataclasses import replace
 from math import log
 
 import numpy as np
 import pytest
-from runs import CONFIG, line, make_run
+from runs import CONFIG, line, make_run, with_settings
 
 from lemonade_tf import load_graph
 from lemonade_tf.architecture import check
@@ -22,6 +23,7 @@ from lemonade_tf.operators import replay
 from lemonade_tf.report import table_rows, write_report
 from lemonade_tf.runs import read_run
 from lemonade_tf.runs.quality import reference_point
+from lemonade_tf.runs.same_images import describe_images
 from lemonade_tf.search import SearchError, driver
 from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.store import StoreError
@@ -108,7 +110,7 @@ def test_the_size_is_the_first_cheap_objective_of_a_run_without_parameters(tmp_p
             (["error", "multiply_adds", "parameters"], PARAMETERS),
         ]
     ):
-        config = {**CONFIG, "objectives": names}
+        config = with_settings(CONFIG, objectives=names)
         assert size_of(read_run(make_run(tmp_path / str(number), (), config))) == expected
 
 
@@ -120,9 +122,8 @@ def test_a_run_without_networks_cannot_be_compared_with(tmp_path):
 
 
 def test_other_images_than_those_of_the_run(tmp_path):
-    config = {**make_config("quick").as_json(), "images_sha256": "0" * 64}
-    run = read_run(make_run(tmp_path / "run", HISTORY, {**config, **CONFIG}))
-    with pytest.raises(StoreError, match=r"digits is not what .*run began with \(images_sha256"):
+    run = read_run(make_run(tmp_path / "run", HISTORY, CONFIG))
+    with pytest.raises(StoreError, match=r"digits has changed since the search in .*run started"):
         random_search.random_search(run, str(tmp_path / "random"), seed=0)
     assert not (tmp_path / "random").exists()
 
@@ -135,7 +136,12 @@ HISTORY = (
 )
 
 
-REASON = "it was not made by a search, and cannot be gone on with"
+QUICK = replace(
+    CONFIG,
+    settings=make_config("quick", max_hours=1e-7).as_json(),
+    images=describe_images(load_dataset("digits")),
+)
+REASON = "it is a random search, which cannot be resumed"
 
 
 class StopAfter(Callback):
@@ -154,8 +160,7 @@ class StopAfter(Callback):
 def test_one_that_is_stopped_is_not_complete(tmp_path, monkeypatch, stop_after, complete):
     monkeypatch.setattr(driver, "SEARCH_WORKER", "toy_training:start_worker")
     monkeypatch.setattr(driver, "ProcessExecutor", lambda setup, **_: InProcessExecutor(setup))
-    config = {**make_config("quick").as_json(), "reference": CONFIG["reference"]}
-    given = read_run(make_run(tmp_path / "run", HISTORY, config))
+    given = read_run(make_run(tmp_path / "run", HISTORY, QUICK))
     callbacks = [StopAfter(stop_after)]
     result = random_search.random_search(
         given, str(tmp_path / "random"), seed=0, callbacks=callbacks
@@ -168,37 +173,36 @@ def test_one_that_is_stopped_is_not_complete(tmp_path, monkeypatch, stop_after, 
 
 @pytest.mark.slow
 def test_a_random_search_is_a_run_that_compares_with_the_other(tmp_path):
-    config = make_config("quick", max_hours=1e-7).as_json()
     reference = {"error": 0.95, "parameters": 1_234_567}
-    given = read_run(make_run(tmp_path / "run", HISTORY, {**config, "reference": reference}))
+    given = read_run(make_run(tmp_path / "run", HISTORY, replace(QUICK, reference_point=reference)))
     result = random_search.random_search(given, str(tmp_path / "random"), seed=5, workers=2)
     assert result.complete
     run = read_run(result.workdir)
 
     assert len(run.history) == len(given.trained)
-    assert run.config["epochs"] == given.config["epochs"]
-    assert run.config["learning_rate"] == given.config["learning_rate"]
-    assert run.config["random_search"]["range"] == [5_000, 20_000]
+    assert run.config.settings["epochs"] == given.config.settings["epochs"]
+    assert run.config.settings["learning_rate"] == given.config.settings["learning_rate"]
+    assert run.config.random_search.range == [5_000, 20_000]
     for entry in run.history:
-        assert (entry["generation"], entry["parent"], entry["operators"]) == (1, None, [])
-        assert 5_000 <= entry["objectives"]["parameters"] <= 20_000
-        assert len(entry["losses"]) == given.config["epochs"]
-        assert not entry["distillation_losses"]
+        assert (entry.generation, entry.parent, entry.operators) == (1, None, [])
+        assert 5_000 <= entry.objectives["parameters"] <= 20_000
+        assert len(entry.losses) == given.config.settings["epochs"]
+        assert not entry.distillation_losses
 
-    assert run.config["reference"] == reference
-    assert run.config["reference"] != reference_point(run.objectives, INITIAL, 10)
+    assert run.config.reference_point == reference
+    assert run.config.reference_point != reference_point(run.objectives, INITIAL, 10)
     assert run.hypervolumes()[-1] == pytest.approx(result.hypervolume)
     files = {path.name for path in (result.workdir / "models").iterdir()}
-    assert files == {f"{entry['id']}.h5" for entry in run.front()}
+    assert files == {f"{entry.id}.h5" for entry in run.front()}
 
     data = load_dataset("digits")
     initial = NETWORKS.initial_graphs(data.input_shape, 10, rescaling=data.rescaling())
     for entry in run.front():
-        graph = load_graph(run.store.models.path(entry["id"]))
-        (walk,) = [p for p in run.store.proposals.read() if p["id"] == entry["id"]]
-        first = initial[int(walk["parent"].removeprefix("0-"))].copy(weights=False)
-        made = replay(first, walk["operators"], rng=np.random.default_rng(0)).graph
-        assert canonical_hash(made) == canonical_hash(graph) == entry["architecture"]
+        graph = load_graph(run.store.models.path(entry.id))
+        (walk,) = [p for p in run.store.proposals.read() if p.id == entry.id]
+        first = initial[int(walk.parent.removeprefix("0-"))].copy(weights=False)
+        made = replay(first, walk.operators, rng=np.random.default_rng(0)).graph
+        assert canonical_hash(made) == canonical_hash(graph) == entry.architecture_hash
 
     write_report(run)
     assert {row[-1] for row in table_rows(run)[1]} == {"random"}

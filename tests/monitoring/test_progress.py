@@ -2,9 +2,9 @@ import io
 
 import pytest
 from rich.console import Console
+from run_folders import network
 
 from lemonade_tf.config import SearchConfig
-from lemonade_tf.evolution import Individual
 from lemonade_tf.monitoring.progress import ProgressDisplay, display, duration, line
 from lemonade_tf.monitoring.search_state import SearchState
 
@@ -12,8 +12,8 @@ from lemonade_tf.monitoring.search_state import SearchState
 @pytest.fixture
 def state(tmp_path):
     front = {
-        "0-1": Individual(0, 1, None, (), None, {"parameters": 1000}, {"error": 0.125}),
-        "1-4": Individual(1, 4, "0-1", (), None, {"parameters": 900}, {"error": 0.25}),
+        "0-1": network("0-1", objectives={"error": 0.125, "parameters": 1000}),
+        "1-4": network("1-4", objectives={"error": 0.25, "parameters": 900}),
     }
     return SearchState(
         SearchConfig(num_generations=7),
@@ -55,7 +55,7 @@ def test_what_is_prepared_is_said(objectives, text):
 def test_what_a_failure_says_is_no_markup(state):
     display = ProgressDisplay(Console(file=io.StringIO()))
     for failure in ("OSError: cannot read [/data/x]", "no kernel for [[node a/b]] of [a, b]"):
-        display.on_network_end(state, {"id": "1-2", "failure": failure})
+        display.on_network_end(state, network("1-2", failure=failure))
         assert display.console.file.getvalue().endswith(f"network 1-2 failed: {failure}\n")
 
 
@@ -72,7 +72,7 @@ def test_without_a_terminal_there_is_a_line_a_generation(state):
     out = console(terminal=False)
     progress = ProgressDisplay(out)
     progress.on_search_begin(state)
-    progress.on_network_end(state, {"id": "2-5", "failure": None})
+    progress.on_network_end(state, network("2-5"))
     progress.on_generation_end(state)
     progress.on_search_end(state)
     text = out.file.getvalue()
@@ -84,7 +84,7 @@ def test_on_a_terminal_the_display_is_live_and_stops(state):
     out = console(terminal=True)
     progress = ProgressDisplay(out)
     progress.on_search_begin(state)
-    progress.on_network_end(state, {"id": "2-5", "failure": None})
+    progress.on_network_end(state, network("2-5"))
     progress.on_search_end(state)
     assert "best error" in out.file.getvalue()
     progress.on_search_end(state)  # ending twice is harmless
@@ -93,7 +93,7 @@ def test_on_a_terminal_the_display_is_live_and_stops(state):
 def test_failures_are_said(state):
     out = console(terminal=False)
     progress = ProgressDisplay(out)
-    progress.on_network_end(state, {"id": "2-5", "failure": "diverged"})
+    progress.on_network_end(state, network("2-5", failure="diverged"))
     assert "network 2-5 failed: diverged" in out.file.getvalue()
 
 

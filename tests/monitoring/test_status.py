@@ -1,16 +1,23 @@
+import time
+from dataclasses import replace
+
 import pytest
-from runs import CONFIG, line, make_run
+from run_folders import proposal
+from runs import CONFIG, line, make_run, with_settings
 from toy_training import cut, toy_search
 
 from lemonade_tf.monitoring.status import read_status, status_lines
-from lemonade_tf.store import RunStore, StoreError
+from lemonade_tf.store import RandomSearchRecord, RunStore, StoreError
 
-SIZES = {"num_initial": 3, "num_generations": 2, "num_accepted": 2}
+CONFIG = with_settings(CONFIG, num_generations=2, num_accepted=2)
+ACCEPTED = [proposal(id_) for id_ in ("1-0", "1-3", "2-1", "2-0")]
 
 
 @pytest.fixture
 def folder(tmp_path):
-    return make_run(tmp_path / "run", config={**CONFIG, **SIZES})
+    folder = make_run(tmp_path / "run", config=CONFIG)
+    RunStore.open(folder).proposals.append(ACCEPTED)
+    return folder
 
 
 def test_what_the_folder_says(folder):
@@ -23,20 +30,20 @@ def test_what_the_folder_says(folder):
     assert status.hypervolume > 0
     assert status.num_bytes == 2_000_000
     assert not status.is_running
-    assert status.seconds_since_last is None  # a run by hand, without times
+    assert status.is_finished
+    assert status.seconds_since_last == pytest.approx(time.time() - 1.7e9, abs=60)
 
 
 def test_seconds_are_added_up_by_phase(tmp_path):
     seconds = ({"train": 2.0, "total": 3.0}, {"train": 40.0, "distill": 61.0, "total": 110.0})
     history = [line(f"0-{n}", 0.1, 10, seconds=s) for n, s in enumerate(seconds)]
-    status = read_status(make_run(tmp_path / "run", history, {**CONFIG, **SIZES}))
+    status = read_status(make_run(tmp_path / "run", history, CONFIG))
     assert status.seconds_by_phase == {"train": 42.0, "distill": 61.0}
     assert "distill 1:01 min, train 42 s (in the workers)" in "\n".join(status_lines(status, "RUN"))
 
 
 def test_a_search_before_its_first_network(tmp_path):
-    config = {**CONFIG, **SIZES}
-    RunStore.create(tmp_path / "run", config).release()
+    RunStore.create(tmp_path / "run", CONFIG).release()
     status = read_status(tmp_path / "run")
     assert (status.num_trained, status.front_size, status.best_error) == (0, 0, None)
     assert status_lines(status, "RUN")[0].endswith("lemonade-tf search --workdir RUN --resume")
@@ -47,7 +54,7 @@ def test_proposals_are_counted_by_what_became_of_them(tmp_path):
     limit = {"limit": {"parameters": 30_000}, "max_redraws": 3}
     toy_search(tmp_path / "run", in_process=True, **limit)
     status = read_status(tmp_path / "run")
-    outcomes = [line["outcome"] for line in RunStore.open(tmp_path / "run").proposals.read()]
+    outcomes = [line.outcome for line in RunStore.open(tmp_path / "run").proposals.read()]
     assert dict(status.proposals) == {name: outcomes.count(name) for name in set(outcomes)}
     assert status.proposals["over_limit"] > 0
     text = "\n".join(status_lines(status, "RUN"))
@@ -70,14 +77,15 @@ def test_whether_it_runs(tmp_path):
     assert 0 <= status.seconds_since_last < 600
 
 
-def test_a_run_that_cannot_be_gone_on_with(tmp_path):
-    config = {**CONFIG, **SIZES, "num_initial": 0}
-    RunStore.create(tmp_path / "random", {**config, "random_search": {}}).release()
-    for folder in (tmp_path / "random", make_run(tmp_path / "run", (), config)):
-        status = read_status(folder)
-        assert not status.is_finished
-        [state, *_] = status_lines(status, "RUN")
-        assert state == "RUN: not running; it was not made by a search, and cannot be gone on with"
+def test_a_random_search_cannot_be_resumed(tmp_path):
+    matched = RandomSearchRecord("runs/1", "parameters", [1, 2])
+    config = replace(CONFIG, num_initial=0, random_search=matched)
+    RunStore.create(tmp_path / "random", config).release()
+    status = read_status(tmp_path / "random")
+    assert not status.is_finished
+    assert not status.resumable
+    [state, *_] = status_lines(status, "RUN")
+    assert state == "RUN: not running; it is a random search, which cannot be resumed"
 
 
 def test_lists_that_grow_while_they_are_read(tmp_path, caplog):
@@ -113,15 +121,10 @@ def test_a_line_that_was_cut_short_is_said_of_a_search_that_ended(tmp_path, capl
     with (workdir / "history.jsonl").open("ab") as file:
         file.write(b'{"id": "1')
     assert not read_status(workdir).is_running
-    assert "was cut short" in caplog.text
+    assert "is incomplete" in caplog.text
 
 
 def test_a_file_that_vanishes_is_of_no_size(folder, monkeypatch):
     (folder / "models" / "0-2.h5").write_bytes(b"0" * 2_000)
     (folder / "models" / "0-1.h5").symlink_to(folder / "gone")  # as if removed meanwhile
     assert read_status(folder).num_bytes == 2_000
-
-
-def test_a_config_that_lacks_what_is_needed(tmp_path):
-    with pytest.raises(StoreError, match=r"config\.json lacks num_generations, num_accepted"):
-        read_status(make_run(tmp_path / "run"))

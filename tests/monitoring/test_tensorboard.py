@@ -49,10 +49,10 @@ def test_every_network_is_a_step(run):
     found = values(run.store.path / "tensorboard")
     errors = found["network/error"]
     assert [errors[n].simple_value for n in range(1, len(run.history) + 1)] == pytest.approx(
-        [line["objectives"]["error"] for line in run.history]
+        [line.objectives["error"] for line in run.history]
     )
     assert len(found["seconds/train"]) == len(run.history)
-    distilled = [line["epsilon"] for line in run.history if line["epsilon"] is not None]
+    distilled = [line.epsilon for line in run.history if line.epsilon is not None]
     assert 0 < len(distilled) < len(run.history)
     after = found["epsilon/after_distillation"]
     assert [after[n].simple_value for n in sorted(after)] == pytest.approx(

@@ -40,11 +40,10 @@ def test_three_objectives_are_seen_in_two(tmp_path, objective, sizes, errors):
     assert len(all_networks.get_offsets()) == 4
     assert members.get_label() == "front in all 3 objectives"
     expected = [
-        (line["objectives"][objective.name], 100 * line["objectives"]["error"])
-        for line in run.front()
+        (line.objectives[objective.name], 100 * line.objectives["error"]) for line in run.front()
     ]
     np.testing.assert_allclose(members.get_offsets(), expected)
-    assert {line["id"] for line in run.front()} == {"0-0", "0-1", "1-0"}
+    assert {line.id for line in run.front()} == {"0-0", "0-1", "1-0"}
 
 
 def test_expensive_objectives_are_drawn_against_the_error_too(tmp_path):
@@ -53,7 +52,7 @@ def test_expensive_objectives_are_drawn_against_the_error_too(tmp_path):
     assert axes.get_xlabel() == "top5 error (%)"
     assert axes.get_xscale() == "linear"
     members = axes.collections[-1].get_offsets()
-    top5 = [100 * line["objectives"]["top5_error"] for line in run.front()]
+    top5 = [100 * line.objectives["top5_error"] for line in run.front()]
     assert list(members[:, 0]) == pytest.approx(top5)
 
 
@@ -62,7 +61,7 @@ def test_the_steps_of_some_of_a_front_are_those_of_all_networks(tmp_path):
     for objective in run.others:
         steps = stair(run.front(), objective, run.error)
         assert steps == stair(run.trained, objective, run.error)
-        errors = [line["objectives"]["error"] for line in steps]
+        errors = [line.objectives["error"] for line in steps]
         assert errors == sorted(errors, reverse=True)
     assert stair([], *run.objectives[:2]) == []
 

@@ -3,7 +3,15 @@ from dataclasses import replace
 
 import pytest
 from rich.console import Console
-from runs import CONFIG, HISTORY, line, make_run, make_run_in, make_small_run
+from runs import (
+    CONFIG,
+    HISTORY,
+    line,
+    make_run,
+    make_run_in,
+    make_small_run,
+    with_settings,
+)
 
 from lemonade_tf.operators import APPROXIMATE_IN_CELLS, EXACT_IN_CELLS
 from lemonade_tf.report import print_table, table_rows, write_report
@@ -14,7 +22,7 @@ def test_the_cells_of_a_run_are_numbered_from_the_largest(tmp_path):
     """Section 5.1: "Cell 0 denotes the largest cell, while Cell 21 denotes the smallest"."""
     names = [operator.name for operator in (*EXACT_IN_CELLS, *APPROXIMATE_IN_CELLS)][:3]
     history = (*HISTORY[:3], line("1-0", 0.15, 4_000, operators=names))
-    run = read_run(make_run(tmp_path / "run", history, {**CONFIG, "space": "cells"}))
+    run = read_run(make_run(tmp_path / "run", history, with_settings(CONFIG, space="cells")))
     header, rows = table_rows(run)
     assert header[:3] == ["id", "cell", "parameters"]
     assert [row[:3] for row in rows] == [
@@ -41,7 +49,7 @@ def test_cells_are_numbered_by_parameters_whichever_objective_comes_first(
     tmp_path, names, expected
 ):
     run = make_small_run(tmp_path / "run")
-    run = replace(run, config={**run.config, "space": "cells", "objectives": names})
+    run = replace(run, config=with_settings(run.config, space="cells", objectives=names))
     header, rows = table_rows(run)
     assert header[2] == names[1].replace("_", "-")
     assert {row[0]: row[1] for row in rows} == {i: f"Cell {n}" for i, n in expected.items()}

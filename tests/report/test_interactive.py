@@ -63,4 +63,4 @@ def test_the_page_needs_no_other_file(tmp_path):
     assert page.count("* plotly.js v") == 1
     assert "of 3 networks are left" in page
     for line in run.front():
-        assert f"<td>{line['id']}</td>" in page
+        assert f"<td>{line.id}</td>" in page

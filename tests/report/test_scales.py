@@ -1,4 +1,5 @@
 import pytest
+from run_folders import network
 
 from lemonade_tf.objectives import Objective
 from lemonade_tf.report.figure import new_figure
@@ -9,7 +10,7 @@ LINEAR = Objective("any", "linear", compute=len)
 
 
 def lines(*values):
-    return [{"objectives": {"memory": value, "any": value}} for value in values]
+    return [network("0-0", objectives={"memory": value, "any": value}) for value in values]
 
 
 @pytest.mark.parametrize(

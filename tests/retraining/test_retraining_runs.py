@@ -8,10 +8,11 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from runs import change_config, line, make_run
+from runs import CONFIG, change_images, change_settings, line, make_run, with_settings
 
 from lemonade_tf import load_graph
 from lemonade_tf.cli import main
@@ -21,6 +22,7 @@ from lemonade_tf.executors import Outcome
 from lemonade_tf.operators.initial import initial_weights
 from lemonade_tf.retraining import RetrainConfig, RetrainError, retrain
 from lemonade_tf.retraining import driver as retrain_module
+from lemonade_tf.runs.same_images import describe_images
 from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.store import StoreError
 from lemonade_tf.workers.retraining_task import RetrainResult
@@ -52,15 +54,9 @@ def run(images, tmp_path):
         line("1-0", 0.2, 2_000, test_error=None),
         line("2-0", 0.1, 8_000, test_error=0.25),
     ]
-    config = {
-        "dataset": str(images),
-        "data_dir": None,
-        "objectives": ["error", "parameters"],
-        "reference": {"error": 0.9, "parameters": 500_000},
-        "input_shape": [8, 8, 1],
-        "num_classes": 4,
-    }
-    config |= {"pad": 1, "flip": False, "cutout": 2, "mixup": 0.5, "threads": 1}
+    settings = {"pad": 1, "flip": False, "cutout": 2, "mixup": 0.5, "threads": 1}
+    config = with_settings(CONFIG, dataset=str(images), data_dir=None, **settings)
+    config = replace(config, images=describe_images(load_dataset(str(images))))
     folder = make_run(tmp_path / "run", history, config)
     for id_ in FRONT:
         (folder / "models" / f"{id_}.h5").write_text("of the search")
@@ -254,7 +250,7 @@ def test_other_images_are_refused(run, executor, tmp_path):
     arrays = dict(np.load(config["dataset"]))
     path = tmp_path / "mine.npz"
     np.savez(path, **arrays)
-    change_config(run, dataset=str(path))
+    change_settings(run, dataset=str(path))
     retrain(run, ["1-0"], SHORT)
     arrays["x_test"][0, 0, 0] += 1
     np.savez(path, **arrays)
@@ -340,13 +336,16 @@ def without_model(run):
         (without_front, "{run} has no front: no network of it has been trained"),
         (without_model, "1-0.h5 is missing; restore it, or name the networks to retrain without"),
         (
-            lambda run: change_config(run, dataset="gone.npz"),
+            lambda run: change_settings(run, dataset="gone.npz"),
             "data set of {run} cannot be read: gone.npz does not exist",
         ),
-        (lambda run: change_config(run, dataset="gone"), "unknown data set 'gone'"),
-        (lambda run: change_config(run, num_classes=7), "(num_classes was 7, now 4); restore it"),
-        (lambda run: change_config(run, images_sha256="0" * 64), "(images_sha256 was 000"),
-        (lambda run: change_config(run, pad=8), "does not fit: pad is 8"),
+        (lambda run: change_settings(run, dataset="gone"), "unknown data set 'gone'"),
+        (
+            lambda run: change_images(run, num_classes=7),
+            "num_classes was 7, now 4; restore the data set",
+        ),
+        (lambda run: change_images(run, sha256="0" * 64), "sha256 was 000"),
+        (lambda run: change_settings(run, pad=8), "does not fit: pad is 8"),
         (lambda run: (run / "config.json").unlink(), "holds no run"),
         (lambda run: (run / "retrained").write_text(""), "retrained: File exists; see to it"),
         (lambda run: (run / "retrained.jsonl").write_text("?\n"), "line 1, is damaged"),
@@ -390,7 +389,7 @@ def test_the_command_says_what_failed(capsys, run, executor):
 
 
 def test_of_several_data_sets_networks_are_retrained_on_the_first(run, images, executor):
-    change_config(run, dataset=f"{images},elsewhere.npz")
+    change_settings(run, dataset=f"{images},elsewhere.npz")
     retrain(run, config=SHORT)
     settings = executor.tasks[0].settings
     assert (settings["dataset"], executor.dataset) == (str(images), str(images))
@@ -461,7 +460,7 @@ def test_killed_at_any_instant_it_ends_with_the_same_weights(real_run, tmp_path)
     _, err = start(real_run, ids, epochs, 0.02).communicate(timeout=300)
     assert err == ""
     found = {entry["id"]: entry for entry in records(real_run)}
-    assert max(entry["resumed_at"] for entry in found.values()) > 0
+    assert max(entry["resumed_at_epoch"] for entry in found.values()) > 0
     for id_ in ids:
         assert found[id_]["losses"] == expected[id_]["losses"]
         assert found[id_]["test_error"] == expected[id_]["test_error"]

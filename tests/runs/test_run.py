@@ -12,7 +12,7 @@ def run(tmp_path):
 
 
 def ids(lines):
-    return [entry["id"] for entry in lines]
+    return [entry.id for entry in lines]
 
 
 def test_the_front_after_each_generation(run):
@@ -65,9 +65,9 @@ def test_the_hypervolume_never_falls_and_ends_at_that_of_the_front(run):
 @pytest.mark.parametrize("num_objectives", [2, 3, 5, 7])
 def test_the_hypervolume_network_by_network_is_that_of_the_front(tmp_path, num_objectives):
     run = make_run_in(tmp_path / "run", num_objectives)
-    values, reference = run.hypervolumes(), run.config["reference"]
+    values, reference = run.hypervolumes(), run.config.reference_point
     for count in (1, 7, 30, 60):
-        points = [line["objectives"] for line in run.trained[:count]]
+        points = [line.objectives for line in run.trained[:count]]
         expected = front_hypervolume(run.objectives, points, reference)
         assert values[count - 1] == pytest.approx(expected, rel=1e-12)
 
@@ -85,5 +85,5 @@ def test_cheap_objectives_come_first(tmp_path):
         "peak_memory",
         "top5_error",
     ]
-    sizes = [line["objectives"]["parameters"] for line in run.front()]
+    sizes = [line.objectives["parameters"] for line in run.front()]
     assert sizes == sorted(sizes)

@@ -59,7 +59,7 @@ class Recorder(Callback):
         self.events.append(f"generation {state.generation}: {len(proposals)} proposals")
 
     def on_network_end(self, state, record):
-        self.events.append(record["id"])
+        self.events.append(record.id)
 
     def on_generation_end(self, state):
         self.events.append(f"population {len(state.front)}")
@@ -82,7 +82,7 @@ def test_a_search_leaves_a_front_of_trained_networks(finished):
     assert isinstance(result, SearchResult)
     assert result.complete
     run = read_run(result.workdir)
-    assert [line["id"] for line in run.front()] == [row["id"] for row in result.front]
+    assert [line.id for line in run.front()] == [row["id"] for row in result.front]
     files = {path.name for path in (result.workdir / "models").iterdir()}
     assert files == {f"{row['id']}.h5" for row in result.front}
     for row in result.front:
@@ -96,24 +96,24 @@ def test_a_search_leaves_a_front_of_trained_networks(finished):
 def test_all_networks_and_proposals_are_on_record(finished):
     result, _ = finished
     run = read_run(result.workdir)
-    assert {line["id"] for line in run.history[:4]} == {"0-0", "0-1", "0-2", "0-3"}
+    assert {line.id for line in run.history[:4]} == {"0-0", "0-1", "0-2", "0-3"}
     proposals = run.store.proposals.read()
-    accepted = {line["id"] for line in proposals if line["outcome"] == "accepted"}
-    assert accepted == {line["id"] for line in run.history if line["generation"] > 0}
+    accepted = {line.id for line in proposals if line.outcome == "accepted"}
+    assert accepted == {line.id for line in run.history if line.generation > 0}
     assert len(accepted) == 2 * TINY["num_accepted"]
-    new = [line for line in proposals if line["outcome"] != "duplicate"]
+    new = [line for line in proposals if line.outcome != "duplicate"]
     assert len(new) == 2 * TINY["num_proposed"]
     epochs = {None: 0}
-    for line in sorted(run.history, key=lambda entry: entry["generation"]):
-        assert line["seconds"]["total"] > 0
-        assert line["batch_size"] == 64
-        epochs[line["id"]] = epochs[line["parent"]] + TINY["epochs"]
-        assert line["lineage_epochs"] == epochs[line["id"]]
+    for line in sorted(run.history, key=lambda entry: entry.generation):
+        assert line.seconds["total"] > 0
+        assert line.batch_size == 64
+        epochs[line.id] = epochs[line.parent] + TINY["epochs"]
+        assert line.lineage_epochs == epochs[line.id]
 
 
 def test_every_network_can_be_rebuilt_from_its_initial_network_and_its_operators(finished, images):
     result, _ = finished
-    lines = {line["id"]: line for line in read_run(result.workdir).history}
+    lines = {line.id: line for line in read_run(result.workdir).history}
     data = load_dataset(str(images))
     initial = NETWORKS.initial_graphs(
         data.input_shape, data.num_classes, rescaling=data.rescaling()
@@ -121,16 +121,16 @@ def test_every_network_can_be_rebuilt_from_its_initial_network_and_its_operators
 
     def rebuilt(name):
         line = lines[name]
-        if line["parent"] is None:
+        if line.parent is None:
             return initial[int(name.split("-")[1])].copy(weights=False)
         rng = np.random.default_rng(0)
-        return replay(rebuilt(line["parent"]), line["operators"], rng=rng).graph
+        return replay(rebuilt(line.parent), line.operators, rng=rng).graph
 
     for name, line in lines.items():
-        assert canonical_hash(rebuilt(name)) == line["architecture"]
+        assert canonical_hash(rebuilt(name)) == line.architecture_hash
     for row in result.front:
         graph = load_graph(result.workdir / row["file"])
-        assert canonical_hash(graph) == lines[row["id"]]["architecture"]
+        assert canonical_hash(graph) == lines[row["id"]].architecture_hash
 
 
 def test_callbacks_are_told_of_everything_in_order(finished):
@@ -146,7 +146,8 @@ def test_callbacks_are_told_of_everything_in_order(finished):
 def test_the_settings_and_the_reference_point_are_on_record(finished):
     config = json.loads((finished[0].workdir / "config.json").read_text())
     assert config["objectives"] == ["error", "parameters"]
-    assert config["reference"]["error"] == pytest.approx(0.75)
+    assert config["format"] == 2
+    assert config["reference_point"]["error"] == pytest.approx(0.75)
     assert config["num_generations"] == 2
     assert {"python", "keras", "tensorflow"} <= set(config["versions"])
 
@@ -160,7 +161,9 @@ def test_the_same_seed_gives_the_same_search_whatever_the_number_of_workers(
     def results(workdir):
         kept = ("id", "parent", "operators", "objectives", "test_error", "losses")
         history = read_run(workdir).history
-        return sorted(({k: line[k] for k in kept} for line in history), key=lambda r: r["id"])
+        return sorted(
+            (tuple(getattr(record, name) for name in kept) for record in history), key=str
+        )
 
     assert results(again.workdir) == results(finished[0].workdir)
     assert [row["id"] for row in again.front] == [row["id"] for row in finished[0].front]
@@ -176,14 +179,14 @@ def test_a_search_of_cells(images, tmp_path):
         for n in (1, 2)
     )
     lines, again = (
-        sorted(read_run(result.workdir).history, key=lambda line: line["id"])
+        sorted(read_run(result.workdir).history, key=lambda line: line.id)
         for result in (first, second)
     )
     assert len(lines) == 4 + TINY["num_accepted"]
     for line, other in zip(lines, again, strict=True):
         for key in ("id", "parent", "operators", "objectives", "test_error", "losses", "failure"):
-            assert line[key] == other[key]
-        assert line["failure"] is None
+            assert getattr(line, key) == getattr(other, key)
+        assert line.failure is None
     for row in first.front:
         graph = load_graph(first.workdir / row["file"])
         cell, cells_per_block, filters = extract_cell(graph)
@@ -228,8 +231,8 @@ def test_out_of_time_ends_the_search_cleanly(images, tmp_path):
     result = search(config, callbacks=[Dawdle()])
     assert not result.complete
     run = read_run(result.workdir)
-    assert {line["generation"] for line in run.history} == {0}
-    assert [line["id"] for line in run.front()] == [row["id"] for row in result.front]
+    assert {line.generation for line in run.history} == {0}
+    assert [line.id for line in run.front()] == [row["id"] for row in result.front]
 
 
 def test_too_little_time_for_a_single_network_is_said(images, tmp_path):
@@ -255,7 +258,7 @@ def test_a_callback_that_raises_ends_the_search_and_leaves_what_was_finished(ima
     run = read_run(tmp_path / "run")
     assert len(run.history) == 2
     for line in run.front():
-        check(load_graph(run.store.models.path(line["id"])))
+        check(load_graph(run.store.models.path(line.id)))
 
 
 def test_config_and_settings_together_are_refused():

@@ -143,7 +143,7 @@ class Recorder(Callback):
         self.events.append(state.estimate.num_networks)
 
     def on_network_end(self, state, record):
-        self.events.append(record["id"])
+        self.events.append(record.id)
 
 
 def answer(task):

@@ -1,6 +1,7 @@
 """A search over several data sets: one architecture, a network for each (A.3)."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -57,32 +58,29 @@ def whole(search, tmp_path_factory):
 def test_all_errors_are_objectives(whole):
     run = read_run(whole)
     names = ["error", "error_odd", "parameters"]
-    assert run.config["objectives"] == names
+    assert run.config.settings["objectives"] == names
     assert [o.name for o in run.objectives] == names
-    assert run.config["reference"]["error"] == pytest.approx(0.9)
-    assert run.config["reference"]["error_odd"] == 0.5
+    assert run.config.reference_point["error"] == pytest.approx(0.9)
+    assert run.config.reference_point["error_odd"] == 0.5
     for line in run.trained:
-        assert list(line["objectives"]) == names
-        assert line["objectives"]["error"] != line["objectives"]["error_odd"]
-        assert list(line["further"]["odd"]) == [
-            "test_error",
-            "batch_size",
-            "losses",
-            "distillation_losses",
-            "epsilon",
-        ]
-        assert line["seconds"] == {"train": 0.06, "total": 0.06}
-        assert line["num_images"] == 200
+        assert list(line.objectives) == names
+        assert line.objectives["error"] != line.objectives["error_odd"]
+        odd = line.extra_datasets["odd"]
+        assert 0 < odd.test_error < 1
+        assert odd.losses != line.losses
+        assert odd.batch_size == line.batch_size
+        assert line.seconds == {"train": 0.06, "total": 0.06}
+        assert line.num_images == 200
 
 
 def test_the_settings_describe_all_images(whole):
     config = read_run(whole).config
-    assert [Path(name).name for name in config["dataset"].split(",")] == ["tens.npz", "odd.npz"]
-    assert config["num_classes"] == 10
-    odd = config["further"]["odd"]
-    assert odd["num_classes"] == 2
-    assert odd["num_images"] == {"training": 135, "validation": 15, "test": 50}
-    assert odd["images_sha256"] != config["images_sha256"]
+    assert [Path(name).name for name in config.dataset.split(",")] == ["tens.npz", "odd.npz"]
+    assert config.images.num_classes == 10
+    odd = config.extra_datasets["odd"]
+    assert odd.num_classes == 2
+    assert odd.num_images == {"training": 135, "validation": 15, "test": 50}
+    assert odd.sha256 != config.images.sha256
 
 
 def test_the_front_has_a_file_and_a_test_error_for_each(whole):
@@ -91,14 +89,13 @@ def test_the_front_has_a_file_and_a_test_error_for_each(whole):
         rows = list(csv.DictReader(file))
     header = ["id", "file", "error", "error_odd", "parameters", "test_error", "test_error_odd"]
     assert list(rows[0]) == header
-    lines = {line["id"]: line for line in run.trained}
+    lines = {line.id: line for line in run.trained}
     names = set()
     for row in rows:
         line = lines[row["id"]]
-        assert float(row["test_error_odd"]) == line["further"]["odd"]["test_error"]
-        assert line["files"].keys() == {"odd"}
-        run.store.models.check(row["id"], line["file"])
-        run.store.models.check(f"{row['id']}.odd", line["files"]["odd"])
+        assert float(row["test_error_odd"]) == line.extra_datasets["odd"].test_error
+        run.store.models.check(row["id"], line.file)
+        run.store.models.check(f"{row['id']}.odd", line.extra_datasets["odd"].file)
         names |= {f"{row['id']}.h5", f"{row['id']}.odd.h5"}
     assert {path.name for path in (whole / "models").iterdir()} == names
 
@@ -106,7 +103,7 @@ def test_the_front_has_a_file_and_a_test_error_for_each(whole):
 def test_the_files_of_a_network_are_of_one_architecture(whole):
     for line in read_run(whole).front():
         first, other = (
-            from_json((whole / "models" / f"{line['id']}{name}.h5").read_text())
+            from_json((whole / "models" / f"{line.id}{name}.h5").read_text())
             for name in ("", ".odd")
         )
         assert list(first) == list(other)
@@ -124,9 +121,8 @@ def test_the_report(whole):
 def test_one_data_set_leaves_what_it_did_before(tmp_path):
     toy_search(tmp_path / "run", in_process=True, num_generations=0)
     run = read_run(tmp_path / "run")
-    assert "further" not in run.config
-    for line in run.history:
-        assert not {"files", "further"} & line.keys()
+    assert run.config.extra_datasets == {}
+    assert all(record.extra_datasets == {} for record in run.history)
     header = (tmp_path / "run" / "front.csv").read_text().splitlines()[0]
     assert header == "id,file,error,parameters,test_error"
 
@@ -164,26 +160,25 @@ def test_killed_between_the_files_and_the_line_of_a_network(tmp_path, search, wh
 
 
 def test_a_failure_on_one_data_set_is_that_of_the_network(tmp_path, search, whole, monkeypatch):
-    failing = next(line["id"] for line in read_run(whole).history if line["generation"] == 1)
+    failing = next(line.id for line in read_run(whole).history if line.generation == 1)
     monkeypatch.setenv("TOY_FAULT", f"raise:{failing}.odd")
     search(tmp_path / "run", keep_all=True)
-    lines = {line["id"]: line for line in read_run(tmp_path / "run").history}
-    failed = [line for line in lines.values() if line["failure"]]
-    assert [line["id"] for line in failed] == [failing]
-    assert failed[0]["failure"] == f"ValueError: on odd: no luck with {failing}"
-    assert failed[0]["file"] is None
+    lines = {line.id: line for line in read_run(tmp_path / "run").history}
+    failed = [line for line in lines.values() if line.failure]
+    assert [line.id for line in failed] == [failing]
+    assert failed[0].failure == f"ValueError: on odd: no luck with {failing}"
+    assert failed[0].file is None
     assert not list((tmp_path / "run").rglob(f"{failing}*.h5"))
 
 
-def test_other_images(tmp_path, search, whole):
-    further = read_run(whole).config["further"]
+def test_other_images(tmp_path, search):
     workdir = tmp_path / "run"
     search(workdir, num_generations=0)
     store = RunStore.open(workdir)
     config = store.read_config()
-    config["further"] = {"odd": {**further["odd"], "images_sha256": "0" * 64}}
-    store.write_config(config)
-    with pytest.raises(StoreError, match=r"odd\.npz is not what .*images_sha256 was 000"):
+    odd = replace(config.extra_datasets["odd"], sha256="0" * 64)
+    store.write_config(replace(config, extra_datasets={"odd": odd}))
+    with pytest.raises(StoreError, match=r"odd\.npz has changed since .*sha256 was 000"):
         search(workdir, resume=True)
 
 
@@ -199,8 +194,8 @@ def test_a_damaged_file_of_the_second(tmp_path, search):
 def test_pinned_networks_keep_all_files(tmp_path, search):
     workdir = tmp_path / "run"
     search(workdir, num_generations=0, keep_all=True)
-    dominated = {line["id"] for line in read_run(workdir).trained}
-    dominated -= {line["id"] for line in read_run(workdir).front()}
+    dominated = {line.id for line in read_run(workdir).trained}
+    dominated -= {line.id for line in read_run(workdir).front()}
     RunStore.open(workdir).models.pin(list(dominated))
     search(workdir, resume=True, keep_all=False)
     for id_ in dominated:

@@ -54,15 +54,15 @@ def test_what_is_foretold_is_the_objective(tmp_path):
     result = run_search(tmp_path / "run")
     assert result.complete
     run = read_run(result.workdir)
-    prepared = run.config["prepared"]
+    prepared = run.config.prepared
     assert set(prepared) == set(RUNTIMES)
     for way in RUNTIMES:
         table = LatencyTable.from_json(prepared[way])
         assert [row.is_layer for row in table.rows] == [False] * 4
         model = LatencyModel.from_json(RUNTIMES[way], prepared[way]["weights"])
         for line in run.trained:
-            graph = from_json((tmp_path / "run" / f"models/{line['id']}.h5").read_text())
-            assert line["objectives"][way] == model.seconds(graph)
+            graph = from_json((tmp_path / "run" / f"models/{line.id}.h5").read_text())
+            assert line.objectives[way] == model.seconds(graph)
             break
 
 
@@ -70,14 +70,14 @@ def test_the_front_is_measured_once_and_shown(tmp_path):
     result = run_search(tmp_path / "run")
     run = read_run(result.workdir)
     lines = run.store.measurements.read()
-    keys = [(line["objective"], line["id"]) for line in lines]
+    keys = [(line.objective, line.id) for line in lines]
     assert len(keys) == len(set(keys))
     assert {(way, row["id"]) for way in RUNTIMES for row in result.front} <= set(keys)
-    foretold = {line["id"]: line["objectives"] for line in run.trained}
+    foretold = {line.id: line.objectives for line in run.trained}
     for line in lines:
-        assert line["foretold"] == foretold[line["id"]][line["objective"]]
-        assert line["failure"] is None
-        assert line["num_passes"] == 10
+        assert line.predicted == foretold[line.id][line.objective]
+        assert line.failure is None
+        assert line.num_passes == 10
     header, rows = table_rows(run)
     assert header[2:6] == [
         "latency", "latency measured", "lite latency", "lite latency measured",
@@ -90,9 +90,9 @@ def test_what_an_interruption_left_out_is_measured_at_the_end(tmp_path):
     whole = RunStore.open(result.workdir).measurements.read()
     (result.workdir / "measurements.jsonl").unlink()
     assert run_search(result.workdir, resume=True).complete
-    found = {line["id"] for line in RunStore.open(result.workdir).measurements.read()}
+    found = {line.id for line in RunStore.open(result.workdir).measurements.read()}
     assert found == {row["id"] for row in result.front}
-    assert found <= {line["id"] for line in whole}
+    assert found <= {line.id for line in whole}
 
 
 def test_networks_are_measured_while_there_is_time_and_the_others_later(tmp_path):
@@ -104,15 +104,15 @@ def test_networks_are_measured_while_there_is_time_and_the_others_later(tmp_path
     answers = iter([False, False, True])
     executor = InProcessExecutor(Toy)
     Measurements(store, ["latency"], "default").take(executor, front, lambda: next(answers))
-    assert [line["id"] for line in store.measurements.read()] == ["1-0", "1-1"]
+    assert [line.id for line in store.measurements.read()] == ["1-0", "1-1"]
     Measurements(store, ["error", "latency"], "default").take(executor, front)
-    assert [line["id"] for line in store.measurements.read()] == ["1-0", "1-1", "1-2", "1-3"]
+    assert [line.id for line in store.measurements.read()] == ["1-0", "1-1", "1-2", "1-3"]
 
 
 def test_without_such_objectives_nothing_is_measured(tmp_path):
     result = run_search(tmp_path / "run", objectives=("error", "parameters"))
     assert not (result.workdir / "measurements.jsonl").exists()
-    assert "prepared" not in read_run(result.workdir).config
+    assert read_run(result.workdir).config.prepared == {}
 
 
 def test_a_resumed_search_measures_no_network_twice(tmp_path):
@@ -121,7 +121,7 @@ def test_a_resumed_search_measures_no_network_twice(tmp_path):
     assert run_search(tmp_path / "cut", resume=True).complete
     assert results(tmp_path / "cut") == results(whole.workdir)
     keys = [
-        [(line["objective"], line["id"]) for line in read_run(path).store.measurements.read()]
+        [(line.objective, line.id) for line in read_run(path).store.measurements.read()]
         for path in (tmp_path / "cut", whole.workdir)
     ]
     assert len(keys[0]) == len(set(keys[0]))
@@ -133,10 +133,10 @@ def test_a_network_that_cannot_be_run_is_on_record(tmp_path, monkeypatch):
     result = run_search(tmp_path / "run", num_generations=1)
     assert result.complete
     lines = read_run(result.workdir).store.measurements.read()
-    failed = [line for line in lines if line["failure"]]
-    assert {line["failure"] for line in failed} == {"LiteError: no such operation"}
-    assert all(line["seconds"] is None for line in failed)
-    assert any(line["failure"] is None for line in lines)
+    failed = [line for line in lines if line.failure]
+    assert {line.failure for line in failed} == {"LiteError: no such operation"}
+    assert all(line.measured is None for line in failed)
+    assert any(line.failure is None for line in lines)
 
 
 def test_a_worker_that_dies_measuring_does_not_end_the_search(tmp_path, monkeypatch):
@@ -147,7 +147,7 @@ def test_a_worker_that_dies_measuring_does_not_end_the_search(tmp_path, monkeypa
     assert result.complete
     lines = read_run(result.workdir).store.measurements.read()
     assert lines
-    assert all("died" in line["failure"] or "signal" in line["failure"] for line in lines)
+    assert all("died" in line.failure or "signal" in line.failure for line in lines)
 
 
 def test_the_table_of_a_former_run(tmp_path, monkeypatch):
@@ -155,19 +155,19 @@ def test_the_table_of_a_former_run(tmp_path, monkeypatch):
     monkeypatch.setattr(measuring, "measure_table", None)  # it would raise
     second = run_search(tmp_path / "second", latency_table=str(tmp_path / "first"))
     assert results(second.workdir) == results(first.workdir)
-    prepared = [read_run(path).config["prepared"] for path in (first.workdir, second.workdir)]
+    prepared = [read_run(path).config.prepared for path in (first.workdir, second.workdir)]
     assert prepared[0] == prepared[1]
 
 
 def test_a_limit_on_a_time_that_is_not_minimised(tmp_path):
     first = run_search(tmp_path / "first", num_generations=0)
-    times = [line["objectives"]["latency"] for line in read_run(first.workdir).trained]
+    times = [line.objectives["latency"] for line in read_run(first.workdir).trained]
     result = run_search(
         tmp_path / "run", objectives=("error", "parameters"), limit={"latency": sorted(times)[1]}
     )
     run = read_run(result.workdir)
-    assert set(run.config["prepared"]) == {"latency"}
-    assert run.config["num_initial"] == 2
+    assert set(run.config.prepared) == {"latency"}
+    assert run.config.num_initial == 2
     assert not run.store.measurements.read()
 
 
@@ -235,16 +235,16 @@ def test_a_search_by_measured_times(tmp_path):
     assert result.complete
     run = read_run(tmp_path / "run")
     for way in RUNTIMES:
-        table = LatencyTable.from_json(run.config["prepared"][way])
+        table = LatencyTable.from_json(run.config.prepared[way])
         assert len(table.rows) > 150
         assert table.seconds > 0
     lines = run.store.measurements.read()
     assert {(way, row["id"]) for way in RUNTIMES for row in result.front} <= {
-        (line["objective"], line["id"]) for line in lines
+        (line.objective, line.id) for line in lines
     }
     for line in lines:
-        assert line["failure"] is None
-        assert 0 < line["seconds"] < 1
-        assert 0 < line["foretold"] < 1
+        assert line.failure is None
+        assert 0 < line.measured < 1
+        assert 0 < line.predicted < 1
     for line in run.trained:
-        assert 0 <= line["objectives"]["int8_error"] <= 1
+        assert 0 <= line.objectives["int8_error"] <= 1

@@ -32,19 +32,19 @@ def test_no_network_beyond_a_limit_is_trained(tmp_path, caplog, sampling):
     accepted = Accepted()
     toy_search(tmp_path / "run", limit=LIMIT, sampling=sampling, callbacks=[accepted], **MANY)
     run = read_run(tmp_path / "run")
-    assert run.config["limit"] == LIMIT
-    assert run.config["num_initial"] == 2
-    assert run.config["reference"]["parameters"] < 10 * 60_000
-    assert max(line["objectives"]["parameters"] for line in run.trained) <= 60_000
+    assert run.config.settings["limit"] == LIMIT
+    assert run.config.num_initial == 2
+    assert run.config.reference_point["parameters"] < 10 * 60_000
+    assert max(line.objectives["parameters"] for line in run.trained) <= 60_000
     assert len(accepted.children) == 4 * 8
     assert max(count_multiply_adds(child.architecture) for child in accepted.children) <= 500_000
     proposals = run.store.proposals.read()
-    outcomes = Counter(line["outcome"] for line in proposals)
+    outcomes = Counter(line.outcome for line in proposals)
     assert outcomes["over_limit"] > 5
     assert outcomes["accepted"] == 4 * 8
     for line in proposals:
-        beyond = line.get("exceeded", {})
-        assert bool(beyond) == (line["outcome"] == "over_limit")
+        beyond = line.exceeded
+        assert bool(beyond) == (line.outcome == "over_limit")
         assert all(value > LIMIT[name] for name, value in beyond.items())
     (told,) = [r.getMessage() for r in caplog.records if "initial networks" in r.getMessage()]
     assert told == (
@@ -115,8 +115,8 @@ def test_a_scale_is_that_of_the_density_the_hypervolume_and_the_plots(tmp_path):
     log = toy_search(tmp_path / "log", **MANY)
     linear = toy_search(tmp_path / "linear", scale={"parameters": "linear"}, **MANY)
     first, second = (read_run(result.workdir) for result in (log, linear))
-    assert [line["parent"] for line in first.store.proposals.read()] != [
-        line["parent"] for line in second.store.proposals.read()
+    assert [line.parent for line in first.store.proposals.read()] != [
+        line.parent for line in second.store.proposals.read()
     ]
     assert linear.hypervolume > 1e3 > log.hypervolume  # in parameters, in powers of ten
     assert second.hypervolumes()[-1] == pytest.approx(linear.hypervolume)

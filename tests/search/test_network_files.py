@@ -1,10 +1,10 @@
 """Which files of networks a search needs, and whether they are what they were."""
 
 import pytest
-from run_folders import files_in
+from run_folders import files_in, network
 
 from lemonade_tf.search.network_files import NetworkFiles
-from lemonade_tf.store import StoreError
+from lemonade_tf.store import ExtraDatasetRecord, StoreError
 
 
 def _write(store, *ids):
@@ -46,16 +46,27 @@ def test_a_network_stays_until_it_is_settled_whether_it_is_needed(store):
     assert _networks(store) == []
 
 
+def _recorded(files):
+    return network(
+        "0-0",
+        file=files[None],
+        extra_datasets={
+            name: ExtraDatasetRecord(None, 64, [], [], None, file)
+            for name, file in files.items()
+            if name is not None
+        },
+    )
+
+
 def test_the_files_of_all_data_sets_are_adopted_checked_and_discarded(store):
     _write(store, "0-0", "0-0.flowers")
-    described = NetworkFiles(store, ["flowers"], {}).adopt("0-0")
-    assert described["file"]["bytes"] == 3
-    assert described["files"]["flowers"]["bytes"] == 11
-    files = NetworkFiles(store, ["flowers"], {"0-0": {**described, "failure": None}})
-    files.check("0-0")
+    adopted = NetworkFiles(store, ["flowers"], {}).adopt("0-0")
+    assert list(adopted) == ["flowers", None]
+    assert (adopted["flowers"].bytes, adopted[None].bytes) == (11, 3)
+    recorded = {"0-0": _recorded(adopted)}
+    NetworkFiles(store, ["flowers"], recorded).check("0-0")
     store.models.path("0-0.flowers").write_bytes(b"other")
-    NetworkFiles(store, [], {"0-0": {**described, "failure": None}}).check("0-0")
-    files = NetworkFiles(store, ["flowers"], {"0-0": {**described, "failure": None}})
+    files = NetworkFiles(store, ["flowers"], recorded)
     with pytest.raises(StoreError, match=r"0-0\.flowers\.h5 is not the file that the search wrote"):
         files.check("0-0")
     files.discard([])
@@ -65,8 +76,8 @@ def test_the_files_of_all_data_sets_are_adopted_checked_and_discarded(store):
 def test_a_file_is_checked_once_and_only_if_it_is_from_before(store):
     _write(store, "0-0", "0-1")
     files = NetworkFiles(store, [], {})
-    described = {id_: {**files.adopt(id_), "failure": None} for id_ in ("0-0", "0-1")}
-    files = NetworkFiles(store, [], {**described, "0-2": {"failure": "diverged"}})
+    recorded = {id_: _recorded(files.adopt(id_)) for id_ in ("0-0", "0-1")}
+    files = NetworkFiles(store, [], {**recorded, "0-2": network("0-2", failure="diverged")})
     files.check("0-0")
     for id_ in ("0-0", "0-1"):
         store.models.path(id_).unlink()

@@ -63,13 +63,13 @@ def test_a_search_by_objectives_of_ones_own(here):
     result = toy_search(here / "run", objectives=ALL)  # in processes of their own
     assert result.complete
     run = read_run(here / "run")
-    assert run.config["objectives"] == list(ALL)
-    assert run.config["prepared"] == {"own:TIME": {"seconds": 1.0}}
+    assert run.config.settings["objectives"] == list(ALL)
+    assert run.config.prepared == {"own:TIME": {"seconds": 1.0}}
     assert (here / "prepared.txt").read_text() == "once\n"
-    assert run.config["reference"]["time"] == run.config["reference"]["depth"]
-    assert run.config["reference"]["top5_error"] == pytest.approx(0.5)
+    assert run.config.reference_point["time"] == run.config.reference_point["depth"]
+    assert run.config.reference_point["top5_error"] == pytest.approx(0.5)
     for line in run.trained:
-        values = line["objectives"]
+        values = line.objectives
         assert list(values) == ["error", "depth", "top5_error", "time", "doubt"]
         assert values["time"] == values["depth"]
         assert 0.1 < values["doubt"] < 1
@@ -94,8 +94,8 @@ def test_a_limit_on_a_prepared_objective_that_is_not_minimised(here):
     chosen = {"objectives": ("error", "own:DEPTH"), "limit": {"own:TIME": 22}}  # 4 * 0.25 a layer
     toy_search(here / "whole", in_process=True, **chosen)
     run = read_run(here / "whole")
-    assert max(line["objectives"]["depth"] for line in run.trained) <= 22
-    beyond = [p["exceeded"] for p in run.store.proposals.read() if p["outcome"] == "over_limit"]
+    assert max(line.objectives["depth"] for line in run.trained) <= 22
+    beyond = [p.exceeded for p in run.store.proposals.read() if p.outcome == "over_limit"]
     assert beyond
     assert all(list(values) == ["time"] and values["time"] > 22 for values in beyond)
     cut(here / "cut", 6, **chosen)
@@ -106,7 +106,7 @@ def test_a_limit_on_a_prepared_objective_that_is_not_minimised(here):
 def test_nothing_is_prepared_for_a_folder_that_holds_a_run(here):
     cut(here / "run", 2, objectives=ALL)
     assert (here / "prepared.txt").read_text() == "once\n"
-    with pytest.raises(StoreError, match="holds a run already"):
+    with pytest.raises(StoreError, match="already holds a run"):
         toy_search(here / "run", objectives=ALL)
     assert (here / "prepared.txt").read_text() == "once\n"
 
@@ -151,7 +151,7 @@ def test_too_few_classes_for_five(here):
 def test_a_cheap_objective_that_fails_later_ends_the_search_until_it_is_mended(here, monkeypatch):
     chosen = {"objectives": ("error", "own:DEPTH")}
     whole = toy_search(here / "whole", in_process=True, **chosen)
-    depths = [p["cheap"]["depth"] for p in read_run(whole.workdir).store.proposals.read()]
+    depths = [p.cheap_objectives["depth"] for p in read_run(whole.workdir).store.proposals.read()]
     monkeypatch.setenv("DEEPEST", str(max(depths) - 1))
     with pytest.raises(SearchError, match=r"'depth' raised KeyError: 'too deep' .*; mend the obj"):
         toy_search(here / "run", in_process=True, **chosen)
@@ -164,18 +164,18 @@ def test_a_cheap_objective_that_fails_later_ends_the_search_until_it_is_mended(h
 def test_an_expensive_objective_that_fails_is_the_failure_of_that_child(here, monkeypatch):
     chosen = {"objectives": ("error", "own:DEPTH", "own:DOUBT"), "in_process": True}
     whole = read_run(toy_search(here / "whole", **chosen).workdir)
-    depths = [line["objectives"]["depth"] for line in whole.history if line["generation"] == 1]
+    depths = [line.objectives["depth"] for line in whole.history if line.generation == 1]
     monkeypatch.setenv("FAIL", str(depths[0]))
     run = read_run(toy_search(here / "run", **chosen).workdir)
-    failed = [line for line in run.history if line["failure"] is not None]
+    failed = [line for line in run.history if line.failure is not None]
     assert failed
     for line in failed:
-        assert line["failure"].startswith(
+        assert line.failure.startswith(
             "ObjectiveError: the objective 'doubt' raised ValueError: no such luck"
         )
-        assert "no such luck" in line["log"]
-        assert line["objectives"]["doubt"] is None
-        assert line["objectives"]["depth"] == depths[0]
+        assert "no such luck" in line.log
+        assert line.objectives["doubt"] is None
+        assert line.objectives["depth"] == depths[0]
 
 
 def test_an_expensive_objective_that_always_fails_ends_the_search(here, monkeypatch):

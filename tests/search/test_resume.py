@@ -9,18 +9,19 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 from data_sets import write_data_sets
-from runs import change_config, make_run
+from runs import CONFIG, change_images, make_run
 from toy_training import Break, cut, results, toy_search
 
 from lemonade_tf.config import ConfigError
 from lemonade_tf.monitoring.callback import Callback
-from lemonade_tf.search import SearchError
-from lemonade_tf.store import RunStore, StoreError
+from lemonade_tf.search import SearchError, search
+from lemonade_tf.store import RandomSearchRecord, RunStore, StoreError
 
 TESTS = Path(__file__).parents[1]
 
@@ -74,7 +75,7 @@ def test_more_generations_give_what_a_longer_search_would_have(tmp_path, whole, 
     toy_search(tmp_path / "run", in_process=True, num_generations=first)
     toy_search(tmp_path / "run", in_process=True, resume=True, num_generations=3)
     assert results(tmp_path / "run") == whole
-    assert RunStore.open(tmp_path / "run").read_config()["num_generations"] == 3
+    assert RunStore.open(tmp_path / "run").read_config().settings["num_generations"] == 3
 
 
 def test_settings_that_are_not_given_are_those_of_the_run(tmp_path):
@@ -106,7 +107,7 @@ def test_failed_children_stay_failed(tmp_path, whole, monkeypatch):
     monkeypatch.delenv("TOY_FAULT")
     toy_search(workdir, in_process=True, resume=True)
     assert results(workdir) == results(tmp_path / "run")
-    failures = [line["failure"] for line in results(workdir)["history"].values()]
+    failures = [line.failure for line in results(workdir)["history"].values()]
     assert len(failures) - failures.count(None) == 1
 
 
@@ -179,28 +180,35 @@ def test_fewer_generations_than_were_begun(tmp_path):
         with pytest.raises(ConfigError, match=f"--num_generations is {number}; .*run {words}"):
             toy_search(workdir, in_process=True, num_generations=number, resume=True)
     assert toy_search(workdir, in_process=True, num_generations=2, resume=True).complete
-    assert max(line["generation"] for line in RunStore.open(workdir).history.read()) == 2
+    assert max(line.generation for line in RunStore.open(workdir).history.read()) == 2
 
 
-def test_a_run_made_by_hand(tmp_path):
-    folder = make_run(tmp_path / "run")
-    with pytest.raises(ConfigError, match="lacks .*; it was not made by a search"):
-        toy_search(folder, resume=True, seed=3)
+def test_a_random_search_cannot_be_resumed(tmp_path):
+    config = replace(CONFIG, random_search=RandomSearchRecord("runs/1", "parameters", [1, 2]))
+    folder = make_run(tmp_path / "run", config=config)
+    with pytest.raises(ConfigError, match="run is a random search, which cannot be resumed"):
+        search(workdir=str(folder), resume=True)
+
+
+def test_a_run_of_format_1_cannot_be_resumed(tmp_path):
+    (tmp_path / "config.json").write_text('{"seed": 3}')
+    with pytest.raises(StoreError, match="is a run folder of format 1; expected format 2"):
+        toy_search(tmp_path, resume=True)
 
 
 def test_another_search_is_at_it(tmp_path):
     workdir = cut(tmp_path / "run", 5)
     holder = RunStore.open(workdir)
     holder.lock()
-    with pytest.raises(StoreError, match="another search is writing"):
+    with pytest.raises(StoreError, match="in use by another search"):
         toy_search(workdir, resume=True)
     holder.release()
 
 
 def test_other_images(tmp_path):
     workdir = cut(tmp_path / "run", 5)
-    change_config(workdir, images_sha256="0" * 64)
-    with pytest.raises(StoreError, match=r"digits is not what .*images_sha256 was 000"):
+    change_images(workdir, sha256="0" * 64)
+    with pytest.raises(StoreError, match=r"digits has changed since .*sha256 was 000"):
         toy_search(workdir, resume=True)
 
 
@@ -208,16 +216,17 @@ def test_another_version_that_proposes_other_children(tmp_path):
     workdir = cut(tmp_path / "run", 6)
     store = RunStore.open(workdir)
     proposals = store.proposals.read()
-    proposals[0]["parent"] = "0-1" if proposals[0]["parent"] != "0-1" else "0-2"
-    store.proposals.replace(proposals)
+    other = replace(proposals[0], parent="0-1" if proposals[0].parent != "0-1" else "0-2")
+    store.proposals.replace([other, *proposals[1:]])
     with pytest.raises(StoreError, match="has other children for generation 1"):
         toy_search(workdir, in_process=True, resume=True)
 
 
 def test_other_versions_are_said(tmp_path, caplog):
     workdir = cut(tmp_path / "run", 5)
-    versions = RunStore.open(workdir).read_config()["versions"]
-    change_config(workdir, versions={**versions, "numpy": "1.0"})
+    store = RunStore.open(workdir)
+    config = store.read_config()
+    store.write_config(replace(config, versions={**config.versions, "numpy": "1.0"}))
     toy_search(workdir, in_process=True, resume=True)
     assert "numpy was 1.0, now " in caplog.text
 
@@ -329,7 +338,7 @@ def test_a_worker_killed_time_and_again(tmp_path, whole):
     found = results(tmp_path / "run")["history"]
     assert len(found) == len(whole["history"])
     for line in found.values():
-        assert line["failure"] is None or "SIGKILL" in line["failure"]
+        assert line.failure is None or "SIGKILL" in line.failure
 
 
 def test_what_a_killed_search_left_goes_when_it_is_resumed(tmp_path):
@@ -397,38 +406,38 @@ def test_ctrl_c_twice_stops_now(tmp_path, whole):
 
 
 def accepted(whole, generation):
-    return [i for i, line in whole["history"].items() if line["generation"] == generation]
+    return [i for i, line in whole["history"].items() if line.generation == generation]
 
 
 def lines_with(monkeypatch, workdir, fault, **settings):
     monkeypatch.setenv("TOY_FAULT", fault)
     result = toy_search(workdir, **{"num_generations": 1, **settings})
     assert result.complete
-    return {line["id"]: line for line in RunStore.open(workdir).history.read()}
+    return {line.id: line for line in RunStore.open(workdir).history.read()}
 
 
 def test_a_child_whose_process_dies_is_tried_once_more(tmp_path, whole, monkeypatch):
     victim = accepted(whole, 1)[0]
     lines = lines_with(monkeypatch, tmp_path / "run", f"die_once:{victim}")
-    assert lines[victim]["failure"] is None
+    assert lines[victim].failure is None
     assert "SIGKILL" in lines[victim]["first_failure"]
     assert results(tmp_path / "run")["history"][victim] == whole["history"][victim]
-    assert [i for i, line in lines.items() if line["first_failure"]] == [victim]
+    assert [i for i, line in lines.items() if line.first_failure] == [victim]
 
 
 def test_a_child_whose_process_dies_twice_is_dropped(tmp_path, whole, monkeypatch):
     victim = accepted(whole, 1)[0]
     lines = lines_with(monkeypatch, tmp_path / "run", f"die:{victim}")
-    assert "SIGKILL" in lines[victim]["failure"]
+    assert "SIGKILL" in lines[victim].failure
     assert "SIGKILL" in lines[victim]["first_failure"]
-    assert [i for i, line in lines.items() if line["failure"]] == [victim]
+    assert [i for i, line in lines.items() if line.failure] == [victim]
     assert len(lines) == 8
 
 
 def test_a_child_that_raises_is_dropped_with_its_log(tmp_path, whole, monkeypatch):
     victim = accepted(whole, 1)[0]
     lines = lines_with(monkeypatch, tmp_path / "run", f"raise:{victim}")
-    assert lines[victim]["failure"] == f"ValueError: no luck with {victim}"
+    assert lines[victim].failure == f"ValueError: no luck with {victim}"
     assert lines[victim]["first_failure"] is None
     assert "Traceback" in lines[victim]["log"]
     assert "_go_wrong" in lines[victim]["log"]
@@ -437,8 +446,8 @@ def test_a_child_that_raises_is_dropped_with_its_log(tmp_path, whole, monkeypatc
 def test_a_child_that_hangs_is_dropped(tmp_path, whole, monkeypatch):
     victim = accepted(whole, 1)[0]
     lines = lines_with(monkeypatch, tmp_path / "run", f"hang:{victim}", max_child_hours=2 / 3600)
-    assert "as a task may take 2 seconds at most" in lines[victim]["failure"]
-    assert [i for i, line in lines.items() if line["failure"]] == [victim]
+    assert "as a task may take 2 seconds at most" in lines[victim].failure
+    assert [i for i, line in lines.items() if line.failure] == [victim]
 
 
 @pytest.mark.parametrize("fault", ["die", "raise"])
@@ -474,7 +483,7 @@ class Ledger(Callback):
         self.pending = [p.individual for p in proposals if p.outcome == "accepted"]
 
     def on_network_end(self, state, record):
-        self.pending = [child for child in self.pending if child.id != record["id"]]
+        self.pending = [child for child in self.pending if child.id != record.id]
         files = {path.stem for path in (state.workdir / "models").glob("*.h5")}
         allowed = {*state.front, *(child.parent for child in self.pending)}
         assert files == allowed
@@ -515,7 +524,7 @@ def test_all_can_be_kept(tmp_path, whole):
 def test_what_is_pinned_while_the_search_runs_stays(tmp_path, whole):
     class Pin(Callback):
         def on_network_end(self, state, record):
-            if record["id"] == "0-0":
+            if record.id == "0-0":
                 RunStore.open(state.workdir).models.pin(["0-0"])
 
     toy_search(tmp_path / "run", in_process=True, callbacks=[Pin()])

@@ -19,8 +19,8 @@ def test_a_run_begins_with_a_folder_and_the_initial_networks(tmp_path):
     data = load_dataset("digits")
     run = SearchRun(begin(config, data), data, (), started=0.0)
     recorded = run.store.read_config()
-    assert recorded["reference"]["error"] == pytest.approx(0.9)
-    assert recorded["reference"]["parameters"] == 10 * 399_534
-    assert recorded["num_images"] == {"training": 1200, "validation": 297, "test": 300}
+    assert recorded.reference_point["error"] == pytest.approx(0.9)
+    assert recorded.reference_point["parameters"] == 10 * 399_534
+    assert recorded.images.num_images == {"training": 1200, "validation": 297, "test": 300}
     assert run.state.num_expected == 4 + config.num_generations * config.num_accepted
     assert run.rows() == []

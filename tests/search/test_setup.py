@@ -39,6 +39,6 @@ def test_a_folder_that_came_into_being_while_objectives_were_prepared(here, monk
 def test_a_folder_that_was_given_is_taken_or_refused(here):
     config = make_config("quick", workdir="mine")
     begin(config, DIGITS).store.release()
-    with pytest.raises(StoreError, match="mine holds a run already"):
+    with pytest.raises(StoreError, match="mine already holds a run"):
         begin(config, DIGITS)
     assert [path.name for path in here.iterdir()] == ["mine"]

@@ -23,7 +23,7 @@ def former(tmp_path_factory):
     run = read_run(workdir)
     rng = np.random.default_rng(0)
     for line in run.front():
-        path = run.store.models.path(line["id"])
+        path = run.store.models.path(line.id)
         save_model(initial_weights(from_json(path.read_text()), rng=rng), path, {})
     return workdir
 
@@ -32,23 +32,23 @@ def test_a_search_begins_with_a_former_front(former, tmp_path):
     front = read_run(former).front()
     toy_search(tmp_path / "run", in_process=True, initial_run=str(former), num_generations=1)
     run = read_run(tmp_path / "run")
-    initial = [line for line in run.history if line["generation"] == 0]
-    assert len(initial) == len(front) == run.config["num_initial"]
+    initial = [line for line in run.history if line.generation == 0]
+    assert len(initial) == len(front) == run.config.num_initial
     for line, before in zip(initial, front, strict=True):
-        assert line["objectives"]["parameters"] == before["objectives"]["parameters"]
-        assert line["architecture"] == before["architecture"]
+        assert line.objectives["parameters"] == before.objectives["parameters"]
+        assert line.architecture_hash == before.architecture_hash
 
 
 def test_networks_of_the_former_front_beyond_a_limit_are_left_out(former, tmp_path):
-    sizes = [line["objectives"]["parameters"] for line in read_run(former).front()]
+    sizes = [line.objectives["parameters"] for line in read_run(former).front()]
     settings = {"initial_run": str(former), "num_generations": 1}
     settings["limit"] = {"parameters": sizes[len(sizes) // 2]}
     toy_search(tmp_path / "whole", in_process=True, **settings)
     run = read_run(tmp_path / "whole")
-    assert run.config["num_initial"] == len(sizes) // 2 + 1 < len(sizes)
-    found = [line["objectives"]["parameters"] for line in run.trained]
+    assert run.config.num_initial == len(sizes) // 2 + 1 < len(sizes)
+    found = [line.objectives["parameters"] for line in run.trained]
     assert max(found) == sizes[len(sizes) // 2]
-    workdir = cut(tmp_path / "run", run.config["num_initial"] + 1, **settings)
+    workdir = cut(tmp_path / "run", run.config.num_initial + 1, **settings)
     toy_search(workdir, in_process=True, resume=True, **settings)
     assert results(workdir) == results(tmp_path / "whole")
 
@@ -80,7 +80,7 @@ def test_what_it_begins_with_comes_back_from_plain_values(former):
 
 def test_a_file_that_was_changed_meanwhile(former, tmp_path):
     workdir = cut(tmp_path / "run", 2, initial_run=str(former))
-    last = read_run(former).store.models.path(read_run(former).front()[-1]["id"])
+    last = read_run(former).store.models.path(read_run(former).front()[-1].id)
     content = last.read_bytes()
     last.write_bytes(content + b"more")
     with pytest.raises(StoreError, match=r"is not the file that the search began with"):
@@ -99,6 +99,6 @@ def test_a_former_run_that_cannot_be_begun_with(former, tmp_path):
 
 
 def test_a_former_run_without_a_network(tmp_path):
-    folder = make_run(tmp_path / "run", history=(), config={**CONFIG, "space": "networks"})
+    folder = make_run(tmp_path / "run", history=(), config=CONFIG)
     with pytest.raises(ConfigError, match="run has no trained network"):
         origins(str(folder), "networks", (8, 8, 1), 10, RESCALING)

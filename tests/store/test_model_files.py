@@ -9,7 +9,7 @@ from multiprocessing.pool import ThreadPool
 import pytest
 from run_folders import files_in
 
-from lemonade_tf.store import RunStore, StoreError, model_files
+from lemonade_tf.store import FileRecord, RunStore, StoreError, model_files
 from lemonade_tf.store.atomic import write_atomic
 from lemonade_tf.store.locks import lock_folder
 
@@ -21,7 +21,7 @@ def _stage(store, id_, content=b"weights"):
 
 def test_adopting(store):
     described = _stage(store, "12-7")
-    assert described == {"bytes": 7, "sha256": hashlib.sha256(b"weights").hexdigest()}
+    assert described == FileRecord(7, hashlib.sha256(b"weights").hexdigest())
     store.models.check("12-7", described)
     assert store.models.num_bytes() == 7
     _stage(store, "12-7", b"newer")

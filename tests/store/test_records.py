@@ -29,7 +29,12 @@ NETWORK = NetworkRecord(
 )
 IMAGES = ImagesRecord(10, (8, 8, 1), {"training": 5, "validation": 1, "test": 1}, "ef")
 CONFIG = RunConfig(
-    settings={"dataset": "digits", "objectives": ["error", "parameters"], "seed": 3},
+    settings={
+        "space": "cells",
+        "dataset": "digits",
+        "objectives": ["error", "parameters"],
+        "seed": 3,
+    },
     images=IMAGES,
     num_initial=4,
     reference_point={"error": 0.9, "parameters": 100.0},
@@ -71,12 +76,13 @@ def test_settings_are_keys_of_the_config_beside_the_others():
     assert "settings" not in values
     read = RunConfig.from_json(values)
     assert read == CONFIG.as_stored()
-    assert (read.dataset, read.objective_names) == ("digits", ["error", "parameters"])
+    assert (read.space, read.dataset, read.seed) == ("cells", "digits", 3)
+    assert read.objective_names == ["error", "parameters"]
     assert read.images.input_shape == [8, 8, 1]
     assert read.random_search.size == "parameters"
 
 
-@pytest.mark.parametrize("name", ["dataset", "objectives", "reference_point"])
+@pytest.mark.parametrize("name", ["space", "dataset", "objectives", "reference_point"])
 def test_a_config_without_a_required_key_is_refused(name):
     values = CONFIG.as_json()
     del values[name]

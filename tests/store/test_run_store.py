@@ -9,28 +9,37 @@ import resource
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from run_folders import CONFIG, files_in
+from run_folders import CONFIG, files_in, network
 
-from lemonade_tf.store import RunStore, StoreError, make_new_folder
+from lemonade_tf.store import (
+    ExtraDatasetRecord,
+    FileRecord,
+    InitialRecord,
+    RunStore,
+    StoreError,
+    make_new_folder,
+)
 from lemonade_tf.store.locks import lock_folder
 
 ROOT = Path(__file__).parents[2]
+INITIAL = InitialRecord("0-1", "a.h5", FileRecord(3, "ab"), "{}")
+OTHER = replace(INITIAL, id="0-2")
 
 
-def _settings(store):
-    """The settings without the run's identity, which no two runs share."""
-    config = store.read_config()
-    assert len(config.pop("run")) == 32
-    return config
+def _identity(store):
+    """The run's id, which no two runs share."""
+    return json.loads((store.path / "config.json").read_text())["run_id"]
 
 
 class TestCreate:
     def test_folders_are_made(self, tmp_path):
         store = RunStore.create(tmp_path / "a/b", CONFIG)
-        assert _settings(store) == CONFIG
+        assert store.read_config() == CONFIG
+        assert len(_identity(store)) == 32
         assert store.history.read() == store.proposals.read() == []
         assert files_in(tmp_path) == ["a/b/config.json"]
 
@@ -42,7 +51,7 @@ class TestCreate:
     @pytest.mark.parametrize("name", ["config.json", "history.jsonl"])
     def test_a_run_is_not_overwritten(self, tmp_path, name):
         (tmp_path / name).write_text("{}")
-        with pytest.raises(StoreError, match=rf"holds a run already \({name}\); choose another"):
+        with pytest.raises(StoreError, match=rf"already holds a run \({name}\); choose another"):
             RunStore.create(tmp_path, CONFIG)
         assert files_in(tmp_path) == [name]
 
@@ -62,7 +71,7 @@ class TestCreate:
 
     def test_a_config_that_is_no_json_starts_no_run(self, tmp_path):
         with pytest.raises(ValueError, match="cannot be written as JSON"):
-            RunStore.create(tmp_path / "run", {"seed": float("nan")})
+            RunStore.create(tmp_path / "run", replace(CONFIG, num_initial=float("nan")))
         assert not (tmp_path / "run").exists()
 
 
@@ -75,10 +84,10 @@ class TestInitial:
         with monkeypatch.context() as patch:
             patch.setattr(RunStore, "write_config", write_config)
             with pytest.raises(KeyboardInterrupt):
-                RunStore.create(tmp_path / "run", CONFIG, [{"id": "0-1"}])
+                RunStore.create(tmp_path / "run", CONFIG, [INITIAL])
         assert not RunStore.holds_run(tmp_path / "run")
-        store = RunStore.create(tmp_path / "run", CONFIG, [{"id": "0-2"}])
-        assert RunStore.open(store.path).initial.read() == [{"id": "0-2"}]
+        store = RunStore.create(tmp_path / "run", CONFIG, [OTHER])
+        assert RunStore.open(store.path).initial.read() == [OTHER]
 
     def test_that_of_a_search_which_was_killed_before_it_had_settings(self, tmp_path):
         (tmp_path / "initial.jsonl").write_text('{"id": "0-1"}\n')
@@ -105,10 +114,10 @@ def test_a_folder_is_new_to_one_only(tmp_path):
 
 class TestOpen:
     def test_what_was_created(self, store):
-        store.history.append([{"id": "0-1"}])
+        store.history.append([network("0-1")])
         opened = RunStore.open(str(store.path))
-        assert _settings(opened) == CONFIG
-        assert opened.history.read() == [{"id": "0-1"}]
+        assert opened.read_config() == CONFIG
+        assert opened.history.read() == [network("0-1")]
         assert RunStore.holds_run(store.path)
 
     def test_a_folder_without_a_run(self, tmp_path):
@@ -133,41 +142,52 @@ class TestOpen:
 
 class TestConfig:
     def test_it_is_replaced_and_the_lists_stay_readable(self, store):
-        store.history.append([{"id": "0-1"}])
-        store.write_config({**store.read_config(), "num_generations": 7})
+        store.history.append([network("0-1")])
+        identity = _identity(store)
+        store.write_config(replace(store.read_config(), num_initial=7))
         opened = RunStore.open(store.path)
-        assert opened.read_config()["num_generations"] == 7
-        assert opened.history.read() == [{"id": "0-1"}]
+        assert opened.read_config().num_initial == 7
+        assert _identity(opened) == identity
+        assert opened.history.read() == [network("0-1")]
 
-    @pytest.mark.parametrize("change", [{"seed": 4}, {"run": "0" * 32}, {"more": 1}])
+    @pytest.mark.parametrize("change", [{"seed": 4}, {"run_id": "0" * 32}, {"more": 1}])
     def test_a_change_by_hand_is_found_out(self, store, change):
         path = store.path / "config.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
-        with pytest.raises(StoreError, match=r"config\.json is not as it was written: .*--resume"):
+        with pytest.raises(StoreError, match=r"config\.json was edited or damaged: .*--resume"):
             RunStore.open(store.path)
 
-    @pytest.mark.parametrize("name", ["run", "crc32"])
+    @pytest.mark.parametrize("name", ["run_id", "crc32"])
     def test_neither_the_identity_nor_the_checksum_can_be_left_out(self, store, name):
         path = store.path / "config.json"
         config = json.loads(path.read_text())
         del config[name]
         path.write_text(json.dumps(config))
-        with pytest.raises(StoreError, match="not as it was written"):
+        with pytest.raises(StoreError, match="was edited or damaged"):
             RunStore.open(store.path)
 
-    def test_a_run_that_was_made_by_hand_is_not_sealed(self, store, tmp_path):
-        assert RunStore.open(store.path).sealed
-        (tmp_path / "config.json").write_text('{"seed": 3}')
-        (tmp_path / "history.jsonl").write_text('{"id": "0-1"}\n')
-        by_hand = RunStore.open(tmp_path)
-        assert not by_hand.sealed
-        assert by_hand.history.read() == [{"id": "0-1"}]
+    @pytest.mark.parametrize(("change", "found"), [({}, 1), ({"format": 3}, 3)])
+    def test_another_format_is_refused(self, tmp_path, change, found):
+        (tmp_path / "config.json").write_text(json.dumps({"seed": 3, **change}))
+        message = rf"is a run folder of format {found}; expected format 2\. Use the version"
+        with pytest.raises(StoreError, match=message) as caught:
+            RunStore.open(tmp_path)
+        assert "\n" not in str(caught.value)
+
+    def test_a_missing_key_is_named(self, store):
+        values = CONFIG.as_json()
+        del values["reference_point"]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(CONFIG), "as_json", lambda _: values)
+            store.write_config(CONFIG)
+        with pytest.raises(StoreError, match=r"config\.json lacks 'reference_point'; restore it"):
+            store.read_config()
 
 
 class TestLock:
     def test_one_search_at_a_time(self, store):
         other = RunStore.open(store.path)
-        with pytest.raises(StoreError, match=r"another search is writing to .*run; wait for its"):
+        with pytest.raises(StoreError, match=r"run is in use by another search; wait until"):
             other.lock()
         assert other.is_locked()
         store.release()
@@ -224,31 +244,32 @@ input()
 
 
 class TestFront:
-    ROWS = (
-        {"id": "1-2", "parameters": 1000, "error": 0.25, "test_error": 0.3},
-        {"id": "0-1", "parameters": 20, "error": 1 / 3, "file_bytes": 7},
+    RECORDS = (
+        network("1-2", objectives={"error": 0.25, "parameters": 1000}, test_error=0.3),
+        network("0-1", objectives={"error": 1 / 3, "parameters": 20}),
     )
+    COLUMNS = ("error", "parameters", "test_error")
 
     def test_columns(self, store):
-        store.write_front(self.ROWS, ["error", "parameters"])
+        store.write_front(map(store.front_row, self.RECORDS), self.COLUMNS)
         assert (store.path / "front.csv").read_text() == (
             "id,file,error,parameters,test_error\n"
             "1-2,models/1-2.h5,0.25,1000,0.3\n"
             "0-1,models/0-1.h5,0.3333333333333333,20,\n"
         )
 
-    def test_columns_after_the_test_error(self, store):
-        rows = [{**self.ROWS[0], "test_error_flowers": 0.4}, self.ROWS[1]]
-        store.write_front(rows, ["error"], ["test_error_flowers"])
+    def test_columns_of_extra_data_sets(self, store):
+        extra = {"flowers": ExtraDatasetRecord(0.4, 64, [], [], None)}
+        row = store.front_row(replace(self.RECORDS[0], extra_datasets=extra))
+        store.write_front([row], [*self.COLUMNS, "test_error_flowers"])
         assert (store.path / "front.csv").read_text() == (
-            "id,file,error,test_error,test_error_flowers\n"
-            "1-2,models/1-2.h5,0.25,0.3,0.4\n"
-            "0-1,models/0-1.h5,0.3333333333333333,,\n"
+            "id,file,error,parameters,test_error,test_error_flowers\n"
+            "1-2,models/1-2.h5,0.25,1000,0.3,0.4\n"
         )
 
     def test_it_is_replaced(self, store):
         for number in (2, 1, 0):
-            store.write_front(self.ROWS[:number], ["error"])
+            store.write_front(map(store.front_row, self.RECORDS[:number]), self.COLUMNS)
             with (store.path / "front.csv").open() as file:
                 assert len(list(csv.DictReader(file))) == number
         assert files_in(store.path) == ["config.json", "front.csv"]
@@ -274,17 +295,17 @@ class TestFullDisk:
     @pytest.mark.parametrize(("number", "message"), FULL)
     @pytest.mark.parametrize("call", ["fsync", "write"])
     def test_lists_stay_as_they_were(self, store, monkeypatch, number, message, call):
-        store.history.append([{"id": "0-1"}])
+        store.history.append([network("0-1")])
         with monkeypatch.context() as patch:
             patch.setattr(os, call, _fail_with(number))
             with pytest.raises(StoreError, match=rf"history\.jsonl: .*{message}\.$"):
-                store.history.append([{"id": "0-2"}])
-        assert store.history.read() == [{"id": "0-1"}]
-        store.history.append([{"id": "0-3"}])
-        assert store.history.read() == [{"id": "0-1"}, {"id": "0-3"}]
+                store.history.append([network("0-2")])
+        assert store.history.read() == [network("0-1")]
+        store.history.append([network("0-3")])
+        assert store.history.read() == [network("0-1"), network("0-3")]
 
     def test_the_front_stays_as_it_was(self, store, monkeypatch):
-        store.write_front(TestFront.ROWS, ["error"])
+        store.write_front(map(store.front_row, TestFront.RECORDS), TestFront.COLUMNS)
         before = (store.path / "front.csv").read_bytes()
         monkeypatch.setattr(os, "fsync", _fail_with(errno.ENOSPC))
         with pytest.raises(StoreError, match=r"front\.csv: No space left on device; free"):
@@ -302,12 +323,14 @@ class TestFullDisk:
         """The kernel itself cuts the write short."""
         script = f"""
 import resource
-from lemonade_tf.store import RunStore, StoreError
+from lemonade_tf.store import ProposalRecord, RunStore, StoreError
 store = RunStore.open({str(store.path)!r})
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, {resource.RLIM_INFINITY}))
-store.proposals.append([{{"id": "0-1"}}])
+def proposal(id_):
+    return ProposalRecord(id_, 1, "0-0", [], {{}}, "accepted")
+store.proposals.append([proposal("1-0")])
 try:
-    store.proposals.append([{{"id": f"1-{{n}}"}} for n in range(1000)])
+    store.proposals.append([proposal(f"1-{{n}}") for n in range(1000)])
 except StoreError as error:
     print(error)
 """
@@ -322,7 +345,7 @@ except StoreError as error:
         assert done.stderr == ""
         lines = (store.path / "proposals.jsonl").read_text()
         assert len(lines.splitlines()) == 1
-        assert store.proposals.read() == [{"id": "0-1"}]
+        assert [proposal.id for proposal in store.proposals.read()] == ["1-0"]
 
 
 def test_a_folder_for_pictures_is_made_when_one_is_asked_for(store):

@@ -1,0 +1,30 @@
+"""The Pareto front of a run, for the search that writes it and for all that read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from lemonade_tf.evolution import pareto_front
+from lemonade_tf.objectives import Objective
+from lemonade_tf.store import NetworkRecord
+
+
+def front_of(
+    records: Iterable[NetworkRecord], objectives: Sequence[Objective]
+) -> list[NetworkRecord]:
+    """Return the non-dominated networks, sorted by the first cheap objective.
+
+    Of networks with equal objectives, the front has the oldest, as in Algorithm 1; it need not be
+    the one that was completed first.
+
+    Args:
+        records: Networks that were trained without failure, in any order.
+        objectives: The objectives of the run.
+    """
+    oldest_first = sorted(records, key=lambda record: record.age_key)
+    if not oldest_first:
+        return []
+    points = [[record.objectives[o.name] for o in objectives] for record in oldest_first]
+    front = [oldest_first[i] for i in pareto_front(points, keep_equal=False)]
+    size = next(objective.name for objective in objectives if objective.cheap)
+    return sorted(front, key=lambda record: record.objectives[size])
