@@ -31,6 +31,7 @@ from lemonade_tf.search_spaces import CELLS, NETWORKS
 
 MOST_PARAMETERS = 3_000_000  # larger networks get no children, to keep proposals fast
 COMPARED = ("parent", "operators", "architecture", "objectives", "test_error", "losses", "failure")
+RENAMED = {"architecture_hash": "architecture"}  # keys of newer run folders to those of format 1
 SEARCHES = {"quick": ["--preset", "quick"], "digits": []}
 
 
@@ -61,6 +62,7 @@ def search(options):
             check=True,
         )
         lines = map(json.loads, (workdir / "history.jsonl").read_text().splitlines())
+        lines = [{RENAMED.get(key, key): line[key] for key in line} for line in lines]
         return {line["id"]: [line[key] for key in COMPARED] for line in lines}
 
 

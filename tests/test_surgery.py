@@ -232,7 +232,7 @@ def test_a_model_that_cannot_be_read_is_refused():
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of Keras
 def test_the_example_in_the_readme(tmp_path, monkeypatch):
     text = (Path(__file__).parent.parent / "README.md").read_text()
-    _, section = text.split("## The parts alone")
+    _, section = text.split("## Use parts as a library")
     first, fitted, second, *_ = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     monkeypatch.chdir(tmp_path)
     names = {}
