@@ -85,9 +85,9 @@ def test_where_no_initial_network_is_within_the_limits_the_search_does_not_begin
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--limit", "parameters"], "expected NAME=NUMBER, several separated by commas"),
+        (["--limit", "parameters"], "expected NAME=NUMBER, separated by commas, each name once"),
         (["--limit", "parameters=many"], "parameters=many: expected a number, as 1e6"),
-        (["--limit", "parameters=-5"], "--limit: parameters=-5.0: expected a number of more than"),
+        (["--limit", "parameters=-5"], "--limit: parameters=-5.0: expected a number greater"),
         (["--limit", "parameters=1,parameters=2"], "each name once"),
         (["--limit", "parameters=1", "--limit", "parameters=2"], "parameters is given twice"),
         (["--limit", "size=1"], "--limit: unknown objective 'size'; expected one"),
