@@ -70,9 +70,9 @@ class TensorFlowBackend(Backend):
         """Return the compiled inference function of a model."""
         return TensorFlowForward(model)
 
-    def inference_pass(self, model: keras.Model, images: np.ndarray) -> Callable[[], np.ndarray]:
+    def inference_pass(self, graph: Graph, images: np.ndarray) -> Callable[[], np.ndarray]:
         """Return an inference pass over a batch, to time; see `Backend.inference_pass`."""
-        return inference_pass(model, images)
+        return inference_pass(to_keras(graph), images)
 
     def to_lite(
         self,

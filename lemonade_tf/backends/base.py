@@ -76,13 +76,13 @@ class Backend(ABC):
         """Return the compiled inference function of a model."""
 
     @abstractmethod
-    def inference_pass(self, model: keras.Model, images: np.ndarray) -> Callable[[], np.ndarray]:
+    def inference_pass(self, graph: Graph, images: np.ndarray) -> Callable[[], np.ndarray]:
         """Return a function without arguments to time: one inference pass over a batch.
 
         It starts from raw pixels in the memory of the host, and returns the outputs there.
 
         Args:
-            model: A model with one input and one output.
+            graph: The network, with weights.
             images: (batch, height, width, channels), raw pixels.
         """
 

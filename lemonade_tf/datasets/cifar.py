@@ -168,7 +168,7 @@ def _read_archive(layout: CifarLayout, archive: Path) -> dict[str, Examples]:
     fix = f"Replace it by {layout.archive} from {layout.url}, or delete it to download it again"
     try:
         with gzip.open(archive) as content:
-            # Members are read in the order of the archive: seeking backwards decompresses anew.
+            # Members are read in the order of the archive: seeking backwards decompresses again.
             with tarfile.open(fileobj=content, mode="r:") as tar:
                 for member in tar:
                     members.append(member.name)

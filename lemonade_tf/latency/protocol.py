@@ -126,8 +126,8 @@ def measure(
     first = max(clock() - start, 1e-9)
     size = max(1, ceil(protocol.group_seconds / first))
     times: list[float] = []
-    begin = end = clock()
-    while not times or not _is_enough(times, size, end - begin, protocol):
+    started = end = clock()
+    while not times or not _is_enough(times, size, end - started, protocol):
         start = clock()  # excludes the time that `_is_enough` takes
         for _ in range(size):
             run()

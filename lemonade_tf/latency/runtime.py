@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.architecture.layers import ConvexSum
 from lemonade_tf.latency.protocol import Protocol
-from lemonade_tf.operators.initial import initial_weights
+
+if TYPE_CHECKING:
+    from lemonade_tf.backends.base import Backend
 
 Pass = Callable[[], Any]  # runs a network once
 
@@ -29,14 +30,14 @@ class Runtime:
         single_image: Whether a pass processes one image, as on a phone; otherwise a batch.
         single_thread: Whether it runs on one thread, whatever the number of threads of the search.
         folds_layers: Whether it folds batch normalizations and ReLUs into the preceding layer.
-        compile: Builds a pass over a batch of raw images; loads the backend.
+        compile: Builds a pass of a network with weights over a batch of raw images.
     """
 
     name: str
     single_image: bool
     single_thread: bool
     folds_layers: bool
-    compile: Callable[[Graph, np.ndarray], Pass]
+    compile: Callable[[Backend, Graph, np.ndarray], Pass]
 
     def batch_size(self, protocol: Protocol) -> int:
         """Return the number of images per pass."""
@@ -46,38 +47,12 @@ class Runtime:
         """Return the number of threads per operation, where a search uses `threads`."""
         return 1 if self.single_thread else threads
 
-    def build_pass(self, graph: Graph, protocol: Protocol) -> Pass:
-        """Return a function that runs a network once.
 
-        Args:
-            graph: The network; only its shapes are used.
-            protocol: Sets the batch size.
-
-        Raises:
-            LiteError: If LiteRT cannot convert or run the network.
-        """
-        # The time does not depend on the weights, with one exception: LiteRT removes a term of a
-        # convex sum whose factor lambda is 0.
-        weighted = initial_weights(graph, rng=np.random.default_rng(0))
-        for name, node in graph.items():
-            if isinstance(node.layer, ConvexSum):
-                weighted.set_weights(name, {"lambda": np.array(0.3, np.float32)})
-        shape = (self.batch_size(protocol), *graph.shapes()[graph.input])
-        images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-        return self.compile(weighted, images)
+def _compile_keras(backend: Backend, graph: Graph, images: np.ndarray) -> Pass:
+    return backend.inference_pass(graph, images)
 
 
-def _compile_keras(graph: Graph, images: np.ndarray) -> Pass:
-    from lemonade_tf.backends.current import current_backend
-    from lemonade_tf.keras_bridge.graph_to_model import to_keras
-
-    return current_backend().inference_pass(to_keras(graph), images)
-
-
-def _compile_lite(graph: Graph, images: np.ndarray) -> Pass:
-    from lemonade_tf.backends.current import current_backend
-
-    backend = current_backend()
+def _compile_lite(backend: Backend, graph: Graph, images: np.ndarray) -> Pass:
     model = backend.lite_model(backend.to_lite(graph))
     return model.inference_pass(images[0].astype(np.float32))
 

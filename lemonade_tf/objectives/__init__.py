@@ -17,10 +17,11 @@ from lemonade_tf.objectives.builtin import (
     TOP5_ERROR,
 )
 from lemonade_tf.objectives.dataset_errors import is_dataset_error, with_dataset_errors
-from lemonade_tf.objectives.limits import Limit, exceeded, run_limits, smallest_values
+from lemonade_tf.objectives.limits import Limit, exceeded, smallest_values
 from lemonade_tf.objectives.lookup import (
     find_objective,
     find_objectives,
+    run_limits,
     run_objectives,
     with_scales,
 )

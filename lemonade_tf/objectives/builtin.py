@@ -2,48 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
 from lemonade_tf.architecture.memory import peak_memory
 from lemonade_tf.objectives.file_bytes import file_bytes
 from lemonade_tf.objectives.inference_time import LATENCY, LITE_LATENCY
-from lemonade_tf.objectives.int8_error import int8_error
-from lemonade_tf.objectives.objective import Objective, ObjectiveError
-from lemonade_tf.objectives.trained_network import TrainedNetwork
+from lemonade_tf.objectives.network_errors import ERROR, INT8_ERROR, TOP5_ERROR
+from lemonade_tf.objectives.objective import Objective
 
-
-def _error(trained: TrainedNetwork) -> float:
-    """Return the fraction of validation images whose most probable class is wrong."""
-    return float((trained.probabilities.argmax(axis=1) != trained.labels).mean())
-
-
-def _chance_level_error(num_classes: int) -> float:
-    return 1 - 1 / num_classes
-
-
-def _top5_error(trained: TrainedNetwork) -> float:
-    """Return the fraction of validation images whose class is not among the five most probable."""
-    five = np.argsort(-trained.probabilities, axis=1, kind="stable")[:, :5]
-    return float((five != trained.labels[:, None]).all(axis=1).mean())
-
-
-def _chance_level_top5_error(num_classes: int) -> float:
-    if num_classes < 6:
-        raise ObjectiveError(
-            f"the objective 'top5_error' is 0 for all networks with {num_classes} classes; it"
-            " requires at least 6 classes. Leave it out."
-        )
-    return 1 - 5 / num_classes
-
-
-ERROR = Objective("error", "linear", measure=_error, unit="fraction", reference=_chance_level_error)
-TOP5_ERROR = Objective(
-    "top5_error", "linear", measure=_top5_error, unit="fraction", reference=_chance_level_top5_error
-)
-INT8_ERROR = Objective(
-    "int8_error", "linear", measure=int8_error, unit="fraction", reference=_chance_level_error
-)
 PARAMETERS = Objective("parameters", "log", count_parameters)
 MULTIPLY_ADDS = Objective("multiply_adds", "log", count_multiply_adds)
 FILE_BYTES = Objective("file_bytes", "log", file_bytes, unit="B")

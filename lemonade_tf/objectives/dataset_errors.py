@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from lemonade_tf.datasets.names import ERROR_PREFIX, extra_dataset_names
-from lemonade_tf.objectives.builtin import ERROR
+from lemonade_tf.objectives.network_errors import ERROR
 from lemonade_tf.objectives.objective import Objective, ObjectiveError
 
 

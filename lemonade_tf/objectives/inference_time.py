@@ -13,14 +13,12 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from lemonade_tf.architecture import Graph
-from lemonade_tf.latency import KERAS, LITE, RUNTIMES, LatencyModel, LatencyTable, Runtime, fit
-from lemonade_tf.latency.table import check_format
+from lemonade_tf.latency.model import LatencyModel, fit
+from lemonade_tf.latency.runtime import KERAS, LITE, RUNTIMES, Runtime
+from lemonade_tf.latency.table import LatencyTable, check_format
 from lemonade_tf.objectives.objective import Objective
 from lemonade_tf.objectives.prepare_context import PrepareContext
-from lemonade_tf.search_spaces import CELLS, NETWORKS
 
 _WEIGHTS = "weights"
 
@@ -31,19 +29,8 @@ def prepared_table(table: LatencyTable) -> dict[str, Any]:
 
 
 def _prepare(runtime: Runtime, context: PrepareContext) -> dict[str, Any]:
-    """Measure a table with networks from the search space."""
-    from lemonade_tf.latency.measuring import measure_table
-
-    [propose] = [space.propose for space in (NETWORKS, CELLS) if space.name == context.space]
-    table = measure_table(
-        runtime,
-        context.graphs,
-        propose,
-        num_classes=context.num_classes,
-        threads=context.threads,
-        rng=np.random.default_rng(0),  # a fixed seed: other searches may reuse the table
-    )
-    return prepared_table(table)
+    """Measure a table in this process."""
+    return prepared_table(context.measure_table(runtime))
 
 
 def _predict_seconds(graph: Graph, prepared: Mapping[str, Any]) -> float:

@@ -8,13 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
-from numbers import Real
-from typing import Any
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.objectives.lookup import find_objective, run_objectives
-from lemonade_tf.objectives.objective import Objective, ObjectiveError
+from lemonade_tf.objectives.objective import Objective
 
 
 @dataclass(frozen=True)
@@ -31,43 +27,6 @@ class Limit:
 
     def __str__(self) -> str:
         return f"{self.objective.name}={self.maximum:,.10g}"
-
-
-def run_limits(
-    settings: Mapping[str, Any], prepared: Mapping[str, Any] | None = None
-) -> tuple[Limit, ...]:
-    """Return the limits of a run.
-
-    Args:
-        settings: The settings of the run; `limit` maps objectives, by name or as "MODULE:NAME", to
-            maxima.
-        prepared: As for `run_objectives`.
-
-    Raises:
-        ObjectiveError: If an objective is unknown or not cheap, or a maximum is not positive.
-    """
-    prepared = prepared or {}
-    objectives = run_objectives(settings, prepared)
-    known = dict(zip(settings["objectives"], objectives, strict=True))
-    known |= {objective.name: objective for objective in objectives}
-    limits = []
-    for name, maximum in settings.get("limit", {}).items():
-        objective = known[name] if name in known else find_objective(name)
-        if not objective.cheap:
-            raise ObjectiveError(
-                f"{name}={maximum}: {name!r} is measured on the trained network; expected a cheap"
-                " objective, whose value is known before training."
-            )
-        if not _is_number(maximum) or not 0 < float(maximum) < inf:
-            raise ObjectiveError(f"{name}={maximum}: expected a number greater than 0.")
-        if name not in known and name in prepared:
-            objective = objective.with_prepared(prepared[name])
-        limits.append(Limit(objective, float(maximum)))
-    return tuple(limits)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def exceeded(

@@ -13,16 +13,20 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from math import inf
+from numbers import Real
 from types import ModuleType
 from typing import Any
 
 from lemonade_tf.datasets.names import ERROR_PREFIX
-from lemonade_tf.objectives.builtin import ERROR, OBJECTIVES
+from lemonade_tf.objectives.builtin import OBJECTIVES
 from lemonade_tf.objectives.dataset_errors import (
     check_dataset_errors,
     dataset_error,
     is_dataset_error,
 )
+from lemonade_tf.objectives.limits import Limit
+from lemonade_tf.objectives.network_errors import ERROR
 from lemonade_tf.objectives.objective import SCALES, Objective, ObjectiveError
 
 _BY_NAME = {objective.name: objective for objective in OBJECTIVES}
@@ -48,6 +52,43 @@ def run_objectives(
         objective.with_prepared(prepared[name]) if name in prepared else objective
         for name, objective in zip(names, objectives, strict=True)
     )
+
+
+def run_limits(
+    settings: Mapping[str, Any], prepared: Mapping[str, Any] | None = None
+) -> tuple[Limit, ...]:
+    """Return the limits of a run.
+
+    Args:
+        settings: The settings of the run; `limit` maps objectives, by name or as "MODULE:NAME", to
+            maxima.
+        prepared: As for `run_objectives`.
+
+    Raises:
+        ObjectiveError: If an objective is unknown or not cheap, or a maximum is not positive.
+    """
+    prepared = prepared or {}
+    objectives = run_objectives(settings, prepared)
+    known = dict(zip(settings["objectives"], objectives, strict=True))
+    known |= {objective.name: objective for objective in objectives}
+    limits = []
+    for name, maximum in settings.get("limit", {}).items():
+        objective = known[name] if name in known else find_objective(name)
+        if not objective.cheap:
+            raise ObjectiveError(
+                f"{name}={maximum}: {name!r} is measured on the trained network; expected a cheap"
+                " objective, whose value is known before training."
+            )
+        if not _is_number(maximum) or not 0 < float(maximum) < inf:
+            raise ObjectiveError(f"{name}={maximum}: expected a number greater than 0.")
+        if name not in known and name in prepared:
+            objective = objective.with_prepared(prepared[name])
+        limits.append(Limit(objective, float(maximum)))
+    return tuple(limits)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def find_objectives(names: Iterable[str]) -> tuple[Objective, ...]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from lemonade_tf.architecture import Graph
+from lemonade_tf.latency.runtime import Runtime
+from lemonade_tf.latency.table import LatencyTable
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,7 @@ class PrepareContext:
         space: The name of the search space.
         threads: CPU threads per worker.
         seed: The random seed of the search.
+        measure_table: Measures a latency table of networks from the search space in a runtime.
     """
 
     graphs: tuple[Graph, ...]
@@ -28,3 +32,4 @@ class PrepareContext:
     space: str
     threads: int
     seed: int
+    measure_table: Callable[[Runtime], LatencyTable] = field(repr=False)

@@ -19,6 +19,7 @@ import numpy as np
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.text import from_json
 from lemonade_tf.datasets.dataset import Dataset
+from lemonade_tf.latency import LatencyTable, Runtime, measuring
 from lemonade_tf.objectives import (
     ObjectiveError,
     PrepareContext,
@@ -26,6 +27,7 @@ from lemonade_tf.objectives import (
     describe_exception,
     find_objective,
 )
+from lemonade_tf.search_spaces import CELLS, NETWORKS
 from lemonade_tf.workers.tasks import ObjectiveTask
 
 
@@ -102,13 +104,27 @@ def prepare_objective(task: ObjectiveTask, dataset: Dataset) -> Any:
     objective = find_objective(task.name)
     if objective.prepare is None:
         raise ObjectiveError(f"{task.name} has no `prepare`; expected an objective with one.")
+    graphs = tuple(map(from_json, task.architectures))
+    [space] = [space for space in (NETWORKS, CELLS) if space.name == task.space]
+
+    def measure_table(runtime: Runtime) -> LatencyTable:
+        return measuring.measure_table(
+            runtime,
+            graphs,
+            space.propose,
+            num_classes=dataset.num_classes,
+            threads=task.threads,
+            rng=np.random.default_rng(0),  # a fixed seed: other searches may reuse the table
+        )
+
     context = PrepareContext(
-        graphs=tuple(map(from_json, task.architectures)),
+        graphs=graphs,
         images=dataset.x_train,
         num_classes=dataset.num_classes,
         space=task.space,
         threads=task.threads,
         seed=task.seed,
+        measure_table=measure_table,
     )
     try:
         prepared = objective.prepare(context)

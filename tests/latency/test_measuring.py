@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from graphs import small
 
+from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture import layers as kinds
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.latency import (
     KERAS,
@@ -21,12 +23,11 @@ from lemonade_tf.latency import (
     LatencyTable,
     Measurement,
     Protocol,
-    Runtime,
     TableError,
     fit,
     measuring,
 )
-from lemonade_tf.latency.measuring import measure_networks, measure_table
+from lemonade_tf.latency.measuring import build_pass, measure_networks, measure_table
 from lemonade_tf.latency.measuring_task import MeasuringTask
 from lemonade_tf.search_spaces import NETWORKS
 
@@ -62,14 +63,14 @@ def test_the_shortest_round_counts_per_image(initial, runtime, monkeypatch):
     seconds = iter((8.0, 6.0, 9.0))
     fake = lambda run, protocol: Measurement(next(seconds), 1, 0.0)  # noqa: E731
     monkeypatch.setattr(measuring, "measure", fake)
-    monkeypatch.setattr(Runtime, "build_pass", lambda *_: None)
+    monkeypatch.setattr(measuring, "build_pass", lambda *_: None)
     measured = measure_networks(MeasuringTask(runtime, (to_json(initial[0]),), QUICK, rounds=3))
     assert measured.results[0].seconds == (3.0 if runtime == KERAS else 6.0)
 
 
 def test_rounds_alternate_the_order(initial, monkeypatch):
     order = []
-    monkeypatch.setattr(Runtime, "build_pass", lambda _, graph, protocol: len(graph))
+    monkeypatch.setattr(measuring, "build_pass", lambda graph, *_: len(graph))
     monkeypatch.setattr(
         measuring, "measure", lambda run, _: order.append(run) or Measurement(1.0, 1, 0.0)
     )
@@ -80,10 +81,10 @@ def test_rounds_alternate_the_order(initial, monkeypatch):
 
 
 def test_a_network_that_fails_does_not_affect_the_others(initial):
-    def compile_smaller(graph, images):
+    def compile_smaller(backend, graph, images):
         if len(graph) == len(initial[0]):
             raise RuntimeError("no such\nkernel")
-        return KERAS.compile(graph, images)
+        return KERAS.compile(backend, graph, images)
 
     networks = (to_json(initial[0]), SMALLER)
     runtime = replace(KERAS, compile=compile_smaller)
@@ -128,3 +129,28 @@ def test_measure_table_reports_the_first_failure(initial):
             threads=1,
             rng=np.random.default_rng(0),
         )
+
+
+def test_a_pass_in_keras_maps_raw_pixels_to_probabilities():
+    [graph, *_] = NETWORKS.initial_graphs((8, 8, 1), 10)
+    probabilities = build_pass(graph.copy(weights=False), KERAS, Protocol(batch_size=3))()
+    assert probabilities.shape == (3, 10)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_a_pass_receives_a_batch_and_a_convex_sum_of_both_terms():
+    graph = Graph()
+    x = graph.add("input", kinds.Input((4, 4, 3)))
+    graph.output = graph.add("sum", kinds.ConvexSum(), [x, x])
+    received = []
+
+    def compile_nothing(backend, graph, images):
+        received.append((float(graph["sum"].weights["lambda"]), images.shape, images.dtype))
+        return lambda: None
+
+    for runtime in RUNTIMES.values():
+        build_pass(graph, replace(runtime, compile=compile_nothing), Protocol(batch_size=5))
+    assert received == [
+        (pytest.approx(0.3), (5, 4, 4, 3), np.uint8),
+        (pytest.approx(0.3), (1, 4, 4, 3), np.uint8),
+    ]
