@@ -21,15 +21,10 @@ from typing import Any, Literal, Self, get_args
 from lemonade_tf.datasets.dataset_error import DatasetNameError
 from lemonade_tf.datasets.names import join_datasets, parse_datasets
 from lemonade_tf.errors import LemonadeError
-from lemonade_tf.latency import RUNTIMES
-from lemonade_tf.objectives import (
-    ObjectiveError,
-    find_objectives,
-    is_dataset_error,
-    run_limits,
-    run_objectives,
-    with_dataset_errors,
-)
+from lemonade_tf.latency.runtime import RUNTIMES
+from lemonade_tf.objectives.dataset_errors import is_dataset_error, with_dataset_errors
+from lemonade_tf.objectives.lookup import find_objectives, run_limits, run_objectives
+from lemonade_tf.objectives.objective import ObjectiveError
 from lemonade_tf.training.settings import TrainingSettings
 
 Space = Literal["networks", "cells"]

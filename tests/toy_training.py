@@ -81,7 +81,9 @@ class Toy:
         Path(task.output).write_text(text)
         guesses = np.random.default_rng(seed[0]).dirichlet(np.ones(10), 20)
         images, labels = np.zeros((20, 8, 8, 1)), np.arange(20) % 10
-        trained = TrainedNetwork(graph, images, labels, guesses, lambda: None, lambda: None, images)
+        trained = TrainedNetwork(
+            graph, images, labels, guesses, lambda: None, lambda: None, images, None
+        )
         return ChildResult(
             task.id,
             measured=measure_objectives(task.objectives, trained),

@@ -36,7 +36,9 @@ from lemonade_tf.datasets.loading import load_datasets
 from lemonade_tf.evolution import Batch, Individual, Proposal, Purpose, child_seed
 from lemonade_tf.executors import Executor
 from lemonade_tf.monitoring.callback import Callback
-from lemonade_tf.objectives import PARAMETERS, Limit, Objective, exceeded
+from lemonade_tf.objectives.builtin import PARAMETERS
+from lemonade_tf.objectives.limits import Limit, exceeded
+from lemonade_tf.objectives.objective import Objective
 from lemonade_tf.runs import Run
 from lemonade_tf.runs.same_images import check_same_images
 from lemonade_tf.search.driver import SearchResult, conduct

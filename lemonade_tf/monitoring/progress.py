@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from lemonade_tf.config import SearchConfig
-from lemonade_tf.latency import RUNTIMES
+from lemonade_tf.latency.runtime import RUNTIMES
 from lemonade_tf.monitoring.callback import Callback
 from lemonade_tf.monitoring.search_state import SearchState
 from lemonade_tf.store import NetworkRecord

@@ -14,14 +14,11 @@ NUM_CALIBRATION_IMAGES = 128
 
 def int8_error(trained: TrainedNetwork) -> float:
     """Return the fraction of validation images that the quantized network classifies wrongly."""
-    from lemonade_tf.backends.current import current_backend
-
-    backend = current_backend()
-    content = backend.to_lite(
+    content = trained.backend.to_lite(
         trained.graph,
         logits=True,
         quantize="int8",
         calibration=trained.training_images[:NUM_CALIBRATION_IMAGES],
     )
-    outputs = backend.lite_model(content).predict(trained.images)
+    outputs = trained.backend.lite_model(content).predict(trained.images)
     return float((outputs.argmax(axis=1) != trained.labels).mean())

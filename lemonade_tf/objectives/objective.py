@@ -5,7 +5,7 @@ search uses it to decide which children to train. An *expensive* one is a functi
 network. A custom objective takes ten lines in an importable module, here energy.py:
 
     from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
-    from lemonade_tf.objectives import Objective
+    from lemonade_tf.objectives.objective import Objective
 
     def energy(graph):
         return 4.6e-12 * count_multiply_adds(graph) + 640e-12 * count_parameters(graph)

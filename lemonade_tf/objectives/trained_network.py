@@ -6,11 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lemonade_tf.architecture import Graph
+
+if TYPE_CHECKING:
+    from lemonade_tf.backends.base import Backend
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class TrainedNetwork:
         make_model: Returns the network as a Keras model.
         make_file: Writes the network to a file, and returns its path.
         training_images: The raw training images, for calibration.
+        backend: The backend of the process, which converts networks to LiteRT.
     """
 
     graph: Graph
@@ -34,6 +38,7 @@ class TrainedNetwork:
     make_model: Callable[[], Any] = field(repr=False)
     make_file: Callable[[], Path] = field(repr=False)
     training_images: np.ndarray = field(repr=False)
+    backend: Backend = field(repr=False)
 
     def __post_init__(self) -> None:
         for name in ("images", "labels", "probabilities", "training_images"):

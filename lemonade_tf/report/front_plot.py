@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lemonade_tf.evolution import pareto_front
-from lemonade_tf.objectives import Objective
+from lemonade_tf.objectives.objective import Objective
 from lemonade_tf.report.figure import new_figure
 from lemonade_tf.report.scales import drawn, dress
 from lemonade_tf.runs.run import Run

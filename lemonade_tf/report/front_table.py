@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from lemonade_tf.objectives import PARAMETERS, Objective
+from lemonade_tf.objectives.builtin import PARAMETERS
+from lemonade_tf.objectives.objective import Objective
 from lemonade_tf.report.quantities import in_words, written
 from lemonade_tf.runs.run import Run
 from lemonade_tf.store import NetworkRecord

@@ -11,7 +11,7 @@ import html
 from math import log10
 from typing import Any
 
-from lemonade_tf.objectives import Objective
+from lemonade_tf.objectives.objective import Objective
 from lemonade_tf.report.colors import error_colors
 from lemonade_tf.report.front_table import STYLE, html_table
 from lemonade_tf.report.parallel import positions

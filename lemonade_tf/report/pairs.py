@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lemonade_tf.objectives import Objective
+from lemonade_tf.objectives.objective import Objective
 from lemonade_tf.report.colors import error_colors
 from lemonade_tf.report.figure import blank_figure, style
 from lemonade_tf.report.parallel import ends

@@ -8,7 +8,7 @@ from __future__ import annotations
 from math import ceil
 from typing import Any
 
-from lemonade_tf.objectives import Objective
+from lemonade_tf.objectives.objective import Objective
 from lemonade_tf.report.figure import blank_figure, style
 from lemonade_tf.report.front_plot import stair
 from lemonade_tf.report.scales import drawn, dress

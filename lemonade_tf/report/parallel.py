@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from math import log
 from typing import Any
 
-from lemonade_tf.objectives import Objective
+from lemonade_tf.objectives.objective import Objective
 from lemonade_tf.report.colors import error_colors
 from lemonade_tf.report.figure import HEIGHT, WIDTH, blank_figure
 from lemonade_tf.report.quantities import in_words, written_short

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lemonade_tf.objectives import ERROR, Objective
+from lemonade_tf.objectives.network_errors import ERROR
+from lemonade_tf.objectives.objective import Objective
 
 _PREFIXES = (
     (1e12, "T"),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from math import ceil, floor, isfinite, log10
 from typing import Any, Literal
 
-from lemonade_tf.objectives import Objective
+from lemonade_tf.objectives.objective import Objective
 from lemonade_tf.report.quantities import in_words, written_short
 from lemonade_tf.store import NetworkRecord
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from lemonade_tf.evolution import pareto_front
-from lemonade_tf.objectives import Objective
+from lemonade_tf.objectives.objective import Objective
 from lemonade_tf.store import NetworkRecord
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.evolution import hypervolume
-from lemonade_tf.objectives import Objective
+from lemonade_tf.objectives.objective import Objective
 
 
 def reference_point(

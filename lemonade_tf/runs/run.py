@@ -11,7 +11,9 @@ import numpy as np
 
 from lemonade_tf.datasets.names import extra_dataset_names
 from lemonade_tf.evolution import hypervolume, pareto_front
-from lemonade_tf.objectives import ERROR, Objective, run_objectives
+from lemonade_tf.objectives.lookup import run_objectives
+from lemonade_tf.objectives.network_errors import ERROR
+from lemonade_tf.objectives.objective import Objective
 from lemonade_tf.runs.front import front_of
 from lemonade_tf.runs.quality import coordinates
 from lemonade_tf.store import NetworkRecord, RunConfig, RunStore

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from lemonade_tf.objectives import Objective
+from lemonade_tf.objectives.objective import Objective
 from lemonade_tf.runs.front import front_of
 from lemonade_tf.runs.quality import front_hypervolume
 from lemonade_tf.store import FrontRow, NetworkRecord, RunStore

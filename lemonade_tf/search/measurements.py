@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.evolution import Individual
 from lemonade_tf.executors import Executor
-from lemonade_tf.latency import PROTOCOLS, RUNTIMES, Measurement
 from lemonade_tf.latency.measuring_task import MeasuringTask
+from lemonade_tf.latency.protocol import PROTOCOLS, Measurement
+from lemonade_tf.latency.runtime import RUNTIMES
 from lemonade_tf.store import MeasurementRecord, RunStore
 
 

@@ -11,8 +11,10 @@ from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.config import ConfigError, SearchConfig
 from lemonade_tf.executors import Outcome
-from lemonade_tf.latency import RUNTIMES
-from lemonade_tf.objectives import Limit, ObjectiveError, exceeded, find_objective, smallest_values
+from lemonade_tf.latency.runtime import RUNTIMES
+from lemonade_tf.objectives.limits import Limit, exceeded, smallest_values
+from lemonade_tf.objectives.lookup import find_objective
+from lemonade_tf.objectives.objective import ObjectiveError
 from lemonade_tf.search.reused_tables import former_tables
 from lemonade_tf.workers.tasks import ObjectiveTask
 

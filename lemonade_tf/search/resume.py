@@ -16,7 +16,7 @@ import numpy as np
 from lemonade_tf.architecture import Graph, GraphError
 from lemonade_tf.architecture.text import canonical_hash
 from lemonade_tf.evolution import Individual
-from lemonade_tf.objectives import Objective
+from lemonade_tf.objectives.objective import Objective
 from lemonade_tf.operators import SiteError, replay
 from lemonade_tf.runs.recorded_history import RecordedHistory
 from lemonade_tf.store import HISTORY, NetworkRecord, RunStore, StoreError

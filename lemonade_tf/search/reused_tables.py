@@ -7,7 +7,7 @@ from typing import Any
 
 from lemonade_tf.architecture.layers import Shape
 from lemonade_tf.config import ConfigError, SearchConfig
-from lemonade_tf.latency import LatencyTable, TableError
+from lemonade_tf.latency.table import LatencyTable, TableError
 from lemonade_tf.store import RunStore, StoreError
 
 

@@ -36,7 +36,8 @@ from lemonade_tf.executors import Executor, Outcome
 from lemonade_tf.executors.devices import default_num_workers
 from lemonade_tf.monitoring.callback import Callback
 from lemonade_tf.monitoring.search_state import SearchState
-from lemonade_tf.objectives import Objective, ObjectiveError, exceeded
+from lemonade_tf.objectives.limits import exceeded
+from lemonade_tf.objectives.objective import Objective, ObjectiveError
 from lemonade_tf.search.child_tasks import ChildTasks
 from lemonade_tf.search.estimate import (
     FEWEST_NETWORKS,

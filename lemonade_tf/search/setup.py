@@ -14,7 +14,9 @@ from lemonade_tf import __version__
 from lemonade_tf.architecture import Graph
 from lemonade_tf.config import ConfigError, SearchConfig, default_workdir
 from lemonade_tf.datasets.dataset import Dataset
-from lemonade_tf.objectives import Limit, Objective, ObjectiveError, run_limits, run_objectives
+from lemonade_tf.objectives.limits import Limit
+from lemonade_tf.objectives.lookup import run_limits, run_objectives
+from lemonade_tf.objectives.objective import Objective, ObjectiveError
 from lemonade_tf.runs.quality import reference_point
 from lemonade_tf.runs.recorded_history import RecordedHistory, read_recorded_history
 from lemonade_tf.runs.same_images import check_same_images, describe_images

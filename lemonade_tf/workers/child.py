@@ -28,7 +28,7 @@ from lemonade_tf.inheritance.starts import carry_out_repairs, with_new_weights
 from lemonade_tf.keras_bridge.files import load_graph
 from lemonade_tf.keras_bridge.saving import save_model
 from lemonade_tf.keras_bridge.weights import read_weights
-from lemonade_tf.objectives import ObjectiveError
+from lemonade_tf.objectives.objective import ObjectiveError
 from lemonade_tf.operators import OPERATORS, Change, replay
 from lemonade_tf.operators.initial import inherited_weights, initial_weights
 from lemonade_tf.training.distillation import distill, distillation_targets

@@ -19,14 +19,13 @@ import numpy as np
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.text import from_json
 from lemonade_tf.datasets.dataset import Dataset
-from lemonade_tf.latency import LatencyTable, Runtime, measuring
-from lemonade_tf.objectives import (
-    ObjectiveError,
-    PrepareContext,
-    TrainedNetwork,
-    describe_exception,
-    find_objective,
-)
+from lemonade_tf.latency import measuring
+from lemonade_tf.latency.runtime import Runtime
+from lemonade_tf.latency.table import LatencyTable
+from lemonade_tf.objectives.lookup import find_objective
+from lemonade_tf.objectives.objective import ObjectiveError, describe_exception
+from lemonade_tf.objectives.prepare_context import PrepareContext
+from lemonade_tf.objectives.trained_network import TrainedNetwork
 from lemonade_tf.search_spaces import CELLS, NETWORKS
 from lemonade_tf.workers.tasks import ObjectiveTask
 
@@ -59,6 +58,7 @@ def measure_on(
     Raises:
         ObjectiveError: As in `measure_objectives`.
     """
+    from lemonade_tf.backends.current import current_backend
     from lemonade_tf.keras_bridge import to_keras
 
     with ExitStack() as until_measured:
@@ -70,6 +70,7 @@ def measure_on(
             make_model=lambda: to_keras(graph),
             make_file=lambda: _write_temporary(graph, until_measured),
             training_images=dataset.x_train,
+            backend=current_backend(),
         )
         return measure_objectives(names, trained)
 

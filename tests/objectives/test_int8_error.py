@@ -42,6 +42,7 @@ def trained() -> TrainedNetwork:
         make_model=lambda: to_keras(graph),
         make_file=lambda: None,
         training_images=data.x_train,
+        backend=current_backend(),
     )
 
 

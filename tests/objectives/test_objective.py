@@ -32,6 +32,7 @@ def trained(probabilities, labels):
         make_model=pytest.fail,
         make_file=pytest.fail,
         training_images=images,
+        backend=None,
     )
 
 

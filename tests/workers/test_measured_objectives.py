@@ -135,7 +135,7 @@ def test_objectives_are_measured_under_their_names():
         np.zeros(4, int),
         np.eye(7)[[0, 6, 6, 6]],
     )
-    given = TrainedNetwork(None, images, labels, probabilities, None, None, images)
+    given = TrainedNetwork(None, images, labels, probabilities, None, None, images, None)
     with pytest.raises(ValueError, match="read-only"):
         given.images[0] = 1
     images[0] = 1  # the caller's array stays writeable
