@@ -1,6 +1,6 @@
-"""Run independent tasks, such as the training of a child, here or in other processes.
+"""Run independent tasks, such as the training of a child, in this process or in others.
 
-Knows nothing of networks: what a task is, and what runs one, is the caller's.
+This package knows nothing of networks: the caller defines the tasks and the function that runs one.
 """
 
 from lemonade_tf.executors.base import Executor, Outcome, WorkerSetupError
@@ -20,7 +20,7 @@ __all__ = [
     "Outcome",
     "ProcessExecutor",
     "WorkerSetupError",
-    # what there is to run them on
+    # the machine
     "count_cores",
     "count_gpus",
     "default_num_workers",

@@ -1,7 +1,7 @@
-"""What every executor does: a stream of tasks in, a stream of outcomes out.
+"""The interface of executors: an iterable of tasks in, an iterator of outcomes out.
 
-A task that fails is an outcome like any other. What would fail every task, a setup that raises,
-is an exception.
+A task that fails is an outcome like any other. A setup that fails is an exception, because it would
+fail every task.
 """
 
 from __future__ import annotations
@@ -16,19 +16,21 @@ from typing import Any, Literal, Self
 from lemonade_tf.errors import LemonadeError
 
 Task = Any
-Setup = Callable[[], Callable[[Task], Any]]
+Function = Callable[[Task], Any]
+Setup = Callable[[], Function]
 
-# Why a task failed: it raised an exception; its process died; it took longer than it may.
-Cause = Literal["raised", "died", "overdue"]
+# Why a task failed: it raised an exception, its process died, or it exceeded the time limit.
+Cause = Literal["raised", "died", "timed_out"]
 
 _LONGEST_LINE = 500
 
 
 class WorkerSetupError(LemonadeError):
-    """A worker cannot be made ready, so that no task can be run.
+    """Workers failed to start, so no task can run.
 
-    Attributes:
-        log: The worker's traceback, or the last lines that it wrote; may be empty.
+    Args:
+        message: What happened.
+        log: The worker's traceback or the last lines of its output; may be empty.
     """
 
     def __init__(self, message: str, log: str = ""):
@@ -38,17 +40,17 @@ class WorkerSetupError(LemonadeError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task.
+    """The result or the failure of a task.
 
-    Args:
-        task: The task, the very object that was handed in.
-        result: What the function returned; None on failure.
-        failure: One line that says what went wrong; None on success.
+    Attributes:
+        task: The task, the same object that the caller passed.
+        result: The return value of the function; None on failure.
+        failure: What went wrong, in one line; None on success.
         worker: The number of the worker, from 0.
-        seconds: From handing out the task to getting the result.
-        log: On failure, the traceback, or the last lines that a dead worker wrote; may be empty.
-        cause: Why it failed; None on success.
-        errno: Of an OSError that it raised; else None.
+        seconds: Wall time from sending the task to receiving the result.
+        log: On failure, the traceback or the last lines of a dead worker's output; may be empty.
+        cause: Why the task failed; None on success.
+        errno: The error number if the task raised an OSError; else None.
     """
 
     task: Task
@@ -62,29 +64,29 @@ class Outcome:
 
 
 class Executor(ABC):
-    """Runs tasks. A context manager: leaving it stops what still runs, at once."""
+    """Runs tasks. As a context manager, it stops running tasks immediately on exit."""
 
     @abstractmethod
     def run(self, tasks: Iterable[Task], *, deadline: float | None = None) -> Iterator[Outcome]:
-        """Run tasks, and yield their outcomes as they are completed.
+        """Run tasks and yield their outcomes in the order of completion.
 
-        The tasks are taken from the iterable one at a time, in order, each when there is a worker
-        for it and the outcomes so far were yielded, so that an iterable may make its next task
-        from them. What the caller does between two outcomes is time that workers may be idle. If
-        the iterator is closed before its end, the tasks that still run are aborted.
+        Tasks are taken from the iterable lazily and in order, one per free worker, and only after
+        all outcomes so far have been yielded: an iterable may build its next task from them.
+        Workers may be idle while the caller handles an outcome. Closing the iterator early aborts
+        the running tasks.
 
         Args:
             tasks: The tasks.
-            deadline: When to stop handing out tasks, as a value of `time.monotonic`. Tasks that
-                are running are completed; those that are left have no outcome.
+            deadline: Time after which no task is started, as a value of `time.monotonic`. Running
+                tasks are completed; tasks that did not start have no outcome.
 
         Raises:
-            WorkerSetupError: If a worker cannot be made ready.
+            WorkerSetupError: If workers failed to start.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Stop at once whatever still runs. May be called again."""
+        """Stop all running tasks immediately. Closing again has no effect."""
 
     def __enter__(self) -> Self:
         return self
@@ -99,11 +101,11 @@ class Executor(ABC):
 
 
 class TaskQueue(Iterator[Task]):
-    """The tasks of one run that are still to be handed out; ends at the deadline.
+    """An iterator over the tasks of one run that ends at the deadline.
 
     Args:
         tasks: The tasks.
-        deadline: When to stop handing them out, as a value of `time.monotonic`.
+        deadline: Time after which there is no next task, as a value of `time.monotonic`.
     """
 
     def __init__(self, tasks: Iterable[Task], deadline: float | None):
@@ -113,12 +115,12 @@ class TaskQueue(Iterator[Task]):
 
     @property
     def num_left(self) -> float:
-        """How many tasks are still to be handed out; infinity if that is not known."""
+        """The number of tasks left; infinity if it is unknown."""
         return self._num_left if self.seconds_left > 0 else 0
 
     @property
     def seconds_left(self) -> float:
-        """How long tasks may still be handed out; infinity if there is no deadline."""
+        """Seconds until the deadline; infinity if there is none."""
         return max(0.0, self._deadline - time.monotonic())
 
     def __next__(self) -> Task:
@@ -134,19 +136,19 @@ class TaskQueue(Iterator[Task]):
 
 
 def describe_error(error: BaseException) -> str:
-    """Say in one line what an exception says, its type first."""
+    """Return the type and the message of an exception in one line."""
     words = " ".join(str(error).split())
     line = f"{type(error).__name__}: {words}" if words else type(error).__name__
     return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + "…"
 
 
 def errno_of(error: BaseException) -> int | None:
-    """Return the error number of the operating system that an exception carries, if it does."""
+    """Return the error number of an OSError, None for other exceptions."""
     return error.errno if isinstance(error, OSError) else None
 
 
 def describe_setup_error(error: Exception) -> str:
-    """Say in one line why a setup failed; errors that are messages to the user have no type."""
+    """Return the message of a failed setup in one line, with the type if it may be a bug."""
     line = describe_error(error)
-    own_words = isinstance(error, ValueError | OSError | RuntimeError) and str(error).strip()
-    return line.removeprefix(f"{type(error).__name__}: ") if own_words else line
+    for_users = isinstance(error, LemonadeError | ValueError | OSError | RuntimeError)
+    return line.removeprefix(f"{type(error).__name__}: ") if for_users else line

@@ -1,6 +1,6 @@
-"""Count the GPUs and the cores that this process may use, without loading TensorFlow.
+"""Count the GPUs and CPU cores available to this process, without loading TensorFlow.
 
-Only NVIDIA's GPUs are counted: they are what can be given to one process each by environment.
+Only NVIDIA GPUs are counted: CUDA_VISIBLE_DEVICES assigns each of them to a process.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ _CGROUPS = Path("/sys/fs/cgroup")
 
 
 def count_gpus() -> int:
-    """Count the GPUs that this process may use."""
+    """Count the GPUs available to this process."""
     return len(visible_gpus())
 
 
 def visible_gpus() -> tuple[str, ...]:
-    """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    """Return the available GPUs as they are named in CUDA_VISIBLE_DEVICES."""
     num_installed = _count_installed_gpus()
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is None:
@@ -31,31 +31,31 @@ def visible_gpus() -> tuple[str, ...]:
         number = int(gpu) if gpu.lstrip("-").isdecimal() else None
         known = 0 <= number < num_installed if number is not None else bool(gpu and num_installed)
         if not known:
-            break  # as CUDA does: what follows an unknown one is invisible
+            break  # like CUDA, which ignores all devices after an invalid one
         gpus.append(gpu)
     return tuple(gpus)
 
 
 def count_cores() -> int:
-    """Count the cores that this process may use: those of its affinity, within its quota."""
+    """Count the CPU cores available to this process, by its affinity and its quota."""
     try:
         num_cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on this operating system
+    except AttributeError:  # macOS
         num_cores = os.cpu_count() or 1
     return max(1, int(min([num_cores, *_quotas()])))
 
 
 def default_num_workers(threads: int = 1) -> int:
-    """Return how many workers to run: one a GPU; without GPUs, as many as there are cores for.
+    """Return the default number of workers: one per GPU, or what the CPU cores allow.
 
     Args:
-        threads: Threads of each worker.
+        threads: CPU threads per worker.
     """
     return count_gpus() or max(1, count_cores() // threads)
 
 
 def _count_installed_gpus() -> int:
-    """Ask the driver's tool; where there is none, count what the driver lists."""
+    """Count with nvidia-smi, or by the files of the driver if it is not installed."""
     tool = shutil.which("nvidia-smi")
     if tool is not None:
         try:
@@ -70,7 +70,7 @@ def _count_installed_gpus() -> int:
 
 
 def _quotas() -> Iterator[float]:
-    """Yield the quotas of cores that containers and job systems (control groups) set."""
+    """Yield the CPU quotas that containers and job schedulers set (control groups), in cores."""
     try:
         groups = (_PROC / "self/cgroup").read_text().splitlines()
     except OSError:
@@ -85,7 +85,7 @@ def _quotas() -> Iterator[float]:
 
 
 def _quotas_of(root: Path, name: str, files: tuple[str, ...]) -> Iterator[float]:
-    """Yield the quotas of a control group and of those that it is in."""
+    """Yield the quotas of a control group and its ancestors."""
     group = root / name.lstrip("/")
     for folder in (group, *group.parents):
         if not folder.is_relative_to(root):

@@ -1,8 +1,8 @@
-"""The environment of workers: how many threads, which GPU, how much noise.
+"""Environment variables of workers: number of threads, GPU, log level.
 
-The libraries read these variables when they are imported (OpenBLAS) or when they run their first
-operation (TensorFlow, CUDA). The number of threads is therefore set for the server, before it
-imports anything, and the GPU for each worker, after it was forked.
+Libraries read these variables on import (OpenBLAS) or before their first operation (TensorFlow,
+CUDA). So the number of threads is set for the server, before its imports, and the GPU for each
+worker, after the fork.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ _THREADS = (
     "MKL_NUM_THREADS",
     "TF_NUM_INTRAOP_THREADS",
     "TF_NUM_INTEROP_THREADS",
-    "NPROC",  # the thread pools of JAX
+    "NPROC",  # thread pools of JAX
 )
 
 
 def server_environment(
     inherited: Mapping[str, str], *, threads: int, share_gpus: bool
 ) -> dict[str, str]:
-    """Return the environment to import the libraries in.
+    """Return the environment of the server.
 
     Args:
-        inherited: The environment of the driver. What it says of threads is overruled, as results
-            depend on their number.
-        threads: Threads of each worker.
-        share_gpus: Whether several workers use one GPU, so that none may take all its memory.
+        inherited: The environment of the driver. Its numbers of threads are replaced, because
+            results depend on them.
+        threads: CPU threads per worker.
+        share_gpus: Whether several workers share a GPU, so that none may reserve all its memory.
     """
     defaults = {"TF_CPP_MIN_LOG_LEVEL": "1"}
     if share_gpus:
@@ -37,10 +37,10 @@ def server_environment(
 
 
 def worker_environment(slot: int, gpus: Sequence[str]) -> dict[str, str]:
-    """Return what a worker's environment has of its own.
+    """Return the variables that a worker adds to the environment of the server.
 
     Args:
         slot: The number of the worker, from 0.
-        gpus: The GPUs there are, by their names in CUDA_VISIBLE_DEVICES.
+        gpus: The available GPUs as in CUDA_VISIBLE_DEVICES, assigned round-robin.
     """
     return {"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]} if gpus else {}

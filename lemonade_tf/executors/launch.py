@@ -1,4 +1,4 @@
-"""The driver's hold on the server: start it, ask it for workers, end it."""
+"""The driver's handle on the server: start it, request workers, shut it down."""
 
 from __future__ import annotations
 
@@ -15,30 +15,29 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 
 from lemonade_tf.executors.logs import WorkerLog
-from lemonade_tf.executors.server import describe_end, send_descriptors
+from lemonade_tf.executors.server import describe_exit, send_descriptors
 
-# The path is set first: the server must find what the driver finds.
+# The path is set first, so that the server imports the same modules as the driver.
 _PROGRAM = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[3]); "
     "from lemonade_tf.executors.server import main; main(int(sys.argv[1]), int(sys.argv[2]))"
 )
-_HELD_BACK = {signal.SIGINT, signal.SIGTERM}
-_SECONDS_TO_END = 5.0
+_DEFERRED = {signal.SIGINT, signal.SIGTERM}
+_SHUTDOWN_SECONDS = 5.0
 
 
 class ServerEnded(Exception):
-    """The server ended though nobody asked it to."""
+    """The server exited unexpectedly."""
 
 
 class Server:
     """A running server (see `server`); it and its workers end with this object.
 
-    Args:
-        preload: The modules to import before any worker is forked.
-        environment: The environment of the server, and of its workers.
+    `control` is the connection to wait on before `receive`.
 
-    Attributes:
-        control: Readable when there is something to `receive`.
+    Args:
+        preload: Modules to import before any worker is forked.
+        environment: The environment of the server and its workers.
     """
 
     def __init__(self, preload: Sequence[str], environment: Mapping[str, str]):
@@ -46,21 +45,21 @@ class Server:
         ours, theirs = socket.socketpair()
         self.control = Connection(ours.detach())
         self._owner = os.getpid()
-        with theirs, _held_back():  # an interrupted driver, too, must know whom to end
+        with theirs, _deferred_signals():  # an interrupted driver must still end the server
             self._process = _start(theirs.fileno(), environment, self._log)
-            # While it imports, the server does not notice that the driver hangs up.
-            self._end = self._finalizer(patience=0.0)
+            # During its imports the server cannot notice that the driver closed the connection.
+            self._end = self._finalizer(timeout=0.0)
         self._send(list(preload))
 
     def start_worker(
         self, serial: int, environment: Mapping[str, str], log: WorkerLog
     ) -> Connection:
-        """Ask for a worker, and return the connection to it.
+        """Request a worker and return the connection to it.
 
         Args:
-            serial: What to call it by from now on.
-            environment: To add to its environment.
-            log: Where its output goes.
+            serial: The number that identifies the worker.
+            environment: Variables to add to its environment.
+            log: The file for its output.
         """
         ours, theirs = socket.socketpair()
         with theirs:
@@ -68,37 +67,37 @@ class Server:
         return Connection(ours.detach())
 
     def kill(self, serial: int) -> None:
-        """Ask for the end of a worker, if it has not ended yet."""
+        """Kill a worker, unless it has exited already."""
         self._send(("kill", serial))
 
     def receive(self) -> tuple:
-        """Return what the server says; see `server`.
+        """Return the next message of the server; see `server`.
 
         Raises:
-            ServerEnded: If it will not say anything any more.
+            ServerEnded: If the server has exited.
         """
         try:
             message = self.control.recv()
         except (EOFError, OSError) as error:
             self._process.kill()  # it may hang
             code = self._process.wait()
-            raise ServerEnded(describe_end(-code if code < 0 else code << 8)) from error
+            raise ServerEnded(describe_exit(-code if code < 0 else code << 8)) from error
         if message == ("loaded",):
             self._end.detach()
-            self._end = self._finalizer(_SECONDS_TO_END)
+            self._end = self._finalizer(_SHUTDOWN_SECONDS)
         return message
 
     def tail(self) -> str:
-        """Return the last lines that the server wrote."""
+        """Return the last lines of the server's output."""
         return self._log.tail()
 
     def close(self) -> None:
-        """End the server and its workers; returns when they have ended."""
+        """Shut down the server and its workers, and wait until they have exited."""
         self._end()
         self._log.close()
 
     def _send(self, message: object, descriptors: Sequence[int] = ()) -> None:
-        """Send a message; if nobody is there to read it, `receive` will tell."""
+        """Send a message; if the server has exited, `receive` raises."""
         try:
             self.control.send(message)
             if descriptors:
@@ -106,14 +105,14 @@ class Server:
         except OSError:
             pass
 
-    def _finalizer(self, patience: float) -> weakref.finalize:
-        return weakref.finalize(self, _end, self.control, self._process, self._owner, patience)
+    def _finalizer(self, timeout: float) -> weakref.finalize:
+        return weakref.finalize(self, _end, self.control, self._process, self._owner, timeout)
 
 
 def _start(
     control_fd: int, environment: Mapping[str, str], log: WorkerLog
 ) -> subprocess.Popen[bytes]:
-    """Start the server's process; signals that are held back stay so until it is ready for them."""
+    """Start the process of the server, which inherits the blocked signals."""
     path = [os.path.abspath(entry) if entry == "" else str(entry) for entry in sys.path]
     arguments = [str(control_fd), str(os.getpid()), json.dumps(path)]
     return subprocess.Popen(
@@ -127,38 +126,38 @@ def _start(
 
 
 @contextmanager
-def _held_back() -> Iterator[None]:
-    """Hold SIGINT and SIGTERM back until the end, and from processes that are started meanwhile.
+def _deferred_signals() -> Iterator[None]:
+    """Defer SIGINT and SIGTERM until exit, also for processes started in the meantime.
 
-    Other threads may still take them, upon which Python runs the handlers in the main thread; so
-    these are put off as well.
+    Blocking them is not enough: another thread may receive a signal, and Python then runs its
+    handler in the main thread. So the handlers are replaced by ones that record the signal.
     """
-    held: list[int] = []
+    received: list[int] = []
     handlers = {}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _DEFERRED)
     try:
         if threading.current_thread() is threading.main_thread():
-            for number in _HELD_BACK:
+            for number in _DEFERRED:
                 if callable(signal.getsignal(number)):
-                    handlers[number] = signal.signal(number, lambda number, _: held.append(number))
+                    handlers[number] = signal.signal(
+                        number, lambda number, _: received.append(number)
+                    )
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        for number in held:
+        for number in received:
             signal.raise_signal(number)
 
 
-def _end(
-    control: Connection, process: subprocess.Popen[bytes], owner: int, patience: float
-) -> None:
-    """Hang up, upon which the server kills its workers and ends; else kill it."""
+def _end(control: Connection, process: subprocess.Popen[bytes], owner: int, timeout: float) -> None:
+    """Close the connection, so that the server kills its workers and exits; else kill it."""
     control.close()
     if os.getpid() != owner:
-        return  # a process forked from the driver, whose server this is not
+        return  # in a process forked from the driver, which does not own the server
     try:
-        process.wait(patience)
+        process.wait(timeout)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -1,4 +1,4 @@
-"""Where a worker's output goes, so that it does not garble the driver's terminal."""
+"""Files for the output of workers, which would otherwise clutter the driver's terminal."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ _TAIL_LINES = 20
 
 
 class WorkerLog:
-    """The file that a process writes its output to.
+    """The file to which a process writes its output.
 
     Args:
-        path: The file, appended to; None for a temporary one that has no name.
+        path: The file, opened for appending; None for an unnamed temporary file.
 
     Raises:
-        WorkerSetupError: The file, or the folder that it is to be in, cannot be made.
+        WorkerSetupError: If the file or its folder cannot be created.
     """
 
     def __init__(self, path: Path | None = None):
         try:
-            self._file = _temporary() if path is None else _opened(path)
+            self._file = _temporary() if path is None else _open(path)
         except OSError as error:
             folder = path.parent if path else tempfile.tempdir or "temporary files"
             raise WorkerSetupError(
-                f"{folder}: no file for the output of workers can be made there"
-                f" ({error.strerror or error}); expected a folder to write to, with space left."
+                f"{folder}: cannot create the log file of a worker ({error.strerror or error});"
+                " expected a writable folder with free space."
             ) from error
         weakref.finalize(self, self._file.close)
         self._start = os.fstat(self.fileno()).st_size
 
     def fileno(self) -> int:
-        """Return the descriptor, to hand to the process."""
+        """Return the file descriptor."""
         return self._file.fileno()
 
     def tail(self) -> str:
-        """Return the last lines that the process wrote."""
+        """Return the last lines that the process has written."""
         end = os.fstat(self.fileno()).st_size
         start = max(self._start, end - _TAIL_BYTES)
-        # The process shares the position in the file; this leaves it where it is.
+        # The process shares the file position; pread does not move it.
         text = os.pread(self.fileno(), end - start, start).decode(errors="replace")
         return "\n".join(text.splitlines()[-_TAIL_LINES:])
 
     def close(self) -> None:
-        """Close the file here; the process keeps it."""
+        """Close the file in this process; the other keeps it open."""
         self._file.close()
 
 
@@ -57,6 +57,6 @@ def _temporary() -> IO[bytes]:
     return tempfile.TemporaryFile(buffering=0)
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _open(path: Path) -> IO[bytes]:
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.open("ab+", buffering=0)

@@ -1,7 +1,7 @@
-"""Pickle what goes to a worker, and refuse what a worker could not find.
+"""Pickle values for a worker, and refuse those that it cannot unpickle.
 
-A worker never runs the user's script or notebook (see `server`), so a function or class that is
-defined there does not exist for it.
+A worker never runs the user's script or notebook (see `server`), so functions and classes that are
+defined there do not exist in the worker.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class _Pickler(pickle.Pickler):
         if isinstance(value, type | FunctionType) and value.__module__ == "__main__":
             raise pickle.PicklingError(
                 f"{value.__qualname__} is defined in the main script, which workers do not run; "
-                "move it to a module of its own and import it, or train in this process."
+                "move it to a module and import it, or use an InProcessExecutor."
             )
         return NotImplemented
 
@@ -26,7 +26,7 @@ def dumps(value: Any) -> bytes:
     """Pickle a value for a worker.
 
     Raises:
-        pickle.PicklingError: If the value needs what is defined in the main script.
+        pickle.PicklingError: If the value refers to a function or class of the main script.
     """
     buffer = io.BytesIO()
     _Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump(value)

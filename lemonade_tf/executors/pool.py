@@ -1,6 +1,9 @@
-"""The worker processes that live: their start, what they answer, and their death.
+"""The pool of worker processes: starting them, exchanging messages, and handling their deaths.
 
-Every message that is given to a worker has one `Answer`, even if the worker dies over it.
+Every task that is sent to a worker has exactly one `Answer`, even if the worker dies.
+
+A worker's death shows twice: its connection closes, and the server reports its exit status. Only
+the report counts, because it explains the death and comes after the worker's last message.
 """
 
 from __future__ import annotations
@@ -20,28 +23,29 @@ from lemonade_tf.executors.environment import server_environment, worker_environ
 from lemonade_tf.executors.launch import Server, ServerEnded
 from lemonade_tf.executors.logs import WorkerLog
 
-_MOST_DEATHS_IN_SETUP = 3
-_LONGEST_WAIT = 24 * 3600.0  # seconds; the system cannot wait for more than 24 days
+_MAX_DEATHS_IN_SETUP = 3
+_LONGEST_WAIT = 24 * 3600.0  # seconds; the operating system cannot wait for more than 24 days
 
 
 @dataclass(eq=False)
 class Worker:
-    """A worker as the driver sees it. One that is ending is given nothing, and not listened to."""
+    """A worker as seen by the driver. An ending worker receives nothing and is not polled."""
 
+    server: Server
     serial: int
     slot: int
     connection: Connection
     log: WorkerLog
     state: Literal["starting", "idle", "busy", "ending"] = "starting"
     num_answers: int = 0
-    owes_answer: bool = False
+    has_task: bool = False
     was_ready: bool = False
-    stopped_because: str | None = None
+    stop_reason: str | None = None
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a message that a worker was given: a result, or a failure; see `Outcome`."""
+    """The result or the failure of a task that was sent to a worker; see `Outcome`."""
 
     worker: Worker
     result: Any = None
@@ -52,14 +56,14 @@ class Answer:
 
 
 class WorkerPool:
-    """Workers, and the server that they are forked from.
+    """Workers and the server from which they are forked.
 
     Args:
-        setup: Pickled; see `Executor`.
-        num_workers: How many there may be at a time.
-        threads: Threads of each.
-        preload: Modules to import before any is forked.
-        log_dir: Where their output goes; None for files without a name.
+        setup: The pickled setup; see `ProcessExecutor`.
+        num_workers: The largest number of workers at a time.
+        threads: CPU threads per worker.
+        preload: Modules to import before any worker is forked.
+        log_dir: Folder for the output of the workers; None for unnamed files.
     """
 
     def __init__(
@@ -84,65 +88,67 @@ class WorkerPool:
 
     @property
     def idle(self) -> list[Worker]:
-        """The workers that have nothing to do, by their number."""
+        """The idle workers, ordered by slot."""
         idle = [worker for worker in self._workers.values() if worker.state == "idle"]
         return sorted(idle, key=lambda worker: worker.slot)
 
-    def fill(self, num_wanted: float) -> None:
-        """Start workers until so many are free, or there is no place left."""
+    def start_workers(self, num_wanted: float) -> None:
+        """Start workers until this many are starting or idle, or the pool is full."""
         num_free = sum(w.state in ("starting", "idle") for w in self._workers.values())
-        places = set(range(self._num_workers)) - {w.slot for w in self._workers.values()}
-        for slot in sorted(places):
+        slots = set(range(self._num_workers)) - {w.slot for w in self._workers.values()}
+        for slot in sorted(slots):
             if num_free >= num_wanted:
                 return
-            self._start(slot)
+            self._start_worker(slot)
             num_free += 1
 
-    def give(self, worker: Worker, message: bytes) -> None:
-        """Give an idle worker something to do."""
-        worker.state, worker.owes_answer = "busy", True
-        self._send(worker, message)
+    def send(self, worker: Worker, task: bytes) -> None:
+        """Send a pickled task to an idle worker."""
+        worker.state, worker.has_task = "busy", True
+        self._send(worker, task)
 
-    def hear(self, patience: float) -> list[Answer]:
-        """Listen to the workers, and return their answers.
+    def poll(self, timeout: float) -> list[Answer]:
+        """Wait for messages and return the answers among them.
 
         Args:
-            patience: How many seconds to wait for the first; after a day there may be none.
+            timeout: Seconds to wait for the first message. There may be none.
 
         Raises:
-            WorkerSetupError: If a worker cannot be made ready.
+            WorkerSetupError: If workers failed to start.
         """
-        if self._server is None:
+        server = self._server
+        if server is None:
             return []
-        speakers = {w.connection: w for w in self._workers.values() if w.state != "ending"}
-        ready = wait([*speakers, self._server.control], min(patience, _LONGEST_WAIT))
+        workers = [worker for worker in self._workers.values() if worker.state != "ending"]
+        connections = [server.control, *(worker.connection for worker in workers)]
+        ready = wait(connections, min(timeout, _LONGEST_WAIT))
         answers = []
-        for connection in ready:
-            if connection in speakers:
-                answers += self._hear_worker(speakers[connection])
-        if self._server.control in ready:
-            answers += self._hear_server()
+        for worker in workers:
+            if worker.connection in ready:
+                answers += self._receive(worker)
+        if server.control in ready:
+            answers += self._receive_from_server(server)
         return answers
 
-    def stop(self, worker: Worker, because: str | None = None) -> None:
-        """End a worker at once; the answer that it owes will be a failure for the reason given."""
-        worker.stopped_because = because
+    def stop(self, worker: Worker, reason: str | None = None) -> None:
+        """Kill a worker. If it has a task, the answer is a failure for the given reason."""
+        worker.stop_reason = reason
         self.retire(worker)
-        self._server.kill(worker.serial)
+        worker.server.kill(worker.serial)
 
     def discard(self, worker: Worker) -> None:
-        """End a worker at once, and forget the answer that it owes."""
+        """Kill a worker and drop its task, which will have no answer."""
         if worker.serial in self._workers:
-            worker.owes_answer = False
+            worker.has_task = False
             self.stop(worker)
 
     def retire(self, worker: Worker) -> None:
-        """Hang up, upon which a worker that has nothing to do ends."""
+        """Disconnect from a worker, which then exits unless it is busy."""
         worker.state = "ending"
         worker.connection.close()
 
     def close(self) -> None:
-        """End all workers, and return when they have ended."""
+        """Kill all workers and wait until they have exited."""
         for worker in self._workers.values():
             worker.connection.close()
             worker.log.close()
@@ -151,8 +157,8 @@ class WorkerPool:
             server, self._server = self._server, None
             server.close()
 
-    def _start(self, slot: int) -> None:
-        """Start a worker at a place, and the server if it does not run."""
+    def _start_worker(self, slot: int) -> None:
+        """Start a worker in a slot, and the server if it is not running."""
         if self._server is None:
             share_gpus = 0 < len(self._gpus) < self._num_workers
             environment = server_environment(
@@ -163,92 +169,93 @@ class WorkerPool:
         serial, log = next(self._serials), WorkerLog(path)
         environment = worker_environment(slot, self._gpus)
         connection = self._server.start_worker(serial, environment, log)
-        worker = self._workers[serial] = Worker(serial, slot, connection, log)
+        worker = self._workers[serial] = Worker(self._server, serial, slot, connection, log)
         self._send(worker, self._setup)
 
     def _send(self, worker: Worker, message: bytes) -> None:
         try:
             worker.connection.send_bytes(message)
         except OSError:
-            self.retire(worker)  # it died; the server will say how
+            self.retire(worker)  # it died; the server will report how
 
-    def _hear_worker(self, worker: Worker) -> list[Answer]:
-        """Take a worker's message."""
+    def _receive(self, worker: Worker) -> list[Answer]:
+        """Receive a message of a worker, and return the answer if it is one."""
         try:
             message = worker.connection.recv_bytes()
         except (EOFError, OSError):
-            self.stop(worker)  # it died, or is about to; the server will say how
+            self.stop(worker)  # it died or is about to; the server will report how
             return []
         kind, *values = _loads(message)
         if kind == "setup_failed":
-            worker.was_ready = True  # this is no death
+            worker.was_ready = True  # its exit is not a death in setup
             self.retire(worker)
             raise WorkerSetupError(*values)
         worker.state = "idle"
         if kind == "ready":
             worker.was_ready, self._num_deaths_in_setup = True, 0
             return []
-        worker.owes_answer = False
+        worker.has_task = False
         worker.num_answers += 1
         if kind == "done":
             return [Answer(worker, result=values[0])]
         failure, log, number = values
         return [Answer(worker, failure=failure, log=log, cause="raised", errno=number)]
 
-    def _hear_server(self) -> list[Answer]:
-        """Take the server's message: that a worker died, or that it cannot start any."""
+    def _receive_from_server(self, server: Server) -> list[Answer]:
+        """Receive a message of the server: a worker died, or an import failed."""
         try:
-            kind, *values = self._server.receive()
+            kind, *values = server.receive()
         except ServerEnded as error:
-            return self._bury_all(str(error))
+            return self._reap_all(str(error), server.tail())
         if kind == "import_failed":
             self.close()
             raise WorkerSetupError(*values)
-        return self._bury(*values) if kind == "died" else []
+        return self._reap(*values) if kind == "died" else []
 
-    def _bury(self, serial: int, how: str) -> list[Answer]:
-        """Strike off a worker that died; what it still said counts."""
+    def _reap(self, serial: int, how: str) -> list[Answer]:
+        """Remove a dead worker, and return its last answers."""
         worker = self._workers[serial]
         answers = []
         while worker.state != "ending" and worker.connection.poll():
-            answers += self._hear_worker(worker)
+            answers += self._receive(worker)
         del self._workers[serial]
         worker.connection.close()
         log = worker.log.tail()
         worker.log.close()
-        if worker.owes_answer:
-            reason, cause = how, "died"
-            if worker.stopped_because:
-                reason, cause = f"was stopped {worker.stopped_because}", "overdue"
+        if worker.has_task:
+            reason: str = how
+            cause: Cause = "died"
+            if worker.stop_reason:
+                reason, cause = f"was stopped {worker.stop_reason}", "timed_out"
             failure = f"worker {worker.slot} {reason}"
             answers.append(Answer(worker, failure=failure, log=log, cause=cause))
         if not worker.was_ready:
             self._count_death_in_setup(f"a worker {how}", log)
         return answers
 
-    def _bury_all(self, how: str) -> list[Answer]:
-        """Strike off all workers, as the server ended, and they with it."""
-        failure, log = f"the server of the workers {how}", self._server.tail()
+    def _reap_all(self, how: str, log: str) -> list[Answer]:
+        """Remove all workers, which died with the server."""
+        failure = f"the server of the workers {how}"
         workers = list(self._workers.values())
         self.close()
         if not any(worker.was_ready for worker in workers):
             self._count_death_in_setup(failure, log)
-        owing = [worker for worker in workers if worker.owes_answer]
-        return [Answer(worker, failure=failure, log=log, cause="died") for worker in owing]
+        lost = [worker for worker in workers if worker.has_task]
+        return [Answer(worker, failure=failure, log=log, cause="died") for worker in lost]
 
     def _count_death_in_setup(self, how: str, log: str) -> None:
-        """Give up when workers die before they are ready, time and again."""
+        """Give up if workers repeatedly die before they are ready."""
         self._num_deaths_in_setup += 1
-        if self._num_deaths_in_setup >= _MOST_DEATHS_IN_SETUP:
+        if self._num_deaths_in_setup >= _MAX_DEATHS_IN_SETUP:
             self._num_deaths_in_setup = 0
             raise WorkerSetupError(
-                f"No worker gets ready: {_MOST_DEATHS_IN_SETUP} times in a row {how}. Try with "
-                "fewer workers if memory is short; else see what the worker wrote, in its log.",
+                f"workers failed to start: {_MAX_DEATHS_IN_SETUP} times in a row {how}. If memory"
+                " is short, use fewer workers; otherwise see the log of the worker.",
                 log,
             )
 
 
-def _loads(message: bytes) -> tuple:
+def _loads(message: bytes) -> tuple[Any, ...]:
     """Unpickle a worker's message; a result that cannot be unpickled is a failure."""
     try:
         return pickle.loads(message)

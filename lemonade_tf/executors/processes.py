@@ -1,11 +1,11 @@
-"""Run tasks in worker processes, one task at a time each.
+"""Run tasks in worker processes.
 
-A crash, a hang or a kill for want of memory costs the task that it happens to, and nothing else:
-the worker is replaced. So are workers that have run many tasks, against leaks. Results do not
-depend on which worker ran what, unless the tasks themselves do.
+A crash, a hang or an out-of-memory kill fails only the task at hand, and the worker is replaced.
+Workers that have run many tasks are replaced too, as a remedy against memory leaks. Results do not
+depend on which worker runs a task, unless the task itself does.
 
-The driver imports nothing that workers need; see `server` for how they start, and why they cannot
-outlive it. Workers ignore SIGINT and SIGTERM (SIGKILL ends one), and write their output to files.
+The driver imports none of the modules that workers need. `server` explains how workers start, and
+why they cannot outlive the driver. They ignore SIGINT and SIGTERM, and write their output to files.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from lemonade_tf.executors import pickling
 from lemonade_tf.executors.base import Executor, Outcome, Setup, Task, TaskQueue
 from lemonade_tf.executors.pool import Answer, Worker, WorkerPool
 
-_Running = dict[Worker, tuple[Task, float]]  # a worker's task, and when it was handed out
+_Running = dict[Worker, tuple[Task, float]]  # the task of a worker and its start time
 
 
 class ProcessExecutor(Executor):
-    """Runs tasks in processes that are forked from one that has imported what they need.
+    """Runs tasks in worker processes, which are forked from a server with imported modules.
 
     Args:
-        setup: Called once in each worker before its first task; returns the function that runs a
-            task. Must be picklable, as tasks and results must be, and not from the main script.
-        num_workers: How many processes. With GPUs, each has one, in turn.
-        threads: Threads of each worker. With another number, results differ in the last digits.
-        max_tasks_per_worker: After how many tasks a worker is replaced.
-        task_timeout: After how many seconds a task is a failure, and its worker replaced; None
-            for never.
-        preload: Modules to import before any worker is forked. Their import must not run an
+        setup: Called once per worker before its first task; returns the function that runs a task.
+            The setup, tasks and results must be picklable, and not from the main script.
+        num_workers: Number of workers. GPUs are assigned to them round-robin.
+        threads: CPU threads per worker. Results depend on it in the last digits.
+        max_tasks_per_worker: Number of tasks after which a worker is replaced.
+        task_timeout: Seconds after which a task fails and its worker is replaced; None for no
+            limit.
+        preload: Modules to import before any worker is forked. Importing them must not run an
             operation of TensorFlow or JAX.
-        log_dir: The folder for the output of the workers, a file each; None to keep no more than
-            the last lines of a worker that dies, in `Outcome.log`.
+        log_dir: Folder for the output of the workers, one file each; with None, only the last
+            lines of a dead worker are kept, in `Outcome.log`.
 
     Raises:
         ValueError: If a number is out of range.
-        pickle.PicklingError: If the setup cannot be sent to a worker.
+        pickle.PicklingError: If the setup cannot be pickled for a worker.
     """
 
     def __init__(
@@ -71,14 +71,14 @@ class ProcessExecutor(Executor):
         queue = TaskQueue(tasks, deadline)
         running: _Running = {}
         try:
-            self._pool.hear(0.0)  # who died since the run before
+            self._pool.poll(0.0)  # notice workers that died since the previous run
             while not self._is_closed:
-                self._hand_out(queue, running)
+                self._assign(queue, running)
                 if not running and not queue.num_left:
                     return
-                self._pool.fill(queue.num_left)
-                answers = self._pool.hear(self._patience(queue, running))
-                outcomes = [self._settle(answer, running) for answer in answers]
+                self._pool.start_workers(queue.num_left)
+                answers = self._pool.poll(self._timeout(queue, running))
+                outcomes = [self._outcome(answer, running) for answer in answers]
                 self._stop_overdue(running)
                 yield from outcomes
         finally:
@@ -92,29 +92,29 @@ class ProcessExecutor(Executor):
 
     def _check_free(self) -> None:
         if self._is_closed:
-            raise RuntimeError("The executor is closed; make a new one.")
+            raise RuntimeError("the executor is closed; create a new one.")
         if self._is_running:
             raise RuntimeError(
-                "The executor is running other tasks; exhaust that iterator first, or close it."
+                "the executor is running other tasks; exhaust or close that iterator first."
             )
 
-    def _hand_out(self, queue: TaskQueue, running: _Running) -> None:
-        """Give each idle worker a task."""
-        # In this order, `zip` takes a task only when there is a worker for it.
+    def _assign(self, queue: TaskQueue, running: _Running) -> None:
+        """Send a task to each idle worker."""
+        # `zip` takes a task only if there is a worker, because the workers come first.
         for worker, task in zip(self._pool.idle, queue, strict=False):
             message = pickling.dumps(task)
             running[worker] = task, time.monotonic()
-            self._pool.give(worker, message)
+            self._pool.send(worker, message)
 
-    def _patience(self, queue: TaskQueue, running: _Running) -> float:
-        """Return for how many seconds there is nothing to do but to listen."""
+    def _timeout(self, queue: TaskQueue, running: _Running) -> float:
+        """Return the seconds to wait for messages: until a task times out, or the deadline."""
         if not running:
             return queue.seconds_left
         starts = [start for worker, (_, start) in running.items() if worker.state == "busy"]
         return max(0.0, min(starts, default=float("inf")) + self._task_timeout - time.monotonic())
 
-    def _settle(self, answer: Answer, running: _Running) -> Outcome:
-        """Make an answer an outcome, and let a worker go that has answered often enough."""
+    def _outcome(self, answer: Answer, running: _Running) -> Outcome:
+        """Convert an answer to an outcome, and retire a worker that has run enough tasks."""
         worker = answer.worker
         task, start = running.pop(worker)
         if worker.state == "idle" and worker.num_answers >= self._max_tasks_per_worker:
@@ -132,20 +132,20 @@ class ProcessExecutor(Executor):
         )
 
     def _stop_overdue(self, running: _Running) -> None:
-        """Stop the workers whose task takes too long."""
+        """Stop the workers whose task exceeded the time limit."""
         for worker, (_, start) in running.items():
             seconds = time.monotonic() - start
             if worker.state == "busy" and seconds >= self._task_timeout:
-                self._pool.stop(worker, _too_long(seconds, self._task_timeout))
+                self._pool.stop(worker, _timeout_message(seconds, self._task_timeout))
 
 
-def _too_long(seconds: float, limit: float) -> str:
-    """Say after how long a task was stopped, in the unit that suits the limit."""
+def _timeout_message(seconds: float, limit: float) -> str:
+    """Describe a timeout, in the unit that suits the limit."""
     unit, size = ("hours", 3600) if limit >= 3600 else ("seconds", 1)
-    return f"after {seconds / size:.1f} {unit}, as a task may take {limit / size:g} {unit} at most"
+    return f"after {seconds / size:.1f} {unit}; the time limit is {limit / size:g} {unit}"
 
 
 def _check(**numbers: int) -> None:
     for name, number in numbers.items():
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise ValueError(f"{name} is {number!r}; expected a whole number from 1 up.")
+            raise ValueError(f"{name} is {number!r}; expected an integer of at least 1.")

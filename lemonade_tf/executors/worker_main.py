@@ -1,55 +1,58 @@
-"""The life of a worker: set up, then run one task after the other until the driver hangs up.
+"""The main function of a worker: set up, then run tasks until the driver disconnects.
 
 driver to worker    the pickled setup, then pickled tasks
 worker to driver    ("ready",) or ("setup_failed", message, log),
-                    then for each task ("done", result) or ("failed", message, log, errno)
+                    then per task ("done", result) or ("failed", message, log, errno)
 """
 
 from __future__ import annotations
 
 import ctypes
 import faulthandler
+import io
 import os
 import pickle
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from multiprocessing.connection import Connection
-from typing import Any
 
-from lemonade_tf.executors.base import Task, describe_error, describe_setup_error, errno_of
+from lemonade_tf.executors.base import Function, describe_error, describe_setup_error, errno_of
 
 _PR_SET_PDEATHSIG = 1
 
 
-def live(connection_fd: int, log_fd: int, environment: Mapping[str, str], server: int) -> int:
-    """Be a worker; called in a process that was just forked.
+def worker_main(
+    connection_fd: int, log_fd: int, environment: Mapping[str, str], server: int
+) -> int:
+    """Run a worker in a newly forked process.
 
     Args:
-        connection_fd: The socket to the driver.
-        log_fd: The file to write output to.
-        environment: To add to the environment.
-        server: The process that this one was forked from, and that it must not outlive.
+        connection_fd: File descriptor of the socket to the driver.
+        log_fd: File descriptor for the output.
+        environment: Variables to add to the environment.
+        server: Process id of the server, which the worker must not outlive.
 
     Returns:
         The exit status.
     """
     _die_with(server)
-    _volunteer_for_memory_shortage()
+    _prefer_as_out_of_memory_victim()
     for stream in (1, 2):
         os.dup2(log_fd, stream)
     os.close(log_fd)
-    sys.stdout.reconfigure(line_buffering=True)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     faulthandler.enable()
     os.environ.update(environment)
-    os.dup(connection_fd)  # never closed: the driver is to see this process hang up as it ends
+    os.dup(connection_fd)  # never closed, so that the driver sees the end only at exit
     try:
         _serve(Connection(connection_fd))
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else bool(stop.code)
     except (EOFError, ConnectionError):
-        pass  # the driver hung up
+        pass  # the driver disconnected
     except BaseException:
         traceback.print_exc()
         return 1
@@ -57,7 +60,7 @@ def live(connection_fd: int, log_fd: int, environment: Mapping[str, str], server
 
 
 def _serve(connection: Connection) -> None:
-    """Set up, then answer each task."""
+    """Set up, then run tasks."""
     try:
         function = pickle.loads(connection.recv_bytes())()
     except (EOFError, ConnectionError):
@@ -68,11 +71,11 @@ def _serve(connection: Connection) -> None:
         return
     connection.send(("ready",))
     while True:
-        connection.send_bytes(_answer(function, connection.recv_bytes()))
+        connection.send_bytes(_run_task(function, connection.recv_bytes()))
 
 
-def _answer(function: Callable[[Task], Any], task: bytes) -> bytes:
-    """Run a pickled task, and pickle what became of it."""
+def _run_task(function: Function, task: bytes) -> bytes:
+    """Run a pickled task and return the pickled answer."""
     try:
         return pickle.dumps(("done", function(pickle.loads(task))), pickle.HIGHEST_PROTOCOL)
     except Exception as error:
@@ -81,17 +84,17 @@ def _answer(function: Callable[[Task], Any], task: bytes) -> bytes:
 
 
 def _die_with(server: int) -> None:
-    """Have the kernel kill this process when the server ends, in whatever way that happens."""
+    """Ask the kernel to kill this process when the server exits for any reason."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != server:  # it ended before that
+    if os.getppid() != server:  # it exited before the request
         os._exit(1)
 
 
-def _volunteer_for_memory_shortage() -> None:
-    """Have the kernel kill a worker, which costs a task, rather than the driver."""
+def _prefer_as_out_of_memory_victim() -> None:
+    """Make the out-of-memory killer choose a worker, which costs one task, over the driver."""
     try:
         with open("/proc/self/oom_score_adj", "w") as file:
             file.write("500")
     except OSError:
-        pass  # not on this operating system, or not allowed
+        pass  # macOS, or not permitted

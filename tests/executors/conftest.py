@@ -1,4 +1,4 @@
-"""Makes `toys` importable, here and in the workers."""
+"""Make `executor_toys` importable in this process and in workers."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A module that takes long to import."""
+"""A module whose import is slow."""
 
 import time
 

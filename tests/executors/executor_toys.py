@@ -1,4 +1,4 @@
-"""Setups and tasks without TensorFlow, in a module of their own so that workers find them."""
+"""Setups and tasks without TensorFlow, in a module that workers can import."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Count:
-    """A setup that leaves a line in a file each time it is called."""
+    """A setup that appends a line to a file on each call."""
 
     path: Path
 
@@ -39,7 +39,7 @@ def dies_in_setup():
 
 @dataclass(frozen=True)
 class DiesOnce:
-    """A setup that kills its process the first time it is called."""
+    """A setup that kills its process on the first call."""
 
     path: Path
 
@@ -51,14 +51,14 @@ class DiesOnce:
 
 
 class Unreadable:
-    """A result that can be pickled, but not unpickled."""
+    """A result that can be pickled but not unpickled."""
 
     def __reduce__(self):
         return int, ("not a number",)
 
 
 def perform(task):
-    """Run a task: the name of a function below, and its arguments."""
+    """Run a task: the name of a function of this module and its arguments."""
     name, *arguments = task
     return globals()[name](*arguments)
 
@@ -126,7 +126,7 @@ def modules(*names):
 
 
 def interrupted():
-    """Send this process what Ctrl-C and a job system send to all."""
+    """Send this process the signals of Ctrl-C and of a job scheduler."""
     os.kill(os.getpid(), signal.SIGINT)
     os.kill(os.getpid(), signal.SIGTERM)
     return "still here"
@@ -137,8 +137,8 @@ def sleep(seconds):
     return seconds
 
 
-def tell_and(path, name):
-    """Leave the number of this process in a file, then be busy."""
+def write_pid_and(path, name):
+    """Write the process id to a file, then run another task."""
     Path(path).write_text(str(os.getpid()))
     globals()[name]()
 
@@ -153,11 +153,11 @@ def loop_in_python():
 
 
 def loop_in_c():
-    sum(range(10**13))  # holds the interpreter's lock all the time
+    sum(range(10**13))  # never releases the interpreter lock
 
 
 def count_tensorflow_threads():
-    """Run an operation; return the threads before it, and those that TensorFlow computes with."""
+    """Run an operation; return the number of threads before it and of TensorFlow's threads."""
     before = _threads()
     import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""Counting GPUs and cores, on machines that are made up."""
+"""Counting GPUs and CPU cores on simulated machines."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ GPU 2: NVIDIA H200 (UUID: GPU-dddd)
 
 @pytest.fixture
 def machine(monkeypatch, tmp_path):
-    """A machine without GPUs, with 8 cores and no quotas; its files are in the folder returned."""
+    """A machine with 8 cores, no GPUs and no quotas; returns the folder of its system files."""
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setattr(devices, "_PROC", tmp_path / "proc")
     monkeypatch.setattr(devices, "_CGROUPS", tmp_path / "cgroup")
@@ -36,13 +36,13 @@ def machine(monkeypatch, tmp_path):
 
 @pytest.fixture
 def three_gpus(machine, monkeypatch):
-    """The same, with three GPUs."""
+    """The machine with three GPUs."""
     result = subprocess.CompletedProcess([], 0, stdout=LISTED)
     monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
     monkeypatch.setattr(subprocess, "run", lambda *arguments, **options: result)
 
 
-def test_no_gpus(machine):
+def test_a_machine_without_gpus_has_a_worker_per_core(machine):
     assert visible_gpus() == ()
     assert count_gpus() == 0
     assert default_num_workers() == 8
@@ -51,7 +51,7 @@ def test_no_gpus(machine):
 
 
 @pytest.mark.usefixtures("three_gpus")
-def test_gpus_that_the_tool_lists():
+def test_gpus_are_counted_by_nvidia_smi():
     assert visible_gpus() == ("0", "1", "2")
     assert default_num_workers() == 3
     assert default_num_workers(threads=4) == 3
@@ -70,7 +70,7 @@ def test_gpus_that_the_tool_lists():
         ("GPU-cccc,MIG-bbbb", ("GPU-cccc", "MIG-bbbb")),
     ],
 )
-def test_gpus_that_the_environment_allows(monkeypatch, given, visible):
+def test_cuda_visible_devices_restricts_gpus(monkeypatch, given, visible):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
     assert visible_gpus() == visible
     assert count_gpus() == len(visible)
@@ -78,12 +78,12 @@ def test_gpus_that_the_environment_allows(monkeypatch, given, visible):
 
 @pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize("given", ["0", "GPU-aaaa"])
-def test_the_environment_makes_no_gpus(monkeypatch, given):
+def test_cuda_visible_devices_adds_no_gpus(monkeypatch, given):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
     assert count_gpus() == 0
 
 
-def test_gpus_that_the_driver_lists(machine):
+def test_gpus_are_counted_by_files_of_the_driver_without_nvidia_smi(machine):
     for name in ("0000:01:00.0", "0000:02:00.0"):
         (machine / "proc/driver/nvidia/gpus" / name).mkdir(parents=True)
     assert visible_gpus() == ("0", "1")
@@ -91,7 +91,7 @@ def test_gpus_that_the_driver_lists(machine):
 
 @pytest.mark.usefixtures("three_gpus")
 @pytest.mark.parametrize("error", [OSError("no"), subprocess.TimeoutExpired("nvidia-smi", 30)])
-def test_a_tool_that_does_not_work(monkeypatch, error):
+def test_a_failing_nvidia_smi_means_no_gpus(monkeypatch, error):
     def run(*arguments, **options):
         raise error
 
@@ -123,7 +123,7 @@ def test_a_tool_that_does_not_work(monkeypatch, error):
         ("4:memory:/a", {"cpu/a/cpu.cfs_quota_us": "1", "cpu/a/cpu.cfs_period_us": "1"}, 8),
     ],
 )
-def test_cores_within_the_quota(machine, group, files, num_cores):
+def test_cores_are_limited_by_quotas_of_control_groups(machine, group, files, num_cores):
     (machine / "proc/self/cgroup").write_text(f"{group}\n")
     for name, content in files.items():
         path = machine / "cgroup" / name
@@ -132,7 +132,6 @@ def test_cores_within_the_quota(machine, group, files, num_cores):
     assert count_cores() == num_cores
 
 
-def test_this_machine():
-    assert count_cores() >= 1
-    assert count_gpus() >= 0
-    assert default_num_workers() >= 1
+def test_this_machine_has_no_more_cores_than_its_affinity():
+    assert 1 <= count_cores() <= len(os.sched_getaffinity(0))
+    assert default_num_workers() == (count_gpus() or count_cores())

@@ -1,11 +1,11 @@
-"""The environment that workers are started in."""
+"""The environment variables of workers."""
 
 import pytest
 
 from lemonade_tf.executors.environment import server_environment, worker_environment
 
 
-def test_threads_are_those_asked_for_whatever_the_driver_has():
+def test_threads_replace_those_of_the_driver():
     inherited = {"OMP_NUM_THREADS": "64", "HOME": "/home/me"}
     found = server_environment(inherited, threads=2, share_gpus=False)
     of_threads = {name for name in found if "THREADS" in name}
@@ -15,7 +15,7 @@ def test_threads_are_those_asked_for_whatever_the_driver_has():
     assert inherited == {"OMP_NUM_THREADS": "64", "HOME": "/home/me"}
 
 
-def test_only_a_shared_gpu_is_taken_by_and_by():
+def test_only_a_shared_gpu_grows_its_memory():
     alone = server_environment({}, threads=1, share_gpus=False)
     shared = server_environment({}, threads=1, share_gpus=True)
     assert dict(shared.items() - alone.items()) == {
@@ -24,7 +24,7 @@ def test_only_a_shared_gpu_is_taken_by_and_by():
     }
 
 
-def test_what_the_user_says_of_noise_and_memory_stays():
+def test_log_level_and_memory_growth_of_the_user_are_kept():
     given = {"TF_CPP_MIN_LOG_LEVEL": "0", "TF_FORCE_GPU_ALLOW_GROWTH": "false"}
     found = server_environment(given, threads=1, share_gpus=True)
     assert found["TF_CPP_MIN_LOG_LEVEL"] == "0"
@@ -32,9 +32,9 @@ def test_what_the_user_says_of_noise_and_memory_stays():
 
 
 @pytest.mark.parametrize(("slot", "gpu"), [(0, "3"), (1, "GPU-5a"), (2, "3"), (3, "GPU-5a")])
-def test_gpus_are_given_out_in_turn(slot, gpu):
+def test_gpus_are_assigned_round_robin(slot, gpu):
     assert worker_environment(slot, ["3", "GPU-5a"]) == {"CUDA_VISIBLE_DEVICES": gpu}
 
 
-def test_without_gpus_nothing_is_said_of_them():
+def test_without_gpus_no_variable_is_set():
     assert worker_environment(0, []) == {}

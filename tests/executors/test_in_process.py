@@ -1,4 +1,4 @@
-"""Tasks in this process, and what every executor must do."""
+"""The in-process executor, and the tests that every executor must pass."""
 
 import time
 
@@ -34,7 +34,7 @@ def test_every_task_has_one_outcome(make):
     assert all(o.failure is None and o.seconds >= 0.04 * (o.task[1] % 3) for o in outcomes)
 
 
-def test_an_exception_is_a_failure_in_one_line(make):
+def test_an_exception_becomes_a_failure_in_one_line(make):
     with make(toys.plain) as executor:
         [outcome] = executor.run([("fail", "no\nluck")])
         [other] = executor.run([("square", 3)])
@@ -45,38 +45,38 @@ def test_an_exception_is_a_failure_in_one_line(make):
     assert other.result == 9
 
 
-def test_a_long_message_is_cut(make):
+def test_a_long_message_is_truncated(make):
     with make(toys.plain) as executor:
         [outcome] = executor.run([("fail", "x" * 10_000)])
     assert len(outcome.failure) == 500
     assert "x" * 10_000 in outcome.log
 
 
-def test_a_setup_that_fails_is_an_exception(make):
+def test_a_failing_setup_raises_its_message(make):
     message = r"^There is no file /data/mine\.npz; give another path\.$"
     with make(toys.missing_data) as executor, pytest.raises(WorkerSetupError, match=message) as e:
         list(executor.run([("square", 1)] * 5))
     assert "in missing_data" in e.value.log
 
 
-def test_a_setup_with_a_bug_names_the_exception(make):
+def test_a_setup_with_a_bug_raises_with_the_exception_type(make):
     with make(toys.wrong_key) as executor, pytest.raises(WorkerSetupError, match=r"^KeyError: 'i"):
         list(executor.run([("square", 1)]))
 
 
-def test_no_tasks_no_setup(make):
+def test_without_tasks_there_is_no_setup(make):
     with make(toys.missing_data) as executor:
         assert list(executor.run([])) == []
 
 
-def test_a_setup_serves_several_runs(make, tmp_path):
+def test_the_setup_is_called_once_for_several_runs(make, tmp_path):
     with make(toys.Count(tmp_path / "setups")) as executor:
         for _ in range(3):
             list(executor.run([("square", 1)]))
     assert len((tmp_path / "setups").read_text().splitlines()) == 1
 
 
-def test_nothing_is_handed_out_after_the_deadline(make):
+def test_no_task_is_started_after_the_deadline(make):
     taken = []
 
     def tasks():
@@ -92,12 +92,12 @@ def test_nothing_is_handed_out_after_the_deadline(make):
     assert 2 <= len(outcomes) <= 6
 
 
-def test_nothing_is_done_when_the_deadline_has_passed(make):
+def test_a_deadline_in_the_past_prevents_the_setup(make):
     with make(toys.missing_data) as executor:
         assert list(executor.run([("square", 1)], deadline=time.monotonic() - 1)) == []
 
 
-def test_tasks_are_taken_when_there_is_a_worker_for_them(make):
+def test_tasks_are_taken_lazily(make):
     given, done = [], []
 
     def tasks():
@@ -111,7 +111,7 @@ def test_tasks_are_taken_when_there_is_a_worker_for_them(make):
     assert len(done) == 12
 
 
-def test_an_exception_of_the_tasks_passes(make):
+def test_an_exception_of_the_task_iterator_is_raised(make):
     def tasks():
         yield "square", 1
         raise LookupError("no more")
@@ -122,7 +122,7 @@ def test_an_exception_of_the_tasks_passes(make):
         assert [outcome.result for outcome in executor.run([("square", 2)])] == [4]
 
 
-def test_closing_twice(make):
+def test_closing_twice_has_no_effect(make):
     executor = make(toys.plain)
     [outcome] = executor.run([("square", 3)])
     executor.close()

@@ -1,4 +1,4 @@
-"""The driver's hold on the server."""
+"""The driver's handle on the server."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from lemonade_tf.executors import launch
 
 @pytest.fixture
 def thread():
-    """Another thread, which takes the signals that the main thread holds back."""
+    """Another thread, which receives the signals that the main thread blocks."""
     end = threading.Event()
     thread = threading.Thread(target=end.wait)
     thread.start()
@@ -24,7 +24,7 @@ def thread():
 
 
 @pytest.mark.parametrize("threads", [[], ["thread"]], ids=["alone", "with a thread"])
-def test_an_interrupt_while_it_starts_does_not_lose_the_server(monkeypatch, request, threads):
+def test_an_interrupt_during_the_start_kills_the_server(monkeypatch, request, threads):
     for name in threads:
         request.getfixturevalue(name)
     handler, started = signal.getsignal(signal.SIGINT), []
@@ -32,13 +32,13 @@ def test_an_interrupt_while_it_starts_does_not_lose_the_server(monkeypatch, requ
     def start(*arguments, **options):
         started.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]))
         os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.1)  # in which the signal is delivered, wherever it can be
+        time.sleep(0.1)  # the signal is delivered now, to any thread that accepts it
         return started[0]
 
     monkeypatch.setattr(launch, "_start", start)
     with pytest.raises(KeyboardInterrupt) as info:
         launch.Server([], {})
-    del info  # it holds the frames, and with them the server
+    del info  # it refers to the frames, and so to the server
     assert started[0].returncode == -signal.SIGKILL
     assert signal.getsignal(signal.SIGINT) is handler
     assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & {signal.SIGINT, signal.SIGTERM}

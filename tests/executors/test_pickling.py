@@ -1,4 +1,4 @@
-"""What goes to a worker must be found there."""
+"""Values are pickled for a worker only if it can unpickle them."""
 
 import pickle
 import subprocess
@@ -12,13 +12,13 @@ from lemonade_tf.executors.pickling import dumps
 ROOT = Path(__file__).parents[2]
 
 
-def test_values_and_what_modules_define_go():
+def test_values_and_definitions_of_modules_are_pickled():
     value = {"task": [1, 2.5, "three"], "function": square, "type": Path}
     assert pickle.loads(dumps(value)) == value
 
 
-def test_what_the_main_script_defines_is_refused(tmp_path):
-    """A worker does not run it; without the refusal it would fail there, with less to say."""
+def test_definitions_of_the_main_script_are_refused(tmp_path):
+    """Without the refusal, unpickling would fail in the worker with a worse message."""
     script = tmp_path / "script.py"
     script.write_text("""
 import functools, pickle

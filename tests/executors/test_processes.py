@@ -1,4 +1,4 @@
-"""Worker processes: their replacement, their environment, their end."""
+"""Worker processes: replacement, messages, environment and shutdown."""
 
 import os
 import pickle
@@ -13,10 +13,10 @@ import executor_toys as toys
 import pytest
 
 from lemonade_tf.executors import ProcessExecutor, WorkerSetupError
-from lemonade_tf.executors.processes import _too_long
+from lemonade_tf.executors.processes import _timeout_message
 
 ROOT = Path(__file__).parents[2]
-LONG = 30.0  # seconds that nothing here should take
+LONG = 30.0  # seconds; no step takes this long
 
 
 def _wait(condition, what):
@@ -28,7 +28,7 @@ def _wait(condition, what):
     return value
 
 
-def _lives(process):
+def _is_alive(process):
     try:
         stat = Path(f"/proc/{process}/stat").read_text()
     except OSError:
@@ -37,12 +37,12 @@ def _lives(process):
 
 
 def _process_in(path):
-    """Wait until a task has left the number of its process in a file, and return it."""
+    """Wait until a task has written its process id to a file, and return it."""
     return int(_wait(lambda: path.exists() and path.read_text(), f"the task of {path.name}"))
 
 
 def _children(process):
-    """The processes that a process, or one of its children, started."""
+    """Return the process ids of all descendants of a process."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -59,14 +59,14 @@ class TestReplacement:
     @pytest.mark.parametrize(
         ("task", "failure"),
         [
-            (("kill_itself", 9), r"was killed by signal 9 \(SIGKILL; often: out of memory\)"),
+            (("kill_itself", 9), r"was killed by signal 9 \(SIGKILL; often out of memory\)"),
             (("kill_itself", 10), r"was killed by signal 10 \(SIGUSR1\)"),
             (("crash",), r"was killed by signal 11 \(SIGSEGV; a crash in compiled code\)"),
             (("leave", 3), "ended with exit status 3"),
             (("leave_at_once", 0), "ended with exit status 0"),
         ],
     )
-    def test_a_death_costs_one_task(self, tmp_path, task, failure):
+    def test_a_death_fails_one_task(self, tmp_path, task, failure):
         tasks = [("square", 1), ("square", 2), task, ("square", 3), ("square", 4)]
         path = tmp_path / "setups"
         with ProcessExecutor(toys.Count(path), num_workers=2) as executor:
@@ -81,7 +81,7 @@ class TestReplacement:
         if task[0] == "crash":
             assert "Fatal Python error: Segmentation fault" in dead.log
 
-    def test_deaths_of_all_workers(self, tmp_path):
+    def test_all_workers_may_die_repeatedly(self, tmp_path):
         path = tmp_path / "setups"
         tasks = [("kill_itself", 9), ("square", 1), ("leave_at_once", 1)] * 4
         with ProcessExecutor(toys.Count(path), num_workers=3) as executor:
@@ -90,11 +90,11 @@ class TestReplacement:
         assert sum(outcome.failure is None for outcome in outcomes) == 4
         assert 8 <= len(path.read_text().splitlines()) <= 8 + 3
 
-    def test_an_idle_worker_that_dies_costs_nothing(self):
+    def test_an_idle_worker_that_dies_fails_no_task(self):
         with ProcessExecutor(toys.plain, num_workers=1) as executor:
             [before] = executor.run([("process",)])
             os.kill(before.result, signal.SIGKILL)
-            _wait(lambda: not _lives(before.result), "the worker's end")
+            _wait(lambda: not _is_alive(before.result), "the worker's end")
             [after] = executor.run([("process",)])
         assert after.failure is None
         assert after.result != before.result
@@ -104,7 +104,7 @@ class TestReplacement:
         with ProcessExecutor(toys.Count(path), num_workers=1, max_tasks_per_worker=3) as executor:
             processes = [outcome.result for outcome in executor.run([("process",)] * 8)]
             assert [processes.index(process) for process in processes] == [0, 0, 0, 3, 3, 3, 6, 6]
-            _wait(lambda: not _lives(processes[0]), "the first worker's end")
+            _wait(lambda: not _is_alive(processes[0]), "the first worker's end")
         assert list(map(int, path.read_text().split())) == list(dict.fromkeys(processes))
 
     def test_a_task_that_hangs_is_a_failure(self):
@@ -113,25 +113,25 @@ class TestReplacement:
             outcomes = {outcome.task: outcome for outcome in executor.run(tasks)}
         hung = outcomes[("loop_in_c",)]
         assert re.fullmatch(
-            rf"worker {hung.worker} was stopped after \d+\.\d seconds, as a task may take 0\.5 "
-            "seconds at most",
+            rf"worker {hung.worker} was stopped after \d+\.\d seconds;"
+            r" the time limit is 0\.5 seconds",
             hung.failure,
         )
         assert 0.5 <= hung.seconds < LONG
         assert outcomes[("square", 2)].result == 4
 
-    def test_a_long_limit_is_told_in_hours(self):
-        said = _too_long(43_201.0, 43_200.0)
-        assert said == "after 12.0 hours, as a task may take 12 hours at most"
+    def test_a_long_time_limit_is_shown_in_hours(self):
+        message = _timeout_message(43_201.0, 43_200.0)
+        assert message == "after 12.0 hours; the time limit is 12 hours"
 
-    def test_limits_beyond_what_the_system_can_wait_for(self):
+    def test_limits_may_exceed_the_longest_wait_of_the_system(self):
         years = 1e9
         tasks = (("square", number) for number in (1, 2))
         with ProcessExecutor(toys.plain, num_workers=1, task_timeout=years) as executor:
             outcomes = list(executor.run(tasks, deadline=time.monotonic() + years))
         assert [outcome.result for outcome in outcomes] == [1, 4]
 
-    def test_a_wait_that_ends_without_an_answer_goes_on(self, monkeypatch):
+    def test_a_wait_without_an_answer_is_repeated(self, monkeypatch):
         monkeypatch.setattr("lemonade_tf.executors.pool._LONGEST_WAIT", 0.02)
         with ProcessExecutor(toys.plain, num_workers=1) as executor:
             outcomes = list(executor.run([("sleep", 0.3), ("square", 2)]))
@@ -141,7 +141,7 @@ class TestReplacement:
         with ProcessExecutor(toys.DiesOnce(tmp_path / "died"), num_workers=1) as executor:
             assert [outcome.result for outcome in executor.run([("square", 2)])] == [4]
 
-    def test_not_for_ever(self):
+    def test_repeated_deaths_in_setup_are_an_error(self):
         message = r"3 times in a row a worker was killed by signal 9"
         with (
             ProcessExecutor(toys.dies_in_setup, num_workers=1) as executor,
@@ -150,7 +150,7 @@ class TestReplacement:
             list(executor.run([("square", 2)]))
         assert raised.value.log == "about to die"
 
-    def test_the_end_of_the_server_costs_the_tasks_that_run(self):
+    def test_the_death_of_the_server_fails_the_running_tasks(self):
         with ProcessExecutor(toys.plain, num_workers=2) as executor:
             list(executor.run([("square", 1)] * 4))
             outcomes = executor.run([("sleep", 600), *(("square", n) for n in (1, 2, 3, 4))])
@@ -159,7 +159,7 @@ class TestReplacement:
             os.kill(server, signal.SIGKILL)
             rest = {outcome.task: outcome for outcome in outcomes}
         assert rest[("sleep", 600)].failure == (
-            "the server of the workers was killed by signal 9 (SIGKILL; often: out of memory)"
+            "the server of the workers was killed by signal 9 (SIGKILL; often out of memory)"
         )
         assert [rest["square", number].result for number in (3, 4)] == [9, 16]
 
@@ -172,13 +172,13 @@ class TestMessages:
             (("unreadable",), "the result cannot be unpickled: ValueError: invalid literal"),
         ],
     )
-    def test_a_result_that_cannot_travel_is_a_failure(self, task, failure):
+    def test_a_result_that_cannot_be_pickled_is_a_failure(self, task, failure):
         with ProcessExecutor(toys.plain, num_workers=1) as executor:
             first, second = executor.run([task, ("square", 2)])
         assert second.result == 4
         assert re.match(failure, first.failure)
 
-    def test_a_large_task_and_a_large_result(self):
+    def test_a_large_task_is_transferred(self):
         data = bytes(20_000_000)
         with ProcessExecutor(toys.plain, num_workers=1) as executor:
             [outcome] = executor.run([("bytes", data)])
@@ -186,7 +186,7 @@ class TestMessages:
         assert outcome.failure == "KeyError: 'bytes'"
         assert failed.failure == "ValueError: no"
 
-    def test_a_task_that_cannot_travel_is_an_exception(self):
+    def test_a_task_that_cannot_be_pickled_is_an_exception(self):
         with ProcessExecutor(toys.plain, num_workers=1) as executor:
             with pytest.raises((pickle.PicklingError, AttributeError, TypeError)):
                 list(executor.run([("square", lambda: None)]))
@@ -196,21 +196,23 @@ class TestMessages:
     @pytest.mark.parametrize("number", [0, -1, 1.5, True])
     def test_numbers_are_checked(self, option, number):
         options = {"num_workers": 1, option: number}
-        with pytest.raises(ValueError, match=f"{option} is {number}; expected a whole number"):
+        with pytest.raises(
+            ValueError, match=f"{option} is {number}; expected an integer of at least 1"
+        ):
             ProcessExecutor(toys.plain, **options)
 
-    def test_one_run_at_a_time(self):
+    def test_a_second_run_at_a_time_is_refused(self):
         with ProcessExecutor(toys.plain, num_workers=1) as executor:
             first = executor.run([("square", 1)] * 3)
             next(first)
-            with pytest.raises(RuntimeError, match="is running other tasks; exhaust that"):
+            with pytest.raises(RuntimeError, match="is running other tasks; exhaust or close"):
                 next(executor.run([("square", 2)]))
             assert len(list(first)) == 2
 
-    def test_a_closed_executor(self):
+    def test_a_closed_executor_refuses_tasks(self):
         executor = ProcessExecutor(toys.plain, num_workers=1)
         executor.close()
-        with pytest.raises(RuntimeError, match="is closed; make a new one"):
+        with pytest.raises(RuntimeError, match="is closed; create a new one"):
             list(executor.run([("square", 2)]))
 
     def test_closing_ends_the_run(self):
@@ -231,7 +233,7 @@ class TestEnvironment:
             outcomes = list(executor.run([("sleep", 0.1), task] * options["num_workers"]))
         return {o.worker: o.result for o in outcomes if o.task is task}
 
-    def test_threads(self, monkeypatch):
+    def test_the_number_of_threads_is_set(self, monkeypatch):
         monkeypatch.setenv("OMP_NUM_THREADS", "64")
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         [found] = self._environments(num_workers=1, threads=2).values()
@@ -247,7 +249,7 @@ class TestEnvironment:
             (2, "4"),
         }
 
-    def test_output_goes_to_a_file(self, tmp_path, capfd):
+    def test_output_is_written_to_a_file(self, tmp_path, capfd):
         with ProcessExecutor(toys.plain, num_workers=1, log_dir=tmp_path / "logs") as executor:
             list(executor.run([("shout",)]))
             [dead] = executor.run([("kill_itself", 9)])
@@ -256,22 +258,22 @@ class TestEnvironment:
         assert dead.log == log.rstrip()
         assert capfd.readouterr() == ("", "")
 
-    def test_output_goes_nowhere(self, capfd):
+    def test_output_is_discarded_without_a_folder(self, capfd):
         with ProcessExecutor(toys.plain, num_workers=1) as executor:
             list(executor.run([("shout",)]))
         assert capfd.readouterr() == ("", "")
 
-    def test_ctrl_c_and_sigterm_are_for_the_driver(self):
+    def test_workers_ignore_ctrl_c_and_sigterm(self):
         with ProcessExecutor(toys.plain, num_workers=1) as executor:
             assert [o.result for o in executor.run([("interrupted",)])] == ["still here"]
 
-    def test_modules_are_imported_before(self):
+    def test_modules_are_preloaded(self):
         names = ("colorsys", "wave", "chunk")
         with ProcessExecutor(toys.plain, num_workers=1, preload=["colorsys", "wave"]) as executor:
             [outcome] = executor.run([("modules", *names[:2], "sndhdr")])
         assert outcome.result == [True, True, False]
 
-    def test_a_module_that_is_missing(self):
+    def test_a_missing_module_is_an_error(self):
         message = r"cannot import no_such_module \(ModuleNotFoundError: .*\); install it"
         with (
             ProcessExecutor(toys.plain, num_workers=2, preload=["no_such_module"]) as executor,
@@ -281,41 +283,41 @@ class TestEnvironment:
         assert "Traceback" in raised.value.log
 
 
-class TestTheEnd:
+class TestClosing:
     def test_closing_stops_busy_workers(self, tmp_path):
         busy = ["sleep_in_c", "loop_in_python", "loop_in_c"]
         with ProcessExecutor(toys.plain, num_workers=4) as executor:
             list(executor.run([("square", 1)] * 8))
             outcomes = executor.run(
-                [*(("tell_and", tmp_path / name, name) for name in busy), ("square", 1)]
+                [*(("write_pid_and", tmp_path / name, name) for name in busy), ("square", 1)]
             )
             assert next(outcomes).result == 1
             processes = [_process_in(tmp_path / name) for name in busy]
             before = time.monotonic()
         assert time.monotonic() - before < 2
-        assert not any(map(_lives, processes))
+        assert not any(map(_is_alive, processes))
         assert list(outcomes) == []
 
-    def test_an_abandoned_run(self, tmp_path):
+    def test_closing_the_iterator_aborts_its_tasks(self, tmp_path):
         path = tmp_path / "process"
         with ProcessExecutor(toys.plain, num_workers=2) as executor:
-            outcomes = executor.run([("tell_and", path, "loop_in_c"), ("square", 1)])
+            outcomes = executor.run([("write_pid_and", path, "loop_in_c"), ("square", 1)])
             next(outcomes)
             process = _process_in(path)
             outcomes.close()
-            _wait(lambda: not _lives(process), "the worker's end")
+            _wait(lambda: not _is_alive(process), "the worker's end")
             tasks = [("square", number) for number in range(6)]
             assert len({outcome.result for outcome in executor.run(tasks)}) == 6
 
-    def test_an_executor_that_is_not_closed(self):
+    def test_deleting_an_executor_kills_its_workers(self):
         executor = ProcessExecutor(toys.plain, num_workers=1)
         [outcome] = executor.run([("process",)])
-        assert _lives(outcome.result)
+        assert _is_alive(outcome.result)
         del executor
-        assert not _lives(outcome.result)
+        assert not _is_alive(outcome.result)
 
 
-# What users do: no module of their own, no `if __name__ == "__main__"`.
+# A user's script without `if __name__ == "__main__"`.
 SCRIPT = """
 import os, sys, time
 sys.path.insert(0, {toys!r})
@@ -362,7 +364,7 @@ class TestScripts:
         expected = ["runs", "[0, 1, 4, 9, 16]", "False"]
         assert _output(_start([str(tmp_path / "plain.py")])) == expected
 
-    def test_a_module_that_is_run(self, tmp_path):
+    def test_a_script_run_as_a_module(self, tmp_path):
         (tmp_path / "plain.py").write_text(_script(SQUARES))
         expected = ["runs", "[0, 1, 4, 9, 16]", "False"]
         assert _output(_start(["-m", "plain"], cwd=tmp_path)) == expected
@@ -371,7 +373,7 @@ class TestScripts:
         process = _start(["-"], stdin=subprocess.PIPE)
         assert _output(process, _script(SQUARES)) == ["runs", "[0, 1, 4, 9, 16]", "False"]
 
-    def test_what_the_script_defines_is_refused(self, tmp_path):
+    def test_a_setup_of_the_script_is_refused(self, tmp_path):
         body = (
             "executor.close()\ndef mine(): return print\n"
             "try: ProcessExecutor(mine, num_workers=1)\n"
@@ -381,7 +383,7 @@ class TestScripts:
         [_, message, _] = _output(_start([str(tmp_path / "plain.py")]))
         assert message.startswith("mine is defined in the main script, which workers do not run;")
 
-    def test_workers_do_not_see_the_script(self, tmp_path):
+    def test_workers_do_not_import_the_script(self, tmp_path):
         body = "print([o.result for o in executor.run([('is_main', 'toys')])])"
         (tmp_path / "plain.py").write_text(_script(body))
         assert _output(_start([str(tmp_path / "plain.py")])) == ["runs", "[False]", "False"]
@@ -397,9 +399,9 @@ class TestScripts:
 
 
 def _start_busy(tmp_path):
-    """Start a driver whose workers are busy in several ways; return it and all its processes."""
+    """Start a driver with workers that are busy in different ways; return it and its processes."""
     names = ["sleep_in_c", "loop_in_python", "loop_in_c"]
-    tasks = [("tell_and", str(tmp_path / name), name) for name in names]
+    tasks = [("write_pid_and", str(tmp_path / name), name) for name in names]
     driver = _start(["-c", _script(f"list(executor.run({tasks!r}))")], start_new_session=True)
     workers = {_process_in(tmp_path / name) for name in names}
     processes = _children(driver.pid)
@@ -408,36 +410,36 @@ def _start_busy(tmp_path):
     return driver, processes
 
 
-class TestTheEndOfTheDriver:
+class TestDriverExit:
     @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-    def test_no_worker_outlives_it(self, tmp_path, number):
+    def test_no_worker_outlives_a_killed_driver(self, tmp_path, number):
         driver, processes = _start_busy(tmp_path)
         os.kill(driver.pid, number)
-        _wait(lambda: not any(map(_lives, processes)), "the workers' end")
+        _wait(lambda: not any(map(_is_alive, processes)), "the workers' end")
         assert driver.wait(LONG) == -number
         assert driver.communicate() == ("runs\n", "")
 
-    def test_ctrl_c(self, tmp_path):
+    def test_ctrl_c_ends_all_processes(self, tmp_path):
         driver, processes = _start_busy(tmp_path)
         os.killpg(driver.pid, signal.SIGINT)
         _, errors = driver.communicate(timeout=LONG)
-        assert not any(map(_lives, processes))
+        assert not any(map(_is_alive, processes))
         assert errors.count("Traceback") == 1
         assert errors.endswith("KeyboardInterrupt\n")
 
-    def test_driver_and_server_killed_together(self, tmp_path):
+    def test_no_worker_outlives_the_server(self, tmp_path):
         driver, processes = _start_busy(tmp_path)
         [server] = [process for process in processes if _children(process)]
         os.kill(driver.pid, signal.SIGSTOP)
         os.kill(server, signal.SIGKILL)
-        _wait(lambda: not any(map(_lives, processes)), "the workers' end")
+        _wait(lambda: not any(map(_is_alive, processes)), "the workers' end")
         driver.kill()
         driver.communicate()
 
-    def test_before_the_server_is_ready(self):
+    def test_ctrl_c_during_the_imports_ends_the_server(self):
         driver = _start(["-c", _script(SQUARES, ["executor_slow_import"])], start_new_session=True)
         [server] = _wait(lambda: _children(driver.pid), "the server's start")
         os.killpg(driver.pid, signal.SIGINT)
         _, errors = driver.communicate(timeout=LONG)
         assert errors.endswith("KeyboardInterrupt\n")
-        assert not _lives(server)
+        assert not _is_alive(server)
