@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -12,7 +12,9 @@ from rich.table import Table
 from lemonade_tf.cli.failure import fail
 from lemonade_tf.config import make_config
 from lemonade_tf.retraining import RetrainConfig
-from lemonade_tf.store import RetrainedRecord
+
+if TYPE_CHECKING:  # keeps --help and --version fast
+    from lemonade_tf.store import RetrainedRecord
 
 
 def print_line(console: Console, text: str) -> None:

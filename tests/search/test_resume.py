@@ -446,7 +446,7 @@ def test_a_child_that_raises_is_dropped_with_its_log(tmp_path, whole, monkeypatc
 def test_a_child_that_hangs_is_dropped(tmp_path, whole, monkeypatch):
     victim = accepted(whole, 1)[0]
     lines = lines_with(monkeypatch, tmp_path / "run", f"hang:{victim}", max_child_hours=2 / 3600)
-    assert "as a task may take 2 seconds at most" in lines[victim].failure
+    assert "the time limit is 2 seconds" in lines[victim].failure
     assert [i for i, line in lines.items() if line.failure] == [victim]
 
 
