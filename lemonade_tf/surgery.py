@@ -1,8 +1,9 @@
-"""Surgery on a Keras model, at layers that are named: the operators of section 3 without a search.
+"""Surgery on a Keras model: the operators of section 3 at named layers, without a search.
 
-`widen`, `deepen` and `add_skip` keep what the model computes and leave room to learn; `prune`,
-`separate` and `remove` make it smaller and change what it computes as little as they can: much less
-with some images at hand, to which what is left is fitted by least squares.
+`widen`, `deepen` and `add_skip` preserve the function of the model and add weights that can learn.
+`prune`, `separate` and `remove` make it smaller and change its function as little as possible: much
+less when images are available, because the remaining layers are then fitted to them by least
+squares.
 """
 
 from __future__ import annotations
@@ -32,11 +33,14 @@ from lemonade_tf.operators.skip import CONVEX_SUM
 
 
 class Surgery:
-    """A Keras model on the table.
+    """Edit a Keras model layer by layer.
 
-    Layers are named as in the model; new ones get names that `graph` tells, and every method
-    returns the names of the layers that it made or changed. Where channels are tied, by sums,
-    products or depthwise and grouped convolutions, all that are tied change together.
+    Layers are named as in the model. Every method returns the names of the layers that it added or
+    changed. Channels that are tied, by sums, products or depthwise and grouped convolutions, change
+    together.
+
+    Every method raises a SiteError if there is no such layer (the message names the nearest) or if
+    the operation does not apply there (the message gives the reason). The model is then unchanged.
 
     Example:
         surgery = Surgery(model)
@@ -44,12 +48,18 @@ class Surgery:
         surgery.prune("block_13_expand", 0.25)
         surgery.model().save("edited.keras")
 
-    Attributes:
-        graph: The model as it is now; `architecture.text.describe` prints it.
+    Args:
+        model: A functional or Sequential model of layers that `from_keras` supports. It stays
+            unchanged.
+        images: Some hundred images of the kind that the model is for, as the model takes them,
+            (n, height, width, channels); labels are not needed. With images, the layers that
+            consumed what was pruned or removed are fitted to output the same as before.
+        input_shape: (height, width, channels), for a model that leaves them open.
+        seed: Random seed of new weights.
 
-    Every method raises:
-        SiteError: There is no such layer (the message names the nearest), or it cannot be done
-            there (the message says why). The model is as it was before.
+    Raises:
+        GraphError: If the model has layers that a graph does not support; the message names them.
+        ValueError: If the images do not have the shape of the model's input.
     """
 
     def __init__(
@@ -60,27 +70,12 @@ class Surgery:
         input_shape: tuple[int, int, int] | None = None,
         seed: int = 0,
     ) -> None:
-        """Take a model, which itself stays as it is.
-
-        Args:
-            model: A functional or Sequential model of the layers that `from_keras` can read.
-            images: (n, height, width, channels), some hundred of those that the model is for, as
-                it takes them; labels are not needed. With them, the layers that read what was
-                pruned or removed are brought as near as can be to what they put out before.
-            input_shape: (height, width, channels), for a model that leaves its sizes open.
-            seed: Draws the values of new weights.
-
-        Raises:
-            GraphError: The model has layers that a graph cannot express; the message names them.
-            ValueError: The images do not fit the model.
-        """
         self.graph: Graph = from_keras(model, input_shape=input_shape)
         shape = self.graph.shapes()[self.graph.input]
         if images is not None and (len(images) == 0 or images.shape[1:] != shape):
             expected = ", ".join(map(str, ("n", *shape)))
             raise ValueError(
-                f"the images have the shape {images.shape}; expected ({expected}), as the model"
-                " reads them."
+                f"images have shape {images.shape}; expected ({expected}), the input of the model."
             )
         self._images = images
         self._name = model.name
@@ -90,25 +85,26 @@ class Surgery:
         """Return the edited model, a new one at each call.
 
         Args:
-            learnable: Whether the share of a skip made as a convex sum can be trained, which needs
-                a layer of this package. By default the model is of stock layers, and a share stays
-                what it is: 0 for a new skip.
+            learnable: Whether the weight of a skip made as a convex sum is trainable, which
+                requires a layer of this package. By default the model consists of stock layers, and
+                the weight stays fixed: 0 for a new skip.
         """
         return to_keras(self.graph, learnable=learnable, name=self._name)
 
-    # --- What keeps the function -----------------------------------------------------------------
+    # --- Preserving the function -----------------------------------------------------------------
 
     def widen(self, layer: str, factor: float = 2.0, *, split: bool = False) -> tuple[str, ...]:
-        """Give a convolution `factor` times as many filters, and those tied to it.
+        """Multiply the filters of a convolution, and of those tied to it.
 
         Args:
             layer: A Conv2D or a SeparableConv2D.
-            factor: More than 1; rounded to whole filters, of a grouped convolution in each group.
+            factor: More than 1; the result is rounded to whole filters, in each group of a grouped
+                convolution.
             split: Whether new filters are copies of old ones (Net2WiderNet) rather than random
-                ones that are read with weight zero.
+                ones whose consumers have zero weights.
         """
         if not factor > 1:
-            raise SiteError(f"cannot widen {layer!r} {factor!r} times; expected more than 1.")
+            raise SiteError(f"cannot widen {layer!r}: factor is {factor!r}; expected more than 1.")
         operator = WidenConvolution(split=split, factors=(factor,))
         return self._operate(operator, f"widen {layer!r}", node=layer, factor=factor)
 
@@ -116,45 +112,50 @@ class Surgery:
         """Insert a convolution, batch norm and ReLU that together start as the identity.
 
         Args:
-            layer: Behind which layer: one that puts out images that are never negative.
-            kernel_size: Odd.
+            layer: The layer to insert them after; it must output images without negative values.
+            kernel_size: Height and width of the kernel, odd.
         """
         if kernel_size < 1 or kernel_size % 2 == 0:
-            raise SiteError(f"the kernel size is {kernel_size!r}; expected an odd number.")
+            raise SiteError(
+                f"cannot deepen after {layer!r}: kernel_size is {kernel_size!r}; expected an odd"
+                " number."
+            )
         operator = InsertConvolution(kernel_sizes=(kernel_size,))
         node = self._end(layer)
         return self._operate(
-            operator, f"deepen behind {layer!r}", node=node, kernel_size=kernel_size
+            operator, f"deepen after {layer!r}", node=node, kernel_size=kernel_size
         )
 
     def add_skip(self, source: str, target: str, *, kind: str = CONVEX_SUM) -> tuple[str, ...]:
-        """Let the readers of `target` also read `source`.
+        """Add a skip connection from `source` to the consumers of `target`.
 
         Args:
             source: An activation, or the end of another skip.
             target: A later activation.
-            kind: "convex_sum" for (1 - share) target + share source, with a share of 0, which
-                `model(learnable=True)` can train; "concatenate" for both behind each other, read
-                with weight zero.
+            kind: "convex_sum" for (1 - weight) target + weight source, where the weight starts at 0
+                and is trainable in `model(learnable=True)`; "concatenate" for a concatenation of
+                both, whose consumers have zero weights for the source.
         """
         sides = {"source": self._end(source), "target": self._end(target)}
         return self._operate(
             AddSkip(), f"add a skip from {source!r} to {target!r}", **sides, kind=kind
         )
 
-    # --- What makes the model smaller ------------------------------------------------------------
+    # --- Making the model smaller ----------------------------------------------------------------
 
     def prune(self, layer: str, fraction: float = 0.5) -> tuple[str, ...]:
-        """Remove a fraction of the filters of a convolution and of those tied to it.
+        """Remove a fraction of the filters of a convolution, and of those tied to it.
 
-        Those with the smallest weights go; with images, what they did is made up for.
+        The filters with the smallest weights are removed.
 
         Args:
             layer: A Conv2D or a SeparableConv2D.
-            fraction: Between 0 and 1; rounded down to whole filters.
+            fraction: Between 0 and 1; the result is rounded down to whole filters.
         """
         if not 0 < fraction < 1:
-            raise SiteError(f"cannot prune {fraction!r} of {layer!r}; expected between 0 and 1.")
+            raise SiteError(
+                f"cannot prune {layer!r}: fraction is {fraction!r}; expected between 0 and 1."
+            )
         text = str(Fraction(fraction).limit_denominator(10_000))
         operator = PruneFilters(fractions=(text,))
         return self._operate(operator, f"prune {layer!r}", node=layer, fraction=text)
@@ -163,7 +164,7 @@ class Surgery:
         """Replace a convolution by the closest depthwise-separable one.
 
         Args:
-            layer: A Conv2D that is larger than the separable one would be.
+            layer: A Conv2D with more parameters than the separable one would have.
         """
         return self._operate(SeparateConvolution(), f"separate {layer!r}", node=layer)
 
@@ -178,30 +179,30 @@ class Surgery:
     # --- Helpers ---------------------------------------------------------------------------------
 
     def _end(self, layer: str) -> str:
-        """Return the node that puts out what a layer does: its own activation, if it has one."""
+        """Return the node of a layer's output: its activation, if the layer has one."""
         end = f"{layer}_activation"
         return end if end in self.graph and self.graph[end].inputs == (layer,) else layer
 
     def _operate(self, operator: Operator, what: str, **place: Any) -> tuple[str, ...]:
         site = operator.site(**place)
-        why = operator.refusal(self.graph, site)
-        if why is not None:
-            raise SiteError(f"cannot {what}: {why}.")
+        reason = operator.refusal(self.graph, site)
+        if reason is not None:
+            raise SiteError(f"cannot {what}: {reason}.")
         change = operator.apply(self.graph, site, rng=self._rng)
         if self._images is None:
             self.graph = change.graph
         else:
-            self.graph = self._repaired(change, operator.exact)
+            self.graph = self._repaired(change, self._images, exact=operator.exact)
         return change.affected
 
-    def _repaired(self, change: Change, exact: bool) -> Graph:
-        """Return the child of a change, brought as near to the parent as the images tell how."""
+    def _repaired(self, change: Change, images: np.ndarray, *, exact: bool) -> Graph:
+        """Return the child of a change after its repairs on images."""
         model = to_keras(change.graph, learnable=True)
         if exact:
             measure_statistics(
-                change.statistics_repairs, change.graph, model, self._images, training=False
+                change.statistics_repairs, change.graph, model, images, training=False
             )
         else:
             before = to_keras(self.graph, learnable=True)
-            fit_outputs(change, self.graph, before, model, self._images, rng=self._rng)
+            fit_outputs(change, self.graph, before, model, images, rng=self._rng)
         return read_weights(model, change.graph)

@@ -158,7 +158,7 @@ def test_a_seed_makes_it_the_same_again(model):
         ),
         (
             lambda s: s.widen("last_conv", 1),
-            "cannot widen 'last_conv' 1 times; expected more than 1",
+            "cannot widen 'last_conv': factor is 1; expected more",
         ),
         (
             lambda s: s.widen("gate_reduce", 1.1),
@@ -166,7 +166,7 @@ def test_a_seed_makes_it_the_same_again(model):
         ),
         (
             lambda s: s.prune("stem_conv", 0),
-            "cannot prune 0 of 'stem_conv'; expected between 0 and",
+            "cannot prune 'stem_conv': fraction is 0; expected betw",
         ),
         (
             lambda s: s.prune("gate_reduce", 0.1),
@@ -179,7 +179,7 @@ def test_a_seed_makes_it_the_same_again(model):
         (lambda s: s.deepen("gated"), "next layer where a block can be inserted is 'block_out'"),
         (
             lambda s: s.deepen("block_out", kernel_size=4),
-            "the kernel size is 4; expected an odd num",
+            "kernel_size is 4; expected an odd number",
         ),
         (lambda s: s.deepen("mean"), r"'mean' outputs shape \(16,\), not images"),
         (
@@ -297,6 +297,6 @@ def test_with_images_growing_keeps_what_the_model_computes(model, images):
 
 @pytest.mark.parametrize("shape", [(10, 8, 8, 3), (0, 16, 16, 3), (16, 16, 3)])
 def test_images_of_another_shape(model, shape):
-    message = f"shape {shape}; expected (n, 16, 16, 3), as the model reads them"
+    message = f"shape {shape}; expected (n, 16, 16, 3), the input of the model"
     with pytest.raises(ValueError, match=re.escape(message)):
         Surgery(model, images=np.zeros(shape))

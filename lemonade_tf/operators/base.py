@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -50,9 +50,9 @@ class Operator(ABC):
         site: The type of its sites, a frozen dataclass of plain values.
     """
 
-    name: ClassVar[str]
-    exact: ClassVar[bool]
-    site: ClassVar[type]
+    name: str
+    exact: bool
+    site: type
 
     def candidates(self, graph: Graph) -> tuple[Any, ...]:
         """Return the sites where the operator applies, in an order that the graph determines."""

@@ -16,8 +16,10 @@ from lemonade_tf.architecture.layers import (
     ConvexSum,
     Layer,
     ReLU,
+    SeparableConv2D,
 )
 
+CONVOLUTIONS = (Conv2D, SeparableConv2D)
 SKIP_MERGES = (Concatenate, ConvexSum)
 
 
@@ -47,9 +49,11 @@ def is_projection(layer: Layer) -> bool:
 def block_at(graph: Graph, convolution: str) -> tuple[str, ...] | None:
     """Return the names of convolution, batch normalization and activation of a block.
 
-    None if the convolution starts no block: each of the first two must have the next one as its
-    only consumer.
+    None if the node is no convolution that starts a block: each of the first two must have the next
+    one as its only consumer.
     """
+    if not isinstance(graph[convolution].layer, CONVOLUTIONS):
+        return None
     names = [convolution]
     for follows in (_is_normalization, is_activation):
         consumers = graph.consumers(names[-1])

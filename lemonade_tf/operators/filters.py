@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.channel_edits import ABSORBERS
 from lemonade_tf.architecture.channel_groups import channel_groups
-from lemonade_tf.architecture.layers import Conv2D, SeparableConv2D
+from lemonade_tf.operators.blocks import CONVOLUTIONS
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def _all_filters(graph: Graph) -> Mapping[str, Filters]:
     groups = channel_groups(graph)
     found = {}
     for name in graph.topological_order():
-        if isinstance(graph[name].layer, Conv2D | SeparableConv2D):
+        if isinstance(graph[name].layer, CONVOLUTIONS):
             own = groups.groups_of(name)
             reason = groups.why_fixed(own)
             if reason is not None:

@@ -19,7 +19,7 @@ operator applies in every cell and leaves the cells alike:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import singledispatch
 from typing import Any
 
@@ -48,27 +48,18 @@ from lemonade_tf.operators.skip import CONCATENATE, AddSkip, SkipSite, skip_site
 from lemonade_tf.operators.widen import WidenConvolution, WidenSite, num_added
 
 
-@dataclass(frozen=True)
 class InCells(Operator):
     """Apply an operator at the same place in all cells.
 
-    Attributes:
-        operator: The operator, of search space I.
+    Args:
+        operator: An operator of search space I.
     """
 
-    operator: Operator
-
-    @property
-    def name(self) -> str:
-        return f"{self.operator.name}_in_cells"
-
-    @property
-    def exact(self) -> bool:
-        return self.operator.exact
-
-    @property
-    def site(self) -> type:
-        return self.operator.site
+    def __init__(self, operator: Operator) -> None:
+        self.operator = operator
+        self.name = f"{operator.name}_in_cells"
+        self.exact = operator.exact
+        self.site = operator.site
 
     def refusal(self, graph: Graph, site: Any) -> str | None:
         return self._refusal(graph, site)  # the names in the site are those inside the cell

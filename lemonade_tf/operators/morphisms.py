@@ -42,9 +42,8 @@ def insert_linear(graph: Graph, node: str, kernel_size: int) -> str:
     """
     channels = graph.shapes()[node][-1]
     weights = {"kernel": identity_kernel(kernel_size, channels)} if graph.has_weights else {}
-    return graph.insert_after(
-        node, graph.unique_name("conv"), Conv2D(channels, kernel_size), weights
-    )
+    layer = Conv2D(channels, (kernel_size, kernel_size))
+    return graph.insert_after(node, graph.unique_name("conv"), layer, weights)
 
 
 def insert_affine(graph: Graph, node: str, *, like: str) -> str:

@@ -22,6 +22,7 @@ import numpy as np
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.channel_edits import ABSORBERS, change_channels
 from lemonade_tf.architecture.channel_groups import channel_groups
+from lemonade_tf.architecture.layers import SeparableConv2D
 from lemonade_tf.operators.affected import (
     changed_nodes,
     fit_repairs,
@@ -126,7 +127,8 @@ def _filter_norms(graph: Graph, group: int) -> np.ndarray:
     for name, node in graph.items():
         if not isinstance(node.layer, ABSORBERS):
             continue
-        kernel = node.weights.get("pointwise_kernel", node.weights.get("kernel"))
+        is_separable = isinstance(node.layer, SeparableConv2D)
+        kernel = node.weights["pointwise_kernel" if is_separable else "kernel"]
         # The output of a producer is a row of runs; find where those of this group lie in it.
         offset = 0
         for run in groups.runs[name]:

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -38,9 +39,7 @@ from lemonade_tf.architecture.layers import (
     Add,
     BatchNormalization,
     Concatenate,
-    Conv2D,
     ConvexSum,
-    SeparableConv2D,
 )
 from lemonade_tf.operators.affected import (
     fit_repairs,
@@ -48,11 +47,10 @@ from lemonade_tf.operators.affected import (
     statistics_repairs,
 )
 from lemonade_tf.operators.base import Operator
-from lemonade_tf.operators.blocks import block_at
+from lemonade_tf.operators.blocks import CONVOLUTIONS, block_at
 from lemonade_tf.operators.change import Change, topological_order
 from lemonade_tf.operators.kernels import compose, full_kernel, same_window, with_kernel
 
-_CONVOLUTIONS = (Conv2D, SeparableConv2D)
 _MERGES = (ConvexSum, Concatenate, Add)
 
 
@@ -76,7 +74,7 @@ class Remove(Operator):
     site = RemoveSite
 
     def _sites(self, graph: Graph) -> Iterator[RemoveSite]:
-        removable = (*_CONVOLUTIONS, *_MERGES)
+        removable = (*CONVOLUTIONS, *_MERGES)
         return (
             RemoveSite(name)
             for name in graph.topological_order()
@@ -85,19 +83,24 @@ class Remove(Operator):
 
     def _refusal(self, graph: Graph, site: RemoveSite) -> str | None:
         layer = graph[site.node].layer
-        if isinstance(layer, _CONVOLUTIONS):
+        if isinstance(layer, CONVOLUTIONS):
             return _block_refusal(graph, site.node)
-        if isinstance(layer, _MERGES):
-            return _skip_refusal(graph, site.node)
-        return (
-            f"{site.node!r} is a {type(layer).__name__}; expected a convolution followed by batch"
-            " norm and an activation, or the sum or concatenation at the end of a skip or branch"
-        )
+        if not isinstance(layer, _MERGES):
+            return (
+                f"{site.node!r} is a {type(layer).__name__}; expected a convolution followed by"
+                " batch norm and an activation, or the sum or concatenation at the end of a skip or"
+                " branch"
+            )
+        if _main_path(graph, site.node) is None:
+            return (
+                f"{site.node!r} does not end a skip or branch that has weights of its own and can"
+                " be removed"
+            )
+        return None
 
     def _apply(self, graph: Graph, site: RemoveSite, rng: np.random.Generator) -> Change:
-        if isinstance(graph[site.node].layer, _MERGES):
-            return _remove_skip(graph, site.node)
-        return _remove_block(graph, site.node)
+        block = block_at(graph, site.node)
+        return _remove_skip(graph, site.node) if block is None else _remove_block(graph, block)
 
 
 # --- A block -------------------------------------------------------------------------------------
@@ -133,8 +136,8 @@ def _block_refusal(graph: Graph, convolution: str) -> str | None:
     return f"the network without {convolution!r} would not have fewer parameters"
 
 
-def _remove_block(graph: Graph, convolution: str) -> Change:
-    _, normalization, activation = block_at(graph, convolution)
+def _remove_block(graph: Graph, block: Sequence[str]) -> Change:
+    convolution, normalization, activation = block
     before = graph[convolution].inputs[0]
     if graph.has_weights:
         node, width = graph[convolution], graph.shapes()[activation][-1]
@@ -150,8 +153,11 @@ def _remove_block(graph: Graph, convolution: str) -> Change:
 
 def _scale(graph: Graph, normalization: str) -> np.ndarray:
     """Return the factor by which a batch norm multiplies each channel at inference."""
-    weights, epsilon = graph[normalization].weights, graph[normalization].layer.epsilon
-    return weights.get("gamma", 1.0) / np.sqrt(weights["moving_variance"] + epsilon)
+    layer, weights = (
+        cast(BatchNormalization, graph[normalization].layer),
+        graph[normalization].weights,
+    )
+    return weights.get("gamma", 1.0) / np.sqrt(weights["moving_variance"] + layer.epsilon)
 
 
 def _composed_at(
@@ -183,28 +189,20 @@ def _composed_at(
 # --- A skip --------------------------------------------------------------------------------------
 
 
-def _skip_refusal(graph: Graph, merge: str) -> str | None:
-    """Return why a merge cannot be replaced by its main path, or None."""
-    node = graph[merge]
-    if len(node.inputs) == 2 and node.inputs[0] != node.inputs[1]:
-        if isinstance(node.layer, Concatenate):
-            removable = can_append_channels(graph, merge)  # then channels can also be removed
-        elif isinstance(node.layer, Add):
-            removable = _main_path(graph, merge) is not None
-        else:
-            removable = _has_own_parameters(graph, node.inputs[1], merge)
-        if removable:
-            return None
-    return f"{merge!r} does not end a skip or branch that has weights of its own and can be removed"
-
-
 def _main_path(graph: Graph, merge: str) -> str | None:
-    """Return the input of a merge that stays when the skip is removed, None if it is ambiguous."""
-    first, second = graph[merge].inputs
-    if not isinstance(graph[merge].layer, Add):
-        return first
-    has_weights = [_has_own_parameters(graph, name, merge) for name in (first, second)]
-    return {(True, False): second, (False, True): first}.get(tuple(has_weights))
+    """Return the input that can replace a merge, None if there is no skip to remove."""
+    node = graph[merge]
+    if len(node.inputs) != 2 or node.inputs[0] == node.inputs[1]:
+        return None
+    first, second = node.inputs
+    if isinstance(node.layer, Concatenate):  # where channels can be appended, they can be removed
+        return first if can_append_channels(graph, merge) else None
+    second_is_skip = _has_own_parameters(graph, second, merge)
+    if isinstance(node.layer, ConvexSum):
+        return first if second_is_skip else None
+    if second_is_skip == _has_own_parameters(graph, first, merge):
+        return None
+    return first if second_is_skip else second
 
 
 def _has_own_parameters(graph: Graph, name: str, consumer: str) -> bool:
@@ -217,7 +215,7 @@ def _has_own_parameters(graph: Graph, name: str, consumer: str) -> bool:
 
 
 def _remove_skip(graph: Graph, merge: str) -> Change:
-    main = _main_path(graph, merge)
+    main = cast(str, _main_path(graph, merge))  # not None: the site was not refused
     sources = {}
     if isinstance(graph[merge].layer, Concatenate):
         kept = np.arange(graph.shapes()[main][-1])

@@ -136,7 +136,7 @@ class AddSkip(Operator):
         if project or channels != width:
             shape = (1, 1, channels, width)
             weights = {"kernel": glorot_uniform(shape, rng)} if graph.has_weights else {}
-            skip = graph.add(graph.unique_name("skip_conv"), Conv2D(width, 1), [skip], weights)
+            skip = graph.add(graph.unique_name("skip_conv"), Conv2D(width, (1, 1)), [skip], weights)
             added.append(skip)
         return Change(graph, affected=(*added, blend(graph, site.target, skip)))
 
@@ -163,8 +163,8 @@ def resampling(source: Shape, target: Shape) -> tuple[MaxPooling2D, ...] | None:
 def _pooling(source: Shape, target: Shape) -> tuple[MaxPooling2D] | None:
     # With "valid" padding, 9 pixels become 4 at stride 2; with "same", 5. The stride is the ratio
     # of the sizes, rounded down or up; which of the four fits is found by trying them.
-    down = tuple(a // b for a, b in zip(source, target, strict=True))
-    up = tuple(-(-a // b) for a, b in zip(source, target, strict=True))
+    down = source[0] // target[0], source[1] // target[1]
+    up = -(-source[0] // target[0]), -(-source[1] // target[1])
     for strides in (down, up):
         for padding in ("valid", "same"):
             if min(strides) >= 1:

@@ -37,12 +37,15 @@ def adapt_network(
         if isinstance(graph[name].layer, Rescaling):
             graph.set_layer(name, rescaling)
     last = graph.output
-    while not isinstance(graph[last].layer, Dense):
+    while not isinstance(layer := graph[last].layer, Dense):
         if len(graph[last].inputs) != 1:
-            raise GraphError(f"there is no dense layer before its output {graph.output!r}.")
+            raise GraphError(
+                f"there is no dense layer before the output {graph.output!r}; expected one that"
+                " outputs a number per class."
+            )
         last = graph[last].inputs[0]
-    if graph[last].layer.units != num_classes:
-        graph.set_layer(last, replace(graph[last].layer, units=num_classes))
+    if layer.units != num_classes:
+        graph.set_layer(last, replace(layer, units=num_classes))
     check(graph)
     return graph
 

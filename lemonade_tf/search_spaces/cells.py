@@ -43,12 +43,12 @@ class CellSpace(SearchSpace):
     """Search space II.
 
     Attributes:
-        filters: The values of F, the filters in the last block, that the initial networks have.
+        filters: The values of F, the filters in the last block, of the initial networks.
         cells_per_block: n, the cells of stride 1 in each block.
 
     Raises:
-        ValueError: F is no multiple of 4, or so small that the initial cells would not be in the
-            space; or n is less than 1.
+        ValueError: If F is not a multiple of 4 or is so small that the initial cells would not be
+            in the space, or if n is less than 1.
     """
 
     name: str = "cells"
@@ -63,14 +63,14 @@ class CellSpace(SearchSpace):
         for filters in self.filters:
             if filters % widening or filters < widening * MIN_FILTERS:
                 raise ValueError(
-                    f"filters is {filters}; expected a multiple of {widening}, at least"
-                    f" {widening * MIN_FILTERS}: the first of {NUM_BLOCKS} blocks has"
+                    f"filters is {filters}; expected a multiple of {widening} that is at least"
+                    f" {widening * MIN_FILTERS}, because the first of {NUM_BLOCKS} blocks has"
                     f" {filters} / {widening} of them."
                 )
         if not self.filters or self.cells_per_block < 1:
             raise ValueError(
-                f"filters is {self.filters} and cells_per_block {self.cells_per_block}; expected"
-                " at least one F, and at least one cell."
+                f"filters is {self.filters} and cells_per_block is {self.cells_per_block}; expected"
+                " at least one F and at least one cell per block."
             )
 
     def initial_graphs(
@@ -81,18 +81,10 @@ class CellSpace(SearchSpace):
         rescaling: Rescaling = DEFAULT_RESCALING,
         rng: np.random.Generator | None = None,
     ) -> tuple[Graph, ...]:
-        """Return the four initial networks, by size (A.4.2), with new weights.
+        """Return the initial networks, by size (A.4.2), with new weights: two per value of F.
 
-        Their cells are one convolution and one depthwise-separable convolution, each with every F.
-
-        Args:
-            input_shape: (height, width, channels) of the images.
-            num_classes: The number of classes.
-            rescaling: What raw pixels, 0 to 255, go through first.
-            rng: Draws the weights; by default numpy.random.default_rng(0).
-
-        Raises:
-            ValueError: The images are smaller than 2x2, or there are fewer than two classes.
+        Their cells are one convolution, and one depthwise-separable convolution. For the arguments,
+        see `SearchSpace.initial_graphs`.
         """
         check_task(input_shape, num_classes)
         rng = np.random.default_rng(0) if rng is None else rng
@@ -113,7 +105,7 @@ class CellSpace(SearchSpace):
         return tuple(initial_weights(graph, rng=rng) for graph in by_size)
 
     def allows(self, graph: Graph) -> bool:
-        """Return whether a network is in the space: one cell, with a convolution, and filters."""
+        """Return whether a network is in the space: one cell with enough filters throughout."""
         try:
             cell, _, _ = extract_cell(graph)
         except CellError:
@@ -126,7 +118,7 @@ CELLS = CellSpace()
 
 
 def _initial(convolution: Any, filters: int) -> Cell:
-    """Return the cell that is one convolution, followed by batch norm and ReLU."""
+    """Return the cell of one Conv-BatchNorm-ReLU block."""
     first = filters // 2 ** (NUM_BLOCKS - 1)
     nodes = {
         "conv_1": Node(convolution(first, 3), (INPUT,)),
@@ -137,7 +129,7 @@ def _initial(convolution: Any, filters: int) -> Cell:
 
 
 def _filters(cell: Cell) -> Iterator[int]:
-    """Yield the filters of the convolutions in the first block, those of skips left out."""
+    """Yield the filters of the convolutions in the first block, except those of skips."""
     for node in cell.nodes.values():
         layer = node.layer
         if isinstance(layer, Conv2D | SeparableConv2D) and not is_projection(layer):

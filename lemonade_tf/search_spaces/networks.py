@@ -2,11 +2,11 @@
 
 The operators define the space; it has no upper limit. A network must keep at least three
 (depthwise-separable) convolutions and a minimum number of filters, "which lead to a lower bound
-on the number of parameters of approximately 10 000". The paper does not give that number, and no
-number alone gives that bound for both kinds of convolution without excluding its own initial
-networks; so the bound on parameters is stated itself: 10,000 at 32x32, and with it at least 8
-filters a convolution. Both shrink with the side of smaller images (parameters with its square, as
-kernels grow with the square of the filters): 625 parameters and 4 filters at 8x8.
+on the number of parameters of approximately 10 000". The paper does not give that minimum, and no
+single number leads to that bound for both kinds of convolution without excluding the paper's own
+initial networks. So the bound on parameters is enforced directly: 10,000 at 32x32, and at least 8
+filters per convolution. For smaller images both shrink with the side of the image, the parameters
+with its square (kernels grow with the square of the filters): 625 parameters and 4 filters at 8x8.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from lemonade_tf.operators.blocks import is_projection
 from lemonade_tf.operators.initial import NORMALIZATION, initial_weights
 from lemonade_tf.search_spaces.space import DEFAULT_RESCALING, SearchSpace, check_task
 
-# Three Conv-BatchNorm-ReLU blocks each; at 32x32x3 with 10 classes 15,232, 51,149, 101,605 and
-# 400,758 parameters (the paper: 15 000, 50 000, 100 000 and 400 000, two of them separable).
+# Three Conv-BatchNorm-ReLU blocks each, with 15,232, 51,149, 101,605 and 400,758 parameters at
+# 32x32x3 with 10 classes (the paper: 15 000, 50 000, 100 000 and 400 000, two of them separable).
 INITIAL_FILTERS = (
     (Conv2D, (14, 26, 46)),
     (SeparableConv2D, (72, 136, 256)),
@@ -51,9 +51,6 @@ class NetworkSpace(SearchSpace):
     """Search space I.
 
     Attributes:
-        exact: The network morphisms on its graphs.
-        approximate: The approximate ones.
-        max_operators: A child is made by 1 to this many operators, uniformly (section 5.1).
         min_convolutions: The least number of convolutions.
     """
 
@@ -73,17 +70,9 @@ class NetworkSpace(SearchSpace):
     ) -> tuple[Graph, ...]:
         """Return the four initial networks, by size (A.4.1), with new weights.
 
-        Three blocks with max pooling between (where the image still has two pixels a side), then
-        global average pooling and a dense layer with softmax.
-
-        Args:
-            input_shape: (height, width, channels) of the images.
-            num_classes: The number of classes.
-            rescaling: What raw pixels, 0 to 255, go through first.
-            rng: Draws the weights; by default numpy.random.default_rng(0).
-
-        Raises:
-            ValueError: The images are smaller than 2x2, or there are fewer than two classes.
+        Three blocks with max pooling between them (while the image has two pixels per side), then
+        global average pooling and a dense layer with softmax. For the arguments, see
+        `SearchSpace.initial_graphs`.
         """
         check_task(input_shape, num_classes)
         rng = np.random.default_rng(0) if rng is None else rng
@@ -109,12 +98,12 @@ NETWORKS = NetworkSpace()
 
 
 def minimum_filters(side: int) -> int:
-    """Return the least filters of a convolution, for images of this many pixels a side."""
+    """Return the least number of filters of a convolution, for images of this side in pixels."""
     return max(4, round(8 * min(1, side / 32)))
 
 
 def minimum_parameters(side: int) -> int:
-    """Return the least parameters of a network, for images of this many pixels a side."""
+    """Return the least number of parameters of a network, for images of this side in pixels."""
     return round(10_000 * min(1, side / 32) ** 2)
 
 
@@ -130,7 +119,7 @@ def _initial(
         at = graph.add(f"relu_{number}", ReLU(), [at])
         side = min(input_shape[:2]) >> (number - 1)
         if number < len(filters) and side >= 2:
-            at = graph.add(f"pool_{number}", MaxPooling2D(2), [at])
+            at = graph.add(f"pool_{number}", MaxPooling2D((2, 2)), [at])
     at = graph.add("global_pool", GlobalAveragePooling2D(), [at])
     at = graph.add("logits", Dense(num_classes), [at])
     graph.output = graph.add("softmax", Activation("softmax"), [at])

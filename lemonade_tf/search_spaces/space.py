@@ -1,4 +1,4 @@
-"""What a search space is, and how children are proposed in it."""
+"""The interface of search spaces: initial networks, membership, and proposals of children."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ DEFAULT_RESCALING = Rescaling(1 / 127.5, -1.0)
 
 @dataclass(frozen=True)
 class SearchSpace(ABC):
-    """A search space: where a search begins, and what it may come to. Abstract.
+    """The networks that a search starts from and may reach. Abstract.
 
     Attributes:
-        name: As in the settings of a search.
-        exact: The network morphisms on its graphs.
-        approximate: The approximate ones.
-        max_operators: A child is made by 1 to this many operators, uniformly (section 5.1).
+        name: The name in the settings of a search.
+        exact: The exact operators: network morphisms.
+        approximate: The approximate operators.
+        max_operators: A child is made by 1 to this many operators, drawn uniformly (section 5.1).
     """
 
     name: str
@@ -46,11 +46,11 @@ class SearchSpace(ABC):
         Args:
             input_shape: (height, width, channels) of the images.
             num_classes: The number of classes.
-            rescaling: What raw pixels, 0 to 255, go through first.
+            rescaling: The rescaling of raw pixels, 0 to 255, after the input.
             rng: Draws the weights; by default numpy.random.default_rng(0).
 
         Raises:
-            ValueError: The images are smaller than 2x2, or there are fewer than two classes.
+            ValueError: If the images are smaller than 2x2, or if there are fewer than two classes.
         """
 
     @abstractmethod
@@ -62,24 +62,24 @@ class SearchSpace(ABC):
     ) -> tuple[Graph, tuple[dict[str, Any], ...]] | None:
         """Return a child's shapes and the records of the operators that make it.
 
-        The number of operators is uniform on 1 to `max_operators`; each is drawn uniformly from
-        all, among those that apply, and its site uniformly from its sites. An operator whose
-        result would leave the space is drawn again.
+        The number of operators is uniform on 1 to `max_operators`. Each operator is drawn uniformly
+        from those that apply, and its site uniformly from its candidates. An operator whose result
+        would leave the space is drawn again.
 
         Args:
             graph: The parent; only its shapes are used.
             rng: Draws operators and sites.
-            max_attempts: How often to draw, in all, before giving up.
+            max_attempts: How many operators to draw in total before giving up.
 
         Returns:
             The child and its records; None if no operator was found.
         """
         records: list[dict[str, Any]] = []
-        wanted = int(rng.integers(1, self.max_operators + 1))
+        num_operators = int(rng.integers(1, self.max_operators + 1))
         if graph.has_weights:
             graph = graph.copy(weights=False)
         for _ in range(max_attempts):
-            if len(records) == wanted:
+            if len(records) == num_operators:
                 break
             choice = _draw((*self.exact, *self.approximate), graph, rng)
             if choice is None:
@@ -93,23 +93,25 @@ class SearchSpace(ABC):
 
 
 def check_task(input_shape: Shape, num_classes: int) -> None:
-    """Raise unless there can be networks for such images and classes.
+    """Check that the space has networks for such images and classes.
 
     Raises:
-        ValueError: The images are smaller than 2x2, or there are fewer than two classes.
+        ValueError: If the images are smaller than 2x2, or if there are fewer than two classes.
     """
     if len(input_shape) != 3 or min(input_shape[:2]) < 2:
         raise ValueError(
-            f"input_shape is {tuple(input_shape)}; expected (height, width, channels) of"
-            " images of at least 2x2 pixels."
+            f"input_shape is {tuple(input_shape)}; expected (height, width, channels) of images of"
+            " at least 2x2 pixels."
         )
     if num_classes < 2:
-        raise ValueError(f"num_classes is {num_classes}; expected two or more.")
+        raise ValueError(f"num_classes is {num_classes}; expected at least 2.")
 
 
 def _draw(
     operators: Sequence[Operator], graph: Graph, rng: np.random.Generator
 ) -> tuple[Operator, Any] | None:
+    # In random order until one applies: uniform among those that apply, without computing the
+    # candidates of the others.
     for index in rng.permutation(len(operators)):
         sites = operators[index].candidates(graph)
         if sites:

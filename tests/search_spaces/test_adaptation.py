@@ -48,7 +48,7 @@ class TestAdaptNetwork:
 
     def test_a_network_without_a_dense_layer_at_its_end(self, graph):
         graph.set_layer("logits", Activation("linear"), {})
-        with pytest.raises(GraphError, match="no dense layer before its output 'softmax'"):
+        with pytest.raises(GraphError, match="no dense layer before the output 'softmax'"):
             adapt_network(graph, (8, 8, 1), 5, RESCALING)
 
 

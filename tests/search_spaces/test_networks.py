@@ -104,7 +104,7 @@ def test_rescaling_is_in_the_network():
         ((1, 8, 3), 10, r"input_shape is \(1, 8, 3\); expected \(height, width, channels\) of im"),
         ((8, 8), 10, r"input_shape is \(8, 8\); expected"),
         ([8, 1, 1], 10, r"input_shape is \(8, 1, 1\); expected"),
-        ((8, 8, 3), 1, "num_classes is 1; expected two or more"),
+        ((8, 8, 3), 1, "num_classes is 1; expected at least 2"),
     ],
 )
 def test_what_makes_no_network_is_refused(shape, num_classes, message):
