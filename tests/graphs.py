@@ -1,5 +1,8 @@
 """Graphs for tests: a trained-looking state, random children, and one graph with every layer."""
 
+import dataclasses
+import itertools
+
 import numpy as np
 
 from lemonade_tf.architecture import Graph, Node
@@ -105,6 +108,21 @@ def random_chain(graph, operators, length, rng, retrained=True):
         change = operator.apply(graph, site, rng=rng)
         yield operator, site, graph, change
         graph = as_if_trained(change.graph, rng) if retrained else change.graph
+
+
+def all_sites(site_type, nodes):
+    """Yield sites at every node, or pair of nodes, with valid and invalid other values."""
+    values = {
+        "node": nodes,
+        "source": nodes,
+        "target": nodes,
+        "kernel_size": (1, 3, 5, 7),
+        "factor": (4 / 3, 1.01, 2),
+        "fraction": ("1/2", "1/4", "1/100"),
+        "kind": ("concatenate", "convex_sum", "sum"),
+    }
+    for choice in itertools.product(*(values[f.name] for f in dataclasses.fields(site_type))):
+        yield site_type(*choice)
 
 
 def images(graph, number=4, seed=0):

@@ -1,4 +1,4 @@
-"""Surgery at named layers of a Keras model: what it keeps, what it changes, what it refuses."""
+"""Surgery at named layers of a Keras model: what it preserves, changes and refuses."""
 
 import re
 from pathlib import Path
@@ -43,7 +43,7 @@ def outputs(model, images):
         lambda s: s.add_skip("grouped_out", "last_out", kind="concatenate"),
     ],
 )
-def test_growing_keeps_what_the_model_computes(model, images, operate):
+def test_growing_preserves_the_function(model, images, operate):
     surgery = Surgery(model)
     changed = operate(surgery)
     grown = surgery.model()
@@ -65,7 +65,7 @@ def test_growing_keeps_what_the_model_computes(model, images, operate):
         (lambda s: s.separate("last_conv"), "last_conv", 16),
     ],
 )
-def test_shrinking_gives_a_smaller_model_that_works(model, images, operate, layer, filters):
+def test_shrinking_gives_a_smaller_working_model(model, images, operate, layer, filters):
     surgery = Surgery(model)
     operate(surgery)
     smaller = surgery.model()
@@ -75,7 +75,7 @@ def test_shrinking_gives_a_smaller_model_that_works(model, images, operate, laye
     assert {type(each).__module__.split(".")[0] for each in smaller.layers} == {"keras"}
 
 
-def test_a_block_that_was_inserted_is_removed(model, images):
+def test_an_inserted_block_can_be_removed(model, images):
     surgery = Surgery(model)
     inserted, *_ = surgery.deepen("block_out")
     surgery.remove(inserted)
@@ -95,7 +95,7 @@ def test_a_residual_branch_is_removed(images):
     assert outputs(smaller, images).shape == (4, 16, 16, 2)
 
 
-def test_the_model_itself_stays_as_it_is(model):
+def test_the_original_model_is_unchanged(model):
     before = [w.copy() for w in model.get_weights()]
     surgery = Surgery(model)
     surgery.prune("stem_conv")
@@ -105,7 +105,7 @@ def test_the_model_itself_stays_as_it_is(model):
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of Keras
-def test_operations_follow_each_other_and_the_result_can_be_saved(model, images, tmp_path):
+def test_several_operations_and_saving(model, images, tmp_path):
     surgery = Surgery(model, seed=1)
     surgery.widen("grow_conv", 2)
     surgery.deepen("grow_out")
@@ -118,19 +118,19 @@ def test_operations_follow_each_other_and_the_result_can_be_saved(model, images,
     np.testing.assert_allclose(outputs(loaded, images), outputs(model, images), atol=TOLERANCE)
 
 
-def test_the_share_of_a_skip_can_be_trained_and_folded_in(model, images):
+def test_the_weight_of_a_skip_can_be_trained_and_folded(model, images):
     surgery = Surgery(model)
     skip = surgery.add_skip("stem_out", "last_out")[-1]
     learnable = surgery.model(learnable=True)
-    (share,) = learnable.get_layer(skip).trainable_weights
-    share.assign(0.25)  # as training does
+    (weight,) = learnable.get_layer(skip).trainable_weights
+    weight.assign(0.25)  # as training does
     folded = Surgery(learnable).model()
     assert {type(layer).__module__.split(".")[0] for layer in folded.layers} == {"keras"}
     np.testing.assert_array_equal(outputs(folded, images), outputs(learnable, images))
     assert np.abs(outputs(folded, images) - outputs(model, images)).max() > 1e-4
 
 
-def test_a_seed_makes_it_the_same_again(model):
+def test_the_same_seed_gives_the_same_weights(model):
     weights = []
     for seed in (0, 0, 1):
         surgery = Surgery(model, seed=seed)
@@ -197,7 +197,7 @@ def test_a_seed_makes_it_the_same_again(model):
         ),
     ],
 )
-def test_what_cannot_be_done_is_said_with_the_reason(model, operate, message):
+def test_an_operation_that_does_not_apply_is_an_error_with_the_reason(model, operate, message):
     surgery = Surgery(model)
     before = surgery.graph
     with pytest.raises(SiteError, match=message):
@@ -205,7 +205,7 @@ def test_what_cannot_be_done_is_said_with_the_reason(model, operate, message):
     assert surgery.graph is before
 
 
-def test_what_is_tied_to_the_input_or_the_output_cannot_change():
+def test_channels_tied_to_the_input_or_the_output_are_refused():
     start = keras.Input((8, 8, 3), name="images")
     tensor = keras.layers.Conv2D(3, 3, padding="same", name="inner")(start)
     tensor = keras.layers.Add(name="sum")([start, tensor])
@@ -216,13 +216,13 @@ def test_what_is_tied_to_the_input_or_the_output_cannot_change():
         surgery.prune("logits")
 
 
-def test_a_model_of_open_size():
+def test_a_model_of_variable_size_takes_an_input_shape():
     start = keras.Input((None, None, 3), name="images")
     model = keras.Model(start, keras.layers.Conv2D(4, 3, name="conv")(start))
     assert Surgery(model, input_shape=(8, 8, 3)).model().input_shape == (None, 8, 8, 3)
 
 
-def test_a_model_that_cannot_be_read_is_refused():
+def test_an_unsupported_model_is_an_error():
     start = keras.Input((8, 8, 3))
     with pytest.raises(GraphError, match="layer 'up' has the type UpSampling2D"):
         Surgery(keras.Model(start, keras.layers.UpSampling2D(name="up")(start)))
@@ -256,7 +256,7 @@ def test_the_example_in_the_readme(tmp_path, monkeypatch):
 
 
 def many(number, seed):
-    """Return images whose pixels are alike, as those of images are."""
+    """Return images in which neighboring pixels correlate."""
     rng = np.random.default_rng(seed)
     coarse = rng.uniform(0, 255, (number, 4, 4, 3)).repeat(4, axis=1).repeat(4, axis=2)
     return (0.8 * coarse + 0.2 * rng.uniform(0, 255, coarse.shape)).astype(np.float32)
@@ -272,7 +272,7 @@ def many(number, seed):
         lambda s: s.prune("block_conv", 0.25),
     ],
 )
-def test_with_images_shrinking_does_less_damage(model, operate):
+def test_shrinking_with_images_changes_the_function_less(model, operate):
     others = many(100, seed=1)
     expected = np.log(outputs(model, others))
 
@@ -286,7 +286,7 @@ def test_with_images_shrinking_does_less_damage(model, operate):
     assert damage(many(200, seed=0)) < 0.8 * damage(None)
 
 
-def test_with_images_growing_keeps_what_the_model_computes(model, images):
+def test_growing_with_images_preserves_the_function(model, images):
     surgery = Surgery(model, images=many(32, seed=0))
     surgery.deepen("block_out")
     surgery.widen("last_conv")
@@ -296,7 +296,7 @@ def test_with_images_growing_keeps_what_the_model_computes(model, images):
 
 
 @pytest.mark.parametrize("shape", [(10, 8, 8, 3), (0, 16, 16, 3), (16, 16, 3)])
-def test_images_of_another_shape(model, shape):
+def test_images_of_another_shape_are_an_error(model, shape):
     message = f"shape {shape}; expected (n, 16, 16, 3), the input of the model"
     with pytest.raises(ValueError, match=re.escape(message)):
         Surgery(model, images=np.zeros(shape))

@@ -1,4 +1,4 @@
-"""Insertion of blocks: where it is allowed, and that it is the identity there."""
+"""Insertion of blocks: where it applies, and that it is the identity there."""
 
 import re
 
@@ -43,7 +43,7 @@ def _insert(graph, node, size=3):
     ],
     ids=str,
 )
-def test_what_is_proven_behind_a_convolution(layer, proven):
+def test_non_negative_after_a_convolution(layer, proven):
     graph = convolutions(3)
     finished(graph, graph.add("it", layer, ["a"]))
     assert ("it" in non_negative(graph)) == proven
@@ -74,7 +74,7 @@ def test_what_is_proven_behind_a_convolution(layer, proven):
     ],
     ids=str,
 )
-def test_what_is_proven_behind_relus(layer, proven):
+def test_non_negative_after_relus(layer, proven):
     graph = convolutions(3, 3)
     relus = [graph.add(f"relu_{n}", L.ReLU(), [n]) for n in "ab"]
     finished(graph, graph.add("it", layer, relus[: 2 if layer.num_inputs != 1 else 1]))
@@ -82,7 +82,7 @@ def test_what_is_proven_behind_relus(layer, proven):
     assert (InsertSite("it", 5) in INSERT.candidates(graph)) == proven
 
 
-def test_one_input_that_may_be_negative_is_enough():
+def test_a_concatenation_with_a_possibly_negative_input_is_not_proven():
     graph = convolutions(3, 3)
     graph.add("relu", L.ReLU(), ["a"])
     finished(graph, graph.add("both", L.Concatenate(), ["relu", "b"]))
@@ -103,7 +103,7 @@ def test_one_input_that_may_be_negative_is_enough():
         ((3, 8), [1, 3, 5]),
     ],
 )
-def test_kernels_with_weights_that_meet_no_pixel_are_left_out(side, sizes):
+def test_kernels_with_weights_that_never_meet_a_pixel_do_not_apply(side, sizes):
     graph = convolutions(3, shape=(*side, 2))
     finished(graph, graph.add("relu", L.ReLU(), ["a"]))
     operator = InsertConvolution(kernel_sizes=(1, 3, 5))
@@ -114,12 +114,12 @@ def test_kernels_with_weights_that_meet_no_pixel_are_left_out(side, sizes):
         assert all(met) == (size in sizes)
 
 
-def test_why_it_may_not_go_there():
+def test_refusals():
     graph = convolutions(3, shape=(2, 2, 2))
     graph.add("relu", L.ReLU(), ["a"])
     graph.add("pool", L.GlobalAveragePooling2D(), ["relu"])
     graph.output = graph.add("dense", L.Dense(2), ["pool"])
-    for node, size, why in [
+    for node, size, reason in [
         ("a", 3, r"the output of 'a' \(Conv2D\) may be negative.* can be inserted is 'relu'"),
         (
             "relu",
@@ -130,7 +130,7 @@ def test_why_it_may_not_go_there():
         ("pool", 3, r"'pool' outputs shape \(3,\), not images"),
         ("rely", 3, "there is no node 'rely'. Near to it: relu"),
     ]:
-        assert re.search(why, INSERT.refusal(graph, InsertSite(node, size)))
+        assert re.search(reason, INSERT.refusal(graph, InsertSite(node, size)))
     assert INSERT.refusal(graph, InsertSite("relu", 3)) is None
 
 
@@ -145,7 +145,7 @@ def test_sites_of_a_small_network():
 
 
 @pytest.mark.parametrize("make", GRAPHS.values(), ids=GRAPHS)
-def test_what_is_proven_is_so(make):
+def test_proven_nodes_are_non_negative(make):
     graph = make()
     values = forward(graph, images(graph) - 128.0)
     assert all((values[name] >= 0).all() for name in non_negative(graph))
@@ -176,7 +176,7 @@ def test_the_block():
     assert np.abs(kernel).sum() == 6
 
 
-def test_all_readers_read_the_block():
+def test_all_consumers_take_the_block_as_input():
     graph = convolutions(3)
     graph.add("relu", L.ReLU(), ["a"])
     finished(graph, graph.add("sum", L.Add(), ["relu", graph.add("tanh", L.ReLU(), ["relu"])]))
@@ -185,7 +185,7 @@ def test_all_readers_read_the_block():
     assert child.consumers("relu_1") == ("tanh", "sum")
 
 
-def test_the_block_passes_on_what_it_is_given():
+def test_the_block_is_the_identity():
     graph = small()
     child = _insert(graph, "relu_2").graph
     values = forward(child, images(graph))
@@ -195,12 +195,12 @@ def test_the_block_passes_on_what_it_is_given():
     np.testing.assert_allclose(values[relu], values["relu_2"], rtol=0, atol=1e-10)
 
 
-def test_the_batch_norm_begins_with_the_statistics_guessed_of_what_it_reads():
+def test_the_batch_norm_starts_with_the_guessed_statistics_of_its_input():
     graph = small()
     change = _insert(graph, "pool_1")
     _, bn, _ = change.affected
     mean, variance = output_statistics(graph, "pool_1")
-    assert (mean > 0).all()  # of a rectified normal, not the 0 and 1 of what is unknown
+    assert (mean > 0).all()  # of a rectified normal distribution, not the default (0, 1)
     np.testing.assert_array_equal(change.graph[bn].weights["moving_mean"], mean)
     np.testing.assert_allclose(
         change.graph[bn].weights["moving_variance"], variance, rtol=1e-3, atol=1e-5

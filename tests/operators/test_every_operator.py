@@ -1,11 +1,21 @@
-"""One battery for every operator, which joins it by being listed in EXACT or APPROXIMATE."""
+"""One battery of tests for every operator in EXACT and APPROXIMATE."""
 
 import json
 from functools import cache
 
 import numpy as np
 import pytest
-from graphs import APPROXIMATE, EXACT, GRAPHS, as_if_trained, images, initial, random_chain, small
+from graphs import (
+    APPROXIMATE,
+    EXACT,
+    GRAPHS,
+    all_sites,
+    as_if_trained,
+    images,
+    initial,
+    random_chain,
+    small,
+)
 from reference import relative_difference
 
 from lemonade_tf.architecture import check
@@ -35,7 +45,7 @@ def _children(operator, make):
 
 
 @every_operator
-def test_what_an_operator_says_of_itself(operator):
+def test_attributes(operator):
     assert isinstance(operator, Operator)
     assert operator.exact == (operator in EXACT)
     assert operator.name.isidentifier()
@@ -44,7 +54,7 @@ def test_what_an_operator_says_of_itself(operator):
 
 
 @every_operator
-def test_it_applies_to_initial_networks_often(operator):
+def test_it_applies_to_initial_networks_at_several_sites(operator):
     for index in range(4):
         num_sites = len(operator.candidates(initial(index)))
         assert num_sites >= 2 or (operator.name == "separate_convolution" and index in (1, 2))
@@ -52,7 +62,7 @@ def test_it_applies_to_initial_networks_often(operator):
 
 @every_operator
 @every_graph
-def test_children_are_whole(operator, make):
+def test_children_pass_the_check_with_read_only_weights(operator, make):
     _, children = _children(operator, make)
     for site, change in children:
         check(change.graph)
@@ -64,7 +74,7 @@ def test_children_are_whole(operator, make):
 
 @every_operator
 @every_graph
-def test_the_parent_stays_as_it_was(operator, make):
+def test_the_parent_is_unchanged(operator, make):
     graph = make()
     nodes, text, output = dict(graph.items()), to_json(graph), graph.output
     values = {n: {k: v.copy() for k, v in node.weights.items()} for n, node in nodes.items()}
@@ -80,7 +90,7 @@ def test_the_parent_stays_as_it_was(operator, make):
 
 @every_operator
 @every_graph
-def test_sites_are_distinct_plain_and_in_one_order(operator, make):
+def test_candidates_are_distinct_plain_and_in_a_fixed_order(operator, make):
     graph = make()
     sites = operator.candidates(graph)
     assert len(set(sites)) == len(sites)
@@ -94,7 +104,18 @@ def test_sites_are_distinct_plain_and_in_one_order(operator, make):
 
 @every_operator
 @every_graph
-def test_a_record_replayed_makes_the_same_child(operator, make):
+def test_candidates_are_the_sites_that_are_not_refused(operator, make):
+    graph = make()
+    candidates = set(operator.candidates(graph))
+    for site in all_sites(operator.site, graph):
+        reason = operator.refusal(graph, site)
+        assert (reason is None) == (site in candidates), (site, reason)
+        assert reason is None or (reason and not reason.endswith(".")), site
+
+
+@every_operator
+@every_graph
+def test_replaying_a_record_makes_the_same_child(operator, make):
     graph, children = _children(operator, make)
     for site, change in children:
         again = replay(graph, [record(operator, site)], rng=_rng())
@@ -107,7 +128,7 @@ def test_a_record_replayed_makes_the_same_child(operator, make):
 
 @every_operator
 @every_graph
-def test_on_shapes_as_on_weights(operator, make):
+def test_shapes_and_weights_give_the_same_child(operator, make):
     graph, children = _children(operator, make)
     shapes = graph.copy(weights=False)
     for site, change in children:
@@ -124,7 +145,7 @@ def test_on_shapes_as_on_weights(operator, make):
 
 
 @every_operator
-def test_shapes_draw_nothing(operator):
+def test_a_graph_of_shapes_draws_no_random_numbers(operator):
     graph = small().copy(weights=False)
     rng = _rng()
     for site in operator.candidates(graph):
@@ -134,7 +155,7 @@ def test_shapes_draw_nothing(operator):
 
 @every_operator
 @every_graph
-def test_parameters(operator, make):
+def test_exact_operators_add_parameters_and_approximate_ones_remove_some(operator, make):
     graph, children = _children(operator, make)
     before = count_parameters(graph)
     for site, change in children:
@@ -181,13 +202,13 @@ def test_affected_and_repairs_name_nodes_of_the_child(operator, make):
                 and set(repair.channels) <= set(range(channels))
             )
         for name, source in change.sources.items():
-            if name in change.graph:  # the end of a skip that was removed is not
+            if name in change.graph:  # the end of a removed skip is not
                 assert len(source) == change.graph.shapes()[name][-1]
 
 
 @every_operator
 @every_graph
-def test_what_is_not_affected_keeps_its_weights(operator, make):
+def test_nodes_that_are_not_affected_share_the_parents_weights(operator, make):
     graph, children = _children(operator, make)
     for site, change in children:
         for name, node in change.graph.items():
@@ -196,7 +217,7 @@ def test_what_is_not_affected_keeps_its_weights(operator, make):
 
 
 @every_operator
-def test_a_site_that_does_not_apply_is_refused(operator):
+def test_applying_at_an_unknown_node_is_an_error(operator):
     graph = small()
     sites = operator.candidates(graph)
     plain = record(operator, sites[0])["site"]
@@ -211,8 +232,8 @@ def test_a_site_that_does_not_apply_is_refused(operator):
 
 
 @pytest.mark.parametrize("seed", range(160))
-def test_chains_of_operators(seed):
-    """Up to ten operators in a row, retrained between; exact ones keep the logits."""
+def test_chains_of_operators_keep_the_promises(seed):
+    """Up to ten operators in sequence, with new weights between; exact ones keep the logits."""
     rng = np.random.default_rng(seed)
     start = list(GRAPHS.values())[seed % len(GRAPHS)]() if seed % 2 else small(seed)
     operators = EXACT if seed % 4 == 0 else OPERATORS
@@ -228,7 +249,7 @@ def test_chains_of_operators(seed):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_a_chain_replayed_on_weights_is_the_chain_on_shapes(seed):
+def test_a_chain_replayed_on_weights_equals_the_chain_on_shapes(seed):
     rng = np.random.default_rng(seed)
     graph = small(seed)
     shapes, records = graph.copy(weights=False), []

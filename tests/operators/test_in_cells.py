@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from graphs import as_if_trained, cells, images, initial, small
+from graphs import all_sites, as_if_trained, cells, images, initial, small
 from reference import relative_difference
 
 from lemonade_tf.architecture import check
@@ -45,12 +45,12 @@ def _rng():
 
 
 def convolution(index=3):
-    """A network of one convolution a cell; with index 0, 1 a separable one."""
+    """Return a network with one convolution per cell; a separable one for index 0 and 1."""
     return cells(index, length=0)
 
 
 def grow(graph, *steps):
-    """Apply operators at sites, each of which has to be listed."""
+    """Apply operators at sites, each of which must be a candidate."""
     for operator, site in steps:
         assert site in operator.candidates(graph), (operator.name, site)
         graph = operator.apply(graph, site, rng=_rng()).graph
@@ -62,11 +62,11 @@ def filters(graph, local):
     return [graph[f"cell_{n}_{local}"].layer.filters for n in NUMBERS]
 
 
-# --- All of them -------------------------------------------------------------------------------
+# --- All operators -----------------------------------------------------------------------------
 
 
 @every_operator
-def test_what_an_operator_says_of_itself(operator):
+def test_attributes(operator):
     assert isinstance(operator, Operator)
     assert isinstance(operator, InCells)
     assert operator.name == f"{operator.operator.name}_in_cells"
@@ -77,13 +77,13 @@ def test_what_an_operator_says_of_itself(operator):
 
 
 @every_operator
-def test_it_applies_to_no_other_networks(operator):
+def test_it_has_no_candidates_in_networks_without_cells(operator):
     assert operator.candidates(initial()) == ()
 
 
 @every_operator
 @pytest.mark.parametrize("seed", range(6))
-def test_children_are_whole_and_their_cells_alike(operator, seed):
+def test_children_pass_the_check_and_their_cells_are_alike(operator, seed):
     graph = cells(seed, length=seed)
     before = {name: dict(node.weights) for name, node in graph.items()}
     text, x = to_json(graph), images(graph, 1)
@@ -115,7 +115,17 @@ def test_children_are_whole_and_their_cells_alike(operator, seed):
 
 
 @every_operator
-def test_a_site_that_does_not_exist_is_refused(operator):
+@pytest.mark.parametrize("seed", range(3))
+def test_candidates_are_the_sites_that_are_not_refused(operator, seed):
+    graph = cells(seed, length=seed + 1)
+    candidates = set(operator.candidates(graph))
+    for site in all_sites(operator.site, extract_cell(graph)[0].graph):
+        reason = operator.refusal(graph, site)
+        assert (reason is None) == (site in candidates), (site, reason)
+
+
+@every_operator
+def test_applying_at_an_unknown_node_is_an_error(operator):
     graph = convolution()
     values = dict.fromkeys(operator.site.__dataclass_fields__, "nowhere")
     with pytest.raises(SiteError, match=f"{operator.name} does not apply at"):
@@ -123,7 +133,7 @@ def test_a_site_that_does_not_exist_is_refused(operator):
 
 
 @every_operator
-def test_what_is_affected_is_affected_in_every_cell(operator):
+def test_nodes_of_every_cell_are_affected(operator):
     graph = grow(convolution(), (INSERT, InsertSite("relu_1", 3)))
     for site in operator.candidates(graph):
         change = operator.apply(graph, site, rng=_rng())
@@ -131,7 +141,7 @@ def test_what_is_affected_is_affected_in_every_cell(operator):
             assert any(name.startswith(f"cell_{number}_") for name in change.affected), site
 
 
-# --- Each of them ------------------------------------------------------------------------------
+# --- Each operator -----------------------------------------------------------------------------
 
 
 def test_a_block_is_inserted_in_every_cell_under_the_same_name():
@@ -143,19 +153,19 @@ def test_a_block_is_inserted_in_every_cell_under_the_same_name():
     assert filters(graph, "conv_2") == [8, 8, 16, 16, 16, 32, 32, 32]
 
 
-def test_no_block_is_inserted_behind_what_a_cell_reads():
+def test_no_block_is_inserted_after_the_input_of_a_cell():
     sites = INSERT.candidates(convolution())
     assert {site.node for site in sites} == {"relu_1"}
 
 
-def test_a_kernel_that_is_too_large_for_the_last_cell_is_left_out():
-    """At 8x8 the last three cells see 2x2 pixels, over which 5x5 always reaches."""
+def test_a_kernel_that_is_too_large_for_the_last_cell_does_not_apply():
+    """With 8x8 images, the last three cells have 2x2 pixels, too few for a 5x5 kernel."""
     assert INSERT.candidates(convolution()) == (InsertSite("relu_1", 3),)
     large = cells(3, length=0, shape=(16, 16, 1))
     assert INSERT.candidates(large) == (InsertSite("relu_1", 3), InsertSite("relu_1", 5))
 
 
-def test_no_block_is_inserted_where_a_sum_ends():
+def test_no_block_is_inserted_after_a_convex_sum():
     graph = grow(
         convolution(),
         (INSERT, InsertSite("relu_1", 3)),
@@ -183,7 +193,7 @@ def test_net2wider_splits_in_every_cell_and_keeps_the_function():
     assert filters(change.graph, "conv_1") == [16, 16, 32, 32, 32, 64, 64, 64]
 
 
-def test_the_stem_and_what_joins_cells_are_no_places():
+def test_no_site_is_the_stem_or_the_input_of_a_cell():
     graph = cells(3, length=4)
     for operator in IN_CELLS:
         for site in operator.candidates(graph):
@@ -191,8 +201,8 @@ def test_the_stem_and_what_joins_cells_are_no_places():
                 assert getattr(site, name, "conv_1") != "input"
 
 
-def test_a_sum_with_what_the_cell_reads_is_projected_in_every_cell():
-    """In the third cell the numbers of channels agree: 8 + 8 there, and 16."""
+def test_a_sum_with_the_input_of_the_cell_is_projected_in_every_cell():
+    """In the third cell, the numbers of channels happen to agree: 8 + 8 and 16."""
     graph = convolution()
     assert graph.shapes()["cell_3_input"][-1] == graph.shapes()["cell_3_relu_1"][-1]
     graph = grow(graph, (SKIP, SkipSite("input", "relu_1", "convex_sum")))
@@ -205,7 +215,7 @@ def test_a_sum_with_what_the_cell_reads_is_projected_in_every_cell():
     assert SkipSite("input", "relu_1", "convex_sum") not in SKIP.candidates(graph)
 
 
-def test_a_sum_inside_a_cell_is_projected_where_filters_differ():
+def test_a_sum_inside_a_cell_is_projected_if_filters_differ():
     graph = grow(
         convolution(),
         (INSERT, InsertSite("relu_1", 3)),
@@ -221,13 +231,13 @@ def test_a_sum_inside_a_cell_is_projected_where_filters_differ():
     assert filters(graph, "skip_conv_1") == filters(graph, "conv_2")
 
 
-def test_what_a_cell_reads_never_becomes_part_of_its_output():
+def test_the_input_of_a_cell_never_becomes_part_of_its_output():
     one = convolution()
     assert SkipSite("input", "relu_1", "concatenate") not in SKIP.candidates(one)
     two = grow(
         one,
         (INSERT, InsertSite("relu_1", 3)),
-        (SKIP, SkipSite("input", "relu_1", "concatenate")),  # conv_2 lies between
+        (SKIP, SkipSite("input", "relu_1", "concatenate")),  # conv_2 is between
     )
     for number in NUMBERS:
         inner = "stem_relu" if number == 1 else f"cell_{number}_input"
@@ -244,7 +254,7 @@ def graph_inputs(graph, number, local):
     return graph[f"cell_{number}_{local}"].inputs
 
 
-def test_the_only_convolution_of_a_cell_stays():
+def test_the_only_convolution_of_a_cell_is_not_removed():
     assert REMOVE.candidates(convolution()) == ()
     two = grow(convolution(), (INSERT, InsertSite("relu_1", 3)))
     assert REMOVE.candidates(two) == (RemoveSite("conv_1"), RemoveSite("conv_2"))
@@ -253,14 +263,14 @@ def test_the_only_convolution_of_a_cell_stays():
     assert REMOVE.candidates(one) == ()
 
 
-def test_a_convolution_is_separated_in_every_cell_at_once():
+def test_a_convolution_is_separated_in_every_cell():
     graph = grow(convolution(), (SEPARATE, SeparateSite("conv_1")))
     for number in NUMBERS:
         assert isinstance(graph[f"cell_{number}_conv_1"].layer, L.SeparableConv2D)
     assert SEPARATE.candidates(graph) == ()
 
 
-def test_a_skip_is_removed_again_in_every_cell():
+def test_a_skip_is_removed_in_every_cell():
     parent = grow(convolution(), (INSERT, InsertSite("relu_1", 3)))
     graph = grow(parent, (SKIP, SkipSite("relu_1", "relu_2", "concatenate")))
     change = REMOVE.apply(graph, RemoveSite("skip_concat_1"), rng=_rng())
@@ -270,13 +280,13 @@ def test_a_skip_is_removed_again_in_every_cell():
     assert relative_difference(parent, change.graph, images(parent, 1)) < 1e-10
 
 
-def test_approximate_operators_repair_the_statistics_in_every_cell():
+def test_pruning_repairs_the_statistics_in_every_cell():
     graph = as_if_trained(grow(convolution(), (INSERT, InsertSite("relu_1", 3))), _rng())
     change = PRUNE.apply(graph, PruneSite("conv_1", "1/2"), rng=_rng())
     assert {repair.node for repair in change.repairs} >= {f"cell_{n}_bn_2" for n in NUMBERS}
 
 
-def test_why_an_operator_does_not_apply_in_cells():
+def test_refusals():
     graph = cells()
     widen, insert = WIDEN, INSERT
     assert widen.refusal(graph, WidenSite("conv_1", 2)) is None

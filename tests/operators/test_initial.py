@@ -1,4 +1,4 @@
-"""New weights, and guesses of statistics against drawn values."""
+"""Initial weights, and guesses of statistics compared with drawn values."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def test_glorot_uniform(shape, limit):
     assert abs(values.mean()) < 0.05 * limit
 
 
-def test_initial_weights():
+def test_initial_weights_are_those_of_keras():
     graph = every_layer().copy(weights=False)
     weighted = initial_weights(graph, rng=np.random.default_rng(0))
     check(weighted)
@@ -39,7 +39,7 @@ def test_initial_weights():
                 assert (value == {**constants, "lambda": 0}[key]).all()
 
 
-def test_initial_weights_come_from_the_generator():
+def test_initial_weights_follow_from_the_generator():
     graphs = [
         initial_weights(small(), rng=np.random.default_rng(seed))["conv_1"].weights["kernel"]
         for seed in (0, 0, 1)
@@ -49,7 +49,7 @@ def test_initial_weights_come_from_the_generator():
 
 
 def _with_statistics(*layers):
-    """Return a graph that ends in these layers behind a batch norm, and its gamma and beta."""
+    """Return a graph that ends in a batch norm and these layers, with its gamma and beta."""
     graph = convolutions(4)
     at = graph.add("bn", L.BatchNormalization(), ["a"])
     at = stack(graph, at, *layers, stem="then")
@@ -62,7 +62,7 @@ def _with_statistics(*layers):
 
 
 @pytest.mark.parametrize("layer", [L.ReLU(), L.Activation("relu")], ids=str)
-def test_statistics_behind_a_relu(layer):
+def test_statistics_after_a_relu(layer):
     graph, at, gamma, beta = _with_statistics(layer)
     drawn = beta + np.abs(gamma) * np.random.default_rng(0).normal(size=(200_000, 4))
     values = np.maximum(drawn, 0)
@@ -72,7 +72,7 @@ def test_statistics_behind_a_relu(layer):
     np.testing.assert_allclose(variance, values.var(axis=0), rtol=1e-2, atol=1e-6)
 
 
-def test_statistics_of_a_batch_norm_are_its_offset_and_scale():
+def test_statistics_of_a_batch_norm_are_beta_and_gamma():
     graph, at, gamma, beta = _with_statistics()
     mean, variance = output_statistics(graph, at)
     np.testing.assert_array_equal(mean, beta)
@@ -80,7 +80,7 @@ def test_statistics_of_a_batch_norm_are_its_offset_and_scale():
 
 
 @pytest.mark.parametrize("layer", [L.MaxPooling2D(), L.AveragePooling2D(3)], ids=str)
-def test_pooling_is_taken_to_keep_them(layer):
+def test_pooling_keeps_the_statistics(layer):
     graph, at, *_ = _with_statistics(L.ReLU(), layer)
     (before,) = graph[at].inputs
     for one, other in zip(
@@ -89,7 +89,7 @@ def test_pooling_is_taken_to_keep_them(layer):
         np.testing.assert_array_equal(one, other)
 
 
-def test_statistics_of_a_concatenation_are_those_of_its_parts():
+def test_statistics_of_a_concatenation_are_concatenated():
     graph, at, *_ = _with_statistics(L.ReLU())
     graph.add("both", L.Concatenate(), [at, "a", "bn"])
     finished_at = graph.add("pool", L.GlobalAveragePooling2D(), ["both"])
@@ -99,7 +99,7 @@ def test_statistics_of_a_concatenation_are_those_of_its_parts():
     np.testing.assert_array_equal(variance, np.concatenate([part[1] for part in parts]))
 
 
-def test_of_anything_else_nothing_is_known():
+def test_the_default_guess_is_0_and_1():
     mean, variance = output_statistics(small(), "conv_2")
     np.testing.assert_array_equal(mean, np.zeros(8, np.float32))
     np.testing.assert_array_equal(variance, np.ones(8, np.float32))

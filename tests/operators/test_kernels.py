@@ -1,4 +1,4 @@
-"""Kernels written out, composed and factored, against a reference convolution."""
+"""Full, composed and factored kernels, compared with a reference convolution."""
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ def test_the_full_kernel_of_other_layers():
 @pytest.mark.parametrize(
     "layer", [L.Dense(5), L.Conv2D(5, 3, use_bias=True), L.SeparableConv2D(5, 3, use_bias=True)]
 )
-def test_a_new_full_kernel(layer):
+def test_with_kernel_sets_the_full_kernel(layer):
     weights = _weights(layer, 4)
     kernel = full_kernel(layer, weights)
     again = with_kernel(layer, weights, kernel)
@@ -68,7 +68,7 @@ def test_kernels_of_low_rank_are_separated_exactly(rank):
     np.testing.assert_allclose(again, kernel, atol=1e-6)
 
 
-def test_more_factors_than_the_rank_are_zero():
+def test_factors_beyond_the_rank_are_zero():
     kernel = _rng().normal(size=(1, 2, 4, 5))
     factors = separate(kernel, 3)
     assert factors["depthwise_kernel"].shape == (1, 2, 4, 3)
@@ -77,8 +77,8 @@ def test_more_factors_than_the_rank_are_zero():
     np.testing.assert_allclose(full_kernel(layer, factors), kernel, atol=1e-6)
 
 
-def test_the_separated_kernel_is_the_closest():
-    """What is left is what the smaller singular values hold, and no step makes it less."""
+def test_the_separated_kernel_is_the_closest_one():
+    """The error is the sum of the squared smaller singular values, and no step reduces it."""
     kernel = _rng().normal(size=(3, 3, 2, 5))
     layer, factors = L.SeparableConv2D(5, 3), separate(kernel)
     assert all(value.dtype == np.float32 for value in factors.values())
@@ -98,8 +98,8 @@ def test_the_separated_kernel_is_the_closest():
 @pytest.mark.parametrize(
     ("first", "second"), [(1, 3), (3, 3), (3, 5), (5, 3), ((1, 3), 3), ((3, 1), (1, 3)), (3, 2)]
 )
-def test_composed_kernels_act_one_after_the_other(first, second):
-    """Inside the image, and with a second kernel so wide that nothing is cropped."""
+def test_a_composed_kernel_equals_both_in_sequence(first, second):
+    """Away from the border, and with a second kernel so wide that nothing is cropped."""
     first, second = (L.Conv2D(1, k).kernel_size for k in (first, second))
     one = _rng().normal(size=(*first, 2, 3))
     other = np.zeros((*(a + b - 1 for a, b in zip(first, second, strict=True)), 3, 4))
@@ -142,5 +142,5 @@ def test_a_kernel_much_larger_than_the_second_is_cropped(first, second):
     ],
     ids=str,
 )
-def test_same_window(layer, keeps):
+def test_same_window_is_true_if_the_resolution_stays(layer, keeps):
     assert same_window(layer) == keeps

@@ -1,6 +1,6 @@
-"""The four types of A.0.1, each as its equation: the function stays, and the algebra is right.
+"""The four types of A.0.1: each keeps the function and follows its equation.
 
-Values are those of the reference in float64.
+Values are computed by the reference in float64.
 """
 
 import numpy as np
@@ -30,7 +30,7 @@ BATCH = images(small())
 
 
 def edited(edit):
-    """Return a graph, an edited copy of it, and what the edit returned."""
+    """Return a graph, an edited copy of it, and the return value of the edit."""
     before = small()
     after = before.copy()
     made = edit(after)
@@ -46,17 +46,17 @@ def assert_same_function(before, after, atol=1e-10):
 
 
 @pytest.mark.parametrize("node", ["conv_2", "bn_1", "relu_3"])
-def test_equation_4(node):
+def test_equation_4_inserts_the_identity(node):
     before, after, made = edited(lambda g: insert_linear(g, node, 3))
     values = forward(after, BATCH)
-    np.testing.assert_array_equal(values[made], values[node])  # A' N + b', to the bit
+    np.testing.assert_array_equal(values[made], values[node])  # A' N + b', bit for bit
     assert after[made].inputs == (node,)
     assert after.consumers(node) == (made,)
     assert_same_function(before, after)
 
 
 @pytest.mark.parametrize("node", ["conv_2", "relu_3"])
-def test_equation_5(node):
+def test_equation_5_inverts_the_normalization(node):
     before, after, made = edited(lambda g: insert_affine(g, node, like=node))
     weights = {k: v.astype(np.float64) for k, v in after[made].weights.items()}
     deviation = np.sqrt(weights["moving_variance"] + after[made].layer.epsilon)
@@ -70,7 +70,7 @@ def test_equation_5(node):
 # --- Type II -------------------------------------------------------------------------------------
 
 
-def test_equation_6_with_other_filters():
+def test_equation_6_with_random_filters():
     def edit(graph):
         (group,) = channel_groups(graph).groups_of("conv_1")
         source = np.append(np.arange(6), [FRESH] * 2)
@@ -88,7 +88,7 @@ def test_equation_6_with_other_filters():
     assert_same_function(before, after)
 
 
-def test_equation_6_with_the_same_filters_twice():
+def test_equation_6_with_copies_of_filters():
     def edit(graph):
         (group,) = channel_groups(graph).groups_of("conv_1")
         return append_channels(graph, {group: np.append(np.arange(6), [0, 1])}, lambda *_: None)
@@ -119,7 +119,7 @@ def test_equation_6_with_an_earlier_node():
 # --- Types III and IV ----------------------------------------------------------------------------
 
 
-def test_equation_7():
+def test_equation_7_repeats_a_relu():
     before, after, made = edited(lambda g: repeat_idempotent(g, "pool_1", L.ReLU(), "relu"))
     values = forward(after, BATCH)
     np.testing.assert_array_equal(values[made], values["pool_1"])
@@ -127,7 +127,7 @@ def test_equation_7():
     assert_same_function(before, after, atol=1e-15)
 
 
-def test_equation_8_and_its_lambda():
+def test_equation_8_blends_by_lambda():
     def edit(graph):
         graph.add("bent", L.Activation("tanh"), ["relu_2"])  # h: any function
         return blend(graph, "relu_2", "bent")
@@ -136,7 +136,7 @@ def test_equation_8_and_its_lambda():
     assert after[merge].weights["lambda"] == 0
     assert after[merge].inputs == ("relu_2", "bent")
     assert after["pool_2"].inputs == (merge,)
-    assert after["bent"].inputs == ("relu_2",)  # h goes on reading what it read
+    assert after["bent"].inputs == ("relu_2",)  # h keeps its input
     assert_same_function(before, after, atol=1e-15)
     after.set_weights(merge, {"lambda": np.float32(0.25)})
     values = forward(after, BATCH)
@@ -153,7 +153,7 @@ def test_equation_8_and_its_lambda():
         lambda g: append_input(g, "relu_2", "relu_2"),
     ],
 )
-def test_on_shapes_the_same_is_made(edit):
+def test_shapes_and_weights_are_edited_alike(edit):
     shapes, weighted = small().copy(weights=False), small()
     edit(shapes)
     edit(weighted)
@@ -166,7 +166,7 @@ def test_on_shapes_the_same_is_made(edit):
 # --- Weights -------------------------------------------------------------------------------------
 
 
-def test_identity_kernel():
+def test_identity_kernel_has_shape_and_type():
     kernel = identity_kernel(3, 4)
     assert (kernel.shape, kernel.dtype) == ((3, 3, 4, 4), np.float32)
 
@@ -177,7 +177,7 @@ MEANS = arrays(np.float32, 5, elements=st.floats(-100, 100, width=32))
 
 @settings(deadline=None)
 @given(MEANS, VARIANCES, st.sampled_from([1e-3, 1e-5]))
-def test_identity_normalization(mean, variance, epsilon):
+def test_identity_normalization_inverts_itself(mean, variance, epsilon):
     weights = identity_normalization(mean, variance, epsilon)
     gamma, new = (weights[k].astype(np.float64) for k in ("gamma", "moving_variance"))
     np.testing.assert_allclose(gamma / np.sqrt(new + epsilon), 1, rtol=0, atol=1e-10)

@@ -1,4 +1,4 @@
-"""Pruning: how many filters go, and which stay."""
+"""Pruning: how many filters are removed, and which stay."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def _prune(graph, node, fraction="1/2"):
     ("size", "half", "quarter"),
     [(1, 0, 0), (2, 1, 0), (3, 1, 0), (4, 2, 1), (5, 2, 1), (7, 3, 1), (14, 7, 3), (46, 23, 11)],
 )
-def test_how_many_are_removed(size, half, quarter):
+def test_num_removed_rounds_down(size, half, quarter):
     assert num_removed(size, "1/2") == half
     assert num_removed(size, "1/4") == quarter
 
@@ -34,9 +34,9 @@ def test_other_fractions():
     assert change.graph["conv_3"].layer.filters == 8
 
 
-def test_why_filters_cannot_go():
+def test_refusals():
     graph = small(widths=(3, 8, 1))
-    for node, fraction, why in [
+    for node, fraction, reason in [
         (
             "conv_3",
             "1/2",
@@ -47,16 +47,16 @@ def test_why_filters_cannot_go():
         ("bn_1", "1/2", "its channels come from conv_1"),
         ("konv", "1/2", "there is no node 'konv'"),
     ]:
-        assert why in PRUNE.refusal(graph, PruneSite(node, fraction))
+        assert reason in PRUNE.refusal(graph, PruneSite(node, fraction))
 
 
-def test_why_a_tied_group_cannot_go():
+def test_a_tied_group_that_is_fixed_is_refused():
     graph = convolutions(2, 2)
     finished(graph, graph.add("sum", L.Add(), ["a", "b", "image"]))
-    why = PRUNE.refusal(graph, PruneSite("a", "1/2"))
-    assert "'a' cannot change:" in why
-    assert "the input 'image'" in why
-    assert "(tied to it: b)" in why
+    reason = PRUNE.refusal(graph, PruneSite("a", "1/2"))
+    assert "'a' cannot change:" in reason
+    assert "the input 'image'" in reason
+    assert "(tied to it: b)" in reason
 
 
 def test_sites():
@@ -92,14 +92,14 @@ def test_the_largest_filters_stay_in_their_order(node, norms, fraction, kept):
     np.testing.assert_array_equal(child[node].weights[key], graph[node].weights[key][..., kept])
     for name, value in graph[f"bn_{node[-1]}"].weights.items():
         np.testing.assert_array_equal(child[f"bn_{node[-1]}"].weights[name], value[kept])
-    reader = "conv_2" if node == "conv_1" else "conv_3"
-    key = "pointwise_kernel" if reader == "conv_2" else "kernel"
+    consumer = "conv_2" if node == "conv_1" else "conv_3"
+    key = "pointwise_kernel" if consumer == "conv_2" else "kernel"
     np.testing.assert_array_equal(
-        child[reader].weights[key], graph[reader].weights[key][:, :, kept]
+        child[consumer].weights[key], graph[consumer].weights[key][:, :, kept]
     )
 
 
-def test_of_equal_filters_the_first_stay():
+def test_among_equal_filters_the_first_stay():
     graph = small()
     kernel = np.ones_like(graph["conv_1"].weights["kernel"])
     kernel[..., 1] = -2
@@ -129,13 +129,13 @@ def test_tied_filters_are_ranked_by_the_sum_of_their_norms():
     assert [one[name].layer.filters for name in "ab"] == [3, 1]
 
 
-def test_a_half_is_taken_of_each_group():
+def test_half_of_each_group_is_removed():
     child = _prune(tied(), "trunk_conv").graph
     filters = {n: child[f"{n}_conv"].layer.filters for n in ("trunk", "left", "right", "deep")}
     assert filters == {"trunk": 5, "left": 2, "right": 3, "deep": 5}
 
 
-def test_the_weights_of_silent_filters_do_not_matter():
+def test_removing_silent_filters_keeps_the_function():
     graph = small()
     norms = [4, 1e-12, 3, 1e-12, 2, 1e-12]
     _ranked(graph, "conv_1", norms)
@@ -146,13 +146,13 @@ def test_the_weights_of_silent_filters_do_not_matter():
     assert relative_difference(graph, child, images(graph)) < 1e-9
 
 
-def test_shapes_keep_as_many():
+def test_a_graph_of_shapes_keeps_the_same_number():
     shapes = small().copy(weights=False)
     child = _prune(shapes, "conv_2", "1/4").graph
     assert child["conv_2"].layer.filters == 6
 
 
-def test_affected_are_what_changed_and_the_batch_norms_behind():
+def test_affected_are_changed_nodes_and_the_batch_norms_after_them():
     change = _prune(small(), "conv_1")
     assert change.affected == ("conv_1", "bn_1", "conv_2", "bn_2")
     assert change.repairs == (FitOutputs("conv_2"), MeasureStatistics("bn_2"))

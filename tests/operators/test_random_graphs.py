@@ -1,4 +1,4 @@
-"""Every operator on graphs put together at random from all kinds of layers."""
+"""Every operator on random graphs of all kinds of layers."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from lemonade_tf.architecture.text import to_json
 from lemonade_tf.operators import WidenConvolution
 
 NUM_LAYERS = 16
-SITES = 3  # of each operator
+SITES = 3  # per operator
 TOLERANCE = 1e-9  # of logits in float64, relative to the largest
 
 
@@ -60,7 +60,7 @@ MAKERS = {
 
 
 def random_graph(seed):
-    """Return a graph of random layers in random places; what nothing reads goes to the logits."""
+    """Return a graph of random layers; those without consumers lead to the logits."""
     rng = np.random.default_rng(seed)
     graph = Graph()
     names = [graph.add("image", L.Input((6, 6, int(rng.choice([2, 3, 4])))))]
@@ -96,7 +96,7 @@ def test_every_kind_of_layer_occurs():
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_operators(seed):
+def test_operators_keep_their_promises(seed):
     graph = random_graph(seed)
     shapes, x = graph.copy(weights=False), images(graph, 2, seed)
     rng = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""Removed blocks and skips: which there are, what readers start from, what distillation trains."""
+"""Removal of blocks and skips: where it applies, the new weights, what distillation trains."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def _blocks(*widths, kernels=None, shape=(6, 6, 3)):
 
 
 def _make_linear(graph, number):
-    """Make a block of 1x1 convolution and batch norm linear on what is not negative."""
+    """Make a block of 1x1 convolution and batch norm linear for non-negative inputs."""
     rng = np.random.default_rng(1)
     kernel = graph[f"conv_{number}"].weights["kernel"]
     graph.set_weights(f"conv_{number}", {"kernel": rng.uniform(0, 1, kernel.shape)})
@@ -58,23 +58,23 @@ def _make_linear(graph, number):
     graph.set_weights(f"bn_{number}", weights)
 
 
-# --- Which blocks --------------------------------------------------------------------------------
+# --- Sites of blocks -----------------------------------------------------------------------------
 
 
 def test_sites_of_a_small_network():
     assert _sites(small()) == ["conv_1", "conv_2", "conv_3"]
 
 
-def test_the_middle_of_a_bottleneck_stays():
+def test_the_middle_of_a_bottleneck_is_not_removed():
     graph = _blocks(64, 8, 64)
-    assert "conv_2" not in _sites(graph)  # conv_3 would read 64 channels instead of 8
+    assert "conv_2" not in _sites(graph)  # conv_3 would have 64 input channels instead of 8
     assert "conv_3" in _sites(graph)
 
 
-def test_a_removal_that_costs_as_much_as_it_saves_is_not_listed():
-    # 9 * 3 * 3 + 4 * 3 parameters go; 3x3 readers of 3 channels instead of 3 change nothing.
+def test_a_removal_that_does_not_lower_the_parameters_does_not_apply():
+    # 9 * 3 * 3 + 4 * 3 parameters are removed; the 3x3 consumer keeps 3 input channels.
     assert "conv_2" in _sites(_blocks(3, 3, 3))
-    # 1 * 8 * 4 + 4 * 4 = 48 go, (8 - 4) * 12 = 48 come; with one filter less, 44.
+    # 1 * 8 * 4 + 4 * 4 = 48 are removed, (8 - 4) * 12 = 48 added; with one filter less, 44.
     assert "conv_2" not in _sites(_blocks(8, 4, 12, kernels=(3, 1, 1)))
     assert "conv_2" in _sites(_blocks(8, 4, 11, kernels=(3, 1, 1)))
 
@@ -89,13 +89,13 @@ def test_a_removal_that_costs_as_much_as_it_saves_is_not_listed():
     ],
     ids=str,
 )
-def test_a_block_that_changes_the_image_stays(layer):
+def test_a_block_that_changes_the_resolution_is_not_removed(layer):
     graph = _blocks(4, 4, 4)
     graph.set_layer("conv_2", layer)
     assert _sites(graph) == ["conv_1", "conv_3"]
 
 
-def test_a_block_may_end_in_another_activation():
+def test_a_block_can_end_in_another_activation():
     graph = _blocks(4, 4)
     graph.set_layer("relu_1", L.Activation("silu"))
     assert block_at(graph, "conv_1") == ("conv_1", "bn_1", "relu_1")
@@ -103,10 +103,10 @@ def test_a_block_may_end_in_another_activation():
     assert block_at(graph, "conv_1") is None
 
 
-def test_what_is_no_whole_block_stays():
+def test_incomplete_blocks_are_not_removed():
     graph = _blocks(4, 4, 4, 4)
     graph.set_layer("relu_1", L.Dropout(0.1))
-    graph.add("pool", L.GlobalAveragePooling2D(), ["bn_2"])  # a second reader
+    graph.add("pool", L.GlobalAveragePooling2D(), ["bn_2"])  # a second consumer
     graph.add("all", L.Concatenate(), ["pool", "head_globalaveragepooling2d"])
     graph.set_inputs("head_dense", ["all"])
     check(graph)
@@ -116,12 +116,12 @@ def test_what_is_no_whole_block_stays():
     assert set(_sites(graph)) == {"conv_3", "conv_4", "all"}
 
 
-def test_a_block_before_a_sum_needs_equal_shapes():
+def test_a_block_before_a_sum_requires_equal_shapes():
     assert set(_sites(tied())) >= {"deep_conv"}
     assert not {"trunk_conv", "left_conv", "right_conv"} & set(_sites(tied()))
 
 
-def test_the_block_of_the_output_stays():
+def test_the_block_of_the_output_is_not_removed():
     graph = Graph()
     graph.add("image", L.Input((6, 6, 4)))
     layers = (L.Conv2D(4), L.BatchNormalization(), L.ReLU())
@@ -129,7 +129,7 @@ def test_the_block_of_the_output_stays():
     assert _sites(graph) == []
 
 
-# --- What their readers start from ---------------------------------------------------------------
+# --- Weights of the consumers --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kernel_size", [3, 5])
@@ -143,14 +143,14 @@ def test_removing_an_inserted_block_restores_the_network(node, kernel_size):
     child = _remove(inserted.graph, inserted.affected[0]).graph
     check(child)
     assert same_architecture(child, graph)
-    # The reader's kernel is float32 again, times gamma / sqrt(variance + epsilon).
+    # The consumer's kernel is scaled by gamma / sqrt(variance + epsilon) and rounded to float32.
     assert relative_difference(graph, child, images(graph)) < 2e-6
 
 
-@pytest.mark.parametrize("reader", [L.Conv2D(5, 3), L.Conv2D(5, 2, padding="valid")], ids=str)
-def test_a_linear_block_is_composed_into_its_reader(reader):
+@pytest.mark.parametrize("consumer", [L.Conv2D(5, 3), L.Conv2D(5, 2, padding="valid")], ids=str)
+def test_a_linear_block_is_composed_into_its_consumer(consumer):
     graph = _blocks(6, 6, 5, kernels=(3, 1, 3))
-    graph.set_layer("conv_3", reader)
+    graph.set_layer("conv_3", consumer)
     graph = new_weights(graph.copy(weights=False))
     _make_linear(graph, 2)
     change = _remove(graph, "conv_2")
@@ -159,8 +159,8 @@ def test_a_linear_block_is_composed_into_its_reader(reader):
     assert change.affected == ("conv_1", "bn_1", "conv_3", "bn_3")
 
 
-def test_a_linear_block_is_composed_into_all_of_its_readers():
-    """A convolution, a separable one of full rank, and twice a dense layer, behind pooling."""
+def test_a_linear_block_is_composed_into_all_of_its_consumers():
+    """A convolution, a separable one of full rank, and a dense layer after pooling, twice."""
     graph = _blocks(5, 6, kernels=(3, 1))
     graph.add("both", L.Concatenate(), ["relu_2", "relu_1", "relu_2"])
     graph.add("conv", L.Conv2D(3), ["both"])
@@ -182,12 +182,12 @@ def test_a_linear_block_is_composed_into_all_of_its_readers():
 
 
 def test_a_wider_kernel_is_composed_inside_the_image():
-    """At the border, zeros around the image are not zeros around the block's output."""
+    """At the border they differ: the zero padding is around the image, not around the block."""
     graph = _blocks(4, 4, 4, kernels=(3, 3, 5), shape=(13, 13, 3))
     graph = new_weights(graph)
     _make_linear(graph, 2)
     inner = graph["conv_3"].weights["kernel"].copy()
-    inner[[0, -1]] = inner[:, [0, -1]] = 0  # so that nothing of the composition falls off
+    inner[[0, -1]] = inner[:, [0, -1]] = 0  # so that nothing of the composition is cropped
     graph.set_weights("conv_3", {"kernel": inner})
     child = _remove(graph, "conv_2").graph
     x = images(graph)
@@ -197,8 +197,8 @@ def test_a_wider_kernel_is_composed_inside_the_image():
     assert np.abs(values - expected).max() > 1e-3
 
 
-def test_a_dense_layer_behind_global_pooling_gets_all_of_a_kernel():
-    """On an image of one colour, away from the border, the mean is that of the whole kernel."""
+def test_a_dense_layer_after_global_pooling_gets_the_whole_kernel():
+    """On an image of one color, the mean comes from the whole kernel except at the border."""
     graph = _blocks(4, 4, shape=(41, 41, 3))
     graph = new_weights(graph)
     _make_linear(graph, 2)
@@ -208,15 +208,15 @@ def test_a_dense_layer_behind_global_pooling_gets_all_of_a_kernel():
 
 
 @pytest.mark.parametrize(
-    ("removed", "reader"), [(7, 2), (9, 3), ((1, 7), (7, 1)), ((7, 1), (1, 2)), (5, 1), (11, 5)]
+    ("removed", "consumer"), [(7, 2), (9, 3), ((1, 7), (7, 1)), ((7, 1), (1, 2)), (5, 1), (11, 5)]
 )
-def test_any_two_kernels_compose(removed, reader):
-    graph = _blocks(4, 4, 4, kernels=(3, removed, reader), shape=(12, 12, 3))
+def test_kernels_of_any_two_sizes_compose(removed, consumer):
+    graph = _blocks(4, 4, 4, kernels=(3, removed, consumer), shape=(12, 12, 3))
     child = _remove(new_weights(graph), "conv_2").graph
     check(child)
 
 
-def test_before_a_sum_the_block_is_left_out():
+def test_before_a_sum_the_block_is_replaced_by_the_identity():
     graph = tied()
     child = _remove(graph, "deep_conv").graph
     check(child)
@@ -266,12 +266,12 @@ def test_a_projected_sum_is_removed_with_its_pooling_and_convolution():
     assert change.repairs == (FitOutputs("conv_3"), MeasureStatistics("bn_3"))
 
 
-def test_a_sum_without_parameters_stays():
+def test_a_sum_without_parameters_is_not_removed():
     child = _with_skip(small(widths=(6, 6, 6)), "relu_1", "relu_2", "convex_sum")
     assert "skip_sum_1" not in _sites(child)
 
 
-def test_the_projection_of_two_skips_stays_with_the_other():
+def test_a_skip_that_shares_its_projection_is_not_removed():
     graph = small(widths=(6, 8, 8))
     graph = _with_skip(graph, "relu_1", "relu_2", "convex_sum")
     graph.set_inputs("logits", ["global_pool"])
@@ -281,7 +281,7 @@ def test_the_projection_of_two_skips_stays_with_the_other():
     assert "skip_sum_1" not in _sites(graph)
 
 
-def test_a_skip_over_a_block_that_is_removed_goes_too():
+def test_a_skip_over_a_removed_block_is_removed_too():
     graph = _blocks(6, 6, 6)
     graph = _with_skip(new_weights(graph), "relu_1", "relu_2", "convex_sum")
     change = _remove(graph, "conv_2")
@@ -291,7 +291,7 @@ def test_a_skip_over_a_block_that_is_removed_goes_too():
     assert change.affected == ("conv_1", "bn_1", "conv_3", "bn_3")
 
 
-# --- What distillation trains --------------------------------------------------------------------
+# --- Affected nodes ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -302,7 +302,7 @@ def test_a_skip_over_a_block_that_is_removed_goes_too():
         ("conv_3", ["conv_2", "bn_2", "logits"], "logits", []),
     ],
 )
-def test_neighbours_are_affected(node, affected, fitted, measured):
+def test_neighbors_are_affected(node, affected, fitted, measured):
     change = _remove(small(), node)
     assert change.affected == tuple(affected)
     assert change.fit_repairs == (FitOutputs(fitted),)
@@ -311,7 +311,7 @@ def test_neighbours_are_affected(node, affected, fitted, measured):
     assert count_parameters(change.graph) < count_parameters(small())
 
 
-def test_neighbours_lie_beyond_sums_and_concatenations():
+def test_neighbors_are_found_across_sums_and_concatenations():
     graph = tied()
     change = _remove(graph, "deep_conv")
     before = {f"{name}_{kind}" for name in ("trunk", "left", "right") for kind in ("conv", "bn")}
@@ -319,7 +319,7 @@ def test_neighbours_lie_beyond_sums_and_concatenations():
     assert change.repairs == (MeasureStatistics("depthwise_bn"),)
 
 
-def test_a_batch_norm_that_is_the_identity_leaves_the_kernel_as_it_is():
+def test_removing_an_identity_block_keeps_the_kernel():
     graph = _blocks(4, 4, 4, kernels=(3, 1, 3))
     graph = new_weights(graph)
     ones = np.ones(4, np.float32)
@@ -336,7 +336,7 @@ def test_a_batch_norm_that_is_the_identity_leaves_the_kernel_as_it_is():
 
 
 def _residual(*, projected, order):
-    """Return trunk + branch, the trunk perhaps through a convolution of its own."""
+    """Return a network with trunk + branch, the trunk optionally through a projection."""
     graph = convolutions(4)
     trunk = graph.add("trunk", L.ReLU(), ["a"])
     at = graph.add("branch", L.Conv2D(4, 3), [trunk])
@@ -349,7 +349,7 @@ def _residual(*, projected, order):
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_a_residual_branch_goes(order):
+def test_a_residual_branch_is_removed(order):
     graph = _residual(projected=False, order=order)
     assert "sum" in _sites(graph)
     change = _remove(graph, "sum")
@@ -360,16 +360,16 @@ def test_a_residual_branch_goes(order):
     np.testing.assert_array_equal(forward(change.graph, x)["trunk"], forward(graph, x)["trunk"])
 
 
-def test_of_two_branches_with_weights_neither_goes():
+def test_neither_of_two_branches_with_weights_is_removed():
     graph = _residual(projected=True, order=1)
     assert "sum" not in _sites(graph)
-    why = REMOVE.refusal(graph, RemoveSite("sum"))
-    assert why == (
+    reason = REMOVE.refusal(graph, RemoveSite("sum"))
+    assert reason == (
         "'sum' does not end a skip or branch that has weights of its own and can be removed"
     )
 
 
-def test_a_branch_that_something_else_reads_stays():
+def test_a_branch_with_another_consumer_is_not_removed():
     graph = _residual(projected=False, order=1)
     graph.add("more", L.Add(), ["relu", "branch_bn"])
     graph.redirect("relu", "more", exclude=["more"])

@@ -1,4 +1,4 @@
-"""Separable convolutions in place of full ones."""
+"""Replacement of convolutions by separable ones."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def _separate(graph, node):
     return SEPARATE.apply(graph, SeparateSite(node), rng=np.random.default_rng(0))
 
 
-def test_why_not():
+def test_refusals():
     graph = convolutions(8)
     graph.add("point", L.Conv2D(8, 1), ["a"])
     finished(graph, "point")
@@ -29,7 +29,7 @@ def test_why_not():
     )
 
 
-def test_a_grouped_convolution_of_rank_one_is_kept():
+def test_a_grouped_convolution_of_rank_one_is_separated_exactly():
     graph = convolutions(4)
     graph.add("grouped", L.Conv2D(4, 3, groups=2, use_bias=True), ["a"])
     graph = new_weights(finished(graph, "grouped"))
@@ -62,13 +62,13 @@ def test_sites():
     ],
     ids=str,
 )
-def test_only_where_parameters_become_fewer(layer, listed):
+def test_it_applies_if_the_parameters_become_fewer(layer, listed):
     graph = convolutions(2)
     finished(graph, graph.add("it", layer, ["a"]))
     assert (SeparateSite("it") in SEPARATE.candidates(graph)) == listed
 
 
-def test_arguments_are_kept():
+def test_separable_keeps_the_arguments():
     layer = L.Conv2D(6, (3, 5), strides=2, padding="valid", use_bias=True)
     expected = L.SeparableConv2D(6, (3, 5), strides=2, padding="valid", use_bias=True)
     assert separable(layer) == expected
@@ -94,7 +94,7 @@ def test_a_bias_is_kept():
     np.testing.assert_array_equal(child["a"].weights["bias"], graph["a"].weights["bias"])
 
 
-def test_affected():
+def test_affected_are_the_convolution_and_its_batch_norm():
     change = _separate(small(), "conv_3")
     assert change.affected == ("conv_3", "bn_3")
     assert change.repairs == (FitOutputs("conv_3"), MeasureStatistics("bn_3"))

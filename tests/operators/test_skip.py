@@ -1,4 +1,4 @@
-"""Skips: which there are, what they are made of, and that none is made twice."""
+"""Skips: where they apply, their layers, and that none is added twice."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def _add(graph, source, target, kind):
     return SKIP.apply(graph, SkipSite(source, target, kind), rng=np.random.default_rng(0))
 
 
-def test_a_sum_can_be_made_to_have_a_1x1_convolution():
+def test_project_forces_a_1x1_convolution():
     graph = small(widths=(6, 6, 6))
     site = SkipSite("relu_1", "relu_2", "convex_sum")
     rng = np.random.default_rng(0)
@@ -28,7 +28,7 @@ def test_a_sum_can_be_made_to_have_a_1x1_convolution():
     assert relative_difference(graph, change.graph, images(graph)) < 1e-10
 
 
-def test_why_there_can_be_no_skip():
+def test_refusals():
     graph = convolutions(4, 4)
     for n in "ab":
         graph.add(f"relu_{n}", L.ReLU(), [n])
@@ -37,7 +37,7 @@ def test_why_there_can_be_no_skip():
     graph.add("tall", L.ZeroPadding2D(3), ["last"])
     graph.add("tall_relu", L.ReLU(), ["tall"])
     finished(graph, graph.add("c", L.Conv2D(4), ["tall_relu"]))
-    for source, target, kind, why in [
+    for source, target, kind, reason in [
         (
             "a",
             "last",
@@ -61,11 +61,11 @@ def test_why_there_can_be_no_skip():
             "'head_activation' (Activation) is not an elementwise activation",
         ),
     ]:
-        assert why in SKIP.refusal(graph, SkipSite(source, target, kind)), why
+        assert reason in SKIP.refusal(graph, SkipSite(source, target, kind)), reason
     assert SKIP.refusal(graph, SkipSite("relu_a", "last", "convex_sum")) is None
     graph.set_inputs("b", ["relu_a"])
-    why = SKIP.refusal(graph, SkipSite("relu_a", "relu_b", "concatenate"))
-    assert why == (
+    reason = SKIP.refusal(graph, SkipSite("relu_a", "relu_b", "concatenate"))
+    assert reason == (
         "channels cannot be appended to 'relu_b', because a sum, a product, a grouped convolution"
         " or the output consumes it; kind='convex_sum' is possible there"
     )
@@ -82,7 +82,7 @@ def test_sites_of_a_small_network():
     }
 
 
-def test_a_concatenation_goes_only_where_it_is_absorbed():
+def test_a_concatenation_applies_only_where_channels_can_be_appended():
     sites = SKIP.candidates(tied())
     by_kind = {
         kind: {site.target for site in sites if site.kind == kind}
@@ -92,7 +92,7 @@ def test_a_concatenation_goes_only_where_it_is_absorbed():
     assert by_kind["concatenate"] == {"depthwise_relu", "small"}
 
 
-def test_no_skip_ends_at_the_output_or_behind_a_vector():
+def test_no_skip_ends_at_the_output_or_at_a_vector():
     graph = convolutions(3)
     graph.add("first", L.ReLU(), ["a"])
     graph.add("conv", L.Conv2D(3), ["first"])
@@ -114,9 +114,10 @@ def test_no_skip_runs_between_parallel_branches():
 
 def test_no_skip_leads_to_a_larger_image():
     graph = convolutions(3, shape=(4, 4, 2))
-    graph.add("small", L.ReLU(), [graph.add("pool", L.MaxPooling2D(), ["a"])])
-    graph.add("flat", L.Flatten(), ["small"])
-    assert resampling((2, 2, 3), (4, 4, 3)) is None
+    graph.add("first", L.ReLU(), ["a"])
+    graph.add("padded", L.ZeroPadding2D(2), ["first"])
+    finished(graph, graph.add("last", L.ReLU(), ["padded"]))
+    assert SKIP.candidates(graph) == ()
 
 
 @pytest.mark.parametrize(
@@ -141,10 +142,10 @@ def test_resampling(source, target, expected):
         assert layer.output_shape(source)[:2] == target[:2]
 
 
-# --- What a skip is made of ----------------------------------------------------------------------
+# --- Layers of a skip ----------------------------------------------------------------------------
 
 
-def test_a_concatenation():
+def test_a_concatenation_pools_the_source_and_adds_zero_weights():
     graph = small()
     change = _add(graph, "relu_1", "relu_3", "concatenate")
     child = change.graph
@@ -178,7 +179,7 @@ def test_a_concatenation_through_a_batch_norm():
     assert (change.graph["depthwise"].weights["kernel"][:, :, 4:] != 0).all()
 
 
-def test_a_convex_sum_of_equal_widths():
+def test_a_convex_sum_of_equal_widths_has_no_convolution():
     graph = small(widths=(6, 6, 6))
     change = _add(graph, "relu_1", "relu_2", "convex_sum")
     child = change.graph
@@ -214,7 +215,7 @@ def test_lambda_blends_in_the_skip():
     assert relative_difference(graph, child, images(child)) > 1e-3
 
 
-def test_odd_images():
+def test_skips_between_images_of_odd_sizes_keep_the_function():
     graph = small(shape=(9, 7, 3))
     for site in SKIP.candidates(graph):
         child = SKIP.apply(graph, site, rng=np.random.default_rng(0)).graph
@@ -223,11 +224,11 @@ def test_odd_images():
     assert len(SKIP.candidates(graph)) == 6
 
 
-# --- No skip twice -------------------------------------------------------------------------------
+# --- Existing skips ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["concatenate", "convex_sum"])
-def test_a_skip_is_not_listed_again(kind):
+def test_an_existing_skip_is_no_candidate(kind):
     graph = small()
     for site in SKIP.candidates(graph):
         if site.kind == kind:
@@ -236,7 +237,7 @@ def test_a_skip_is_not_listed_again(kind):
             assert site not in SKIP.candidates(child)
 
 
-def test_skips_run_out():
+def test_candidates_run_out():
     graph, number = small(), 0
     original = set(graph)
     while sites := [s for s in SKIP.candidates(graph) if {s.source, s.target} <= original]:
@@ -244,16 +245,16 @@ def test_skips_run_out():
         graph = SKIP.apply(graph, sites[0], rng=np.random.default_rng(0)).graph
         assert set(skips(graph)) == before | {sites[0]}
         number += 1
-    assert number == 5  # of the six, one is a concatenation that a sum came before
+    assert number == 5  # of six; a concatenation does not apply after a convex sum
 
 
-def test_a_skip_may_begin_at_the_end_of_another():
+def test_a_skip_can_start_at_the_end_of_another():
     child = _add(small(), "relu_1", "relu_2", "convex_sum").graph
     sources = {site.source for site in SKIP.candidates(child) if site.target == "relu_3"}
     assert sources == {"relu_1", "relu_2", "skip_sum_1"}
 
 
-def test_behind_a_convex_sum_nothing_is_concatenated():
+def test_no_concatenation_applies_after_a_convex_sum():
     child = _add(small(), "relu_1", "relu_3", "convex_sum").graph
     kinds = {site.kind for site in SKIP.candidates(child) if site.target == "relu_3"}
     assert kinds == {"convex_sum"}

@@ -1,4 +1,4 @@
-"""Wider convolutions: new filters, silent readers, and twins that part."""
+"""Wider convolutions: new filters, consumers with zero weights, and copies that diverge."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,6 @@ from reference import forward, relative_difference
 from lemonade_tf.architecture import check
 from lemonade_tf.architecture import layers as L
 from lemonade_tf.operators import MeasureStatistics, WidenConvolution
-from lemonade_tf.operators.filters import all_filters
 from lemonade_tf.operators.prune import num_removed
 from lemonade_tf.operators.widen import WidenSite
 
@@ -19,25 +18,19 @@ def _widen(graph, node, factor=2, operator=WIDEN):
     return operator.apply(graph, WidenSite(node, factor), rng=np.random.default_rng(0))
 
 
-def _changeable(graph):
-    return [name for name, filters in all_filters(graph).items() if filters.refusal is None]
-
-
-def test_sites():
+def test_sites_are_convolutions_whose_filters_can_change():
     assert WIDEN.candidates(small()) == tuple(
         WidenSite(f"conv_{number}", factor) for number in (1, 2, 3) for factor in (4 / 3, 2)
     )
-    assert set(_changeable(tied())) == {
-        *("trunk_conv", "left_conv", "right_conv", "deep_conv", "small_conv"),
-    }
-    # A sum with channels of a depth multiplier keeps the convolutions before it from changing.
-    assert set(_changeable(every_layer())) == {"strided"}
 
 
-def test_other_factors():
+def test_factors_are_an_argument():
     graph = small()
     assert {s.factor for s in SPLIT.candidates(graph)} == {2, 4}
-    assert {s.factor for s in WIDEN.candidates(graph)} == {4 / 3, 2}  # nor is one taken for other
+    assert {s.factor for s in WIDEN.candidates(graph)} == {
+        4 / 3,
+        2,
+    }  # candidates are cached per operator
 
 
 def _grouped(filters, groups):
@@ -60,21 +53,21 @@ def _grouped(filters, groups):
         (4, 1, 4 / 3, 5),
     ],
 )
-def test_a_factor_is_listed_where_it_adds_filters(filters, groups, factor, wider):
+def test_a_factor_applies_if_it_adds_filters(filters, groups, factor, wider):
     graph, operator = _grouped(filters, groups), WidenConvolution(factors=(factor,))
     site = WidenSite("it", factor)
     assert (site in operator.candidates(graph)) == (wider is not None)
     if wider is not None:
         assert _widen(graph, "it", factor, operator).graph["it"].layer.filters == wider
         return
-    why = (
+    reason = (
         f"{factor:g} times the 8 filters of 'it' rounds to 8; they grow in steps of {groups}, so"
         f" the next possible number is {8 + groups}"
     )
-    assert operator.refusal(graph, site) == why
+    assert operator.refusal(graph, site) == reason
 
 
-def test_pruning_is_undone():
+def test_the_factors_undo_pruning():
     graph = small(widths=(12, 16, 8))
     for name, factor in (("conv_1", 2), ("conv_2", 4 / 3)):
         wider = _widen(graph, name, factor).graph[name].layer.filters
@@ -83,7 +76,7 @@ def test_pruning_is_undone():
 
 
 @pytest.mark.parametrize("factor", [4 / 3, 2])
-def test_new_filters_are_random_and_their_readers_zero(factor):
+def test_new_filters_are_random_and_their_consumers_zero(factor):
     graph = small()
     change = _widen(graph, "conv_1", factor)
     child = change.graph
@@ -95,14 +88,14 @@ def test_new_filters_are_random_and_their_readers_zero(factor):
         values = child["bn_1"].weights[key]
         np.testing.assert_array_equal(values[:6], graph["bn_1"].weights[key])
         assert (values[6:] == fresh).all()
-    reader = child["conv_2"].weights
-    assert (reader["pointwise_kernel"][:, :, 6:] == 0).all()
-    assert (reader["depthwise_kernel"][1, 1, 6:] == 1).all()  # one side only is zero
+    consumer = child["conv_2"].weights
+    assert (consumer["pointwise_kernel"][:, :, 6:] == 0).all()
+    assert (consumer["depthwise_kernel"][1, 1, 6:] == 1).all()  # one side only is zero
     assert change.affected == ("conv_1", "bn_1", "conv_2")
     assert change.repairs == (MeasureStatistics("bn_1", tuple(range(6, round(6 * factor)))),)
 
 
-def test_what_reads_behind_pooling_gets_zeros():
+def test_a_consumer_after_pooling_gets_zeros():
     child = _widen(small(), "conv_3").graph
     kernel = child["logits"].weights["kernel"]
     assert (kernel[:10] != 0).all()
@@ -138,10 +131,10 @@ def test_split_filters_are_copies_with_unequal_shares():
     np.testing.assert_array_equal(kernel[..., 10:], kernel[..., :10])
     for value in child["bn_3"].weights.values():
         np.testing.assert_array_equal(value[10:], value[:10])
-    reader = child["logits"].weights["kernel"]
-    np.testing.assert_allclose(reader[10:], 2 * reader[:10], rtol=1e-6)
+    consumer = child["logits"].weights["kernel"]
+    np.testing.assert_allclose(consumer[10:], 2 * consumer[:10], rtol=1e-6)
     np.testing.assert_array_equal(
-        reader[10:].astype(np.float64) + reader[:10], graph["logits"].weights["kernel"]
+        consumer[10:].astype(np.float64) + consumer[:10], graph["logits"].weights["kernel"]
     )
     assert change.repairs == ()
 
@@ -152,8 +145,8 @@ def _chain():
     return new_weights(finished(graph, at))
 
 
-def test_twins_get_different_gradients():
-    """Those of a twin's filter are proportional to the share that its readers got."""
+def test_copies_get_different_gradients():
+    """The gradient of a copy is proportional to the share of its consumers' weights."""
     graph = _chain()
     child = _widen(graph, "a", factor=2, operator=SPLIT).graph
     x = images(graph, 3)
@@ -177,13 +170,13 @@ def test_twins_get_different_gradients():
 @pytest.mark.parametrize("make", [small, tied, every_layer])
 def test_splitting_by_four_keeps_the_function(make):
     graph = make()
-    for node in _changeable(graph):
+    for node in {site.node for site in SPLIT.candidates(graph)}:
         child = _widen(graph, node, 4, SPLIT).graph
         check(child)
         assert relative_difference(graph, child, images(graph)) < 1e-10
 
 
-def test_random_filters_come_from_the_generator():
+def test_random_filters_follow_from_the_generator():
     graph = small()
     kernels = [
         WIDEN.apply(graph, WidenSite("conv_1", 2), rng=np.random.default_rng(seed)).graph["conv_1"]

@@ -54,7 +54,7 @@ def chain(seed, operators):
     shape = ((8, 8, 1), (9, 8, 2), (4, 4, 3))[seed % 3]
     graph = as_if_trained(SMALL_CELLS.initial_graphs(shape, 4, rng=rng)[seed % 4], rng)
     length, links = 1 + seed // 4 % MAX_LENGTH, 0
-    for _ in range(3 * length):  # at some point, all that is left may be too large
+    for _ in range(3 * length):  # at some point, all children may be too large
         if links == length:
             return
         choices = [op for op in operators if op.candidates(graph)]

@@ -1,4 +1,4 @@
-"""Search space II: its initial cells, its floor, and how children are proposed."""
+"""Search space II: initial cells, lower bounds, and proposals."""
 
 from collections import Counter
 from itertools import pairwise
@@ -26,7 +26,7 @@ def initial(index=0, shape=(8, 8, 1)):
 # --- Initial networks ----------------------------------------------------------------------------
 
 
-def test_the_four_cells_of_the_paper():
+def test_the_initial_networks_have_the_cells_of_the_paper():
     graphs = CELLS.initial_graphs((32, 32, 3), 10)
     found = []
     for graph in graphs:
@@ -50,7 +50,7 @@ def test_the_four_cells_of_the_paper():
 
 
 @pytest.mark.parametrize("shape", [(32, 32, 3), (8, 8, 1), (64, 64, 3), (5, 9, 2), (2, 2, 1)])
-def test_initial_networks_are_whole_by_size_and_in_the_space(shape):
+def test_initial_networks_pass_the_check_by_size_and_are_in_the_space(shape):
     graphs = SMALL_CELLS.initial_graphs(shape, 7)
     sizes = [count_parameters(graph) for graph in graphs]
     assert len(graphs) == 4
@@ -63,7 +63,7 @@ def test_initial_networks_are_whole_by_size_and_in_the_space(shape):
         assert graph[graph.output].layer == L.Activation("softmax")
 
 
-def test_rescaling_and_weights_are_as_asked():
+def test_rescaling_and_generator_are_used():
     rescaling = L.Rescaling((0.1, 0.2, 0.3), (-1, -2, -3))
     graph = SMALL_CELLS.initial_graphs((8, 8, 3), 10, rescaling=rescaling)[0]
     assert graph["rescaling"].layer == rescaling
@@ -78,13 +78,13 @@ def test_rescaling_and_weights_are_as_asked():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"filters": (12,)}, "filters is 12; expected a multiple of 4, at least 16"),
+        ({"filters": (12,)}, "filters is 12; expected a multiple of 4 that is at least 16"),
         ({"filters": (16, 30)}, "filters is 30; expected a multiple of 4"),
         ({"filters": ()}, "expected at least one F"),
-        ({"cells_per_block": 0}, "cells_per_block 0; expected .* at least one cell"),
+        ({"cells_per_block": 0}, "cells_per_block is 0; expected .* at least one cell"),
     ],
 )
-def test_settings_without_a_network_are_refused(settings, message):
+def test_settings_without_a_network_are_an_error(settings, message):
     with pytest.raises(ValueError, match=message):
         CellSpace(**settings)
 
@@ -93,7 +93,7 @@ def test_settings_without_a_network_are_refused(settings, message):
     ("shape", "num_classes", "message"),
     [((1, 8, 3), 10, r"input_shape is \(1, 8, 3\)"), ((8, 8, 3), 1, "num_classes is 1")],
 )
-def test_what_makes_no_network_is_refused(shape, num_classes, message):
+def test_a_task_without_networks_is_an_error(shape, num_classes, message):
     with pytest.raises(ValueError, match=message):
         CELLS.initial_graphs(shape, num_classes)
 
@@ -105,10 +105,10 @@ def test_the_operators_of_the_space():
     assert CELLS.filters == (128, 256)
 
 
-# --- The floor -----------------------------------------------------------------------------------
+# --- Lower bounds --------------------------------------------------------------------------------
 
 
-def test_the_floor():
+def test_too_few_filters_are_not_in_the_space():
     prune = APPROXIMATE_IN_CELLS[1]
     for index, filters in ((1, 8), (0, 4)):  # F = 32, F = 16
         graph = initial(index)
@@ -117,7 +117,7 @@ def test_the_floor():
         assert SMALL_CELLS.allows(child) == (filters // 2 >= MIN_FILTERS)
 
 
-def test_a_network_of_other_cells_is_not_in_the_space():
+def test_a_network_whose_cells_differ_is_not_in_the_space():
     assert not CELLS.allows(NETWORKS.initial_graphs((8, 8, 1), 10)[0])
     graph = initial(3).copy(weights=False)
     graph.set_layer("cell_3_conv_1", L.Conv2D(17, 3))
@@ -125,7 +125,7 @@ def test_a_network_of_other_cells_is_not_in_the_space():
 
 
 def walk_down(graph):
-    """Return the networks that approximate operators lead to, as far as the space goes."""
+    """Return the networks in the space that approximate operators make of a network."""
     space, rng = CellSpace(exact=()), np.random.default_rng(0)
     walk = [graph]
     while (proposal := space.propose(walk[-1], rng=rng)) is not None:
@@ -151,7 +151,7 @@ def test_the_smallest_possible_cell_is_reached_from_every_initial_one(index):
 
 
 def test_the_smallest_possible_cell_has_the_least_filters():
-    """Halved three times, 32 filters are exactly the least; nothing leads further down."""
+    """Halved three times, 32 filters are exactly the minimum; no operator goes below it."""
     graph = CELLS.initial_graphs((32, 32, 3), 10)[0]
     prune = APPROXIMATE_IN_CELLS[1]
     for _ in range(3):
@@ -174,7 +174,7 @@ def test_a_child_is_made_by_one_operator():
     assert set(names) == {op.name for op in (*EXACT_IN_CELLS, *APPROXIMATE_IN_CELLS)}
 
 
-def test_operators_are_uniform():
+def test_operators_are_drawn_uniformly():
     graph, rng = initial(3).copy(weights=False), np.random.default_rng(1)
     names = Counter(SMALL_CELLS.propose(graph, rng=rng)[1][0]["operator"] for _ in range(900))
     expected = {op.name for op in (*EXACT_IN_CELLS, *APPROXIMATE_IN_CELLS)}
@@ -198,7 +198,7 @@ def test_chained_proposals_never_leave_the_space(index):
     assert len(set(sizes)) > 30
 
 
-def test_proposals_are_determined_by_the_generator_and_not_by_weights():
+def test_proposals_follow_from_the_generator_and_not_from_weights():
     graph = initial(1)
     trained = as_if_trained(graph, np.random.default_rng(0))
     results = [

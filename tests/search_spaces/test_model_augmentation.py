@@ -20,7 +20,7 @@ def augmented(graph, **settings):
 
 
 def inherited(graph, source):
-    """Return the nodes of a graph whose weights are those of some node of another."""
+    """Return the nodes of a graph that share their weights with a node of another."""
     arrays = {id(a) for _, node in source.items() for a in node.weights.values()}
     return {
         name
@@ -29,7 +29,7 @@ def inherited(graph, source):
     }
 
 
-def test_the_same_network_is_inherited_whole():
+def test_the_same_size_inherits_all_weights():
     graph = cells(3, length=4)
     again = augmented(graph)
     assert dict(again.copy(weights=False).items()) == dict(graph.copy(weights=False).items())
@@ -37,7 +37,7 @@ def test_the_same_network_is_inherited_whole():
         assert all(again[name].weights[key] is value for key, value in node.weights.items())
 
 
-def test_more_cells_inherit_from_their_place_and_from_the_last_of_the_block():
+def test_more_cells_inherit_from_the_same_place_or_the_last_of_the_block():
     graph = cells(3, length=0)
     more = augmented(graph, cells_per_block=4)
     check(more)
@@ -50,13 +50,13 @@ def test_more_cells_inherit_from_their_place_and_from_the_last_of_the_block():
     assert {"stem_conv", "stem_bn", "logits", "cell_1_conv_1", "cell_7_conv_1"} <= names
 
 
-def test_fewer_cells_inherit_too():
+def test_fewer_cells_inherit_from_the_same_place():
     less = augmented(cells(3, length=2), cells_per_block=1)
     check(less)
     assert extract_cell(less)[1] == 1
 
 
-def test_what_has_another_shape_is_new():
+def test_weights_of_other_shapes_are_new():
     graph = cells(3, length=0)
     wider = augmented(graph, filters=2 * extract_cell(graph)[2])
     check(wider)
@@ -67,7 +67,7 @@ def test_what_has_another_shape_is_new():
     assert inherited(other, graph) == weighted - {"logits"}
 
 
-def test_another_task():
+def test_a_cell_is_used_for_another_task():
     """Section 5.2: cells found on CIFAR-10, used on ImageNet64x64."""
     graph = cells(3, length=3)
     other = augmented(graph, input_shape=(64, 48, 3), num_classes=1000)
@@ -79,7 +79,7 @@ def test_another_task():
     assert augmented(graph, rescaling=rescaling)["rescaling"].layer == rescaling
 
 
-def test_a_cell_alone_makes_a_network_with_new_weights():
+def test_a_cell_makes_a_network_with_new_weights():
     cell, _, _ = extract_cell(cells(3, length=3))
     sizes = {"cells_per_block": 3, "filters": 32, "input_shape": (8, 8, 1), "num_classes": 4}
     graph, other = (augment(cell, **sizes, rng=np.random.default_rng(s)) for s in (0, 1))
@@ -90,11 +90,13 @@ def test_a_cell_alone_makes_a_network_with_new_weights():
     np.testing.assert_array_equal(default, graph["stem_conv"].weights["kernel"])
 
 
-def test_what_cannot_be_augmented_is_refused():
+def test_invalid_arguments_are_errors():
     graph = cells(3, length=0)
     with pytest.raises(CellError, match="not made of cells"):
         augment(NETWORKS.initial_graphs((8, 8, 1), 3)[0], cells_per_block=2, filters=64)
-    with pytest.raises(CellError, match="input_shape is None and num_classes 3; a cell alone"):
+    with pytest.raises(
+        CellError, match="input_shape is None and num_classes is 3; a cell needs both"
+    ):
         augment(extract_cell(graph)[0], cells_per_block=2, filters=64, num_classes=3)
     with pytest.raises(CellError, match="filters is 65; expected a multiple of 4"):
         augmented(graph, filters=65)
@@ -103,7 +105,7 @@ def test_what_cannot_be_augmented_is_refused():
 
 
 def found(seed):
-    """Return a cell that a walk through the space comes to from an initial one, in its network."""
+    """Return a network of a cell that a random walk reaches from an initial one."""
     rng = np.random.default_rng(seed)
     graph = CELLS.initial_graphs((32, 32, 3), 10)[0].copy(weights=False)
     while len(extract_cell(graph)[0].nodes) < 9:

@@ -1,4 +1,4 @@
-"""Search space I: its initial networks, its floor, and how children are proposed."""
+"""Search space I: initial networks, lower bounds, and proposals."""
 
 from collections import Counter
 from itertools import pairwise
@@ -24,7 +24,7 @@ def _initial(index=0, shape=(8, 8, 1)):
 # --- Initial networks ----------------------------------------------------------------------------
 
 
-def test_parameters_are_those_of_the_paper():
+def test_initial_networks_have_the_parameters_of_the_paper():
     graphs = NETWORKS.initial_graphs((32, 32, 3), 10)
     assert [count_parameters(graph) for graph in graphs] == [15_232, 51_149, 101_605, 400_758]
     for graph, paper in zip(graphs, (15_000, 50_000, 100_000, 400_000), strict=True):
@@ -32,7 +32,7 @@ def test_parameters_are_those_of_the_paper():
 
 
 @pytest.mark.parametrize("shape", [(32, 32, 3), (8, 8, 1), (28, 28, 1), (64, 64, 3), (5, 9, 2)])
-def test_initial_networks_are_whole_by_size_and_in_the_space(shape):
+def test_initial_networks_pass_the_check_by_size_and_are_in_the_space(shape):
     graphs = NETWORKS.initial_graphs(shape, 10)
     sizes = [count_parameters(graph) for graph in graphs]
     assert len(sizes) == 4
@@ -45,7 +45,7 @@ def test_initial_networks_are_whole_by_size_and_in_the_space(shape):
         assert graph[graph.output].layer == L.Activation("softmax")
 
 
-def test_three_blocks_with_pooling_between():
+def test_initial_networks_are_three_blocks_with_pooling_between():
     kinds = [type(node.layer).__name__ for _, node in _initial(0, (32, 32, 3)).items()]
     block = ["Conv2D", "BatchNormalization", "ReLU"]
     head = ["GlobalAveragePooling2D", "Dense", "Activation"]
@@ -69,12 +69,12 @@ def test_three_blocks_with_pooling_between():
         ((2, 9, 1), [2, 1, 1]),
     ],
 )
-def test_small_images_are_pooled_while_there_are_two_pixels(shape, sides):
+def test_small_images_are_pooled_down_to_one_pixel(shape, sides):
     for graph in NETWORKS.initial_graphs(shape, 3):
         assert [graph.shapes()[f"relu_{number}"][0] for number in (1, 2, 3)] == sides
 
 
-def test_images_of_8_by_8_make_sense():
+def test_initial_networks_for_8x8_images():
     graphs = NETWORKS.initial_graphs((8, 8, 1), 10)
     assert [count_parameters(graph) for graph in graphs] == [14_980, 50_987, 101_395, 399_534]
     assert max(count_multiply_adds(graph) for graph in graphs) < 5e6
@@ -82,7 +82,7 @@ def test_images_of_8_by_8_make_sense():
         assert NETWORKS.propose(graph, rng=np.random.default_rng(0)) is not None
 
 
-def test_weights_come_from_the_generator():
+def test_weights_follow_from_the_generator():
     kernels = [
         NETWORKS.initial_graphs((8, 8, 1), 10, rng=rng)[0]["conv_1"].weights["kernel"]
         for rng in (None, np.random.default_rng(0), np.random.default_rng(1))
@@ -91,7 +91,7 @@ def test_weights_come_from_the_generator():
     assert (kernels[0] != kernels[2]).all()
 
 
-def test_rescaling_is_in_the_network():
+def test_rescaling_is_part_of_the_network():
     rescaling = L.Rescaling((0.1, 0.2, 0.3), (-1, -2, -3))
     graph = NETWORKS.initial_graphs((8, 8, 3), 10, rescaling=rescaling)[0]
     assert graph["rescaling"].layer == rescaling
@@ -107,7 +107,7 @@ def test_rescaling_is_in_the_network():
         ((8, 8, 3), 1, "num_classes is 1; expected at least 2"),
     ],
 )
-def test_what_makes_no_network_is_refused(shape, num_classes, message):
+def test_a_task_without_networks_is_an_error(shape, num_classes, message):
     with pytest.raises(ValueError, match=message):
         NETWORKS.initial_graphs(shape, num_classes)
 
@@ -119,14 +119,14 @@ def test_the_operators_of_the_space():
     assert len({*EXACT, *APPROXIMATE}) == 6
 
 
-# --- The floor -----------------------------------------------------------------------------------
+# --- Lower bounds --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("side", "filters", "parameters"),
     [(64, 8, 10_000), (32, 8, 10_000), (28, 7, 7_656), (16, 4, 2_500), (8, 4, 625), (2, 4, 39)],
 )
-def test_minima(side, filters, parameters):
+def test_minimum_filters_and_parameters_shrink_with_the_image(side, filters, parameters):
     assert minimum_filters(side) == filters
     assert minimum_parameters(side) == parameters
 
@@ -139,7 +139,7 @@ def _with_filters(*widths, shape=(32, 32, 3), kernels=(3, 3, 3)):
     return graph
 
 
-def test_the_floor():
+def test_networks_below_a_minimum_are_not_in_the_space():
     assert NETWORKS.allows(_with_filters(8, 26, 46))
     assert not NETWORKS.allows(_with_filters(7, 26, 46))  # too few filters
     assert not NETWORKS.allows(_with_filters(14, 14, 46))  # 8,890 parameters
@@ -149,7 +149,7 @@ def test_the_floor():
     assert not NETWORKS.allows(_with_filters(3, 8, 8, shape=(8, 8, 1)))
 
 
-def test_projections_of_skips_do_not_count():
+def test_projections_of_skips_are_not_counted_as_convolutions():
     graph = _with_filters(14, 26, 46)
     graph.add("skip", L.Conv2D(2, 1), ["pool_1"])
     graph.add("both", L.Concatenate(), ["relu_2", "skip"])
@@ -161,7 +161,7 @@ def test_projections_of_skips_do_not_count():
 # --- Proposals -----------------------------------------------------------------------------------
 
 
-def test_the_number_of_operators_is_uniform():
+def test_the_number_of_operators_is_drawn_uniformly():
     graph = _initial(3)
     rng = np.random.default_rng(0)
     lengths = Counter(len(NETWORKS.propose(graph, rng=rng)[1]) for _ in range(600))
@@ -169,7 +169,7 @@ def test_the_number_of_operators_is_uniform():
     assert chisquare([lengths[n] for n in (1, 2, 3)]).pvalue > 1e-3
 
 
-def test_operators_are_uniform():
+def test_operators_are_drawn_uniformly():
     graph = _initial(3)  # all six apply to it, everywhere within the space
     rng = np.random.default_rng(1)
     first = Counter(NETWORKS.propose(graph, rng=rng)[1][0]["operator"] for _ in range(900))
@@ -179,7 +179,7 @@ def test_operators_are_uniform():
     assert chisquare([first[name] for name in sorted(allowed)]).pvalue > 1e-3
 
 
-def test_operators_with_a_deeper_parent_are_uniform():
+def test_operators_of_a_deeper_parent_are_drawn_uniformly():
     graph = _initial(3)
     insert = EXACT[0]
     graph = insert.apply(graph, insert.candidates(graph)[0], rng=np.random.default_rng(0)).graph
@@ -189,7 +189,7 @@ def test_operators_with_a_deeper_parent_are_uniform():
     assert chisquare(list(first.values())).pvalue > 1e-3
 
 
-def test_sites_are_uniform():
+def test_sites_are_drawn_uniformly():
     graph = _initial(3)
     space = NetworkSpace(exact=EXACT[1:2], approximate=(), max_operators=1)
     rng = np.random.default_rng(3)
@@ -210,7 +210,7 @@ def test_chained_proposals_never_leave_the_space(index):
         assert NETWORKS.allows(child)
         check(child)
         sizes.append(count_parameters(child))
-        # As a population does, go back to small parents again and again.
+        # Return to small parents repeatedly, as a population does.
         graph = (
             child if count_parameters(child) < 3 * start and len(child) < 60 else _initial(index)
         )
@@ -218,7 +218,7 @@ def test_chained_proposals_never_leave_the_space(index):
     assert min(sizes) >= minimum_parameters(8)
 
 
-def test_the_floor_is_reached_and_held():
+def test_shrinking_reaches_the_minimum_and_not_less():
     space = NetworkSpace(exact=())
     graph, sizes, rng = _initial(), [], np.random.default_rng(0)
     while (proposal := space.propose(graph, rng=rng, max_attempts=300)) is not None:
@@ -229,7 +229,7 @@ def test_the_floor_is_reached_and_held():
     assert minimum_parameters(8) <= sizes[-1] < 2 * minimum_parameters(8)
 
 
-def test_proposals_are_determined_by_the_generator():
+def test_proposals_follow_from_the_generator():
     graph = _initial()
     one, other = (
         [NETWORKS.propose(graph, rng=rng) for _ in range(30)]
@@ -252,7 +252,7 @@ def test_proposals_do_not_depend_on_weights():
 
 @pytest.mark.parametrize("shape", [(8, 2, 3), (2, 16, 1)])
 def test_children_for_narrow_images(shape):
-    """Of which the last blocks are one pixel wide: there, no block can be inserted."""
+    """The last blocks are one pixel wide, where no block can be inserted."""
     parent, rng, found = _initial(shape=shape).copy(weights=False), np.random.default_rng(0), set()
     for _ in range(20):
         child, records = NETWORKS.propose(parent, rng=rng)
@@ -261,7 +261,7 @@ def test_children_for_narrow_images(shape):
     assert found == {operator.name for operator in (*NETWORKS.exact, *NETWORKS.approximate)}
 
 
-def test_the_parent_stays_as_it_was():
+def test_the_parent_is_unchanged():
     graph = _initial()
     nodes = dict(graph.items())
     for seed in range(20):
@@ -282,13 +282,13 @@ def test_a_proposal_replayed_on_weights_is_the_same_child(seed):
     assert to_json(change.graph.copy(weights=False)) == to_json(child)
 
 
-def test_no_operator_no_proposal():
+def test_a_space_without_operators_proposes_nothing():
     space = NetworkSpace(exact=(), approximate=())
     assert space.propose(_initial(), rng=np.random.default_rng(0)) is None
 
 
 class _Useless(Operator):
-    """Applies once, and leaves the space."""
+    """Applies at one site, and leaves the space."""
 
     name, exact, site = "useless", True, type(EXACT[1].candidates(_initial())[0])
     calls = 0
@@ -309,7 +309,7 @@ class _Useless(Operator):
         return change
 
 
-def test_attempts_are_bounded():
+def test_max_attempts_bounds_the_draws():
     _Useless.calls = 0
     space = NetworkSpace(exact=(_Useless(),), approximate=())
     graph = _initial(0, (32, 32, 3))

@@ -1,11 +1,13 @@
-"""Changes one after the other, records, and what is refused."""
+"""Composition of changes."""
 
 import numpy as np
 import pytest
-from graphs import OPERATORS, small
+from graphs import APPROXIMATE, EXACT, OPERATORS, grown, random_chain, small, tied
 
 from lemonade_tf.architecture import check
-from lemonade_tf.operators import Change, FitOutputs, MeasureStatistics, SiteError, record, replay
+from lemonade_tf.architecture.channel_groups import FRESH
+from lemonade_tf.architecture.layers import BatchNormalization
+from lemonade_tf.operators import Change, FitOutputs, MeasureStatistics, record, replay
 from lemonade_tf.operators.deepen import InsertSite
 from lemonade_tf.operators.in_cells import InCells
 from lemonade_tf.operators.prune import PruneSite
@@ -25,10 +27,7 @@ def _apply(graph, *steps):
     return replay(graph, records, rng=_rng())
 
 
-# --- followed_by ---------------------------------------------------------------------------------
-
-
-def test_affected_nodes_are_united_in_order_and_gone_ones_dropped():
+def test_affected_is_the_union_of_surviving_nodes_in_topological_order():
     graph = small()
     first = Change(graph, affected=("relu_3", "bn_1", "gone"))
     second = Change(graph, affected=("logits", "conv_2", "bn_1"))
@@ -48,7 +47,7 @@ def test_affected_nodes_are_united_in_order_and_gone_ones_dropped():
         ([("bn_2", (1,))], [("bn_2", None)], [("bn_2", None)]),
     ],
 )
-def test_repairs_are_united(first, second, expected):
+def test_statistics_repairs_are_the_union_of_channels(first, second, expected):
     graph = small()
     one = Change(graph, (), tuple(MeasureStatistics(n, c) for n, c in first))
     other = Change(graph, (), tuple(MeasureStatistics(n, c) for n, c in second))
@@ -56,7 +55,7 @@ def test_repairs_are_united(first, second, expected):
     assert [(repair.node, repair.channels) for repair in repairs] == list(expected)
 
 
-def test_what_wants_to_be_fitted_is_united_in_order():
+def test_fit_repairs_are_the_union_in_topological_order():
     graph = small()
     first = Change(graph, (), (FitOutputs("logits"), FitOutputs("gone"), MeasureStatistics("bn_1")))
     second = Change(graph, (), (FitOutputs("conv_2"), FitOutputs("logits")))
@@ -74,11 +73,59 @@ def test_repairs_move_with_their_channels():
     assert both.repairs == (MeasureStatistics("bn_2", (0, 2, 4)), MeasureStatistics("bn_3"))
 
 
-def test_repairs_of_channels_that_are_gone_are_dropped():
+def test_repairs_of_removed_channels_are_dropped():
     graph = small()
     first = Change(graph, (), (MeasureStatistics("bn_2", (1, 5)),))
     both = first.followed_by(Change(graph, (), (), {"bn_2": np.array([0, 2])}))
     assert both.repairs == ()
+
+
+def _sources(first, second):
+    """Return the sources of bn_2 after two changes of its channels."""
+    graph = small()
+    changes = [Change(graph, (), (), {"bn_2": np.array(s)} if s else {}) for s in (first, second)]
+    return list(changes[0].followed_by(changes[1]).sources.get("bn_2", ()))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ([2, 0, 1], [], [2, 0, 1]),
+        ([], [2, 0, 1], [2, 0, 1]),
+        ([3, 5, 4], [2, 0], [4, 3]),  # the first change's source at the second's
+        ([3, 5, FRESH], [2, 1], [FRESH, 5]),  # fresh in the first change
+        ([3, 5, 4], [1, FRESH, 0], [5, FRESH, 3]),  # fresh in the second, not the last channel
+        ([7, 7, 1], [0, 1, 1, 2], [7, 7, 7, 1]),
+    ],
+)
+def test_sources_compose(first, second, expected):
+    assert _sources(first, second) == expected
+
+
+def test_sources_of_removed_nodes_are_dropped():
+    graph = small()
+    source = {"bn_2": np.array([0]), "gone": np.array([1])}
+    change = Change(graph, (), (), source).followed_by(Change(graph, (), (), {"lost": source}))
+    assert list(change.sources) == ["bn_2"]
+
+
+def test_composed_sources_match_the_weights_of_the_child():
+    """Operators keep the offset of a batch norm, so it shows where each channel comes from."""
+    operators = [*EXACT[1:], *APPROXIMATE]  # inserted blocks are new nodes
+    compared = 0
+    for seed in range(40):
+        parent = grown(seed % 4) if seed % 2 else tied(seed)
+        change = Change(parent, affected=())
+        rng = np.random.default_rng(seed)
+        for *_, step in random_chain(parent, operators, 5, rng, retrained=False):
+            change = change.followed_by(step)
+        for name, source in change.sources.items():
+            if name in parent and isinstance(parent[name].layer, BatchNormalization):
+                old, beta = source >= 0, change.graph[name].weights["beta"]
+                np.testing.assert_array_equal(beta[old], parent[name].weights["beta"][source[old]])
+                assert (beta[~old] == 0).all()
+                compared += 1
+    assert compared > 40
 
 
 def test_an_inserted_block_stays_the_identity():
@@ -89,7 +136,7 @@ def test_an_inserted_block_stays_the_identity():
     assert inserted.followed_by(widened).repairs == expected
 
 
-def test_widened_then_pruned():
+def test_widening_then_pruning_measures_the_fresh_channels_that_stay():
     change = _apply(
         small(),
         ("widen_convolution", WidenSite("conv_2", 2)),
@@ -109,7 +156,7 @@ def test_widened_then_pruned():
     assert {"conv_2", "bn_2", "conv_3", "bn_3"} <= set(change.affected)
 
 
-def test_widened_then_connected():
+def test_widening_then_adding_a_skip_keeps_the_repairs():
     change = _apply(
         small(),
         ("widen_convolution", WidenSite("conv_3", 2)),
@@ -118,7 +165,7 @@ def test_widened_then_connected():
     assert change.repairs == (MeasureStatistics("bn_3", tuple(range(10, 20))),)
 
 
-def test_inserted_then_removed():
+def test_inserting_then_removing_leaves_no_reference_to_the_block():
     graph = small()
     change = _apply(
         graph,
@@ -130,17 +177,17 @@ def test_inserted_then_removed():
     assert all(repair.node in change.graph for repair in change.repairs)
 
 
-def _named_again(graph):
-    """Remove conv_2, and insert another behind relu_3 that is called conv_2, too."""
+def _reusing_a_name(graph):
+    """Remove conv_2, and insert a block after relu_3 whose convolution is named conv_2 again."""
     return (
         _apply(graph, ("remove", RemoveSite("conv_2"))),
         lambda other: _apply(other, ("insert_convolution", InsertSite("relu_3", 3))),
     )
 
 
-def test_what_is_new_is_told_even_under_an_old_name():
+def test_new_nodes_include_those_that_reuse_a_name():
     graph = small()
-    removed, insert = _named_again(graph)
+    removed, insert = _reusing_a_name(graph)
     assert removed.new_nodes == frozenset()
     both = removed.followed_by(insert(removed.graph))
     assert both.new_nodes == {"conv_2", "bn_2", "relu_2"}
@@ -149,7 +196,7 @@ def test_what_is_new_is_told_even_under_an_old_name():
     assert gone.new_nodes == frozenset()
 
 
-def test_what_an_operator_adds_in_all_cells_is_new():
+def test_new_nodes_of_an_operator_in_all_cells():
     (graph, *_) = CellSpace(filters=(16,), cells_per_block=1).initial_graphs((8, 8, 3), 4)
     operator = InCells(OPERATORS["insert_convolution"])
     (site, *_) = operator.candidates(graph)
@@ -158,7 +205,7 @@ def test_what_an_operator_adds_in_all_cells_is_new():
     assert len(change.new_nodes) == 3 * 5
 
 
-def test_a_new_node_takes_over_nothing_from_the_one_that_had_its_name():
+def test_a_new_node_inherits_nothing_from_the_one_that_had_its_name():
     graph = small(widths=(8, 8, 8))
     pruned = Change(
         graph,
@@ -166,7 +213,7 @@ def test_a_new_node_takes_over_nothing_from_the_one_that_had_its_name():
         (FitOutputs("conv_2"), MeasureStatistics("bn_2", (1,))),
         {"conv_2": np.array([3, 1]), "bn_2": np.array([3, 1])},
     )
-    removed, insert = _named_again(graph)
+    removed, insert = _reusing_a_name(graph)
     inserted = insert(removed.graph)
     in_turn = pruned.followed_by(removed).followed_by(inserted)
     at_once = pruned.followed_by(removed.followed_by(inserted))
@@ -174,41 +221,3 @@ def test_a_new_node_takes_over_nothing_from_the_one_that_had_its_name():
         assert not {"conv_2", "bn_2"} & set(change.sources)
         assert FitOutputs("conv_2") not in change.fit_repairs
         assert MeasureStatistics("bn_2", identity=True) in change.statistics_repairs
-
-
-# --- Records -------------------------------------------------------------------------------------
-
-
-def test_no_records_make_no_change():
-    graph = small()
-    change = replay(graph, [], rng=_rng())
-    assert change.graph is graph
-    assert (change.affected, change.repairs) == ((), ())
-
-
-def test_a_record_is_plain():
-    assert record(OPERATORS["widen_convolution"], WidenSite("conv_1", 2)) == {
-        "operator": "widen_convolution",
-        "site": {"node": "conv_1", "factor": 2},
-    }
-
-
-def test_an_unknown_operator_is_refused():
-    with pytest.raises(
-        SiteError, match=r"operator 'mutate' is unknown; expected one of insert_convolution, widen_"
-    ):
-        replay(small(), [{"operator": "mutate", "site": {}}], rng=_rng())
-
-
-def test_a_recorded_site_that_does_not_apply_is_refused():
-    entry = {"operator": "remove", "site": {"node": "conv_99"}}
-    with pytest.raises(SiteError, match=r"remove does not apply at RemoveSite\(node='conv_99'\)"):
-        replay(small(), [entry], rng=_rng())
-
-
-def test_operators_can_be_chosen():
-    entry = {"operator": "remove", "site": {"node": "conv_3"}}
-    with pytest.raises(
-        SiteError, match=r"operator 'remove' is unknown; expected one of add_skip\."
-    ):
-        replay(small(), [entry], rng=_rng(), operators=[OPERATORS["add_skip"]])
