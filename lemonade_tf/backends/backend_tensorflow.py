@@ -41,9 +41,9 @@ class TensorFlowBackend(Backend):
         """Copy an array to the device."""
         # A GPU has no kernel that gathers from a tensor of bytes, but one that gathers from a
         # variable of bytes.
-        return (
-            tf.Variable(array, trainable=False) if array.dtype == np.uint8 else tf.constant(array)
-        )
+        if array.dtype == np.uint8:
+            return tf.Variable(array, trainable=False)  # pyright: ignore[reportArgumentType] (stub)
+        return tf.constant(array)
 
     def training_model(self, graph: Graph, seed: int | None = None) -> keras.Model:
         """Build a model whose batch normalizations are fused; see `Backend.training_model`."""

@@ -14,7 +14,7 @@ from lemonade_tf.errors import LemonadeError
 if TYPE_CHECKING:  # the driver of a search, which imports this for `BatchTransform`, has no Keras
     import keras
 
-    from lemonade_tf.architecture import Graph
+    from lemonade_tf.architecture.graph import Graph
 
 Inputs = np.ndarray | list[np.ndarray]
 

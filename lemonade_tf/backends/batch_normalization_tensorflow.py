@@ -55,7 +55,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         return super().call(inputs, training=training, mask=mask)
 
     def _infer(self, inputs: Any) -> Any:
-        averages = (_read(self.moving_mean.value), _read(self.moving_variance.value))
+        averages = (_read(self.moving_mean), _read(self.moving_variance))
         [outputs] = ops.PartitionedCall(
             args=[inputs, *averages, *self._scale_and_offset(inputs)],
             Tout=[tf.float32],
@@ -69,7 +69,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             self._algorithm(inputs.shape[-1]),
             inputs,
             *self._scale_and_offset(inputs),
-            (self.moving_mean.value.handle, self.moving_variance.value.handle),
+            (_handle(self.moving_mean), _handle(self.moving_variance)),
             momentum=self.momentum,
             epsilon=self.epsilon,
         )
@@ -77,8 +77,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     def _scale_and_offset(self, inputs: Any) -> tuple[Any, Any]:
         channels = inputs.shape[-1]
         return (
-            _read(self.gamma.value) if self.scale else tf.ones(channels),
-            _read(self.beta.value) if self.center else tf.zeros(channels),
+            _read(self.gamma) if self.scale else tf.ones(channels),
+            _read(self.beta) if self.center else tf.zeros(channels),
         )
 
     def _algorithm(self, channels: int) -> Algorithm:
@@ -94,14 +94,20 @@ def _is_supported(inputs: Any) -> bool:
     return not tf.executing_eagerly() and len(inputs.shape) == 4 and inputs.dtype == tf.float32
 
 
-def _read(variable: tf.Variable) -> tf.Tensor:
-    return ops.ReadVariableOp(resource=variable.handle, dtype=variable.dtype)
+def _handle(variable: Any) -> tf.Tensor:
+    """Return the resource of a Keras variable, which is None before the layer is built."""
+    return variable.value.handle
+
+
+def _read(variable: Any) -> tf.Tensor:
+    return ops.ReadVariableOp(resource=_handle(variable), dtype=tf.float32)
 
 
 # --- Calls in the graph of a network -------------------------------------------------------------
 
 _GRADIENT = "lemonade_tf.FusedBatchNormalization"
-_FLOAT, _HANDLE = tf.TensorSpec(None, tf.float32), tf.TensorSpec((), tf.resource)
+_SHAPE: Any = None  # of any rank
+_FLOAT, _HANDLE = tf.TensorSpec(_SHAPE, tf.float32), tf.TensorSpec((), tf.resource)
 
 
 def _normalize(
@@ -136,7 +142,7 @@ def _normalize(
 
 
 @tf.RegisterGradient(_GRADIENT)
-def _gradient(op: tf.Operation, gradient: Any, *_: Any) -> tuple[Any, ...]:
+def _gradient(op: tf.Operation, gradient: Any, *_unused: Any) -> tuple[Any, ...]:
     [(backward, rest)] = op.graph.get_collection((_GRADIENT, op.name))
     _, images, scale, _ = op.inputs
     gradients = ops.PartitionedCall(
@@ -181,7 +187,7 @@ def _functions(
         saved = (first, second, third)
         return algorithm.backward(gradient, images, scale, epsilon, share, saved, *constants)
 
-    specs = [tf.TensorSpec(None, dtype) for dtype in dtypes]
+    specs = [tf.TensorSpec(_SHAPE, dtype) for dtype in dtypes]
     with tf.init_scope():  # otherwise the functions would keep the first network alive
         return (
             _traced(forward, [_FLOAT] * 3 + [_HANDLE] * 2 + [_FLOAT] * 2 + specs),
@@ -196,7 +202,7 @@ def _traced(function: Callable[..., Any], signature: list[tf.TensorSpec]) -> Any
     return traced.get_concrete_function(*signature)
 
 
-def _constant(value: np.ndarray | np.generic) -> tf.Tensor:
+def _constant(value: Any) -> tf.Tensor:
     """Return a constant of the graph being traced; equal constants are one node."""
     key: Hashable = (_GRADIENT, value.dtype.str, value.shape, value.tobytes())
     constants = tf.compat.v1.get_default_graph().get_collection_ref(key)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import keras
 
 from lemonade_tf.backends.base import Backend
+
+# By name, so that only the file of the backend in use is imported.
+_BACKENDS = {"tensorflow": ("lemonade_tf.backends.backend_tensorflow", "TensorFlowBackend")}
 
 
 def current_backend() -> Backend:
@@ -14,11 +19,10 @@ def current_backend() -> Backend:
         NotImplementedError: If this package does not support it.
     """
     name = keras.backend.backend()
-    if name != "tensorflow":
+    if name not in _BACKENDS:
         raise NotImplementedError(
-            f"the Keras backend is {name!r}; expected 'tensorflow'. Set KERAS_BACKEND=tensorflow"
-            " before Keras is imported."
+            f"the Keras backend is {name!r}; expected {' or '.join(_BACKENDS)}. Set the environment"
+            " variable KERAS_BACKEND before Keras is imported."
         )
-    from lemonade_tf.backends.backend_tensorflow import TensorFlowBackend
-
-    return TensorFlowBackend()
+    module, backend = _BACKENDS[name]
+    return getattr(import_module(module), backend)()

@@ -116,7 +116,9 @@ def _to_floats(values: np.ndarray, details: Any) -> np.ndarray:
 def _interpreter() -> Any:
     """Return the interpreter of ai_edge_litert, the successor of tf.lite, if it is installed."""
     try:
-        from ai_edge_litert.interpreter import Interpreter
+        from ai_edge_litert.interpreter import (  # pyright: ignore[reportMissingImports] (optional)
+            Interpreter,
+        )
     except ImportError:
         return tf.lite.Interpreter
     return Interpreter

@@ -82,7 +82,7 @@ class FusedKernel(Algorithm):
     def constants(self, shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
         return ()
 
-    def forward(self, images, scale, offset, epsilon, share):
+    def forward(self, images, scale, offset, epsilon, share, *constants):
         unused = tf.zeros(0)
         outputs, mean, variance, *saved = ops.FusedBatchNormV3(
             x=images, scale=scale, offset=offset, mean=unused, variance=unused, epsilon=epsilon
@@ -90,7 +90,7 @@ class FusedKernel(Algorithm):
         # The kernel returns the unbiased variance; Keras averages the biased one.
         return outputs, mean, variance * (1 - share), *saved
 
-    def backward(self, gradient, images, scale, epsilon, share, saved):
+    def backward(self, gradient, images, scale, epsilon, share, saved, *constants):
         spaces = {f"reserve_space_{i}": tensor for i, tensor in enumerate(saved, 1)}
         return ops.FusedBatchNormGradV3(
             y_backprop=gradient, x=images, scale=scale, epsilon=epsilon, **spaces
@@ -103,7 +103,7 @@ class ChannelSums(Algorithm):
     def constants(self, shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
         return ()
 
-    def forward(self, images, scale, offset, epsilon, share):
+    def forward(self, images, scale, offset, epsilon, share, *constants):
         # BiasAddGrad sums over all axes but the channels, faster than a general reduction.
         mean = ops.BiasAddGrad(out_backprop=images) * share
         centred = images - mean
@@ -112,7 +112,7 @@ class ChannelSums(Algorithm):
         factor = inverse * scale
         return centred * factor + offset, mean, variance, centred, inverse, factor
 
-    def backward(self, gradient, images, scale, epsilon, share, saved):
+    def backward(self, gradient, images, scale, epsilon, share, saved, *constants):
         centred, inverse, factor = saved
         of_offset = ops.BiasAddGrad(out_backprop=gradient)
         of_scale = ops.BiasAddGrad(out_backprop=gradient * centred) * inverse
@@ -141,7 +141,8 @@ class RowProducts(Algorithm):
             np.ones((1, num_rows), np.float32),
         )
 
-    def forward(self, images, scale, offset, epsilon, share, shape, repeat, ones):
+    def forward(self, images, scale, offset, epsilon, share, *constants):
+        shape, repeat, ones = constants
         rows = tf.reshape(images, shape)
         mean = self._sum(rows, repeat, ones) * share
         centred = rows - mean @ repeat
@@ -151,7 +152,8 @@ class RowProducts(Algorithm):
         outputs = tf.reshape(centred * factor + offset[None] @ repeat, tf.shape(images))
         return outputs, mean[0], variance[0], centred, inverse, factor
 
-    def backward(self, gradient, images, scale, epsilon, share, saved, shape, repeat, ones):
+    def backward(self, gradient, images, scale, epsilon, share, saved, *constants):
+        shape, repeat, ones = constants
         centred, inverse, factor = saved
         rows = tf.reshape(gradient, shape)
         of_offset = self._sum(rows, repeat, ones)

@@ -106,9 +106,10 @@ class TensorFlowTrainer(Trainer):
         draws: Mapping[str, tf.Tensor],
     ) -> tf.Tensor:
         self.num_traces += 1
+        num_steps: Any = indices.shape[0]
 
         def has_next(step: tf.Tensor, total: tf.Tensor) -> tf.Tensor:
-            return (step < indices.shape[0]) & tf.math.is_finite(total)
+            return (step < num_steps) & tf.math.is_finite(total)
 
         def take_step(step: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             batch = tf.gather(indices, step)

@@ -175,16 +175,16 @@ class Augmentation(BatchTransform):
         from keras import ops  # the driver, which only makes the value, has no Keras
 
         self._check(images, targets)
-        images = ops.cast(images, "float32")
+        floats: Any = ops.cast(images, "float32")
         if self.pad or self.flip or self.cutout:
-            images = self._move(images, draws)
+            floats = self._move(floats, draws)
         if self.mixup:
             share, partner = draws["share"], draws["partner"]
             if len(targets.shape) == 1:
                 targets = ops.one_hot(targets, self.num_classes)
-            images = _mix(images, share, partner)
+            floats = _mix(floats, share, partner)
             targets = _mix(ops.cast(targets, "float32"), share, partner)
-        return images, targets
+        return floats, targets
 
     def _check(self, images: Any, targets: Any) -> None:
         shape = tuple(images.shape[1:])
@@ -203,7 +203,7 @@ class Augmentation(BatchTransform):
         """Crop, flip and cut out with a single gather of pixels."""
         from keras import ops
 
-        batch = ops.shape(images)[0]
+        batch: Any = ops.shape(images)[0]  # pyright: ignore[reportOptionalSubscript] (no shape is None)
         height, width, channels = self.input_shape
         # Indices of rows, columns and images along axes 1, 2 and 0 of the output. From NumPy's
         # int64 they become int64, like the draws, or int32 on a backend without int64.
