@@ -133,7 +133,7 @@ def _normalize(
         f=forward,
     )
     outputs.set_shape(images.shape)
-    # The gradient belongs to an identity of the outputs, whose other inputs it is for. What
+    # The gradient is defined for an identity node, which has as inputs everything it is for. What
     # `_gradient` needs besides the inputs travels in a collection under the identity's name.
     with graph.gradient_override_map({"IdentityN": _GRADIENT}):
         outputs, *_ = ops.IdentityN(input=[outputs, images, scale, offset])

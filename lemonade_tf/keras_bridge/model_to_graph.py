@@ -49,10 +49,10 @@ def from_keras(model: keras.Model, *, input_shape: kinds.Shape | None = None) ->
     """
     functional = _functional(model)
     _refuse_unknown(functional)
-    reading = _Reading(Counter(_all_names(functional)), input_shape)
-    reading.graph.output = reading.read(functional)
-    check(reading.graph)
-    return reading.graph
+    converter = _Converter(Counter(_all_names(functional)), input_shape)
+    converter.graph.output = converter.convert(functional)
+    check(converter.graph)
+    return converter.graph
 
 
 def _functional(model: keras.Model) -> keras.Model:
@@ -124,14 +124,14 @@ def _all_names(model: keras.Model) -> Iterator[str]:
 
 
 @dataclass
-class _Reading:
+class _Converter:
     """A graph that grows while a model is read.
 
     Attributes:
         uses: How many layers have a name, including the layers of inner models.
         input_shape: The argument of `from_keras`.
         graph: The graph so far.
-        seen: Ids of the layers that were read.
+        seen: Ids of the layers that are converted.
     """
 
     uses: Counter[str]
@@ -139,7 +139,7 @@ class _Reading:
     graph: Graph = field(default_factory=Graph)
     seen: set[int] = field(default_factory=set)
 
-    def read(self, model: keras.Model, source: str | None = None) -> str:
+    def convert(self, model: keras.Model, source: str | None = None) -> str:
         """Add the layers of a functional model, and return the node with its outputs.
 
         Args:
@@ -161,7 +161,7 @@ class _Reading:
             if isinstance(operation, keras.layers.InputLayer):
                 end = source or self.graph.add(name, input_kind(operation, self.input_shape))
             elif isinstance(operation, keras.Model):
-                end = self.read(_functional(operation), *inputs)
+                end = self.convert(_functional(operation), *inputs)
             elif isinstance(operation, keras.layers.Layer):
                 end = self._add(name, operation, inputs, len(tensors[0]["shape"]))
             else:
