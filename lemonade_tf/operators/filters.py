@@ -45,7 +45,7 @@ def _all_filters(graph: Graph) -> Mapping[str, Filters]:
             if reason is not None:
                 others = _tied_producers(graph, name)
                 tied = f" (tied to it: {', '.join(others)})" if others else ""
-                reason = f"the channels of {name!r} cannot change: {reason}{tied}"
+                reason = f"{name!r} has a group of channels that cannot change: {reason}{tied}"
             found[name] = Filters({g: groups.sizes[g] for g in own}, reason)
     return found
 

@@ -54,7 +54,7 @@ def test_a_tied_group_that_is_fixed_is_refused():
     graph = convolutions(2, 2)
     finished(graph, graph.add("sum", L.Add(), ["a", "b", "image"]))
     reason = PRUNE.refusal(graph, PruneSite("a", "1/2"))
-    assert "'a' cannot change:" in reason
+    assert "'a' has a group of channels that cannot change: " in reason
     assert "the input 'image'" in reason
     assert "(tied to it: b)" in reason
 
