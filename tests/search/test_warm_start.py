@@ -71,10 +71,10 @@ def test_it_does_not_resume_without_its_record_of_the_former_front(former, tmp_p
         toy_search(workdir, in_process=True, resume=True, **settings)
 
 
-def test_what_it_begins_with_comes_back_from_plain_values(former):
+def test_a_network_comes_back_from_its_record(former):
     [first, *_] = origins(str(former), "networks", (8, 8, 1), 10, RESCALING)
-    again = WarmStartNetwork.from_json(first.as_json())
-    assert (again.id, again.file, again.described) == (first.id, first.file, first.described)
+    again = WarmStartNetwork.from_record(first.as_record().as_stored())
+    assert (again.id, again.file, again.recorded) == (first.id, first.file, first.recorded)
     assert same_architecture(again.graph, first.graph)
 
 
