@@ -1,4 +1,4 @@
-"""The final training of a run's front, from scratch (A.4.4)."""
+"""The final training of the networks of a run's front, from scratch (A.4.4)."""
 
 from lemonade_tf.lazy import lazy_exports
 

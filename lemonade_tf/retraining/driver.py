@@ -1,12 +1,10 @@
 """Train the networks of a run's front from scratch: the paper's final evaluation (A.4.4).
 
-What a search reports is the error after some epochs with inherited weights. The error to compare
-with others' is that of the architecture trained at length from new weights, on training and
-validation images together.
+A search reports the error after a few epochs with inherited weights. To compare with other methods,
+the architecture is trained at length from new weights, on training and validation images together.
+If the run has several data sets, networks are trained on the first.
 
-Of a run with several data sets, networks are retrained on the first.
-
-The same command goes on after whatever ended it (see `folder`). As in a search, the driver
+Interrupted, the same command continues (see `folder`). Like the driver of a search, this process
 never loads Keras.
 """
 
@@ -42,13 +40,13 @@ _AUGMENTATION = ("pad", "flip", "cutout", "mixup")
 
 @dataclass(frozen=True)
 class Retrained:
-    """What came of it.
+    """The result of training networks from scratch.
 
     Attributes:
-        folder: Where the files are.
-        rows: A mapping for each network that is finished, from the fewest parameters on, with the
-            columns of retrained.csv.
-        failures: Why the others are not, by id.
+        folder: The folder with their files.
+        rows: One mapping per finished network, sorted by parameters, with the columns of
+            retrained.csv as keys.
+        failures: Why the other networks failed, by id.
     """
 
     folder: Path
@@ -64,35 +62,41 @@ def retrain(
     on_network_end: Callable[[RetrainedRecord], None] | None = None,
     interval: float = 60.0,
 ) -> Retrained:
-    """Train networks of a run's front from scratch; what `lemonade-tf retrain` does.
+    """Train networks of a run's front from scratch, like `lemonade-tf retrain`.
 
-    Networks that are finished are not trained again, and a training that was ended goes on from
-    its last checkpoint; on a CPU, to the same weights.
+    Finished networks are not trained again. An interrupted training resumes from its last
+    checkpoint; on a CPU, the weights are the same as without the interruption.
 
     Args:
-        workdir: The folder of the run.
-        ids: Which networks of the front; by default all.
-        config: The settings; by default the paper's.
+        workdir: The run folder.
+        ids: The networks of the front to train; all by default.
+        config: The settings; the paper's by default.
         on_network_end: Called with each new record of retrained.jsonl.
         interval: Seconds between two checkpoints of a training.
 
     Raises:
-        ConfigError: There is no network of that id on the front.
-        StoreError: The folder holds no run, or one that is damaged; or the data set is not the one
-            that the search began with.
-        RetrainError: The run has no front, a file of it is missing, its data set cannot be read,
-            what is there was begun with other settings, or another process is at it.
+        ConfigError: If an id is not on the front.
+        StoreError: If the folder holds no run or a damaged one, its images have changed, or another
+            process uses the folder of retrained networks.
+        RetrainError: If the run has no front, a network file is missing, the data set cannot be
+            read, or networks were trained with different settings before.
     """
     config = RetrainConfig() if config is None else config
-    run = read_run(workdir)
+    run = read_run(os.fspath(workdir))
     chosen = {record.id: record for record in _chosen(run, ids)}
-    training, settings = _settings(run, config)
-    cheap = [o.name for o in run.objectives if o.cheap]
+    training = _training_settings(run, config)
+    settings = {
+        **replace(config, training=training).as_json(),
+        "threads": run.config.settings["threads"],
+        "dataset": _dataset_name(run),
+        "images": run.config.images.sha256[:16],
+    }
+    del settings["workers"]  # results do not depend on it
+    cheap = [objective.name for objective in run.objectives if objective.cheap]
     failures: dict[str, str] = {}
-    with RetrainedFolder(run.store.path) as folder:
-        folder.begin(settings, options=config.names())
+    with RetrainedFolder(run.store.path, settings, options=config.names()) as folder:
         finished = folder.finished()
-        # The largest first, as they take the longest.
+        # The largest networks take the longest, so they start first.
         pending = [id_ for id_ in reversed(chosen) if id_ not in finished]
         tasks = [_task(run, folder, id_, settings, interval) for id_ in pending]
         for outcome in _train(run, tasks, config, training, folder.path / "logs"):
@@ -107,71 +111,61 @@ def retrain(
     return Retrained(folder.path, [row for row in rows if row["id"] in chosen], failures)
 
 
-# --- What is asked for -----------------------------------------------------------------------
+# --- Set-up ----------------------------------------------------------------------------------
 
 
 def _chosen(run: Run, ids: Sequence[str]) -> list[NetworkRecord]:
-    """Return the records of the networks to train, from the fewest parameters on."""
+    """Return the records of the networks to train, sorted by parameters."""
     front = {record.id: record for record in run.front()}
     if not front:
-        raise RetrainError(f"{run.store.path} has no front: no network of it has been trained.")
+        raise RetrainError(f"{run.store.path} has no front: no network has been trained yet.")
     unknown = [id_ for id_ in ids if id_ not in front]
     if unknown:
         raise ConfigError(
-            f"there is no network {', '.join(unknown)} on the front of {run.store.path};"
-            f" known are {', '.join(front)}."
+            f"the front of {run.store.path} has no network {', '.join(unknown)}; expected one of"
+            f" {', '.join(front)}."
         )
     chosen = [record for id_, record in front.items() if not ids or id_ in ids]
     for record in chosen:
         path = run.store.models.path(record.id)
         if not path.is_file():
             raise RetrainError(
-                f"{path} is missing; restore it, or name the networks to retrain without"
-                f" {record.id}."
+                f"{path} is missing; restore it, or list the networks to train without {record.id}."
             )
     return chosen
 
 
-def _settings(run: Run, config: RetrainConfig) -> tuple[TrainingSettings, dict[str, Any]]:
-    """Return how to train, and all that the weights depend on beside the architecture."""
-    data = _data(run)
+def _training_settings(run: Run, config: RetrainConfig) -> TrainingSettings:
+    """Return the training settings with the augmentation of the run, checked on its data set."""
     training = replace(
         config.training, **{name: run.config.settings[name] for name in _AUGMENTATION}
     )
+    dataset = _load_dataset(run)
     try:
-        augmentation_for(data, training)
+        augmentation_for(dataset, training)
     except ValueError as error:
         raise RetrainError(f"the augmentation of {run.store.path} does not fit: {error}") from error
-    settings = {
-        **replace(config, training=training).as_json(),
-        "threads": run.config.settings["threads"],
-        "dataset": _first(run),
-        "images": data.digest()[:16],
-    }
-    del settings["workers"]  # no weight depends on it
-    return training, settings
+    return training
 
 
-def _first(run: Run) -> str:
-    """Return the data set of the run, of several the first."""
+def _dataset_name(run: Run) -> str:
     return parse_datasets(run.config.dataset)[0]
 
 
-def _data(run: Run) -> Dataset:
-    """Return the data set of the run."""
-    name = _first(run)
+def _load_dataset(run: Run) -> Dataset:
+    """Load the first data set of the run."""
     try:
-        data = load_dataset(name, run.config.settings["data_dir"])
+        dataset = load_dataset(_dataset_name(run), run.config.settings["data_dir"])
     except DatasetError as error:
         raise RetrainError(
-            f"the data set of {run.store.path} cannot be read: {error} Its path starts from the"
+            f"the data set of {run.store.path} cannot be read: {error} Relative paths start at the"
             " folder in which the search was started."
         ) from error
-    check_same_images(run.store.path, data, run.config.images)
-    return data
+    check_same_images(run.store.path, dataset, run.config.images)
+    return dataset
 
 
-# --- The training ----------------------------------------------------------------------------
+# --- Training --------------------------------------------------------------------------------
 
 
 def _train(
@@ -185,8 +179,13 @@ def _train(
     if not tasks:
         return
     threads = run.config.settings["threads"]
-    data_dir = run.config.settings["data_dir"]
-    worker = WorkerSetup(RETRAINING_WORKER, _first(run), data_dir, training, threads)
+    worker = WorkerSetup(
+        RETRAINING_WORKER,
+        _dataset_name(run),
+        run.config.settings["data_dir"],
+        training,
+        threads,
+    )
     with ProcessExecutor(
         worker,
         num_workers=min(len(tasks), config.workers or default_num_workers(threads)),
@@ -200,16 +199,18 @@ def _train(
 def _task(
     run: Run, folder: RetrainedFolder, id_: str, settings: Mapping[str, Any], interval: float
 ) -> RetrainTask:
-    # The seeds are those of the network, whichever others are trained.
-    seeds = np.random.SeedSequence(settings["seed"], spawn_key=tuple(id_.encode())).spawn(2)
+    # The seeds depend on the id alone, not on which other networks are trained.
+    weights, training = np.random.SeedSequence(
+        settings["seed"], spawn_key=tuple(id_.encode())
+    ).spawn(2)
     return RetrainTask(
         id=id_,
         source=str(run.store.models.path(id_)),
         output=str(folder.model_path(id_)),
         checkpoint=str(folder.checkpoint_path(id_)),
         interval=interval,
-        weights_seed=seeds[0],
-        training_seed=seeds[1],
+        weights_seed=weights,
+        training_seed=training,
         settings=settings,
     )
 

@@ -1,15 +1,14 @@
-"""The folder of networks that are trained from scratch, in the folder of their run.
+"""The folder of networks that are trained from scratch, inside the folder of their run.
 
-    RUN/retrained/settings.json      what all trainings in it depend on; written first
-    RUN/retrained/ID.h5              the trained networks
-    RUN/retrained/ID.checkpoint      from which an unfinished training goes on
-    RUN/retrained/logs/              what the workers said
-    RUN/retrained.jsonl              a line for each time that a network was finished, or failed
-    RUN/retrained.csv                those that are finished, as a table
+    RUN/retrained/settings.json      all settings that the trained weights depend on
+    RUN/retrained/ID.h5              trained networks
+    RUN/retrained/ID.checkpoint      checkpoint of an unfinished training
+    RUN/retrained/logs/              output of the workers
+    RUN/retrained.jsonl              one line per network that was trained, or failed
+    RUN/retrained.csv                the trained networks as a table
 
-A network is finished once its line is written, and only then its checkpoint is removed: so
-whatever ends the process, and when, what was done by then is not lost. One process at a time uses
-a folder.
+A network is finished once its line is written; only then is its checkpoint removed. So nothing is
+lost, no matter when the process ends. One process at a time uses a folder.
 """
 
 from __future__ import annotations
@@ -17,146 +16,144 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Self
 
 from lemonade_tf.errors import LemonadeError
-from lemonade_tf.store import RecordList, RetrainedRecord, StoreError, journal, lock_folder
+from lemonade_tf.store import FolderLock, RecordList, RetrainedRecord, explained, journal
 from lemonade_tf.store.atomic import write_atomic
 
 FOLDER, RECORDS, TABLE, SETTINGS = "retrained", "retrained.jsonl", "retrained.csv", "settings.json"
 
 
 class RetrainError(LemonadeError):
-    """Networks cannot be retrained as asked; the message says why."""
+    """Networks cannot be trained from scratch as requested."""
 
 
 class RetrainedFolder:
-    """The folder of one run's retrained networks; a context, which no other process can be in.
+    """The folder of the retrained networks of a run, as a context manager that locks it.
 
     Args:
-        run: The folder of the run.
+        run: The run folder.
+        settings: All settings that the trained weights depend on, as JSON values.
+        options: Those of the settings that are options of the command, for error messages.
 
     Attributes:
-        path: The folder, which is made if need be.
+        path: The folder, created on entry.
 
     Raises:
-        RetrainError: Another process is in it, or it cannot be made.
+        RetrainError: On entry, if the folder was started with different settings.
+        StoreError: On entry, if another process uses the folder, or it cannot be read or written.
     """
 
-    def __init__(self, run: Path) -> None:
+    def __init__(
+        self, run: Path, settings: Mapping[str, Any], *, options: Collection[str] = ()
+    ) -> None:
         self.path = run / FOLDER
         self._table = run / TABLE
-        self._records = RecordList(run / RECORDS, RetrainedRecord, key="")
-        self._settings: Mapping[str, Any] = {}
-        self._recorded: list[RetrainedRecord] = []
+        self._list = RecordList(run / RECORDS, RetrainedRecord, key="")
+        self._settings, self._options = settings, options
+        self._lock = FolderLock(self.path)
+        self._records: list[RetrainedRecord] = []
 
     def __enter__(self) -> Self:
-        with _explained(self.path):
+        with explained(self.path):
             self.path.mkdir(exist_ok=True)
+        self._lock.acquire()
         try:
-            descriptor = lock_folder(self.path)
-        except StoreError as error:
-            raise RetrainError(str(error)) from error
-        if descriptor is None:
-            raise RetrainError(
-                f"another process is retraining networks in {self.path}; wait for its end."
-            )
-        self._descriptor = descriptor
+            self._start()
+        except BaseException:
+            self._lock.release()
+            raise
         return self
 
-    def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)  # and with it the lock, as the end of the process does
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lock.release()
 
-    def begin(self, settings: Mapping[str, Any], *, options: Collection[str] = ()) -> None:
-        """Begin trainings, or go on with those that were begun with the same settings.
-
-        Args:
-            settings: All that the trained weights depend on beside the architecture; plain values.
-            options: Those of them that are options of the command, and named so in the message.
-
-        Raises:
-            RetrainError: What is there was begun with other settings, or is damaged.
-        """
-        with _explained(self.path):
-            for path in self.path.glob(".*.unfinished*"):  # of a process that was killed
+    def _start(self) -> None:
+        """Check the settings, write them, and clean up after a process that was killed."""
+        with explained(self.path):
+            for path in self.path.glob(".*.unfinished*"):
                 path.unlink(missing_ok=True)
-            self._check(settings, options)
-            write_atomic(self.path / SETTINGS, f"{journal.dumps(settings, indent=2)}\n".encode())
-            self._settings = settings
-            try:
-                self._recorded = self._records.read()
-            except StoreError as error:
-                raise RetrainError(str(error)) from error
-            for id_ in self.finished():
-                self.checkpoint_path(id_).unlink(missing_ok=True)
+            self._check_settings()
+            text = f"{journal.dumps(self._settings, indent=2)}\n"
+            write_atomic(self.path / SETTINGS, text.encode())
+        self._records = self._list.read()
+        for id_ in self.finished():
+            self._remove_checkpoint(id_)
 
-    def _check(self, settings: Mapping[str, Any], options: Collection[str]) -> None:
+    def _check_settings(self) -> None:
         path = self.path / SETTINGS
-        begun = any(file.suffix in (".h5", ".checkpoint") for file in self.path.iterdir())
-        if not (begun and path.exists()):
+        has_weights = any(file.suffix in (".h5", ".checkpoint") for file in self.path.iterdir())
+        if not (has_weights and path.exists()):
             return
         try:
             before = dict(json.loads(path.read_bytes()))
         except (ValueError, TypeError) as error:
             raise RetrainError(f"{path} is damaged ({error}); restore it.") from error
-        differing = [
-            f"{'--' if name in options else ''}{name} {before.get(name)}, not {settings.get(name)}"
-            for name in {**settings, **before}
-            if before.get(name) != settings.get(name)
+        now = self._settings
+        changed = [
+            f"{'--' if name in self._options else ''}{name} was {before.get(name)}, now"
+            f" {now.get(name)}"
+            for name in {**now, **before}
+            if before.get(name) != now.get(name)
         ]
-        if differing:
+        if changed:
             raise RetrainError(
-                f"{self.path} was begun with {', and with '.join(differing)}; give the same to go"
-                " on, or remove that folder to begin anew."
+                f"{self.path} was started with different settings: {'; '.join(changed)}. Use the"
+                " same settings, or remove the folder to start over."
             )
 
-    # The networks
+    # --- The networks ---
 
     def model_path(self, id_: str) -> Path:
-        """Return where a trained network lies."""
+        """Return the path of a trained network."""
         return self.path / f"{id_}.h5"
 
     def checkpoint_path(self, id_: str) -> Path:
-        """Return where the checkpoint of an unfinished training lies."""
+        """Return the path of the checkpoint of an unfinished training."""
         return self.path / f"{id_}.checkpoint"
 
     def finished(self) -> dict[str, RetrainedRecord]:
-        """Return the last record of each network that is finished, by id."""
+        """Return the last record of each finished network, by id."""
         return {
             record.id: record
-            for record in self._recorded
+            for record in self._records
             if record.failure is None
             and record.settings == self._settings
             and self.model_path(record.id).is_file()
         }
 
     def add(self, record: RetrainedRecord) -> None:
-        """Record a network that was finished (its `failure` is None), or failed.
+        """Record a network that was trained, or failed.
 
         Raises:
-            RetrainError: It cannot be written.
+            StoreError: If the record cannot be written.
         """
-        try:
-            self._records.append([record])
-        except StoreError as error:
-            raise RetrainError(str(error)) from error
-        self._recorded.append(record)
+        self._list.append([record])
+        self._records.append(record)
         if record.failure is None:
-            with _explained(self.path):
-                self.checkpoint_path(record.id).unlink(missing_ok=True)
+            self._remove_checkpoint(record.id)
+
+    def _remove_checkpoint(self, id_: str) -> None:
+        with explained(self.path):
+            self.checkpoint_path(id_).unlink(missing_ok=True)
 
     def write_table(self, objectives: Sequence[str]) -> list[dict[str, Any]]:
-        """Write retrained.csv, and return its rows.
+        """Write retrained.csv and return its rows.
 
         Args:
-            objectives: The names of the cheap objectives; the rows are sorted by the first.
+            objectives: Names of the cheap objectives; the rows are sorted by the first.
 
         Raises:
-            RetrainError: It cannot be written.
+            StoreError: If the table cannot be written.
         """
         rows = [
             {
@@ -174,18 +171,6 @@ class RetrainedFolder:
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        with _explained(self._table):
+        with explained(self._table):
             write_atomic(self._table, text.getvalue().encode())
         return rows
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Say in one line which file cannot be used."""
-    try:
-        yield
-    except OSError as error:
-        raise RetrainError(
-            f"{error.filename or path}: {error.strerror or error}; see to it, and give the same"
-            " command to go on."
-        ) from error

@@ -1,8 +1,8 @@
 """The folder of a run on disk: its lists of typed records, its settings, its network files."""
 
-from lemonade_tf.store.disk_errors import StoreError, disk_error
+from lemonade_tf.store.disk_errors import StoreError, disk_error, explained
 from lemonade_tf.store.file_names import CONFIG, HISTORY, PROPOSALS
-from lemonade_tf.store.locks import lock_folder
+from lemonade_tf.store.locks import FolderLock, lock_folder
 from lemonade_tf.store.model_files import ModelFiles, describe_file
 from lemonade_tf.store.network_ids import network_id, parse_network_id
 from lemonade_tf.store.record_list import RecordList
@@ -24,6 +24,8 @@ __all__ = [
     "RunStore",
     "StoreError",
     "disk_error",
+    "explained",
+    "FolderLock",
     "lock_folder",
     "make_new_folder",
     "CONFIG",

@@ -1,4 +1,4 @@
-"""What goes wrong with the files of a run, in words that say what to do."""
+"""Errors of the operating system on the files of a run, with advice on how to fix them."""
 
 from __future__ import annotations
 
@@ -10,42 +10,48 @@ from pathlib import Path
 
 from lemonade_tf.errors import LemonadeError
 
-_MENDS = {
-    errno.ENOSPC: "free some space there, or choose another --workdir",
-    errno.EDQUOT: "your quota is used up: delete something, or choose another --workdir",
+_ADVICE = {
+    errno.ENOSPC: "free some space there, or use another folder",
+    errno.EDQUOT: "the quota is used up: delete files, or use another folder",
     errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
-    errno.EROFS: "choose a --workdir that can be written to",
-    errno.EACCES: "choose a --workdir that you may write to",
-    errno.EPERM: "choose a --workdir that you may write to",
-    errno.ENOTDIR: "choose a --workdir that is a folder",
-    errno.EEXIST: "choose a --workdir that is a folder",
+    errno.EROFS: "use a folder on a writable disk",
+    errno.EACCES: "use a folder that you may write to",
+    errno.EPERM: "use a folder that you may write to",
+    errno.ENOTDIR: "expected a folder",
+    errno.EEXIST: "expected a folder",
 }
-_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 class StoreError(LemonadeError):
-    """The folder of a run cannot be used as asked; the message names the file."""
+    """The folder of a run is damaged, in use, or cannot be written; the message names the file."""
 
 
 def disk_error(path: Path, number: int | None) -> StoreError | None:
-    """Return the error that a disk that cannot be written to is; None if `number` is another's.
+    """Return the error of a disk that cannot be written, or None for other error numbers.
 
     Args:
-        path: What was to be written.
+        path: The file that could not be written.
         number: The errno.
     """
-    return _described(path, number, os.strerror(number)) if number in _OF_THE_DISK else None
+    if number not in _DISK_ERRORS:
+        return None
+    return _with_advice(path, number, os.strerror(number))
 
 
-def _described(path: Path, number: int | None, words: str) -> StoreError:
-    mend = _MENDS.get(number, "see to it, or choose another --workdir")
-    return StoreError(f"{path}: {words}; {mend}.")
+def _with_advice(path: Path, number: int | None, message: str) -> StoreError:
+    advice = _ADVICE.get(number or 0, "fix this and rerun the command")
+    return StoreError(f"{path}: {message}; {advice}.")
 
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Say what to do when a file cannot be used."""
+    """Raise an OSError as a StoreError that names the file and adds advice.
+
+    Raises:
+        StoreError: If the file cannot be used.
+    """
     try:
         yield
     except OSError as error:
-        raise _described(path, error.errno, error.strerror or str(error)) from error
+        raise _with_advice(path, error.errno, error.strerror or str(error)) from error

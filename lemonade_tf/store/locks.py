@@ -1,10 +1,12 @@
-"""Locks on folders, which the system takes from a process when it ends, in whatever way."""
+"""Locks on folders, which the operating system releases when the process ends for any reason."""
 
 from __future__ import annotations
 
 import os
 import time
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from lemonade_tf.errors import LemonadeError
 from lemonade_tf.store.disk_errors import StoreError, explained
@@ -17,28 +19,71 @@ except ModuleNotFoundError:
     ) from None
 
 _PAUSE = 0.02  # seconds between two attempts
+_TIMEOUT = 0.5  # seconds; whoever checks for a lock holds it for a moment
 
 
-def lock_folder(path: Path, *, shared: bool = False, seconds: float = 0.0) -> int | None:
-    """Lock a folder, until the descriptor that is returned is closed.
+class FolderLock:
+    """An exclusive lock on a folder, as a context manager or by `acquire` and `release`.
 
     Args:
         path: The folder.
-        shared: Whether others may have a shared lock at the same time.
-        seconds: For how long to try.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Acquire the lock.
+
+        Raises:
+            StoreError: If another process holds it, or the file system has no locks.
+        """
+        self._descriptor = lock_folder(self._path, seconds=_TIMEOUT)
+        if self._descriptor is None:
+            raise StoreError(
+                f"{self._path} is in use by another process; wait until it has ended, or stop it."
+            )
+
+    def release(self) -> None:
+        """Release the lock if it is held."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+def lock_folder(path: Path, *, shared: bool = False, seconds: float = 0.0) -> int | None:
+    """Lock a folder until the returned file descriptor is closed.
+
+    Args:
+        path: The folder.
+        shared: Whether other processes may hold a shared lock at the same time.
+        seconds: How long to try.
 
     Returns:
-        The descriptor; None if another process has the lock.
+        The file descriptor; None if another process holds the lock.
 
     Raises:
-        StoreError: The folder cannot be opened, or its file system has no locks.
+        StoreError: If the folder cannot be opened, or its file system has no locks.
     """
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     deadline = time.monotonic() + seconds
     with explained(path):
         descriptor = os.open(path, os.O_RDONLY)
     try:
-        while not _taken(descriptor, kind):
+        while not _try_lock(descriptor, kind):
             if time.monotonic() >= deadline:
                 os.close(descriptor)
                 return None
@@ -55,7 +100,7 @@ def lock_folder(path: Path, *, shared: bool = False, seconds: float = 0.0) -> in
     return descriptor
 
 
-def _taken(descriptor: int, kind: int) -> bool:
+def _try_lock(descriptor: int, kind: int) -> bool:
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:

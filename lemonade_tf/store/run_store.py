@@ -44,7 +44,7 @@ from lemonade_tf.store.file_names import (
     PLOTS,
     PROPOSALS,
 )
-from lemonade_tf.store.locks import lock_folder
+from lemonade_tf.store.locks import FolderLock, lock_folder
 from lemonade_tf.store.model_files import ModelFiles
 from lemonade_tf.store.record import Record, RecordError
 from lemonade_tf.store.record_list import RecordList
@@ -59,7 +59,6 @@ from lemonade_tf.store.run_config import RunConfig
 
 FORMAT = 2  # of run folders: of the keys and values in their files
 _FORMAT, _RUN_ID = "format", "run_id"  # keys of config.json
-_LOCK_SECONDS = 0.5  # to wait for a lock
 R = TypeVar("R", bound=Record)
 
 
@@ -74,7 +73,7 @@ class RunStore:
     def __init__(self, path: Path) -> None:
         self.path, self.models = path, ModelFiles(path)
         self._run_id = ""
-        self._lock: int | None = None
+        self._lock = FolderLock(path)
 
     @classmethod
     def create(
@@ -154,19 +153,11 @@ class RunStore:
         Raises:
             StoreError: If another process does so, or the file system has no locks.
         """
-        # `is_locked` of another process holds the lock for a moment, hence the wait.
-        descriptor = lock_folder(self.path, seconds=_LOCK_SECONDS)
-        if descriptor is None:
-            raise StoreError(
-                f"{self.path} is in use by another search; wait until it has ended, or stop it."
-            )
-        self._lock = descriptor
+        self._lock.acquire()
 
     def release(self) -> None:
         """Release the lock, if there is one."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._lock.release()
 
     def is_locked(self) -> bool:
         """Return whether a search is writing to the folder now.

@@ -27,13 +27,13 @@ from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.store import StoreError
 from lemonade_tf.workers.retraining_task import RetrainResult
 
-FRONT = ("0-1", "1-0", "2-0")  # from the fewest parameters on
+FRONT = ("0-1", "1-0", "2-0")  # sorted by parameters
 SHORT = RetrainConfig.from_flat({"epochs": 2, "workers": 1})
 
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    """A small data set: bright or dark quadrants."""
+    """A small data set: which quadrant is bright."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 4, 180)
     pixels = rng.integers(0, 90, (180, 8, 8, 1))
@@ -47,7 +47,7 @@ def images(tmp_path_factory):
 
 @pytest.fixture
 def run(images, tmp_path):
-    """A run with a front of three networks, whose files are there, if only in name."""
+    """A run with a front of three networks, whose files are dummies."""
     history = [
         line("0-0", 0.5, 9_000),
         line("0-1", 0.3, 1_000, test_error=0.34),
@@ -64,16 +64,16 @@ def run(images, tmp_path):
 
 
 class Killed(BaseException):
-    """What ends the driver."""
+    """Simulates a kill of the driver."""
 
 
-class Pretence:
-    """An executor that trains nothing: it writes what a worker would, and keeps the tasks.
+class FakeExecutor:
+    """An executor that trains nothing, but writes the files of a worker.
 
     Attributes:
-        tasks: What it was given.
-        failures: By id, with what a training is to fail.
-        dies_at: The id of the network in whose training the process is to be killed.
+        tasks: The tasks so far.
+        failures: Failures to report, by id.
+        dies_at: Id of the network during whose training the driver is killed.
     """
 
     def __init__(self):
@@ -81,7 +81,7 @@ class Pretence:
 
     @contextmanager
     def __call__(self, setup, **options):
-        self.dataset, _, self.settings, _ = setup.args
+        self.dataset, self.settings = setup.dataset, setup.settings
         self.options = options
         yield self
 
@@ -102,15 +102,15 @@ class Pretence:
 
     @property
     def ids(self):
-        """The networks that were trained, in order."""
+        """The trained networks, in order."""
         return [task.id for task in self.tasks]
 
 
 @pytest.fixture
 def executor(monkeypatch):
-    pretence = Pretence()
-    monkeypatch.setattr(retrain_module, "ProcessExecutor", pretence)
-    return pretence
+    fake = FakeExecutor()
+    monkeypatch.setattr(retrain_module, "ProcessExecutor", fake)
+    return fake
 
 
 def files(run):
@@ -121,7 +121,7 @@ def records(run):
     return [json.loads(text) for text in (run / "retrained.jsonl").read_text().splitlines()]
 
 
-# --- What is trained, and how ----------------------------------------------------------------
+# --- Networks and settings -------------------------------------------------------------------
 
 
 def test_the_defaults_are_the_papers():
@@ -131,8 +131,8 @@ def test_the_defaults_are_the_papers():
 
 
 def test_the_front_is_trained_with_the_augmentation_of_the_run(run, executor):
-    told = []
-    result = retrain(run, on_network_end=told.append)
+    finished = []
+    result = retrain(run, on_network_end=finished.append)
     assert executor.ids == ["2-0", "1-0", "0-1"]  # the largest first
     settings = executor.settings
     assert (settings.epochs, settings.learning_rate, settings.weight_decay) == (600, 0.025, 5e-4)
@@ -141,7 +141,7 @@ def test_the_front_is_trained_with_the_augmentation_of_the_run(run, executor):
     assert executor.options["num_workers"] <= 3
     assert result.failures == {}
     assert [row["id"] for row in result.rows] == list(FRONT)
-    assert [record["id"] for record in told] == executor.ids
+    assert [record.id for record in finished] == executor.ids
     assert files(run) == {"settings.json", *(f"{id_}.h5" for id_ in FRONT)}
     assert [entry["id"] for entry in records(run)] == executor.ids
     with open(run / "retrained.csv", newline="") as file:
@@ -156,7 +156,7 @@ def test_the_front_is_trained_with_the_augmentation_of_the_run(run, executor):
     assert second["search_test_error"] == ""
 
 
-def test_the_seeds_of_a_network_depend_on_its_id_alone(run, executor):
+def test_the_seeds_of_a_network_depend_only_on_its_id_and_the_seed(run, executor):
     retrain(run, ["1-0"])
     retrain(run)
     seeds = {
@@ -175,10 +175,10 @@ def test_the_seeds_of_a_network_depend_on_its_id_alone(run, executor):
     assert tuple(executor.tasks[-1].weights_seed.generate_state(2)) == seeds["0-1"][0]
 
 
-# --- Going on --------------------------------------------------------------------------------
+# --- Resuming --------------------------------------------------------------------------------
 
 
-def test_what_is_finished_is_not_trained_again(run, executor):
+def test_finished_networks_are_not_trained_again(run, executor):
     retrain(run, ["1-0"], SHORT)
     result = retrain(run, ["1-0", "0-1"], SHORT)
     assert executor.ids == ["1-0", "0-1"]
@@ -190,7 +190,7 @@ def test_what_is_finished_is_not_trained_again(run, executor):
     assert len((run / "retrained.csv").read_text().splitlines()) == 3
 
 
-def test_an_ended_command_goes_on(run, executor):
+def test_a_killed_command_continues(run, executor):
     executor.dies_at = "1-0"
     with pytest.raises(Killed):
         retrain(run, config=SHORT)
@@ -206,7 +206,7 @@ def test_an_ended_command_goes_on(run, executor):
 
 
 def test_a_file_without_a_record_is_not_finished(run, executor):
-    """Killed between the two: the checkpoint is still there to go on from."""
+    """After a kill between file and record, the checkpoint remains."""
     executor.dies_at = "2-0"
     with pytest.raises(Killed):
         retrain(run, ["2-0"], SHORT)
@@ -216,14 +216,14 @@ def test_a_file_without_a_record_is_not_finished(run, executor):
     assert executor.ids == ["2-0", "2-0"]
 
 
-def test_a_checkpoint_of_what_is_finished_is_removed(run, executor):
+def test_the_checkpoint_of_a_finished_network_is_removed(run, executor):
     retrain(run, config=SHORT)
     (run / "retrained" / "1-0.checkpoint").write_text("left by a kill right after the record")
     retrain(run, config=SHORT)
     assert "1-0.checkpoint" not in files(run)
 
 
-def test_a_failure_is_a_record_and_tried_again(run, executor):
+def test_a_failure_is_recorded_and_retried(run, executor):
     executor.failures = {"1-0": "out of memory."}
     result = retrain(run, config=SHORT)
     assert result.failures == {"1-0": "out of memory."}
@@ -238,14 +238,13 @@ def test_a_failure_is_a_record_and_tried_again(run, executor):
 def test_changed_settings_are_refused_by_name(run, executor):
     retrain(run, ["1-0"], SHORT)
     other = RetrainConfig.from_flat({"epochs": 3, "seed": 4, "workers": 2})
-    with pytest.raises(
-        RetrainError, match=r"begun with --seed 0, not 4, and with --epochs 2, not 3"
-    ):
+    message = "different settings: --seed was 0, now 4; --epochs was 2, now 3"
+    with pytest.raises(RetrainError, match=message):
         retrain(run, config=other)
     retrain(run, config=RetrainConfig.from_flat({"epochs": 2, "workers": 2}))
 
 
-def test_other_images_are_refused(run, executor, tmp_path):
+def test_changed_images_are_refused(run, executor, tmp_path):
     config = json.loads((run / "config.json").read_text())
     arrays = dict(np.load(config["dataset"]))
     path = tmp_path / "mine.npz"
@@ -254,40 +253,40 @@ def test_other_images_are_refused(run, executor, tmp_path):
     retrain(run, ["1-0"], SHORT)
     arrays["x_test"][0, 0, 0] += 1
     np.savez(path, **arrays)
-    with pytest.raises(RetrainError, match=r"was begun with images \w{16}, not \w{16}; give"):
+    with pytest.raises(StoreError, match=r"sha256 was \w{64}, now \w{64}; restore the data set"):
         retrain(run, config=SHORT)
 
 
-def test_settings_of_which_nothing_came_can_be_changed(run, executor):
+def test_settings_may_change_before_the_first_checkpoint(run, executor):
     (run / "retrained").mkdir()
     (run / "retrained" / "settings.json").write_text('{"epochs": 600}')
     assert [row["id"] for row in retrain(run, ["1-0"], SHORT).rows] == ["1-0"]
 
 
-def test_two_at_a_time_are_refused(run, executor):
+def test_a_second_process_is_refused(run, executor):
     (run / "retrained").mkdir()
     descriptor = os.open(run / "retrained", os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
-    with pytest.raises(RetrainError, match="another process is retraining"):
+    with pytest.raises(StoreError, match="retrained is in use by another process; wait"):
         retrain(run, config=SHORT)
     os.close(descriptor)
     retrain(run, config=SHORT)
 
 
-def test_a_file_system_without_locks(run, executor, monkeypatch):
+def test_a_file_system_without_locks_is_an_error(run, executor, monkeypatch):
     def flock(*_):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    with pytest.raises(RetrainError, match=r"retrained cannot be locked: No locks available\."):
+    with pytest.raises(StoreError, match=r"retrained cannot be locked: No locks available\."):
         retrain(run, config=SHORT)
 
 
-# --- What goes wrong -------------------------------------------------------------------------
+# --- Errors ----------------------------------------------------------------------------------
 
 
 def command(capsys, *arguments):
-    """Return (exit status, standard output, standard error) of the command, here."""
+    """Run the command in this process; return (exit status, standard output, standard error)."""
     try:
         status = main(["retrain", *map(str, arguments)])
     except SystemExit as ended:
@@ -299,8 +298,8 @@ def command(capsys, *arguments):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["9-9"], "there is no network 9-9 on the front of {run}; known are 0-1, 1-0, 2-0."),
-        (["0-0"], "there is no network 0-0"),  # not of the front
+        (["9-9"], "the front of {run} has no network 9-9; expected one of 0-1, 1-0, 2-0."),
+        (["0-0"], "has no network 0-0"),  # trained, but not on the front
         (["--epochs", "0"], "--epochs is 0; expected an integer of at least 1"),
         (["--epochs", "few"], "--epochs: invalid int value: 'few'"),
         (["--learning_rate", "nan"], "--learning_rate is nan; expected more than 0"),
@@ -308,7 +307,7 @@ def command(capsys, *arguments):
         (["--seed", "-1"], "--seed is -1; expected an integer of at least 0"),
     ],
 )
-def test_wrong_use_is_one_line_and_status_2(capsys, run, arguments, words):
+def test_a_usage_error_is_one_line_and_status_2(capsys, run, arguments, words):
     status, out, err = command(capsys, run, *arguments)
     assert (status, out) == (2, "")
     assert len(err.splitlines()) == 1
@@ -316,7 +315,7 @@ def test_wrong_use_is_one_line_and_status_2(capsys, run, arguments, words):
     assert not (run / "retrained").exists()
 
 
-def test_no_run_is_named(capsys):
+def test_the_run_is_required(capsys):
     status, _, err = command(capsys)
     assert status == 2
     assert "the following arguments are required: RUN (see" in err
@@ -333,8 +332,8 @@ def without_model(run):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (without_front, "{run} has no front: no network of it has been trained"),
-        (without_model, "1-0.h5 is missing; restore it, or name the networks to retrain without"),
+        (without_front, "{run} has no front: no network has been trained yet"),
+        (without_model, "1-0.h5 is missing; restore it, or list the networks to train without 1-0"),
         (
             lambda run: change_settings(run, dataset="gone.npz"),
             "data set of {run} cannot be read: gone.npz does not exist",
@@ -347,11 +346,14 @@ def without_model(run):
         (lambda run: change_images(run, sha256="0" * 64), "sha256 was 000"),
         (lambda run: change_settings(run, pad=8), "does not fit: pad is 8"),
         (lambda run: (run / "config.json").unlink(), "holds no run"),
-        (lambda run: (run / "retrained").write_text(""), "retrained: File exists; see to it"),
+        (
+            lambda run: (run / "retrained").write_text(""),
+            "retrained: File exists; expected a folder",
+        ),
         (lambda run: (run / "retrained.jsonl").write_text("?\n"), "line 1, is damaged"),
     ],
 )
-def test_a_run_that_cannot_be_used_is_one_line_and_status_1(capsys, run, spoil, words):
+def test_an_unusable_run_is_one_line_and_status_1(capsys, run, spoil, words):
     spoil(run)
     status, out, err = command(capsys, run)
     assert (status, out) == (1, "")
@@ -359,8 +361,8 @@ def test_a_run_that_cannot_be_used_is_one_line_and_status_1(capsys, run, spoil, 
     assert words.format(run=run) in err
 
 
-def test_errors_of_the_function(run, tmp_path):
-    with pytest.raises(ConfigError, match="known are"):
+def test_unknown_ids_and_folders_without_a_run_are_errors(run, tmp_path):
+    with pytest.raises(ConfigError, match="expected one of 0-1, 1-0"):
         retrain(run, ["x"])
     with pytest.raises(StoreError, match="is not a folder"):
         retrain(tmp_path / "none")
@@ -369,7 +371,7 @@ def test_errors_of_the_function(run, tmp_path):
 # --- The command -----------------------------------------------------------------------------
 
 
-def test_the_command_prints_both_errors(capsys, run, executor):
+def test_the_command_prints_the_errors_before_and_after(capsys, run, executor):
     status, out, err = command(capsys, run, "0-1", "1-0", "--epochs", 2)
     assert (status, err) == (0, "")
     assert "network 1-0: test error 12.50 %, after 7 s" in out
@@ -380,7 +382,7 @@ def test_the_command_prints_both_errors(capsys, run, executor):
     assert str(run / "retrained") in out.replace("\n", "")
 
 
-def test_the_command_says_what_failed(capsys, run, executor):
+def test_the_command_reports_failures(capsys, run, executor):
     executor.failures = {"1-0": "diverged: [Errno]"}
     status, out, err = command(capsys, run)
     assert status == 1
@@ -388,19 +390,19 @@ def test_the_command_says_what_failed(capsys, run, executor):
     assert err == "lemonade-tf: 1 of the networks failed: 1-0: diverged: [Errno]\n"
 
 
-def test_of_several_data_sets_networks_are_retrained_on_the_first(run, images, executor):
+def test_with_several_data_sets_the_first_is_used(run, images, executor):
     change_settings(run, dataset=f"{images},elsewhere.npz")
     retrain(run, config=SHORT)
     settings = executor.tasks[0].settings
     assert (settings["dataset"], executor.dataset) == (str(images), str(images))
 
 
-# --- In earnest ------------------------------------------------------------------------------
+# --- With real training -----------------------------------------------------------------------
 
 
 @pytest.fixture
 def real_run(run, images):
-    """The run, with the files of networks that can be trained."""
+    """The run with real network files."""
     from lemonade_tf.keras_bridge import save_model
 
     data = load_dataset(str(images))
@@ -412,7 +414,7 @@ def real_run(run, images):
 
 
 def start(run, ids, epochs, interval):
-    """Start the work in a process of its own, which prints the backends that it loaded."""
+    """Start retraining in another process, which prints the backends that it loaded."""
     script = f"""
 import sys
 from lemonade_tf.retraining import RetrainConfig, retrain
@@ -437,7 +439,7 @@ def test_networks_learn_from_scratch_and_the_driver_loads_no_backend(real_run):
 
 
 @pytest.mark.slow
-def test_killed_at_any_instant_it_ends_with_the_same_weights(real_run, tmp_path):
+def test_kills_at_any_time_do_not_change_the_weights(real_run, tmp_path):
     ids, epochs = ["0-1", "1-0"], 120
     _, err = start(real_run, ids, epochs, 60.0).communicate(timeout=300)
     assert err == ""
@@ -473,7 +475,7 @@ def test_killed_at_any_instant_it_ends_with_the_same_weights(real_run, tmp_path)
 
 
 def wait_for_worker(run, process, seconds=60):
-    """Wait until a checkpoint was written by this process."""
+    """Wait until this process has written a checkpoint."""
     started = time.time()
     while time.time() < started + seconds and process.poll() is None:
         for path in (run / "retrained").glob("*.checkpoint"):

@@ -200,7 +200,7 @@ def test_another_search_is_at_it(tmp_path):
     workdir = cut(tmp_path / "run", 5)
     holder = RunStore.open(workdir)
     holder.lock()
-    with pytest.raises(StoreError, match="in use by another search"):
+    with pytest.raises(StoreError, match="in use by another process"):
         toy_search(workdir, resume=True)
     holder.release()
 

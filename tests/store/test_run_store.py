@@ -58,7 +58,7 @@ class TestCreate:
     @pytest.mark.parametrize("below", ["", "/run"])
     def test_a_file_is_no_folder(self, tmp_path, below):
         (tmp_path / "file").touch()
-        with pytest.raises(StoreError, match=r"/file.*; choose a --workdir that is a folder"):
+        with pytest.raises(StoreError, match=r"/file.*; expected a folder"):
             RunStore.create(f"{tmp_path}/file{below}", CONFIG)
 
     def test_a_folder_that_may_not_be_written_to(self, tmp_path, monkeypatch):
@@ -108,7 +108,7 @@ def test_a_folder_is_new_to_one_only(tmp_path):
     assert make_new_folder(tmp_path / "runs/digits-1")
     assert not make_new_folder(tmp_path / "runs/digits-1")
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match=r"digits-1: Not a directory; choose a --workdir"):
+    with pytest.raises(StoreError, match=r"digits-1: Not a directory; expected a folder"):
         make_new_folder(tmp_path / "file/digits-1")
 
 
@@ -187,7 +187,7 @@ class TestConfig:
 class TestLock:
     def test_one_search_at_a_time(self, store):
         other = RunStore.open(store.path)
-        with pytest.raises(StoreError, match=r"run is in use by another search; wait until"):
+        with pytest.raises(StoreError, match=r"run is in use by another process; wait until"):
             other.lock()
         assert other.is_locked()
         store.release()
@@ -283,11 +283,11 @@ def _fail_with(number):
 
 
 FULL = [
-    (errno.ENOSPC, "No space left on device; free some space there, or choose another --workdir"),
-    (errno.EDQUOT, "quota is used up: delete something, or choose another --workdir"),
-    (errno.EROFS, "Read-only file system; choose a --workdir that can be written to"),
-    (errno.EACCES, "Permission denied; choose a --workdir that you may write to"),
-    (errno.EIO, "Input/output error; see to it, or choose another --workdir"),
+    (errno.ENOSPC, "No space left on device; free some space there, or use another folder"),
+    (errno.EDQUOT, "quota is used up: delete files, or use another folder"),
+    (errno.EROFS, "Read-only file system; use a folder on a writable disk"),
+    (errno.EACCES, "Permission denied; use a folder that you may write to"),
+    (errno.EIO, "Input/output error; fix this and rerun the command"),
 ]
 
 
@@ -353,5 +353,5 @@ def test_a_folder_for_pictures_is_made_when_one_is_asked_for(store):
     assert (store.path / "plots").is_dir()
     (store.path / "plots").rmdir()
     (store.path / "plots").touch()
-    with pytest.raises(StoreError, match=r"plots: File exists; choose a --workdir"):
+    with pytest.raises(StoreError, match=r"plots: File exists; expected a folder"):
         store.plot_path("a.png")
