@@ -21,7 +21,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from absl import app, flags
+from absl import flags
+from common import run_script
 
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.datasets.loading import load_dataset
@@ -127,4 +128,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_script(main)

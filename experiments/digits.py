@@ -16,7 +16,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from absl import app, flags
+from absl import flags
+from common import run_script
 
 from lemonade_tf.config import make_config
 from lemonade_tf.datasets.loading import load_dataset
@@ -83,4 +84,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_script(main)

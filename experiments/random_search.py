@@ -21,6 +21,7 @@ random search against 47k and 8.9 % for LEMONADE; 180k and 6.3 % against 190k an
 from pathlib import Path
 
 from absl import app, flags
+from common import run_script
 
 from lemonade_tf.baselines.comparison import compare, comparison_figure, comparison_table
 from lemonade_tf.baselines.random_search import random_search
@@ -68,4 +69,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_script(main)

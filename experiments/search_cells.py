@@ -17,7 +17,8 @@ scales the search down to seconds on scikit-learn's digits, with F = 32 or 64. T
 presets `paper` and `quick` of `lemonade_tf.config`.
 """
 
-from absl import app, flags
+from absl import flags
+from common import run_script
 
 from lemonade_tf.config import make_config
 from lemonade_tf.monitoring.progress import ProgressDisplay
@@ -41,4 +42,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_script(main)

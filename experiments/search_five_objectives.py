@@ -32,7 +32,8 @@ scales the search down to seconds to check that it runs.
 Expected: see docs/measured.md.
 """
 
-from absl import app, flags
+from absl import flags
+from common import run_script
 
 from lemonade_tf.config import make_config
 from lemonade_tf.datasets.names import parse_datasets
@@ -81,4 +82,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_script(main)

@@ -14,7 +14,8 @@ scales the search down to seconds on scikit-learn's digits. The settings are the
 `quick` of `lemonade_tf.config`.
 """
 
-from absl import app, flags
+from absl import flags
+from common import run_script
 
 from lemonade_tf.config import make_config
 from lemonade_tf.monitoring.progress import ProgressDisplay
@@ -38,4 +39,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_script(main)
