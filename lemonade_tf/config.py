@@ -127,9 +127,10 @@ class SearchConfig(FlatConfig):
         data_dir: Folder with the CIFAR archives; missing files are downloaded into it. Defaults to
             ./data.
         workdir: Run folder. Defaults to a new folder in runs/.
-        objectives: Objectives to minimize, by name: "error" and at least one cheap objective.
-            Custom objectives: MODULE:NAME, an `Objective` in a module of the current folder or in
-            an installed one. With several data sets, "error" is the error on the first; the
+        objectives: Objectives to minimize: error, at least one cheap objective (parameters,
+            multiply_adds, file_bytes, peak_memory, latency, lite_latency) and any of top5_error and
+            int8_error. Custom objectives: MODULE:NAME, an `Objective` in a module of the current
+            folder or in an installed one. With several data sets, error is that on the first; the
             error_NAME of each other data set is added if it is missing.
         limit: Upper limits of cheap objectives, such as parameters=1e6,multiply_adds=50e6, or a
             mapping in Python. Networks over a limit are not trained: a child is resampled, an

@@ -14,7 +14,9 @@ from runs import make_run
 from lemonade_tf import __version__
 from lemonade_tf.cli import main
 from lemonade_tf.config import SearchConfig
+from lemonade_tf.datasets.loading import DATASETS
 from lemonade_tf.keras_bridge import save_model
+from lemonade_tf.objectives.builtin import OBJECTIVES
 
 
 def run(capsys, *arguments):
@@ -83,6 +85,8 @@ def test_help_names_the_choices_and_the_default_of_each_preset(capsys, monkeypat
     assert texts["flip"].endswith(" (paper: yes, digits: no, digits_cells: no, quick: no)")
     assert texts["batch_size"].endswith(" (default: 64)")  # all presets agree
     assert texts["objectives"].endswith(" (default: error,parameters)")
+    assert all(re.search(rf"\b{o.name}\b", texts["objectives"]) for o in OBJECTIVES)
+    assert all(f'"{name}"' in texts["dataset"] for name in DATASETS)
     assert "Defaults to one per GPU, or one per CPU core" in texts["workers"]
     assert "(default" not in texts["workers"]
     assert texts["space"].startswith("{networks,cells} ")
