@@ -1,26 +1,28 @@
 """Networks that repeat one cell (search space II: sections 5.1 and A.4.2).
 
-A network has k = 3 blocks of n cells of stride 1 and k - 1 cells of stride 2 between them, k n +
-(k - 1) in all. They are stacked: a cell reads the concatenated outputs of the two before it. The
-filters double where the resolution is halved, to F in the last block; so there are F / 4 in the
-first. What the paper leaves to Liu et al. (2017, "Progressive neural architecture search"), or
-open, is here so:
+A network has k = 3 blocks of n cells of stride 1 and k - 1 cells of stride 2 between them, so k n +
+(k - 1) cells. Each cell takes the concatenated outputs of the two cells before it as input. The
+number of filters doubles where the resolution is halved, up to F in the last block, so the first
+block has F / 4. What the paper leaves to Liu et al. (2017, "Progressive neural architecture
+search") or leaves open is as follows:
 
-- A cell of stride 2 reads its input through 2x2 max pooling, as the blocks of space I do, and so
-  does every cell one of whose two inputs comes from before the halving. Liu et al. give stride 2 to
-  whatever reads the cell's input. With pooling before it, all cells are the same inside: nothing
-  has to be aligned there, and an operator that applies in one cell applies in the others. Where
-  the image has one pixel left, nothing is pooled.
-- The stem is a 3x3 Conv-BatchNorm-ReLU block with the F / 4 filters of the first block (Liu et al.
-  have no ReLU in it: their cells begin with one, those here end with one). The first cell reads the
-  stem alone, the second the first and the stem.
-- The numbers of filters in a cell are those of the first block, and twice and four times as many in
-  the others. So doubling stays exact: 4/3 of 32 filters are 43, and 86 and 172 in the other blocks.
-  With another F, every number is that of the first block times the ratio, rounded, at least 1.
+- A cell of stride 2 pools its input (2x2 max pooling), as the blocks of space I do. So does every
+  cell with an input from before the halving. (Liu et al. give stride 2 to whatever consumes the
+  cell's input.) With pooling before the cell, all cells are the same inside, no resolutions have to
+  be aligned there, and an operator that applies to one cell applies to the others. Images that are
+  down to one pixel are not pooled.
+- The stem is a 3x3 Conv-BatchNorm-ReLU block with the F / 4 filters of the first block. (Liu et al.
+  have no ReLU in it: their cells start with one, these end with one.) The input of the first cell
+  is the stem; that of the second is the first cell and the stem.
+- The numbers of filters inside a cell are those of the first block, and two and four times as many
+  in the other blocks. So the doubling stays exact: 4/3 of 32 filters are 43, and 86 and 172 in the
+  other blocks. For another F, every number in the first block is multiplied by the ratio and
+  rounded, to at least 1.
 
-A network is a graph like any other. Its nodes tell its cells by their names: cell_3_conv_1 is
-conv_1 in the third cell, cell_3_input the concatenation that it reads, pool_2 the pooled output of
-the second cell. `extract_cell` reads (cell, n, F) off a network, `cell_network` makes it again.
+A network is a graph like any other; its cells are recognised by the names of its nodes:
+cell_3_conv_1 is conv_1 in the third cell, cell_3_input the concatenation that is its input, and
+pool_2 the pooled output of the second cell. `extract_cell` returns (cell, n, F) of a network, and
+`cell_network` builds the network from these.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from typing import TypeVar
 
 from lemonade_tf.architecture.channel_edits import ABSORBERS
 from lemonade_tf.architecture.channel_groups import channel_groups
@@ -49,19 +52,15 @@ from lemonade_tf.architecture.layers import (
 )
 
 NUM_BLOCKS = 3
-INPUT = "input"  # what a cell reads, among the names inside it
+INPUT = "input"  # the name of a cell's input inside the cell
 _STEM = "stem_relu"
-_AROUND = {
-    "rescaling": Rescaling,
-    "stem_conv": Conv2D,
-    "stem_bn": BatchNormalization,
-    "logits": Dense,
-}
-_WIDENING = 2 ** (NUM_BLOCKS - 1)  # from the first block to the last
+_GROWTH = 2 ** (NUM_BLOCKS - 1)  # of the number of filters, from the first block to the last
+
+AnyLayer = TypeVar("AnyLayer", bound=Layer)
 
 
 class CellError(GraphError):
-    """A graph is not made of one cell, or a cell cannot be used as asked."""
+    """A graph does not repeat one cell, or no network can be built from a cell as requested."""
 
 
 # --- A cell ----------------------------------------------------------------------------------
@@ -69,12 +68,11 @@ class CellError(GraphError):
 
 @dataclass(frozen=True)
 class Cell:
-    """What is repeated, as it is in the first block.
+    """The part that a network repeats, with the numbers of filters of the first block.
 
     Attributes:
-        nodes: Layers without weights by their names inside the cell, with the filters that they
-            have in the first block; what the cell reads is called "input".
-        output: The name of the node that others read.
+        nodes: Nodes without weights by their names inside the cell; its input is called "input".
+        output: The name of the node that is the output of the cell.
         filters: The F of networks whose first block has these numbers of filters.
     """
 
@@ -84,12 +82,15 @@ class Cell:
 
     @cached_property
     def graph(self) -> Graph:
-        """The cell as a graph, on an image of one pixel and one channel."""
+        """The cell as a graph whose input is an image of one pixel and one channel."""
         return Graph.from_nodes({INPUT: Node(Input((1, 1, 1))), **self.nodes}, self.output)
 
     @cached_property
-    def from_input(self) -> frozenset[str]:
-        """Nodes with channels of the cell's input, whose number is not a multiple of F."""
+    def carries_input(self) -> frozenset[str]:
+        """The nodes whose output contains channels of the cell's input.
+
+        Their number of channels is not proportional to F.
+        """
         found = {INPUT}
         for name in self.graph.topological_order()[1:]:
             node = self.nodes[name]
@@ -98,8 +99,8 @@ class Cell:
         return frozenset(found)
 
     @cached_property
-    def into_output(self) -> frozenset[str]:
-        """Nodes whose channels are among those of the cell's output."""
+    def feeds_output(self) -> frozenset[str]:
+        """The nodes whose channels are contained in the cell's output."""
         found = {self.output}
         for name in reversed(self.graph.topological_order()[1:]):
             if name in found and not isinstance(self.nodes[name].layer, ABSORBERS):
@@ -109,8 +110,8 @@ class Cell:
     def scaled(self, filters: int) -> Cell:
         """Return the cell for networks with another F.
 
-        Channels that sums tie to each other stay equal in number: it is the groups of channels
-        (see `groups`) that are scaled.
+        Numbers of channels that have to be equal, such as those of the inputs of a sum, stay equal,
+        because whole channel groups are scaled; see `channel_groups`.
         """
         groups, nodes = channel_groups(self.graph), {}
         sizes = {g: max(1, round(s * filters / self.filters)) for g, s in groups.sizes.items()}
@@ -122,42 +123,45 @@ class Cell:
         return Cell(nodes, self.output, filters)
 
 
-# --- Where a cell is ---------------------------------------------------------------------------
+# --- Numbers and names -------------------------------------------------------------------------
 
 
 def num_cells(cells_per_block: int) -> int:
-    """Return how many cells a network has: k n + (k - 1)."""
+    """Return the number of cells of a network: k n + (k - 1)."""
     return NUM_BLOCKS * cells_per_block + NUM_BLOCKS - 1
 
 
 def block_index(number: int, cells_per_block: int) -> int:
-    """Return the block, from 0, whose filters a cell has; cells count from 1, and 0 is the stem.
+    """Return the index, from 0, of the block whose numbers of filters a cell has.
 
-    A cell of stride 2 has as many as the block behind it.
+    Args:
+        number: The number of the cell, from 1; 0 for the stem. A cell of stride 2 belongs to the
+            block after it.
+        cells_per_block: n.
     """
     return number // (cells_per_block + 1)
 
 
-def prefix(number: int) -> str:
-    """Return what the names of the nodes in a cell begin with."""
+def name_prefix(number: int) -> str:
+    """Return the prefix of the names of the nodes in a cell."""
     return f"cell_{number}_"
 
 
 def network_name(number: int, local: str) -> str:
-    """Return the name in the network of a node inside a cell."""
-    return _STEM if number == 1 and local == INPUT else f"cell_{number}_{local}"
+    """Return the name that a node of a cell has in the network."""
+    return _STEM if number == 1 and local == INPUT else name_prefix(number) + local
 
 
 def local_name(number: int, name: str) -> str | None:
-    """Return the name inside a cell of a node of the network; None for a node outside it."""
+    """Return the name that a node of the network has in a cell; None if it is not in it."""
     if number == 1 and name == _STEM:
         return INPUT
-    begin = prefix(number)
-    return name.removeprefix(begin) if name.startswith(begin) else None
+    prefix = name_prefix(number)
+    return name.removeprefix(prefix) if name.startswith(prefix) else None
 
 
-def _number_of(name: str) -> int:
-    """Return in which cell a node is by its name; 0 for a node outside all cells."""
+def _cell_number(name: str) -> int:
+    """Return the number of the cell to which a node belongs by its name; 0 if to none."""
     head, _, rest = name.partition("_")
     number = rest.partition("_")[0]
     return int(number) if head == "cell" and number.isdigit() else 0
@@ -176,7 +180,7 @@ def cell_network(
     rescaling: Rescaling,
     normalization: BatchNormalization,
 ) -> Graph:
-    """Return the network of a cell, without weights.
+    """Build the network of a cell, without weights.
 
     Args:
         cell: The cell.
@@ -184,30 +188,30 @@ def cell_network(
         filters: F, a multiple of 4.
         input_shape: (height, width, channels) of the images.
         num_classes: The number of classes.
-        rescaling: What raw pixels, 0 to 255, go through first.
+        rescaling: Normalizes raw pixels, 0 to 255.
         normalization: The batch norm of the stem.
 
     Raises:
-        CellError: n or F makes no network.
+        CellError: If n is not positive or F is not a positive multiple of 4.
     """
     if cells_per_block < 1:
         raise CellError(f"cells_per_block is {cells_per_block}; expected at least 1.")
-    if filters < _WIDENING or filters % _WIDENING:
+    if filters < _GROWTH or filters % _GROWTH:
         raise CellError(
-            f"filters is {filters}; expected a multiple of {_WIDENING}, because the first of"
-            f" {NUM_BLOCKS} blocks has {filters} / {_WIDENING} of them."
+            f"filters is {filters}; expected a positive multiple of {_GROWTH}, because the first of"
+            f" {NUM_BLOCKS} blocks has filters / {_GROWTH}."
         )
     if filters != cell.filters:
         cell = cell.scaled(filters)
     nodes = {
         "input": Node(Input(tuple(input_shape))),
         "rescaling": Node(rescaling, ("input",)),
-        "stem_conv": Node(Conv2D(filters // _WIDENING, 3), ("rescaling",)),
+        "stem_conv": Node(Conv2D(filters // _GROWTH, 3), ("rescaling",)),
         "stem_bn": Node(normalization, ("stem_conv",)),
         _STEM: Node(ReLU(), ("stem_bn",)),
     }
     last = num_cells(cells_per_block)
-    halved = _halvings(min(input_shape[:2]))
+    pooled_blocks = _pooled_blocks(min(input_shape[:2]))
     outputs = {0: _STEM}
     for number in range(1, last + 1):
         block = block_index(number, cells_per_block)
@@ -215,14 +219,14 @@ def cell_network(
             inputs = []
             for before in (number - 1, number - 2):
                 source = outputs[before]
-                if block_index(before, cells_per_block) < block and block in halved:
+                if block_index(before, cells_per_block) < block and block in pooled_blocks:
                     nodes.setdefault(f"pool_{before}", Node(MaxPooling2D(2), (source,)))
                     source = f"pool_{before}"
                 inputs.append(source)
             nodes[network_name(number, INPUT)] = Node(Concatenate(), tuple(inputs))
         for local, node in cell.nodes.items():
             inputs = tuple(network_name(number, i) for i in node.inputs)
-            nodes[network_name(number, local)] = Node(_widened(node.layer, 2**block), inputs)
+            nodes[network_name(number, local)] = Node(_in_block(node.layer, 2**block), inputs)
         outputs[number] = network_name(number, cell.output)
     nodes["global_pool"] = Node(GlobalAveragePooling2D(), (outputs[last],))
     nodes["logits"] = Node(Dense(num_classes), ("global_pool",))
@@ -230,14 +234,14 @@ def cell_network(
     return Graph.from_nodes(nodes, "softmax")
 
 
-def _halvings(side: int) -> frozenset[int]:
-    """Return the blocks before which images are pooled: where they have two pixels a side."""
+def _pooled_blocks(side: int) -> frozenset[int]:
+    """Return the blocks before which images are pooled: while they have two pixels per side."""
     return frozenset(block for block in range(1, NUM_BLOCKS) if side >> (block - 1) >= 2)
 
 
 @lru_cache(maxsize=65536)
-def _widened(layer: Layer, factor: int) -> Layer:
-    """Return a layer of the first block as it is in a block with so many times the filters."""
+def _in_block(layer: Layer, factor: int) -> Layer:
+    """Return a layer of the first block as it is in a block with `factor` times the filters."""
     if factor > 1 and isinstance(layer, Conv2D | SeparableConv2D):
         return replace(layer, filters=layer.filters * factor)
     return layer
@@ -247,47 +251,58 @@ def extract_cell(graph: Graph) -> tuple[Cell, int, int]:
     """Return (cell, n, F) of a network of cells.
 
     Raises:
-        CellError: It is none, or its cells are not alike; the message names a node.
+        CellError: If the graph does not consist of cells, or these differ; the message names a
+            node.
     """
-    return graph.cached("cell", _cell_of)
+    return graph.cached("cell", _extract_cell)
 
 
-def _cell_of(graph: Graph) -> tuple[Cell, int, int]:
-    for name, kind in _AROUND.items():
-        if name not in graph or not isinstance(graph[name].layer, kind):
-            raise CellError(
-                f"this network is not made of cells: it has no {kind.__name__} {name!r}."
-            )
-    number = max(map(_number_of, graph))
+def _extract_cell(graph: Graph) -> tuple[Cell, int, int]:
+    rescaling = _expect(graph, "rescaling", Rescaling)
+    stem = _expect(graph, "stem_conv", Conv2D)
+    normalization = _expect(graph, "stem_bn", BatchNormalization)
+    logits = _expect(graph, "logits", Dense)
+    number = max(map(_cell_number, graph))
     cells_per_block, rest = divmod(number - (NUM_BLOCKS - 1), NUM_BLOCKS)
     if rest or cells_per_block < 1:
         raise CellError(
-            f"the network has {number} cells; expected {num_cells(1)}, {num_cells(2)},"
-            f" {num_cells(3)} or so: {NUM_BLOCKS} times n, and {NUM_BLOCKS - 1} between."
+            f"the network has {number} cells; expected {NUM_BLOCKS} n + {NUM_BLOCKS - 1}, such as"
+            f" {num_cells(1)}, {num_cells(2)} or {num_cells(3)}."
         )
-    filters = graph["stem_conv"].layer.filters * _WIDENING
-    cell = Cell(dict(_first(graph)), _first_output(graph), filters)
+    filters = stem.filters * _GROWTH
+    cell = Cell(dict(_first_cell(graph)), _first_output(graph), filters)
+    # The network is built again from its first cell: it has to be the same, node by node.
     expected = cell_network(
         cell,
         cells_per_block=cells_per_block,
         filters=filters,
-        input_shape=graph[graph.input].layer.shape,
-        num_classes=graph["logits"].layer.units,
-        rescaling=graph["rescaling"].layer,
-        normalization=graph["stem_bn"].layer,
+        input_shape=_expect(graph, graph.input, Input).shape,
+        num_classes=logits.units,
+        rescaling=rescaling,
+        normalization=normalization,
     )
-    there, wanted = dict(graph.items()), dict(expected.items())
-    for name in {**wanted, **there}:
-        found, right = there.get(name), wanted.get(name)
+    actual, wanted = dict(graph.items()), dict(expected.items())
+    for name in {**wanted, **actual}:
+        found, right = actual.get(name), wanted.get(name)
         if not (found and right and (found.layer, found.inputs) == (right.layer, right.inputs)):
             raise CellError(
-                f"the cells of the network are not alike: node {name!r} is {_shown(found)}; going"
-                f" by the first cell, it should be {_shown(right)}."
+                f"the cells of the network differ: node {name!r} is {_describe_node(found)};"
+                f" expected {_describe_node(right)}, as in the first cell."
             )
     return cell, cells_per_block, filters
 
 
-def _first(graph: Graph) -> Iterator[tuple[str, Node]]:
+def _expect(graph: Graph, name: str, kind: type[AnyLayer]) -> AnyLayer:
+    """Return the layer of a node that has to be of a kind."""
+    layer = graph[name].layer if name in graph else None
+    if not isinstance(layer, kind):
+        raise CellError(
+            f"the network does not consist of cells: it has no {kind.__name__} {name!r}."
+        )
+    return layer
+
+
+def _first_cell(graph: Graph) -> Iterator[tuple[str, Node]]:
     """Yield the nodes of the first cell under their names inside it."""
     for name, node in graph.items():
         if name != _STEM and (local := local_name(1, name)) is not None:
@@ -295,13 +310,13 @@ def _first(graph: Graph) -> Iterator[tuple[str, Node]]:
 
 
 def _first_output(graph: Graph) -> str:
-    """Return the name inside the first cell of what the second reads of it."""
+    """Return the name inside the first cell of its output, which is an input of the second."""
     joined = network_name(2, INPUT)
-    at = graph[joined].inputs[0] if joined in graph else ""
-    if at == "pool_1" and at in graph:
-        at = graph[at].inputs[0]
-    return local_name(1, at) or at
+    name = graph[joined].inputs[0] if joined in graph else ""
+    if name == "pool_1" and name in graph:
+        name = graph[name].inputs[0]
+    return local_name(1, name) or name
 
 
-def _shown(node: Node | None) -> str:
+def _describe_node(node: Node | None) -> str:
     return "missing" if node is None else f"{node.layer} of {', '.join(node.inputs) or 'nothing'}"

@@ -1,9 +1,14 @@
-"""Change the number of channels everywhere at once, and where channels end up.
+"""Changes of the number of channels, wherever they occur in a network.
 
-Widening and pruning are one act: channel j of the new tensor is channel ``source[j]`` of the old
-one, or fresh. Which channels can only change together is said by `groups`; a change maps some
-groups to sources, and applying it gives every node that carries one of them the layer and the
-weights that follow.
+Widening and pruning are the same operation: channel j of the new tensor is channel ``source[j]`` of
+the old one, or fresh. `channel_groups` tells which channels can only change together. A change maps
+some groups to sources; applying it edits every node whose input or output contains one of them:
+
+- *producers* (convolutions and dense layers) get new filters for fresh channels: W[..., source];
+- *carriers* (batch norms and depthwise convolutions) select their weights per channel;
+- *absorbers* (convolutions and dense layers) get kernels W[source, ...] along their input axis,
+  zero for fresh channels. If channel c is split into copies c_1, ..., c_k, their weights add up to
+  the weights of c. As sum_i (w_i x) = w x, the function of the network does not change.
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from lemonade_tf.architecture.channel_groups import Sources, channel_groups, repeated
+from lemonade_tf.architecture.channel_groups import Sources, channel_groups, repeat_channels
 from lemonade_tf.architecture.graph import Graph, Node
 from lemonade_tf.architecture.layers import (
     ELEMENTWISE_ACTIVATIONS,
@@ -43,9 +48,10 @@ Fresh = Callable[[str, tuple[int, ...]], np.ndarray]  # (name of the weight, sha
 ABSORBERS = (Conv2D, SeparableConv2D, Dense)
 
 
-# --- Where channels end up ---------------------------------------------------------------------
+# --- The layers that consume channels ----------------------------------------------------------
 
-PASSING = (
+# Layers without weights that pass the channels of their input on, in a known place.
+PASS_THROUGH = (
     ReLU,
     MaxPooling2D,
     AveragePooling2D,
@@ -59,7 +65,7 @@ PASSING = (
 
 
 def absorbs(layer: Layer) -> bool:
-    """Return whether a layer can absorb any number of channels: not in blocks, as with groups."""
+    """Return whether a layer can absorb any number of channels; not in blocks, as with groups."""
     return isinstance(layer, ABSORBERS) and not (isinstance(layer, Conv2D) and layer.groups > 1)
 
 
@@ -74,10 +80,11 @@ def can_append_channels(graph: Graph, name: str) -> bool:
 
 def _absorbed_nodes(graph: Graph) -> frozenset[str]:
     found: set[str] = set()
+    # From the output backwards, so that the answer for the consumers of a node is known.
     for name in reversed(graph.topological_order()):
-        readers = graph.consumers(name)
         if name != graph.output and all(
-            absorbs(graph[r].layer) or (r in found and _passes_on(graph[r].layer)) for r in readers
+            absorbs(graph[c].layer) or (c in found and _passes_on(graph[c].layer))
+            for c in graph.consumers(name)
         ):
             found.add(name)
     return frozenset(found)
@@ -88,43 +95,44 @@ def _passes_on(layer: Layer) -> bool:
         return layer.activation in ELEMENTWISE_ACTIVATIONS
     if isinstance(layer, Rescaling):
         return isinstance(layer.scale, float) and isinstance(layer.offset, float)
-    return isinstance(layer, (*PASSING, BatchNormalization, DepthwiseConv2D))
+    return isinstance(layer, (*PASS_THROUGH, BatchNormalization, DepthwiseConv2D))
 
 
 def absorbing_consumers(graph: Graph, name: str) -> Mapping[str, tuple[int, ...]] | None:
-    """Return which layers absorb the channels of a node, and where in their input.
+    """Return the layers that absorb the channels of a node, and the position of these in their
+    input.
 
     Returns:
-        For each such layer, the offsets in its input's channels at which those of the node begin,
-        ascending. None where a path reaches the output, a sum or a product, a layer that has
-        weights for each channel, or one whose arguments say how many there are.
+        For each such layer, the indices of input channels at which the channels of the node start,
+        ascending. None if a path reaches the output, a sum or a product, a layer with weights per
+        channel, or a layer whose arguments fix the number of channels.
     """
     shapes = graph.shapes()
     found: dict[str, list[int]] = {}
-    pending = [(name, 0)]
+    pending = [(name, 0)]  # nodes that have the channels, starting at an offset of their output
     while pending:
         at, offset = pending.pop()
         if at == graph.output:
             return None
-        for reader in graph.consumers(at):
-            layer = graph[reader].layer
+        for consumer in graph.consumers(at):
+            layer = graph[consumer].layer
             if absorbs(layer):
-                found.setdefault(reader, []).append(offset)
-            elif not isinstance(layer, PASSING):
+                found.setdefault(consumer, []).append(offset)
+            elif not isinstance(layer, PASS_THROUGH):
                 return None
             elif isinstance(layer, Concatenate):
                 before = 0
-                for source in graph[reader].inputs:
+                for source in graph[consumer].inputs:
                     if source == at:
-                        pending.append((reader, before + offset))
+                        pending.append((consumer, before + offset))
                     before += shapes[source][-1]
             elif isinstance(layer, Flatten):
                 width = shapes[at][-1]
-                positions = shapes[reader][-1] // width
-                pending.extend((reader, p * width + offset) for p in range(positions))
+                pixels = shapes[consumer][-1] // width
+                pending.extend((consumer, p * width + offset) for p in range(pixels))
             else:
-                pending.append((reader, offset))
-    return {reader: tuple(sorted(offsets)) for reader, offsets in found.items()}
+                pending.append((consumer, offset))
+    return {consumer: tuple(sorted(offsets)) for consumer, offsets in found.items()}
 
 
 # --- Applying a change -----------------------------------------------------------------------
@@ -132,12 +140,12 @@ def absorbing_consumers(graph: Graph, name: str) -> Mapping[str, tuple[int, ...]
 
 @dataclass(frozen=True)
 class ChannelChange:
-    """What a change of channels did.
+    """The nodes that a change of channels edited.
 
     Attributes:
         sources: For every node whose output changed, the source of each new channel.
         producers: The nodes whose filters changed.
-        carriers: The nodes with weights that pass the changed channels on.
+        carriers: The nodes with weights per channel that pass the changed channels on.
         absorbers: The nodes that absorb them.
     """
 
@@ -148,42 +156,42 @@ class ChannelChange:
 
 
 def change_channels(graph: Graph, sources: Sources, fresh: Fresh) -> ChannelChange:
-    """Change the number of channels of some groups, in place, wherever they occur.
+    """Change the channels of some groups, in place, wherever they occur.
 
-    Readers get zeros for fresh channels, and share the weights of a channel that is split out
-    among its copies, so what they compute stays the same.
+    Absorbers get zero weights for fresh channels, and the weights of a channel that is split are
+    split among its copies, so what they compute stays the same.
 
     Args:
         graph: The graph to edit.
         sources: For each group to change, the source of each new channel.
-        fresh: Returns the weights of fresh channels: called with the name of the weight and the
-            shape of the whole new weight, of which only the fresh part is used.
-
-    Returns:
-        Which nodes changed, and how.
+        fresh: Returns the weights of fresh channels. It is called with the name of the weight and
+            the shape of the whole new weight, of which only the fresh part is used.
 
     Raises:
-        ValueError: A group is fixed.
+        ValueError: If a group is fixed.
     """
     groups = channel_groups(graph)
-    why = groups.why_fixed(sources)
-    if why is not None:
-        raise ValueError(f"these channels cannot change: {why}.")
+    reason = groups.why_fixed(sources)
+    if reason is not None:
+        raise ValueError(f"these channels cannot change: {reason}.")
     outputs = {n: s for n in graph if (s := groups.source(n, sources)) is not None}
     changed: dict[str, list[str]] = {"producers": [], "carriers": [], "absorbers": []}
     edits: dict[str, Node] = {}
     for name, node in graph.items():
         layer, weights = node.layer, dict(node.weights)
-        reads = outputs.get(node.inputs[0]) if node.inputs else None
+        consumed = outputs.get(node.inputs[0]) if node.inputs else None
         if isinstance(layer, ABSORBERS):
-            if reads is not None:
-                weights = _read(layer, weights, reads)
+            if consumed is not None:
+                weights = _absorb(layer, weights, consumed)
                 changed["absorbers"].append(name)
             if name in outputs:
                 layer, weights = _produce(layer, weights, outputs[name], fresh)
                 changed["producers"].append(name)
-        elif name in outputs and isinstance(layer, BatchNormalization | DepthwiseConv2D):
-            weights = _carry(layer, weights, reads, outputs[name], fresh)
+        elif name in outputs and isinstance(layer, BatchNormalization):
+            weights = _carry_batch_norm(weights, outputs[name])
+            changed["carriers"].append(name)
+        elif consumed is not None and isinstance(layer, DepthwiseConv2D):
+            weights = _carry_depthwise(weights, consumed, outputs[name], fresh)
             changed["carriers"].append(name)
         edits[name] = Node(layer, node.inputs, weights)
     for group in ("absorbers", "producers", "carriers"):
@@ -191,26 +199,26 @@ def change_channels(graph: Graph, sources: Sources, fresh: Fresh) -> ChannelChan
             graph.set_layer(name, edits[name].layer, edits[name].weights)
     for name, source in outputs.items():
         layer = graph[name].layer
-        if isinstance(layer, Reshape) and layer.target_shape[-1] > 0:
+        if isinstance(layer, Reshape) and layer.target_shape[-1] > 0:  # it counts channels itself
             graph.set_layer(name, Reshape((*layer.target_shape[:-1], len(source))))
     return ChannelChange(outputs, **{k: tuple(v) for k, v in changed.items()})
 
 
 def change_consumers(graph: Graph, name: str, source: np.ndarray, fresh: Fresh) -> ChannelChange:
-    """Change what the readers of a node expect of it, in place, and nothing before them.
+    """Change the channels that the consumers of a node expect, in place, and nothing before them.
 
-    The node is left for the caller to make into one that puts out the new channels: until then, a
-    dense layer of their number stands in its place, on its first input, and begins a group of
-    channels of its own. No path from the node may meet a sum before it is absorbed.
+    The caller has to replace the node by one that outputs the new channels. Until then a dense
+    layer with their number takes its place, because that starts a new group. Every path from the
+    node must reach an absorber before a sum.
 
     Args:
         graph: The graph to edit.
         name: The node.
-        source: Where each of its new channels comes from.
+        source: The source of each of its new channels.
         fresh: As for `change_channels`.
 
     Raises:
-        ValueError: A path from the node meets the output.
+        ValueError: If a path from the node reaches the output.
     """
     node = graph[name]
     stand_in = Dense(graph.shapes()[name][-1], use_bias=False)
@@ -221,60 +229,65 @@ def change_consumers(graph: Graph, name: str, source: np.ndarray, fresh: Fresh) 
 
 
 def split_among_copies(kernel: np.ndarray, source: np.ndarray, axis: int) -> np.ndarray:
-    """Return a reader's kernel for channels of which some are split, zeros for fresh ones.
+    """Return an absorber's kernel for new channels, with zeros for fresh ones.
 
-    The k copies of a channel get 1, 2, ..., k parts of its weights. Equal parts (Net2Net) would
-    give copies with equal weights equal gradients for ever. All but the last part are rounded to
-    the precision of the whole, so that their sum is the whole to the last bit.
+    The k copies of a channel get 1, 2, ..., k parts of k (k + 1) / 2 of its weights. With equal
+    parts, as in Net2Net, copies that have equal filters would get equal gradients and stay equal
+    indefinitely. The first k - 1 parts are rounded to multiples of the spacing of floats at the
+    weight itself. Then all sums and differences are exact, and the parts add up to the weight to
+    the last bit.
     """
     taken = take(kernel, source, axis)
     counts = np.bincount(source[source >= 0], minlength=1)
     if counts.max(initial=0) < 2:
         return taken
     copies = np.where(source < 0, 1, counts[source])
-    rank = np.array([np.sum(source[:j] == old) for j, old in enumerate(source)])
+    rank = np.array([np.sum(source[:j] == old) for j, old in enumerate(source)])  # 0 to k - 1
     along = [1] * kernel.ndim
     along[axis] = -1
     copies, rank = copies.reshape(along), rank.reshape(along)
-    unit = np.spacing(np.abs(taken))
-    parts = np.rint(taken * ((rank + 1) / (copies * (copies + 1) / 2)) / unit) * unit
-    others = sum(
-        np.rint(taken * ((r + 1) / (copies * (copies + 1) / 2)) / unit) * unit * (r < copies - 1)
-        for r in range(int(copies.max()) - 1)
-    )
-    return np.where(rank < copies - 1, parts, taken - others).astype(kernel.dtype)
+    spacing = np.spacing(np.abs(taken))
+
+    def part(r: Any) -> np.ndarray:
+        return np.rint(taken * ((r + 1) / (copies * (copies + 1) / 2)) / spacing) * spacing
+
+    others = sum(part(r) * (r < copies - 1) for r in range(int(copies.max()) - 1))
+    return np.where(rank < copies - 1, part(rank), taken - others).astype(kernel.dtype)
 
 
 def take(array: np.ndarray, source: np.ndarray, axis: int, fill: Any = 0.0) -> np.ndarray:
-    """Return the array with index j along an axis from source[j]; from `fill` where fresh.
+    """Return an array whose index j along an axis is index source[j] of the given one.
 
     Args:
+        array: The array.
+        source: The indices; negative where the values of `fill` are used.
+        axis: The axis.
         fill: A number, or an array of the new shape.
     """
     taken = np.take(array, np.maximum(source, 0), axis=axis)
     is_fresh = source < 0
     if is_fresh.any():
-        where = [slice(None)] * array.ndim
+        where: list[Any] = [slice(None)] * array.ndim
         where[axis] = is_fresh
         taken[tuple(where)] = fill[tuple(where)] if isinstance(fill, np.ndarray) else fill
     return taken
 
 
-def _read(layer: Layer, weights: dict[str, np.ndarray], source: np.ndarray) -> dict[str, Any]:
-    """Return the weights of a reader whose input changed."""
+def _absorb(layer: Layer, weights: dict[str, np.ndarray], source: np.ndarray) -> dict[str, Any]:
+    """Return the weights of an absorber whose input changed."""
     if not weights:
         return weights
     if isinstance(layer, SeparableConv2D):
         pointwise = split_among_copies(
-            weights["pointwise_kernel"], repeated(source, layer.depth_multiplier), 2
+            weights["pointwise_kernel"], repeat_channels(source, layer.depth_multiplier), 2
         )
-        # A fresh channel reads through a depthwise kernel that is not zero: it passes the centre
-        # on. With zeros on both sides neither would ever move.
+        # The depthwise kernel of a fresh channel is not zero but the identity: only the pointwise
+        # kernel is zero. With zeros in both, both would have zero gradients and never change.
         depthwise = take(weights["depthwise_kernel"], source, 2)
         height, width = layer.kernel_size
         depthwise[height // 2, width // 2, source < 0] = 1.0
         return {**weights, "depthwise_kernel": depthwise, "pointwise_kernel": pointwise}
-    if isinstance(layer, Conv2D):  # the blocks of a grouped one are tied: all change like the first
+    if isinstance(layer, Conv2D):  # its blocks are tied, so all of them change like the first
         source = source[: len(source) // layer.groups]
     axis = 0 if isinstance(layer, Dense) else 2
     return {**weights, "kernel": split_among_copies(weights["kernel"], source, axis)}
@@ -300,17 +313,18 @@ def _produce(
 _FRESH_STATISTICS = {"gamma": 1.0, "beta": 0.0, "moving_mean": 0.0, "moving_variance": 1.0}
 
 
-def _carry(
-    layer: Layer,
-    weights: dict[str, np.ndarray],
-    reads: np.ndarray | None,
-    source: np.ndarray,
-    fresh: Fresh,
+def _carry_batch_norm(weights: Mapping[str, np.ndarray], source: np.ndarray) -> dict[str, Any]:
+    """Return the weights of a batch norm whose channels changed."""
+    return {k: take(v, source, 0, fill=_FRESH_STATISTICS[k]) for k, v in weights.items()}
+
+
+def _carry_depthwise(
+    weights: Mapping[str, np.ndarray], consumed: np.ndarray, source: np.ndarray, fresh: Fresh
 ) -> dict[str, Any]:
-    """Return the weights of a batch norm or a depthwise convolution on changed channels."""
-    if not weights or isinstance(layer, BatchNormalization):
-        return {k: take(v, source, 0, fill=_FRESH_STATISTICS[k]) for k, v in weights.items()}
-    shape = (*weights["kernel"].shape[:2], len(reads), weights["kernel"].shape[3])
-    values = fresh("kernel", shape) if (reads < 0).any() else 0.0
-    new = {"kernel": take(weights["kernel"], reads, 2, fill=values)}
+    """Return the weights of a depthwise convolution whose input and output channels changed."""
+    if not weights:
+        return {}
+    shape = (*weights["kernel"].shape[:2], len(consumed), weights["kernel"].shape[3])
+    values = fresh("kernel", shape) if (consumed < 0).any() else 0.0
+    new = {"kernel": take(weights["kernel"], consumed, 2, fill=values)}
     return {**new, **({"bias": take(weights["bias"], source, 0)} if "bias" in weights else {})}

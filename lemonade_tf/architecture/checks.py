@@ -1,4 +1,4 @@
-"""What holds of every graph, in one place."""
+"""All invariants of a graph, in one place."""
 
 from __future__ import annotations
 
@@ -8,27 +8,29 @@ from lemonade_tf.architecture.graph import Graph, GraphError, Node
 
 
 def check(graph: Graph) -> None:
-    """Raise unless every invariant of a graph holds.
+    """Raise unless all invariants of a graph hold.
 
-    - Names are non-empty strings without "/" (Keras makes paths of them), and nodes are `Node`s.
+    - Names are non-empty strings without "/" (Keras builds paths from them); nodes are `Node`s.
     - There is one Input, and the output exists.
-    - Every node reads nodes that exist, as many as its layer reads; none in a circle.
-    - Every node contributes to the output.
-    - Every layer can read what it is given.
-    - Either no node has weights, or every node has those its layer needs: names, shapes, finite
-      floating-point numbers, read-only; no variance is negative.
+    - The inputs of every node exist, their number fits its layer, and there is no cycle.
+    - The output depends on every node.
+    - The shapes of the inputs of every layer fit it.
+    - Either no node has weights, or every node has the weights that its layer needs, with their
+      names and shapes, as finite floating-point numbers, read-only. No variance is negative.
 
     Args:
-        graph: The graph, which is not changed.
+        graph: The graph. It is not changed.
 
     Raises:
-        GraphError: An invariant is broken; the message says what and where.
+        GraphError: If an invariant is broken; the message names the node.
     """
     for name, node in graph.items():
         if not isinstance(name, str) or not name or "/" in name:
-            raise GraphError(f"{name!r} is no name for a node; expected text without '/'.")
+            raise GraphError(
+                f"{name!r} is not a valid name; expected a non-empty string without '/'."
+            )
         if not isinstance(node, Node):
-            raise GraphError(f"{name!r} is {node!r}; expected a Node.")
+            raise GraphError(f"node {name!r} is {node!r}; expected a Node.")
         if not isinstance(node.inputs, tuple):
             raise GraphError(
                 f"node {name!r}: inputs are {node.inputs!r}; expected a tuple of names."
@@ -58,16 +60,17 @@ def _check_weights(graph: Graph, name: str) -> None:
     given = {key: value.shape for key, value in node.weights.items()}
     if given != expected:
         raise GraphError(
-            f"node {name!r} ({type(node.layer).__name__}) needs weights of shapes {expected}; it"
-            f" has {given}."
+            f"node {name!r} ({type(node.layer).__name__}): the weights have the shapes {given};"
+            f" expected {expected}."
         )
     for key, value in node.weights.items():
         if not np.issubdtype(value.dtype, np.floating):
-            raise GraphError(f"node {name!r}: {key} is of type {value.dtype}, not floating point.")
+            raise GraphError(
+                f"node {name!r}: {key} has dtype {value.dtype}; expected floating point."
+            )
         if value.flags.writeable:
-            raise GraphError(f"node {name!r}: {key} can be written to; weights are read-only.")
+            raise GraphError(f"node {name!r}: {key} is writable; expected a read-only array.")
         if not np.isfinite(value).all():
-            raise GraphError(f"node {name!r}: {key} has values that are not finite numbers.")
+            raise GraphError(f"node {name!r}: {key} has values that are not finite.")
         if key in ("moving_variance", "variance") and (value < 0).any():
-            what = key.replace("_", " ")
-            raise GraphError(f"node {name!r}: a {what} is negative: {value.min()}.")
+            raise GraphError(f"node {name!r}: {key} has the negative value {value.min()}.")

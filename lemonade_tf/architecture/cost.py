@@ -1,13 +1,14 @@
-"""What a network costs, counted on its graph: parameters and multiply-adds.
+"""The cost of a network, counted on its graph: parameters and multiply-adds.
 
-Parameters are what `count_params()` says of the saved Keras model: all weights, the moving
-statistics of batch normalization included, lambda of a convex sum left out (it is folded into
-Rescaling layers). The paper counts likewise: the MobileNets of its Table 2 have 40K, 221K, 834K
-and 3.2M parameters, and Keras's models of that width have 40,911, 221,114, 834,666 and 3,239,114.
+Parameters are counted as by `count_params()` on the saved Keras model: all weights, the moving
+statistics of batch normalization included, but not the lambda of a convex sum, which is folded into
+Rescaling layers. The paper counts in the same way: the MobileNets of its Table 2 have 40K, 221K,
+834K and 3.2M parameters; Keras's models of the same widths have 40,911, 221,114, 834,666 and
+3,239,114.
 
-Multiply-adds are one for each multiplication of a weight with an activation in convolutions and
-dense layers, for one image. Biases, batch normalization (which folds into the convolution before
-it), activations, pooling, sums and products are left out, as in the MobileNet papers.
+Multiply-adds are counted per image: one for each multiplication of a weight with an activation in
+convolutions and dense layers. Biases, batch normalization (which can be folded into the preceding
+convolution), activations, pooling, sums and products are not counted, as in the MobileNet papers.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from math import prod
 from lemonade_tf.architecture.graph import Graph
 from lemonade_tf.architecture.layers import (
     Conv2D,
-    ConvexSum,
     Dense,
     DepthwiseConv2D,
     Layer,
@@ -41,10 +41,8 @@ def _count_parameters(graph: Graph) -> int:
 
 @lru_cache(maxsize=65536)
 def layer_parameters(layer: Layer, *inputs: Shape) -> int:
-    """Return the number of parameters of one layer that reads inputs of these shapes."""
-    if isinstance(layer, ConvexSum):
-        return 0
-    return sum(prod(shape) for shape in layer.weight_shapes(*inputs).values())
+    """Return the number of parameters of a layer with inputs of these shapes."""
+    return layer.num_parameters(*inputs)
 
 
 def count_multiply_adds(graph: Graph) -> int:
@@ -62,7 +60,7 @@ def _count_multiply_adds(graph: Graph) -> int:
 
 @lru_cache(maxsize=65536)
 def layer_multiply_adds(layer: Layer, output: Shape, *inputs: Shape) -> int:
-    """Return the multiply-adds of one layer from the shapes of its output and its inputs."""
+    """Return the number of multiply-adds of a layer from its output and input shapes."""
     return _multiply_adds(layer, output, *inputs)
 
 

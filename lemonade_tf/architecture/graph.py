@@ -1,13 +1,12 @@
 """A network as a graph of layers, with or without weights.
 
-A `Graph` maps names to nodes. A node is a frozen value: a layer, the names of the nodes it
-reads, and its weights. Consumers, order and shapes are computed when asked for and kept until
-the next edit. Copying copies one dictionary, so a child costs microseconds; weights are
-read-only arrays that parent and child share until one of them sets new ones.
+A `Graph` maps names to nodes. A node is a frozen value: a layer, the names of its inputs, and its
+weights. Consumers, order and shapes are computed on demand and cached until the next edit. Copying
+copies one dictionary, so a child costs microseconds; weights are read-only arrays that parent and
+child share until one of them sets new ones.
 
-A graph is either *weighted* (every node that needs weights has them) or made of shapes alone
-(no node has any): proposals are made on shapes, and weights are touched only for those that are
-accepted.
+A graph either has weights (every node that needs them has them) or consists of shapes alone (no
+node has any). Proposals are made on shapes; only accepted children get weights.
 """
 
 from __future__ import annotations
@@ -21,20 +20,22 @@ from typing import Any
 import numpy as np
 
 from lemonade_tf.architecture.layers import LAYERS, Input, Layer, Shape, ShapeError
-from lemonade_tf.errors import LemonadeError
+from lemonade_tf.architecture.summary import Row, summary_table
+
+MAX_NODES_IN_REPR = 40
 
 
-class GraphError(LemonadeError, ValueError):
-    """An edit that would break a graph, or a graph that is broken."""
+class GraphError(ValueError):
+    """An edit would break a graph, or a graph is broken."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """A layer in its place.
+    """A layer with its inputs and weights.
 
     Attributes:
-        layer: What it computes.
-        inputs: The names of the nodes that it reads, in order.
+        layer: The layer.
+        inputs: The names of the nodes that are its inputs, in order.
         weights: Read-only float arrays by their names in Keras; empty in a graph of shapes.
     """
 
@@ -44,7 +45,7 @@ class Node:
 
 
 def freeze(weights: Mapping[str, Any]) -> Mapping[str, np.ndarray]:
-    """Return weights as read-only arrays; arrays that are read-only already are shared."""
+    """Return weights as read-only arrays; arrays that are already read-only are shared."""
     frozen = {}
     for name, value in weights.items():
         array = np.asarray(value)
@@ -58,33 +59,33 @@ def freeze(weights: Mapping[str, Any]) -> Mapping[str, np.ndarray]:
 class Graph:
     """A directed acyclic graph of layers with one input and one output.
 
-    The verbs `add`, `remove`, `redirect`, `set_layer`, `set_inputs` and `set_weights` edit it;
-    each checks before it edits, so a refused edit leaves the graph as it was. `output` is the
-    name of the node whose value the network returns.
+    The methods `add`, `insert_after`, `remove`, `redirect`, `set_layer`, `set_inputs` and
+    `set_weights` edit it. Each checks before it edits, so a refused edit leaves the graph
+    unchanged.
     """
 
     def __init__(self) -> None:
         self._nodes: dict[str, Node] = {}
         self._output: str | None = None
-        self._wiring: dict[str, Any] = {}  # what follows from names and inputs
-        self._cache: dict[Hashable, Any] = {}  # what follows from the layers too
-        self._prefix = ""  # of the names that unique_name makes
+        self._wiring: dict[str, Any] = {}  # facts that depend on names and inputs only
+        self._cache: dict[Hashable, Any] = {}  # facts that depend on the layers, too
+        self._prefix = ""  # of the names that unique_name returns
 
     @classmethod
     def from_nodes(cls, nodes: Mapping[str, Node], output: str) -> Graph:
-        """Return a graph of these nodes, in this order, unchecked; `check` checks it."""
+        """Return a graph of these nodes in this order, unchecked; see `check`."""
         graph = cls()
         graph._nodes = dict(nodes)
         graph._output = output
         return graph
 
-    # --- Reading -------------------------------------------------------------------------------
+    # --- Queries -------------------------------------------------------------------------------
 
     def __getitem__(self, name: str) -> Node:
         try:
             return self._nodes[name]
         except KeyError:
-            raise GraphError(f"there is no node {name!r}. {self._nearest(name)}") from None
+            raise GraphError(f"there is no node {name!r}. {self._suggest(name)}") from None
 
     def __contains__(self, name: str) -> bool:
         return name in self._nodes
@@ -95,25 +96,51 @@ class Graph:
     def __len__(self) -> int:
         return len(self._nodes)
 
+    def __repr__(self) -> str:
+        return self.summary(max_nodes=MAX_NODES_IN_REPR)
+
+    def summary(self, *, max_nodes: int | None = None) -> str:
+        """Return the network as a table: a line per node with its shape, parameters and inputs.
+
+        A broken graph is shown in insertion order, without shapes, and with what is wrong with it.
+
+        Args:
+            max_nodes: Leaves out nodes in the middle of larger graphs; None shows all.
+        """
+        try:
+            shapes, names, problem = self.shapes(), self.topological_order(), ""
+        except (KeyError, ValueError) as error:
+            shapes, names, problem = {}, tuple(self._nodes), f"; broken: {error}"
+        rows: list[Row] = []
+        total = 0
+        for name in names:
+            layer, inputs = self._nodes[name].layer, self._nodes[name].inputs
+            parameters = layer.num_parameters(*[shapes[i] for i in inputs]) if shapes else None
+            total += parameters or 0
+            rows.append((name, layer, inputs, shapes.get(name), parameters))
+        count = "" if problem else f", {total:,} parameters"
+        header = f"Graph: {len(self)} nodes{count}{problem}"
+        return "\n".join([header, summary_table(rows, max_nodes)] if rows else [header])
+
     def items(self) -> Iterator[tuple[str, Node]]:
-        """Yield (name, node) in the order of insertion."""
+        """Yield (name, node) in insertion order."""
         return iter(self._nodes.items())
 
     @property
     def input(self) -> str:
-        """The name of the node where the images come in."""
+        """The name of the Input node."""
         if "input" not in self._cache:
             names = [n for n, node in self._nodes.items() if isinstance(node.layer, Input)]
             if len(names) != 1:
-                raise GraphError(f"a graph has one Input; this one has {len(names)}: {names}.")
+                raise GraphError(f"the graph has {len(names)} Inputs: {names}; expected one.")
             self._cache["input"] = names[0]
         return self._cache["input"]
 
     @property
     def output(self) -> str:
-        """The name of the node whose value the network returns."""
+        """The name of the node whose output is that of the network."""
         if self._output is None:
-            raise GraphError("the graph has no output; set graph.output to a node's name.")
+            raise GraphError("the graph has no output; set graph.output to the name of a node.")
         return self._output
 
     @output.setter
@@ -124,7 +151,7 @@ class Graph:
 
     @property
     def has_weights(self) -> bool:
-        """Whether the nodes carry weights."""
+        """Whether the nodes have weights."""
         return any(node.weights for node in self._nodes.values())
 
     def consumers(self, name: str) -> tuple[str, ...]:
@@ -135,31 +162,32 @@ class Graph:
     def all_consumers(self) -> Mapping[str, tuple[str, ...]]:
         """Return the consumers of every node by its name."""
         if "consumers" not in self._wiring:
-            readers: dict[str, list[str]] = {n: [] for n in self._nodes}
-            for reader, node in self._nodes.items():
+            consumers: dict[str, list[str]] = {n: [] for n in self._nodes}
+            for consumer, node in self._nodes.items():
                 for source in dict.fromkeys(node.inputs):
-                    readers[source].append(reader)
-            self._wiring["consumers"] = {n: tuple(r) for n, r in readers.items()}
+                    consumers[source].append(consumer)
+            self._wiring["consumers"] = {n: tuple(found) for n, found in consumers.items()}
         return self._wiring["consumers"]
 
     def topological_order(self) -> tuple[str, ...]:
-        """Return all names so that every node comes after the nodes that it reads.
+        """Return all names so that every node comes after its inputs.
 
         Raises:
-            GraphError: The nodes form a cycle; the message names those on it.
+            GraphError: If the nodes form a cycle; the message names the nodes on it.
         """
         if "order" not in self._wiring:
+            # Kahn's algorithm: a node is ready as soon as all its inputs are.
             waiting = {n: len(set(node.inputs)) for n, node in self._nodes.items()}
             ready = [n for n, count in waiting.items() if count == 0]
             consumers = self.all_consumers()
-            for name in ready:  # grows while it is walked
-                for reader in consumers[name]:
-                    waiting[reader] -= 1
-                    if waiting[reader] == 0:
-                        ready.append(reader)
+            for name in ready:  # grows during the loop
+                for consumer in consumers[name]:
+                    waiting[consumer] -= 1
+                    if waiting[consumer] == 0:
+                        ready.append(consumer)
             if len(ready) < len(self._nodes):
                 cycle = sorted(n for n, count in waiting.items() if count > 0)
-                raise GraphError(f"nodes read each other in a circle: {', '.join(cycle)}.")
+                raise GraphError(f"the graph has a cycle; it involves {', '.join(cycle)}.")
             self._wiring["order"] = tuple(ready)
         return self._wiring["order"]
 
@@ -167,7 +195,7 @@ class Graph:
         """Return the shape of every node's output, without the batch.
 
         Raises:
-            GraphError: A layer cannot read its inputs; the message names the node.
+            GraphError: If the inputs of a layer do not fit it; the message names the node.
         """
         if "shapes" not in self._cache:
             shapes: dict[str, Shape] = {}
@@ -181,7 +209,7 @@ class Graph:
         return self._cache["shapes"]
 
     def input_shapes(self, name: str) -> tuple[Shape, ...]:
-        """Return the shapes of what a node reads."""
+        """Return the shapes of a node's inputs."""
         shapes = self.shapes()
         return tuple(shapes[i] for i in self[name].inputs)
 
@@ -190,7 +218,7 @@ class Graph:
         return self[name].layer.weight_shapes(*self.input_shapes(name))
 
     def ancestors(self, name: str) -> frozenset[str]:
-        """Return the names of all nodes that `name` depends on, without itself."""
+        """Return the names of all nodes on which `name` depends, without `name`."""
         if "ancestors" not in self._wiring:
             found: dict[str, frozenset[str]] = {}
             for node in self.topological_order():
@@ -201,19 +229,19 @@ class Graph:
         return self._wiring["ancestors"][name]
 
     def cached(self, key: Hashable, compute: Callable[[Graph], Any]) -> Any:
-        """Return compute(self), computed once between two edits.
+        """Return compute(self), computed once between two edits of the structure.
 
-        For facts that other modules derive from the structure and ask for often; setting weights
-        does not forget them.
+        For facts that other modules derive from the layers and their inputs and need often. Setting
+        weights keeps them.
         """
         if key not in self._cache:
             self._cache[key] = compute(self)
         return self._cache[key]
 
-    # --- Editing -------------------------------------------------------------------------------
+    # --- Edits ---------------------------------------------------------------------------------
 
     def copy(self, *, weights: bool = True) -> Graph:
-        """Return a graph with the same nodes, to edit; weights are shared, or left out."""
+        """Return a graph with the same nodes, to edit; weights are shared or left out."""
         other = Graph()
         if weights:
             other._nodes = dict(self._nodes)
@@ -228,7 +256,7 @@ class Graph:
         return other
 
     def unique_name(self, stem: str) -> str:
-        """Return stem_1, stem_2, ...: the first that no node has."""
+        """Return the first of stem_1, stem_2, ... that is not taken."""
         stem = self._prefix + stem
         number = 1
         while f"{stem}_{number}" in self._nodes:
@@ -237,7 +265,7 @@ class Graph:
 
     @contextmanager
     def naming(self, prefix: str) -> Iterator[None]:
-        """Let the names that `unique_name` makes begin with a prefix for a while."""
+        """Let `unique_name` put a prefix before its names, within a with statement."""
         before, self._prefix = self._prefix, prefix
         try:
             yield
@@ -254,11 +282,11 @@ class Graph:
         """Add a node and return its name.
 
         Raises:
-            GraphError: The name is taken, an input does not exist, or the number of inputs is
-                not what the layer reads.
+            GraphError: If the name is taken, an input does not exist, or the layer takes a
+                different number of inputs.
         """
         if name in self._nodes:
-            raise GraphError(f"there is a node {name!r} already; choose another name.")
+            raise GraphError(f"there is already a node {name!r}; choose a different name.")
         self.check_node(name, layer, tuple(inputs))
         self._put(name, Node(layer, tuple(inputs), freeze(weights or {})))
         return name
@@ -290,40 +318,40 @@ class Graph:
         return new
 
     def remove(self, name: str) -> None:
-        """Remove a node that no other node reads.
+        """Remove a node that has no consumers.
 
         Raises:
-            GraphError: Another node reads it, or it is the output; the message names them.
+            GraphError: If the node has consumers, which the message names, or is the output.
         """
-        readers = self.consumers(name)
-        if readers:
+        consumers = self.consumers(name)
+        if consumers:
             raise GraphError(
-                f"node {name!r} is read by {', '.join(readers)}; redirect them to another node"
-                " first."
+                f"node {name!r} is an input of {', '.join(consumers)}; redirect them to another"
+                " node first."
             )
         if name == self._output:
-            raise GraphError(f"node {name!r} is the output; choose another output first.")
+            raise GraphError(f"node {name!r} is the output; choose a different output first.")
         del self._nodes[name]
-        self._forget()
+        self._invalidate()
 
     def redirect(self, old: str, new: str, *, exclude: Collection[str] = ()) -> None:
-        """Let every reader of `old` read `new` instead, except the nodes in `but`.
+        """Let every consumer of `old` consume `new` instead, except those in `exclude`.
 
-        The output moves along.
+        If `old` is the output, `new` becomes the output.
         """
         self._require(new)
         if new in self.consumers(old) and new not in exclude:
             raise GraphError(
-                f"node {new!r} reads {old!r}, and cannot read itself: add it to exclude."
+                f"node {new!r} consumes {old!r} and cannot be its own input; add it to exclude."
             )
-        for reader in self.consumers(old):
-            if reader not in exclude:
-                node = self._nodes[reader]
+        for consumer in self.consumers(old):
+            if consumer not in exclude:
+                node = self._nodes[consumer]
                 inputs = tuple(new if i == old else i for i in node.inputs)
-                self._nodes[reader] = replace(node, inputs=inputs)
+                self._nodes[consumer] = replace(node, inputs=inputs)
         if self._output == old:
             self._output = new
-        self._forget()
+        self._invalidate()
 
     def set_layer(
         self,
@@ -339,28 +367,28 @@ class Graph:
         self._put(name, Node(layer, inputs, node.weights if weights is None else freeze(weights)))
 
     def set_inputs(self, name: str, inputs: Sequence[str]) -> None:
-        """Let a node read other nodes."""
+        """Replace the inputs of a node."""
         node = self[name]
         self.check_node(name, node.layer, tuple(inputs))
         self._put(name, replace(node, inputs=tuple(inputs)))
 
     def set_weights(self, name: str, weights: Mapping[str, Any]) -> None:
-        """Give a node new weights.
+        """Replace the weights of a node.
 
         Raises:
-            GraphError: The names or the shapes are not those that the layer needs.
+            GraphError: If the layer needs weights of other names or shapes.
         """
         expected = dict(self.weight_shapes(name))
         given = {key: np.shape(value) for key, value in weights.items()}
         if given != expected:
             raise GraphError(
-                f"node {name!r} ({type(self[name].layer).__name__}) needs weights of shapes"
-                f" {expected}, not {given}."
+                f"node {name!r} ({type(self[name].layer).__name__}): the weights have the shapes"
+                f" {given}; expected {expected}."
             )
         self._nodes[name] = replace(self[name], weights=freeze(weights))  # shapes stay valid
 
     def remove_unused(self) -> tuple[str, ...]:
-        """Remove every node that the output does not depend on, and return their names."""
+        """Remove every node on which the output does not depend, and return their names."""
         needed, pending = {self.output}, [self.output]
         while pending:  # cheaper than `ancestors`, which finds those of every node
             for source in self._nodes[pending.pop()].inputs:
@@ -370,30 +398,32 @@ class Graph:
         unused = tuple(n for n in self._nodes if n not in needed)
         for name in unused:
             del self._nodes[name]
-        self._forget()
+        self._invalidate()
         return unused
 
     def check_node(self, name: str, layer: Layer, inputs: tuple[str, ...]) -> None:
-        """Raise unless a node could be this layer and read these nodes.
+        """Raise unless a node could have this layer and these inputs.
 
         Raises:
-            GraphError: It is no layer, a node does not exist or is the node itself, or their
-                number is not what the layer reads.
+            GraphError: If the layer is no layer, an input does not exist or is the node itself, or
+                the layer takes a different number of inputs.
         """
         if type(layer) not in LAYERS:
             raise GraphError(f"node {name!r}: {layer!r} is not a layer of lemonade_tf.")
         for source in inputs:
             if source not in self._nodes:
                 raise GraphError(
-                    f"node {name!r} reads {source}, which does not exist. {self._nearest(source)}"
+                    f"node {name!r} has the input {source!r}, which does not exist."
+                    f" {self._suggest(source)}"
                 )
             if source == name:
-                raise GraphError(f"node {name!r} cannot read itself.")
+                raise GraphError(f"node {name!r} cannot be its own input.")
         count, kind = layer.num_inputs, type(layer).__name__
-        if count is None and len(inputs) < 2:
-            raise GraphError(f"node {name!r}: {kind} reads two or more inputs, not {len(inputs)}.")
-        if count is not None and len(inputs) != count:
-            raise GraphError(f"node {name!r}: {kind} reads {count} inputs, not {len(inputs)}.")
+        if len(inputs) < 2 if count is None else len(inputs) != count:
+            expected = "two or more" if count is None else count
+            raise GraphError(
+                f"node {name!r}: {kind} got {len(inputs)} inputs; expected {expected}."
+            )
 
     # --- Helpers -------------------------------------------------------------------------------
 
@@ -401,19 +431,19 @@ class Graph:
         old = self._nodes.get(name)
         self._nodes[name] = node
         if old is None or old.inputs != node.inputs:
-            self._forget()
+            self._invalidate()
         elif old.layer != node.layer:
             self._cache = {}
 
-    def _forget(self) -> None:
+    def _invalidate(self) -> None:
         self._wiring, self._cache = {}, {}
 
     def _require(self, name: str) -> None:
         if name not in self._nodes:
-            raise GraphError(f"there is no node {name!r}. {self._nearest(name)}")
+            raise GraphError(f"there is no node {name!r}. {self._suggest(name)}")
 
-    def _nearest(self, name: str) -> str:
-        near = difflib.get_close_matches(name, list(self._nodes), n=3, cutoff=0.3)
-        if near:
-            return f"Near to it: {', '.join(near)}."
-        return f"It has {len(self)} others." if len(self) else "The graph is empty."
+    def _suggest(self, name: str) -> str:
+        similar = difflib.get_close_matches(name, list(self._nodes), n=3, cutoff=0.3)
+        if similar:
+            return f"Similar names: {', '.join(similar)}."
+        return f"The graph has {len(self)} other nodes." if len(self) else "The graph is empty."

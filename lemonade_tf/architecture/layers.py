@@ -1,25 +1,30 @@
-"""The layers that a network may consist of.
+"""The kinds of layers that a network may contain.
 
-Each kind is a frozen dataclass with Keras's name and Keras's arguments, which knows two facts:
-the shape of its output and the shapes of its weights. What else depends on the kind (cost,
-flow of channels, conversion to Keras) is a function of its own, in the module for that idea.
+Each kind is a frozen dataclass with the name and the arguments that it has in Keras. It knows the
+shape of its output and the shapes of its weights. Everything else that depends on the kind (cost,
+channel groups, conversion to Keras) is a separate function in the module for that purpose.
 
-An activation is a layer of its own, never an argument of another layer, so that operators see
-one form only.
+An activation is always a layer, never an argument of another layer, so that operators have to deal
+with one form only.
 
-Those with a window are in `windows`, those that only lay values out differently in `reshaping`; all
-are to be had from here.
+Layers with a window are defined in `windows`, layers that rearrange values in `reshaping`; import
+all of them from here.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from lemonade_tf.architecture.layer import Layer, Shape, ShapeError, check_image, check_positive
+from lemonade_tf.architecture.layer import (
+    Layer,
+    Shape,
+    ShapeError,
+    arguments,
+    check_image,
+    check_positive,
+)
 from lemonade_tf.architecture.reshaping import Cropping2D, Flatten, Reshape, ZeroPadding2D
 from lemonade_tf.architecture.windows import (
     AveragePooling2D,
@@ -28,11 +33,10 @@ from lemonade_tf.architecture.windows import (
     MaxPooling2D,
     Pooling2D,
     SeparableConv2D,
-    Windowed,
 )
 
-# Activations that act on each value alone: channel j of the output depends on channel j of the
-# input, and on nothing else.
+# Activations of each value separately: channel j of the output depends on channel j of the input
+# and on nothing else.
 ELEMENTWISE_ACTIVATIONS = (
     "elu",
     "gelu",
@@ -54,9 +58,9 @@ ACTIVATIONS = (*ELEMENTWISE_ACTIVATIONS, "softmax", "log_softmax")
 
 @dataclass(frozen=True)
 class Input(Layer):
-    """Where the images come in.
+    """The input of the network.
 
-    Args:
+    Attributes:
         shape: (height, width, channels).
     """
 
@@ -66,7 +70,7 @@ class Input(Layer):
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
         for size in self.shape:
-            check_positive(size, "a size in the shape of Input")
+            check_positive(size, "a size of the Input's shape")
 
     def output_shape(self, *inputs: Shape) -> Shape:
         return self.shape
@@ -74,7 +78,7 @@ class Input(Layer):
 
 @dataclass(frozen=True)
 class Rescaling(Layer):
-    """x * scale + offset; scale and offset are numbers, or tuples with one number a channel."""
+    """x * scale + offset; scale and offset are numbers or tuples with one number per channel."""
 
     scale: float | tuple[float, ...]
     offset: float | tuple[float, ...] = 0.0
@@ -86,17 +90,17 @@ class Rescaling(Layer):
             object.__setattr__(self, name, plain)
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        _check_one_a_channel(self, ("scale", "offset"), inputs[0])
+        _check_per_channel(self, ("scale", "offset"), inputs[0])
         return inputs[0]
 
 
-def _check_one_a_channel(layer: Layer, names: tuple[str, ...], shape: Shape) -> None:
+def _check_per_channel(layer: Layer, names: tuple[str, ...], shape: Shape) -> None:
     for name in names:
         value = getattr(layer, name)
         if isinstance(value, tuple) and len(value) != shape[-1]:
             raise ShapeError(
-                f"{type(layer).__name__} has a {name} of {len(value)} values; its input has"
-                f" {shape[-1]} channels."
+                f"{type(layer).__name__} with {len(value)} values for {name} got an input of"
+                f" {shape[-1]} channels; expected one value per channel."
             )
 
 
@@ -104,10 +108,10 @@ def _check_one_a_channel(layer: Layer, names: tuple[str, ...], shape: Shape) -> 
 class Normalization(Layer):
     """(x - mean) / sqrt(variance), for the network's input.
 
-    Args:
-        mean: One number, or one a channel; None where `adapt` measured it, and where it is a
-            weight then, as are variance and count, a number that Keras keeps and does not use.
-        variance: Likewise; given if and only if mean is.
+    Attributes:
+        mean: One number, or one per channel. None if `adapt` measured the statistics: then mean and
+            variance are weights, and so is count, which Keras stores but does not use.
+        variance: As for mean; given if and only if mean is given.
     """
 
     mean: float | tuple[float, ...] | None = None
@@ -116,7 +120,8 @@ class Normalization(Layer):
     def __post_init__(self) -> None:
         if (self.mean is None) != (self.variance is None):
             raise ValueError(
-                f"mean is {self.mean!r} and variance is {self.variance!r}; expected both or none."
+                f"mean is {self.mean!r} and variance is {self.variance!r}; expected both or"
+                " neither."
             )
         for name in ("mean", "variance"):
             value = getattr(self, name)
@@ -125,7 +130,7 @@ class Normalization(Layer):
                 object.__setattr__(self, name, plain)
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        _check_one_a_channel(self, ("mean", "variance"), inputs[0])
+        _check_per_channel(self, ("mean", "variance"), inputs[0])
         return inputs[0]
 
     def weight_shapes(self, *inputs: Shape) -> Mapping[str, Shape]:
@@ -137,10 +142,10 @@ class Normalization(Layer):
 
 @dataclass(frozen=True)
 class BatchNormalization(Layer):
-    """gamma * (x - mean) / sqrt(variance + epsilon) + beta, a channel at a time.
+    """gamma * (x - mean) / sqrt(variance + epsilon) + beta, per channel.
 
-    With Keras's epsilon, 1e-3, a layer of mean 0, variance 1 and gamma 1 is not the identity;
-    gamma = sqrt(variance + epsilon), beta = mean is.
+    With Keras's epsilon of 1e-3, mean 0, variance 1, gamma 1 and beta 0 do not make the identity;
+    gamma = sqrt(variance + epsilon) and beta = mean do.
     """
 
     momentum: float = 0.99
@@ -181,7 +186,7 @@ class ReLU(Layer):
 
 @dataclass(frozen=True)
 class Activation(Layer):
-    """One of Keras's activation functions, by its name."""
+    """A Keras activation function, by name."""
 
     activation: str
 
@@ -197,7 +202,7 @@ class Activation(Layer):
 
 @dataclass(frozen=True)
 class GlobalAveragePooling2D(Layer):
-    """The mean of the whole image, a channel at a time: (channels,), or (1, 1, channels)."""
+    """The mean of the image per channel: (channels,), or (1, 1, channels) with keepdims."""
 
     keepdims: bool = False
 
@@ -208,12 +213,13 @@ class GlobalAveragePooling2D(Layer):
 
 @dataclass(frozen=True)
 class Dropout(Layer):
-    """Zeros a share of the values while training; the identity otherwise.
+    """Sets a fraction of the values to zero in training; the identity at inference.
 
-    Args:
-        rate: The share.
-        noise_shape: Batch, height, width, channels: 1 where the values are zeroed together, None
-            where each for itself. (None, 1, 1, 1) drops whole images: stochastic depth.
+    Attributes:
+        rate: The fraction.
+        noise_shape: (batch, height, width, channels): 1 for axes along which values are dropped
+            together, None for axes along which they are dropped independently. (None, 1, 1, 1)
+            drops whole images: stochastic depth.
     """
 
     rate: float
@@ -221,18 +227,18 @@ class Dropout(Layer):
 
     def __post_init__(self) -> None:
         if not 0 <= self.rate < 1:
-            raise ValueError(f"rate is {self.rate!r}; expected a share in [0, 1).")
+            raise ValueError(f"rate is {self.rate!r}; expected a fraction in [0, 1).")
         object.__setattr__(self, "rate", float(self.rate))
         if self.noise_shape is not None:
             object.__setattr__(self, "noise_shape", tuple(self.noise_shape))
             if not set(self.noise_shape) <= {1, None}:
-                raise ValueError(f"noise_shape is {self.noise_shape!r}; expected 1 and None only.")
+                raise ValueError(f"noise_shape is {self.noise_shape!r}; expected only 1 and None.")
 
     def output_shape(self, *inputs: Shape) -> Shape:
         if self.noise_shape is not None and len(self.noise_shape) != len(inputs[0]) + 1:
             raise ShapeError(
-                f"Dropout has a noise_shape of {len(self.noise_shape)} sizes; its input has"
-                f" {len(inputs[0]) + 1}, the batch included."
+                f"Dropout with a noise_shape of {len(self.noise_shape)} sizes got an input of"
+                f" {len(inputs[0]) + 1} axes, the batch included; expected one size per axis."
             )
         return inputs[0]
 
@@ -258,15 +264,15 @@ class Dense(Layer):
 def _same_shapes(layer: Layer, inputs: tuple[Shape, ...]) -> Shape:
     if any(shape != inputs[0] for shape in inputs):
         raise ShapeError(
-            f"{type(layer).__name__} needs inputs of one shape; they are"
-            f" {', '.join(map(str, inputs))}."
+            f"{type(layer).__name__} got inputs of shapes {', '.join(map(str, inputs))}; expected"
+            " equal shapes."
         )
     return inputs[0]
 
 
 @dataclass(frozen=True)
 class Add(Layer):
-    """The sum of two or more inputs of one shape."""
+    """The sum of two or more inputs of the same shape."""
 
     num_inputs: ClassVar[int | None] = None
 
@@ -276,7 +282,7 @@ class Add(Layer):
 
 @dataclass(frozen=True)
 class Multiply(Layer):
-    """The product of two or more inputs; a size of 1 goes with any other.
+    """The product of two or more inputs; sizes of 1 are broadcast.
 
     Squeeze-and-excitation multiplies an image (height, width, channels) by a gate (1, 1, channels).
     """
@@ -287,22 +293,22 @@ class Multiply(Layer):
         sizes = [set(column) - {1} for column in zip(*inputs, strict=False)]
         if len({len(shape) for shape in inputs}) > 1 or any(len(found) > 1 for found in sizes):
             raise ShapeError(
-                "Multiply needs inputs whose sizes are the same, or 1; they are"
-                f" {', '.join(map(str, inputs))}."
+                f"Multiply got inputs of shapes {', '.join(map(str, inputs))}; expected equal"
+                " sizes, or 1."
             )
         return tuple(found.pop() if found else 1 for found in sizes)
 
 
 @dataclass(frozen=True)
 class ConvexSum(Layer):
-    """(1 - lambda) x + lambda y for its inputs x and y, with a learnable number lambda.
+    """(1 - lambda) x + lambda y for inputs x and y and a learnable number lambda.
 
-    Section 3.1 starts lambda at 0 with x the original output; equation 8 counts it from the
-    other end. Here, as in section 3.1, lambda is the weight of the *second* input. It is a plain
-    weight, free to leave [0, 1]. The weight is named "lambda" and has shape ().
+    As in section 3.1, lambda is the weight of the *second* input: it starts at 0, and x is the
+    original output. (Equation 8 swaps the two.) The weight is named "lambda", has shape () and is
+    not restricted to [0, 1].
 
-    lambda is not among the parameters of the saved model, where it is folded into two Rescaling
-    layers and an Add.
+    lambda is not a parameter of the saved model, in which it is folded into two Rescaling layers
+    and an Add.
     """
 
     num_inputs: ClassVar[int | None] = 2
@@ -313,18 +319,21 @@ class ConvexSum(Layer):
     def weight_shapes(self, *inputs: Shape) -> Mapping[str, Shape]:
         return {"lambda": ()}
 
+    def num_parameters(self, *inputs: Shape) -> int:
+        return 0
+
 
 @dataclass(frozen=True)
 class Concatenate(Layer):
-    """The inputs one behind the other along the channels."""
+    """The inputs concatenated along the channels."""
 
     num_inputs: ClassVar[int | None] = None
 
     def output_shape(self, *inputs: Shape) -> Shape:
         if any(shape[:-1] != inputs[0][:-1] for shape in inputs):
             raise ShapeError(
-                "Concatenate needs inputs that differ in their channels only; they are"
-                f" {', '.join(map(str, inputs))}."
+                f"Concatenate got inputs of shapes {', '.join(map(str, inputs))}; expected shapes"
+                " that differ only in their channels."
             )
         return (*inputs[0][:-1], sum(shape[-1] for shape in inputs))
 
@@ -353,12 +362,6 @@ LAYERS: tuple[type[Layer], ...] = (
     ConvexSum,
     Concatenate,
 )
-
-
-@lru_cache(maxsize=65536)
-def arguments(layer: Layer) -> Mapping[str, Any]:
-    """Return the arguments of a layer by name, as in its constructor."""
-    return {field.name: getattr(layer, field.name) for field in dataclasses.fields(layer)}
 
 
 __all__ = [
@@ -390,7 +393,6 @@ __all__ = [
     "SeparableConv2D",
     "Shape",
     "ShapeError",
-    "Windowed",
     "ZeroPadding2D",
     "arguments",
 ]

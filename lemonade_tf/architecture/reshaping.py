@@ -1,4 +1,4 @@
-"""The layers that lay the values of an image out differently, without computing anything."""
+"""Layers that rearrange the values of an image and compute nothing."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 
 from lemonade_tf.architecture.layer import Layer, Shape, ShapeError, check_image
 
-Borders = tuple[tuple[int, int], tuple[int, int]]
+# ((top, bottom), (left, right)). Constructors also accept less, as in Keras, and convert it.
+Borders = Any
 
 
-def _as_borders(value: Any, what: str) -> Borders:
-    """Return ((top, bottom), (left, right)) of what Keras takes: one number, two, or four."""
+def _as_borders(value: Any, name: str) -> Borders:
+    """Return ((top, bottom), (left, right)) from one number, two or four, as Keras accepts."""
     pairs = (value, value) if isinstance(value, int) else tuple(value)
     sides = tuple((p, p) if isinstance(p, int) else tuple(p) for p in pairs)
     numbers = [n for side in sides for n in side]
@@ -22,16 +23,17 @@ def _as_borders(value: Any, what: str) -> Borders:
         or min(numbers) < 0
     ):
         raise ValueError(
-            f"{what} is {value!r}; expected ((top, bottom), (left, right)), none of them negative."
+            f"{name} is {value!r}; expected ((top, bottom), (left, right)), none of them negative."
         )
-    return sides
+    top, bottom, left, right = numbers
+    return ((top, bottom), (left, right))
 
 
 @dataclass(frozen=True)
 class ZeroPadding2D(Layer):
     """Zeros around the image.
 
-    Args:
+    Attributes:
         padding: ((top, bottom), (left, right)); also (height, width), or one number for all.
     """
 
@@ -50,7 +52,7 @@ class ZeroPadding2D(Layer):
 class Cropping2D(Layer):
     """The image without its borders.
 
-    Args:
+    Attributes:
         cropping: ((top, bottom), (left, right)); also (height, width), or one number for all.
     """
 
@@ -65,17 +67,18 @@ class Cropping2D(Layer):
         width = inputs[0][1] - sum(self.cropping[1])
         if height < 1 or width < 1:
             raise ShapeError(
-                f"Cropping2D of {self.cropping} leaves nothing of an image of shape {inputs[0]}."
+                f"Cropping2D of {self.cropping} got an input of shape {inputs[0]}; expected a"
+                " larger image, of which something is left."
             )
         return (height, width, inputs[0][-1])
 
 
 @dataclass(frozen=True)
 class Reshape(Layer):
-    """The same values, row by row, in another shape.
+    """The same values in row-major order in another shape.
 
-    Args:
-        target_shape: Sizes, of which one may be -1, for whatever is left.
+    Attributes:
+        target_shape: The sizes; one may be -1 and is inferred.
     """
 
     target_shape: Shape
@@ -94,15 +97,15 @@ class Reshape(Layer):
         size, known = prod(inputs[0]), prod(n for n in self.target_shape if n > 0)
         if size % known or (-1 not in self.target_shape and size != known):
             raise ShapeError(
-                f"Reshape cannot make the {size} values of shape {inputs[0]} into"
-                f" {self.target_shape}."
+                f"Reshape to {self.target_shape} got an input of shape {inputs[0]}; its {size}"
+                " values do not fit."
             )
         return tuple(size // known if n == -1 else n for n in self.target_shape)
 
 
 @dataclass(frozen=True)
 class Flatten(Layer):
-    """All values in one row: the channel runs fastest, then the column, then the row."""
+    """All values in one row: the channel varies fastest, then the column, then the row."""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         return (prod(inputs[0]),)

@@ -1,7 +1,7 @@
-"""What two networks have in common: the part behind the input that is the same in both.
+"""The part that two networks share: the nodes near the input that are equal in both.
 
-A child that an operator made differs from its parent only from somewhere on. Before that, both
-compute the same, so it needs computing only once.
+A child differs from its parent only from the first changed node on. Up to there both compute the
+same values, so these need to be computed only once.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from lemonade_tf.architecture.layers import Dropout
 
 @dataclass(frozen=True)
 class SharedPart:
-    """The nodes that two networks share, the input among them.
+    """The nodes that two networks share, the input included.
 
     Attributes:
-        nodes: Their names, the same in both.
-        boundary: Those that other nodes of either network read, or that are an output, in order.
+        nodes: Their names, which are the same in both.
+        boundary: Those that nodes outside the shared part consume in either network, or that are an
+            output, in topological order.
     """
 
     nodes: frozenset[str]
@@ -34,16 +35,16 @@ class SharedPart:
 
 
 def shared_part(first: Graph, second: Graph, changing: Collection[str] = ()) -> SharedPart:
-    """Return what two networks share.
+    """Return the part that two networks share.
 
-    A node is shared if layer, weights and inputs are the same in both, and its inputs are shared.
-    Dropout is not: while training it puts out something else each time.
+    A node is shared if its layer, weights and inputs are the same in both and its inputs are
+    shared. Dropout is never shared: in training its output differs each time.
 
     Args:
         first: A network.
-        second: Another one.
-        changing: Nodes that are not to be shared though they are the same: their weights are to
-            be trained.
+        second: Another network.
+        changing: Nodes that do not count as shared even if they are equal, because their weights
+            will be trained.
     """
     nodes: set[str] = set()
     for name in second.topological_order():
@@ -55,12 +56,12 @@ def shared_part(first: Graph, second: Graph, changing: Collection[str] = ()) -> 
             and _same(first[name], node)
         ):
             nodes.add(name)
-    ends = [
+    boundary = (
         n
         for n in second.topological_order()
-        if n in nodes and (_ends(first, n, nodes) or _ends(second, n, nodes))
-    ]
-    return SharedPart(frozenset(nodes), tuple(ends))
+        if n in nodes and (_is_boundary(first, n, nodes) or _is_boundary(second, n, nodes))
+    )
+    return SharedPart(frozenset(nodes), tuple(boundary))
 
 
 def _same(first: Node, second: Node) -> bool:
@@ -77,5 +78,5 @@ def _equal(first: np.ndarray, second: np.ndarray) -> bool:
     return first is second or np.array_equal(first, second)
 
 
-def _ends(graph: Graph, name: str, nodes: set[str]) -> bool:
+def _is_boundary(graph: Graph, name: str, nodes: set[str]) -> bool:
     return name == graph.output or not nodes.issuperset(graph.consumers(name))

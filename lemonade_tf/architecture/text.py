@@ -1,8 +1,17 @@
-"""A graph as text: readable, as JSON, and as a hash that ignores names.
+"""Graphs as hashes that ignore names, compared up to names, and as JSON.
 
-Two graphs are the *same architecture* if one becomes the other by renaming its nodes; the order
-of nodes, and that of the inputs of an Add or a Multiply, do not matter either. `canonical_hash` is
-equal for such graphs; `same_architecture` decides, so that a collision of hashes does no harm.
+Two graphs are the *same architecture* if renaming the nodes of one gives the other, whatever the
+order of nodes and of the inputs of an Add or a Multiply. Such graphs have the same
+`canonical_hash`; graphs with the same hash are compared by `same_architecture`, so that collisions
+are harmless.
+
+The digest of a node is a hash of its layer and of the digests of its inputs, as in a Merkle tree,
+so it identifies everything on which the node depends, except for sharing: a node that is consumed
+twice and two equal nodes give their consumers the same digest. The hash of the graph therefore also
+covers the multiset of all digests, which differs in the number of nodes. What is left (which of
+several equal nodes are shared by whom) the comparison decides: it is a graph isomorphism, found by
+matching the nodes from the output backwards. Digests prune the search: of the orders of the inputs
+of an Add or a Multiply, only those are tried in which inputs with equal digests meet.
 """
 
 from __future__ import annotations
@@ -17,7 +26,6 @@ from typing import Any
 import numpy as np
 
 from lemonade_tf.architecture.checks import check
-from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
 from lemonade_tf.architecture.graph import Graph, GraphError, Node, freeze
 from lemonade_tf.architecture.layers import LAYERS, Add, Layer, Multiply, arguments
 
@@ -25,8 +33,8 @@ FORMAT = 1
 _KINDS = {kind.__name__: kind for kind in LAYERS}
 _COMMUTATIVE = (Add, Multiply)
 
-# Arguments that kinds of layers got later, with the value that changes nothing. A hash leaves them
-# out where they have it, so that hashes on record stay what they are.
+# Arguments that were added to kinds of layers later, with the value that stands for the layer as it
+# was before. Hashes leave out arguments with this value, so that recorded hashes stay valid.
 _LATER_ARGUMENTS = {"groups": 1, "keepdims": False, "noise_shape": None}
 
 
@@ -34,9 +42,9 @@ _LATER_ARGUMENTS = {"groups": 1, "keepdims": False, "noise_shape": None}
 
 
 def canonical_hash(graph: Graph) -> str:
-    """Return 32 hexadecimal digits that are equal for equal architectures.
+    """Return 32 hexadecimal digits that are the same for the same architecture.
 
-    The same on every machine and in every process. Weights do not count.
+    They do not depend on the weights, the machine or the process.
     """
     return graph.cached("canonical_hash", _canonical_hash)
 
@@ -44,18 +52,18 @@ def canonical_hash(graph: Graph) -> str:
 def _canonical_hash(graph: Graph) -> str:
     digests = _node_digests(graph)
     whole = hashlib.blake2b(digests[graph.output], digest_size=16)
-    whole.update(b"".join(sorted(digests.values())))  # one node read twice is not two equal nodes
+    whole.update(b"".join(sorted(digests.values())))  # a node consumed twice is not two nodes
     return whole.hexdigest()
 
 
 def _node_digests(graph: Graph) -> dict[str, bytes]:
-    """Return, for every node, a digest of everything that it depends on."""
+    """Return for every node a digest of its layer and of everything on which it depends."""
     digests: dict[str, bytes] = {}
     for name in graph.topological_order():
         node = graph[name]
         inputs = [digests[i] for i in node.inputs]
         if isinstance(node.layer, _COMMUTATIVE):
-            inputs.sort()
+            inputs.sort()  # makes the digest independent of their order
         content = _layer_bytes(node.layer) + b"".join(inputs)
         digests[name] = hashlib.blake2b(content, digest_size=16).digest()
     return digests
@@ -72,13 +80,14 @@ def _layer_bytes(layer: Layer) -> bytes:
 
 
 def same_architecture(first: Graph, second: Graph) -> bool:
-    """Return whether renaming the nodes of one graph makes it the other; weights do not count."""
-    if len(first) != len(second):
-        return False
-    digests = (_node_digests(first), _node_digests(second))
+    """Return whether renaming the nodes of one graph gives the other; weights are ignored.
+
+    Both graphs have to be valid: their outputs depend on all their nodes.
+    """
+    digests = _node_digests(first), _node_digests(second)
     if sorted(digests[0].values()) != sorted(digests[1].values()):
         return False
-    return _match(first, second, digests, [(first.output, second.output)], {}, {})
+    return _match(first, second, digests, [(first.output, second.output)], {})
 
 
 def _match(
@@ -86,71 +95,56 @@ def _match(
     second: Graph,
     digests: tuple[dict[str, bytes], dict[str, bytes]],
     pending: list[tuple[str, str]],
-    there: dict[str, str],
-    back: dict[str, str],
+    renaming: dict[str, str],
 ) -> bool:
-    """Extend the renaming (there, back) so that it also matches the pending pairs."""
-    pending, there, back = list(pending), dict(there), dict(back)
+    """Extend a renaming so that it also matches the pending pairs of nodes, and their inputs.
+
+    The renaming is consistent, so it maps each node of the first graph to one of the second. Every
+    node of the second is reached from its output, so the renaming is onto. As both graphs have the
+    same number of nodes, it is one to one, too.
+
+    Args:
+        first: A graph.
+        second: A graph with as many nodes.
+        digests: The digests of the nodes of both.
+        pending: Pairs of a node of each graph that have to match.
+        renaming: The renaming so far, from the first graph to the second.
+
+    Returns:
+        Whether there is such a renaming.
+    """
+    pending, renaming = list(pending), dict(renaming)
     while pending:
         a, b = pending.pop()
-        if a in there or b in back:
-            if there.get(a) != b or back.get(b) != a:
+        if a in renaming:
+            # Reached by another path before; the pair has to agree with what was decided there.
+            if renaming[a] != b:
                 return False
             continue
-        if digests[0][a] != digests[1][b] or first[a].layer != second[b].layer:
-            return False
-        there[a], back[b] = b, a
         inputs, others = first[a].inputs, second[b].inputs
+        if first[a].layer != second[b].layer or len(inputs) != len(others):
+            return False
+        renaming[a] = b
         if isinstance(first[a].layer, _COMMUTATIVE):
+            # The first order that works for this node may fail at a later one, so each order is
+            # tried to the end, with a copy of the renaming (backtracking).
+            wanted = [digests[0][i] for i in inputs]
             return any(
                 _match(
-                    first, second, digests, [*pending, *zip(inputs, p, strict=True)], there, back
+                    first, second, digests, [*pending, *zip(inputs, order, strict=True)], renaming
                 )
-                for p in permutations(others)
-                if [digests[0][i] for i in inputs] == [digests[1][i] for i in p]
+                for order in permutations(others)
+                if [digests[1][i] for i in order] == wanted
             )
         pending.extend(zip(inputs, others, strict=True))
     return True
-
-
-# --- Readable --------------------------------------------------------------------------------
-
-
-def describe(graph: Graph) -> str:
-    """Return the network as text for a reader: a line a node, in order, with its shape."""
-    shapes = graph.shapes()
-    rows = []
-    for name in graph.topological_order():
-        node = graph[name]
-        given = ", ".join(f"{k}={v}" for k, v in _changed_arguments(node.layer).items())
-        reads = f" <- {', '.join(node.inputs)}" if node.inputs else ""
-        shape = "x".join(map(str, shapes[name]))
-        rows.append((name, f"{type(node.layer).__name__}({given})", shape, reads))
-    widths = [max(len(row[i]) for row in rows) for i in range(3)]
-    lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}{d}" for a, b, c, d in rows]
-    parameters, multiply_adds = count_parameters(graph), count_multiply_adds(graph)
-    return "\n".join([*lines, f"{parameters:,} parameters, {multiply_adds:,} multiply-adds"])
-
-
-def _changed_arguments(layer: Layer) -> Mapping[str, Any]:
-    """Return the arguments that differ from the defaults of the layer's kind."""
-    defaults = {f.name: f.default for f in type(layer).__dataclass_fields__.values()}
-    short = {}
-    for name, value in arguments(layer).items():
-        if value == defaults[name] or (
-            name == "strides" and value == arguments(layer).get("pool_size")
-        ):
-            continue
-        pair = isinstance(value, tuple) and len(value) == 2 and value[0] == value[1]
-        short[name] = value[0] if pair else value
-    return short
 
 
 # --- JSON ------------------------------------------------------------------------------------
 
 
 def to_json(graph: Graph) -> str:
-    """Return the architecture, with lambda of convex sums in full precision, as JSON."""
+    """Return the architecture as JSON, with the lambda of convex sums in full precision."""
     nodes = []
     for name, node in graph.items():
         entry: dict[str, Any] = {
@@ -166,15 +160,15 @@ def to_json(graph: Graph) -> str:
 
 
 def from_json(text: str, weights: Mapping[str, Mapping[str, np.ndarray]] | None = None) -> Graph:
-    """Return the graph that `to_json` wrote, its nodes in the same order.
+    """Return the graph that `to_json` wrote, with its nodes in the same order.
 
     Args:
         text: The JSON.
-        weights: The weights of each node that has any, lambda aside; None for a graph of shapes.
+        weights: The weights of each node that has any, without lambda; None for a graph of shapes.
 
     Raises:
-        GraphError: The text is not such JSON, names a layer or an argument that this version of
-            the package does not know, or describes a broken graph.
+        GraphError: If the text is not such JSON, has layers or arguments that this version of the
+            package does not know, or describes a broken graph.
     """
     try:
         content = json.loads(text)
@@ -183,7 +177,8 @@ def from_json(text: str, weights: Mapping[str, Mapping[str, np.ndarray]] | None 
         raise GraphError(f"this is not an architecture written by lemonade_tf: {error!r}") from None
     if version != FORMAT:
         raise GraphError(
-            f"the architecture has format {version!r}; this version of lemonade_tf reads {FORMAT}."
+            f"the architecture has format {version!r}; expected {FORMAT}, the format of this"
+            " version of lemonade_tf."
         )
     nodes = {}
     try:
@@ -205,7 +200,7 @@ def _layer_from(entry: Mapping[str, Any]) -> Layer:
     kind = _KINDS.get(entry["layer"])
     if kind is None:
         raise GraphError(
-            f"node {entry['name']!r} is of the unknown kind {entry['layer']!r}; known are"
+            f"node {entry['name']!r} has the unknown layer {entry['layer']!r}; expected one of"
             f" {', '.join(_KINDS)}."
         )
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in entry["arguments"].items()}

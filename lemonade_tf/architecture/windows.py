@@ -1,4 +1,8 @@
-"""The layers that slide a window over an image: convolutions and pooling."""
+"""Layers that slide a window over an image: convolutions and pooling.
+
+With padding "same" a side of n pixels and stride s gives ceil(n / s) windows: Keras pads with zeros
+where windows stick out. With "valid" only windows that fit count: (n - window) // s + 1.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from typing import Any
 
 from lemonade_tf.architecture.layer import (
     Layer,
+    Pair,
     Shape,
     ShapeError,
     as_pair,
@@ -18,29 +23,27 @@ from lemonade_tf.architecture.layer import (
 
 
 @lru_cache(maxsize=65536)
-def _window_output(size: int, window: int, stride: int, padding: str) -> int:
+def _num_windows(size: int, window: int, stride: int, padding: str) -> int:
     if padding == "same":
         return -(-size // stride)
     return (size - window) // stride + 1
 
 
-@dataclass(frozen=True)
-class Windowed(Layer):
-    """A layer that slides a window over the image."""
-
-    def _spatial(self, shape: Shape, window: tuple[int, int]) -> tuple[int, int]:
-        check_image(self, shape)
-        height = _window_output(shape[0], window[0], self.strides[0], self.padding)
-        width = _window_output(shape[1], window[1], self.strides[1], self.padding)
-        if height < 1 or width < 1:
-            raise ShapeError(
-                f"{type(self).__name__} with a window of {window} and padding 'valid' does not fit"
-                f" into an image of shape {shape}."
-            )
-        return height, width
+def _spatial_output(layer: Any, shape: Shape, window: tuple[int, int]) -> tuple[int, int]:
+    """Return the (height, width) of the output of a layer with strides and padding."""
+    check_image(layer, shape)
+    height = _num_windows(shape[0], window[0], layer.strides[0], layer.padding)
+    width = _num_windows(shape[1], window[1], layer.strides[1], layer.padding)
+    if height < 1 or width < 1:
+        raise ShapeError(
+            f"{type(layer).__name__} with a window of {window} and padding 'valid' got an input of"
+            f" shape {shape}; expected an image at least as large as the window."
+        )
+    return height, width
 
 
-def _check_window(layer: Any, window: str) -> None:
+def _normalize_window(layer: Any, window: str) -> None:
+    """Make pairs of a layer's window and strides, and check its padding."""
     object.__setattr__(layer, window, as_pair(getattr(layer, window), window))
     strides = getattr(layer, window) if layer.strides is None else layer.strides
     object.__setattr__(layer, "strides", as_pair(strides, "strides"))
@@ -49,17 +52,17 @@ def _check_window(layer: Any, window: str) -> None:
 
 
 @dataclass(frozen=True)
-class Conv2D(Windowed):
+class Conv2D(Layer):
     """A convolution. Weights: kernel (height, width, in, out) and, with use_bias, bias (out,).
 
-    With groups, the channels of the input and the filters are each cut into so many blocks of equal
-    size; the filters of a block read the channels of theirs, and the kernel is
-    (height, width, in / groups, out).
+    With groups, the input channels and the filters are both divided into that many blocks of equal
+    size. The filters of a block are applied to the channels of the same block only, and the kernel
+    is (height, width, in / groups, out).
     """
 
     filters: int
-    kernel_size: tuple[int, int] = (3, 3)
-    strides: tuple[int, int] = (1, 1)
+    kernel_size: Pair = (3, 3)
+    strides: Pair = (1, 1)
     padding: str = "same"
     use_bias: bool = False
     groups: int = 1
@@ -68,15 +71,17 @@ class Conv2D(Windowed):
         check_positive(self.filters, "filters")
         check_positive(self.groups, "groups")
         if self.filters % self.groups:
-            raise ValueError(f"{self.filters} filters are not a multiple of {self.groups} groups.")
-        _check_window(self, "kernel_size")
+            raise ValueError(
+                f"filters is {self.filters}; expected a multiple of the {self.groups} groups."
+            )
+        _normalize_window(self, "kernel_size")
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        spatial = self._spatial(inputs[0], self.kernel_size)
+        spatial = _spatial_output(self, inputs[0], self.kernel_size)
         if inputs[0][-1] % self.groups:
             raise ShapeError(
-                f"Conv2D of {self.groups} groups reads a multiple of so many channels, not"
-                f" {inputs[0][-1]}."
+                f"Conv2D with {self.groups} groups got an input of {inputs[0][-1]} channels;"
+                " expected a multiple of the groups."
             )
         return (*spatial, self.filters)
 
@@ -86,26 +91,26 @@ class Conv2D(Windowed):
 
 
 @dataclass(frozen=True)
-class DepthwiseConv2D(Windowed):
-    """A convolution of each channel alone.
+class DepthwiseConv2D(Layer):
+    """A convolution of each channel separately.
 
-    Output channel ``i * depth_multiplier + k`` reads input channel ``i``. Weights: kernel
-    (height, width, in, depth_multiplier) and, with use_bias, bias (in * depth_multiplier,).
+    Output channel ``i * depth_multiplier + k`` is computed from input channel ``i``. Weights:
+    kernel (height, width, in, depth_multiplier) and, with use_bias, bias (in * depth_multiplier,).
     """
 
-    kernel_size: tuple[int, int] = (3, 3)
-    strides: tuple[int, int] = (1, 1)
+    kernel_size: Pair = (3, 3)
+    strides: Pair = (1, 1)
     padding: str = "same"
     depth_multiplier: int = 1
     use_bias: bool = False
 
     def __post_init__(self) -> None:
         check_positive(self.depth_multiplier, "depth_multiplier")
-        _check_window(self, "kernel_size")
+        _normalize_window(self, "kernel_size")
 
     def output_shape(self, *inputs: Shape) -> Shape:
         channels = inputs[0][-1] * self.depth_multiplier
-        return (*self._spatial(inputs[0], self.kernel_size), channels)
+        return (*_spatial_output(self, inputs[0], self.kernel_size), channels)
 
     def weight_shapes(self, *inputs: Shape) -> Mapping[str, Shape]:
         channels = inputs[0][-1]
@@ -115,7 +120,7 @@ class DepthwiseConv2D(Windowed):
 
 
 @dataclass(frozen=True)
-class SeparableConv2D(Windowed):
+class SeparableConv2D(Layer):
     """A depthwise convolution followed by a 1x1 convolution.
 
     Weights: depthwise_kernel (height, width, in, depth_multiplier), pointwise_kernel
@@ -123,8 +128,8 @@ class SeparableConv2D(Windowed):
     """
 
     filters: int
-    kernel_size: tuple[int, int] = (3, 3)
-    strides: tuple[int, int] = (1, 1)
+    kernel_size: Pair = (3, 3)
+    strides: Pair = (1, 1)
     padding: str = "same"
     depth_multiplier: int = 1
     use_bias: bool = False
@@ -132,10 +137,10 @@ class SeparableConv2D(Windowed):
     def __post_init__(self) -> None:
         check_positive(self.filters, "filters")
         check_positive(self.depth_multiplier, "depth_multiplier")
-        _check_window(self, "kernel_size")
+        _normalize_window(self, "kernel_size")
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        return (*self._spatial(inputs[0], self.kernel_size), self.filters)
+        return (*_spatial_output(self, inputs[0], self.kernel_size), self.filters)
 
     def weight_shapes(self, *inputs: Shape) -> Mapping[str, Shape]:
         channels = inputs[0][-1]
@@ -147,25 +152,31 @@ class SeparableConv2D(Windowed):
 
 
 @dataclass(frozen=True)
-class Pooling2D(Windowed):
-    """One number for each window, a channel at a time. Abstract."""
+class Pooling2D(Layer):
+    """One value per window and channel. Abstract.
 
-    pool_size: tuple[int, int] = (2, 2)
-    strides: tuple[int, int] | None = None
+    Attributes:
+        pool_size: The window.
+        strides: None stands for strides of pool_size, and is replaced by it.
+        padding: "same" or "valid".
+    """
+
+    pool_size: Pair = (2, 2)
+    strides: Pair = None
     padding: str = "valid"
 
     def __post_init__(self) -> None:
-        _check_window(self, "pool_size")
+        _normalize_window(self, "pool_size")
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        return (*self._spatial(inputs[0], self.pool_size), inputs[0][-1])
+        return (*_spatial_output(self, inputs[0], self.pool_size), inputs[0][-1])
 
 
 @dataclass(frozen=True)
 class MaxPooling2D(Pooling2D):
-    """The largest value in each window, a channel at a time."""
+    """The maximum of each window, per channel."""
 
 
 @dataclass(frozen=True)
 class AveragePooling2D(Pooling2D):
-    """The mean of each window, a channel at a time."""
+    """The mean of each window, per channel."""

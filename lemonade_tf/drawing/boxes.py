@@ -1,8 +1,8 @@
 """The boxes and arrows of a picture: layers are grouped into boxes, connections become arrows.
 
-A convolution with its batch norm and its ReLU is one box, as in Figures 9 to 14 of the paper. In the
-same way every layer shares a box with the batch norms, activations and dropouts after it, as long
-as each node has only one consumer: then no arrow starts inside a box.
+A convolution with its batch norm and its ReLU is one box, as in Figures 9 to 14 of the paper. In
+the same way every layer shares a box with the batch norms, activations and dropouts after it, as
+long as each node has only one consumer: then no arrow starts inside a box.
 """
 
 from __future__ import annotations
@@ -167,7 +167,8 @@ def _(layer: DepthwiseConv2D) -> str:
 @_title.register
 def _(layer: Pooling2D) -> str:
     kind = "max" if isinstance(layer, MaxPooling2D) else "average"
-    strides = "" if layer.strides == layer.pool_size else _strides(layer.strides)
+    is_default = layer.strides == layer.pool_size
+    strides = "" if is_default else _strides(layer.strides)
     return f"{kind} pool {_by(layer.pool_size)}{strides}"
 
 

@@ -33,9 +33,9 @@ from lemonade_tf.architecture.cells import (
     block_index,
     extract_cell,
     local_name,
+    name_prefix,
     network_name,
     num_cells,
-    prefix,
 )
 from lemonade_tf.operators.base import Operator, nodes_of
 from lemonade_tf.operators.blocks import ends_block_or_skip, is_activation
@@ -121,28 +121,28 @@ def _alikeness_refusal(site: Any, cell: Cell) -> str | None:
 
 @_alikeness_refusal.register
 def _(site: InsertSite, cell: Cell) -> str | None:
-    if site.node in cell.from_input:
+    if site.node in cell.carries_input:
         return f"the number of channels of {site.node!r} differs between cells"
     return None
 
 
 @_alikeness_refusal.register
 def _(site: SkipSite, cell: Cell) -> str | None:
-    if site.kind == CONCATENATE and site.source in cell.from_input:
+    if site.kind == CONCATENATE and site.source in cell.carries_input:
         return _output_refusal(site.target, cell)
     return None
 
 
 @_alikeness_refusal.register
 def _(site: RemoveSite, cell: Cell) -> str | None:
-    if cell.nodes[site.node].inputs[0] in cell.from_input:
+    if cell.nodes[site.node].inputs[0] in cell.carries_input:
         return _output_refusal(site.node, cell)
     return None
 
 
 def _output_refusal(node: str, cell: Cell) -> str | None:
     """Return why channels of the cell's input cannot be appended to a node."""
-    if node in cell.into_output:
+    if node in cell.feeds_output:
         return (
             "channels of the cell's input, whose number differs between cells, would become part"
             " of its output"
@@ -158,7 +158,7 @@ def _cell_by_cell(graph: Graph, edit: Callable[[int], Change]) -> Change:
     _, cells_per_block, _ = extract_cell(graph)
     change = Change(graph, affected=())
     for number in range(1, num_cells(cells_per_block) + 1):
-        with graph.naming(prefix(number)):
+        with graph.naming(name_prefix(number)):
             change = change.followed_by(edit(number))
     return change
 
@@ -173,7 +173,7 @@ def _apply_in_cells(
 
 @_apply_in_cells.register
 def _(operator: AddSkip, graph: Graph, site: SkipSite, rng: np.random.Generator) -> Change:
-    project = site.source in extract_cell(graph)[0].from_input
+    project = site.source in extract_cell(graph)[0].carries_input
 
     def add(number: int) -> Change:
         return operator.add_skip(graph, _placed(site, number), rng, project=project)

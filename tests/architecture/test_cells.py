@@ -1,4 +1,4 @@
-"""Networks of cells: how they are built, and read back as (cell, n, F)."""
+"""Networks of cells: built from (cell, n, F), and taken apart into them again."""
 
 import pytest
 from graphs import cells
@@ -53,7 +53,7 @@ def filters(graph, count, local="conv_1"):
 # --- Building ------------------------------------------------------------------------------------
 
 
-def test_eight_cells_with_filters_doubled_where_the_resolution_is_halved():
+def test_filters_double_where_the_resolution_is_halved():
     graph = network(one_convolution())
     check(graph)
     assert num_cells(2) == 8
@@ -63,7 +63,7 @@ def test_eight_cells_with_filters_doubled_where_the_resolution_is_halved():
     assert "cell_9_conv_1" not in graph
 
 
-def test_a_cell_reads_the_two_before_it():
+def test_input_of_a_cell_is_the_two_cells_before_it():
     graph = network(one_convolution())
     assert graph["cell_1_conv_1"].inputs == ("stem_relu",)
     assert graph["cell_2_input"].inputs == ("cell_1_relu_1", "stem_relu")
@@ -90,7 +90,7 @@ def test_one_cell_per_block():
     ("n", "blocks"),
     [(1, [0, 1, 1, 2, 2]), (2, [0, 0, 1, 1, 1, 2, 2, 2]), (4, [0] * 4 + [1] * 5 + [2] * 5)],
 )
-def test_a_cell_of_stride_2_has_the_filters_of_the_block_behind_it(n, blocks):
+def test_cell_of_stride_2_has_the_filters_of_the_next_block(n, blocks):
     assert [block_index(number, n) for number in range(1, num_cells(n) + 1)] == blocks
     assert block_index(0, n) == 0
 
@@ -109,11 +109,11 @@ def test_small_images_are_pooled_while_there_are_two_pixels(side, expected):
     ("given_", "message"),
     [
         ({"n": 0}, "cells_per_block is 0; expected at least 1"),
-        ({"filters": 30}, "filters is 30; expected a multiple of 4, because the first of 3 blocks"),
-        ({"filters": -4}, "filters is -4; expected a multiple of 4"),
+        ({"filters": 30}, "filters is 30; expected a positive multiple of 4, because the first"),
+        ({"filters": -4}, "filters is -4; expected a positive multiple of 4"),
     ],
 )
-def test_what_makes_no_network_is_refused(given_, message):
+def test_invalid_n_and_f_are_refused(given_, message):
     with pytest.raises(CellError, match=message):
         network(one_convolution(), **given_)
 
@@ -130,7 +130,7 @@ def test_every_number_of_filters_scales_with_f():
     assert filters(network(cell, filters=4), 8) == [1, 1, 2, 2, 2, 4, 4, 4]
 
 
-def test_what_a_sum_ties_stays_tied():
+def test_tied_channels_stay_equal_in_number():
     """3 and 3 filters side by side, added to 6: rounded alone they would be 2, 2 and 3."""
     nodes = {}
 
@@ -149,7 +149,7 @@ def test_what_a_sum_ties_stays_tied():
     assert [graph[f"cell_1_conv_{number}"].layer.filters for number in (1, 2, 3)] == [2, 2, 4]
 
 
-# --- Reading back --------------------------------------------------------------------------------
+# --- Extracting ----------------------------------------------------------------------------------
 
 
 @settings(max_examples=40, deadline=None)
@@ -159,7 +159,7 @@ def test_what_a_sum_ties_stays_tied():
     factor=st.sampled_from([1, 2, 3]),
     shape=st.sampled_from([(8, 8, 1), (5, 9, 3), (2, 2, 2), (33, 32, 3)]),
 )
-def test_a_network_is_read_back_as_cell_n_and_f(seed, n, factor, shape):
+def test_extract_cell_inverts_cell_network(seed, n, factor, shape):
     cell, there, found = extract_cell(cells(seed, length=seed % 6))
     assert (there, found) == (2, cell.filters)
     graph = network(cell, n=n, filters=factor * found, shape=shape)
@@ -170,7 +170,7 @@ def test_a_network_is_read_back_as_cell_n_and_f(seed, n, factor, shape):
     assert extract_cell(from_json(to_json(graph)))[0] == again
 
 
-def test_the_cell_has_the_filters_of_the_first_block():
+def test_extracted_cell_has_the_filters_of_the_first_block():
     assert extract_cell(network(one_convolution(128))) == (one_convolution(128), 2, 128)
     assert extract_cell(network(one_convolution(128), n=4, filters=64)) == (
         one_convolution(64),
@@ -191,25 +191,27 @@ def damaged(change):
         (lambda g: g.set_layer("cell_5_conv_1", L.Conv2D(9, 3)), "node 'cell_5_conv_1' is Conv2D"),
         (lambda g: g.set_inputs("cell_2_conv_1", ["stem_relu"]), "node 'cell_2_conv_1' is Conv2D"),
         (lambda g: g.set_inputs("global_pool", ["cell_7_relu_1"]), "node 'global_pool'"),
-        (lambda g: g.add("cell_4_relu_2", L.ReLU(), ["cell_4_relu_1"]), "should be missing"),
+        (lambda g: g.add("cell_4_relu_2", L.ReLU(), ["cell_4_relu_1"]), "expected missing"),
         (
             lambda g: g.add("cell_9_input", L.ReLU(), ["cell_8_relu_1"]),
-            "has 9 cells; expected 5, 8",
+            "has 9 cells; expected 3 n \\+ 2, such as 5, 8",
         ),
         (lambda g: g.set_layer("stem_conv", L.ReLU()), "it has no Conv2D 'stem_conv'"),
     ],
 )
-def test_what_is_not_one_cell_repeated_is_refused(change, message):
+def test_network_whose_cells_differ_is_refused(change, message):
     with pytest.raises(CellError, match=message):
         extract_cell(damaged(change))
 
 
-def test_a_network_without_cells_is_refused():
+def test_network_without_cells_is_refused():
     graph = network(one_convolution(16))
     nodes = {
         "n" + name: Node(n.layer, tuple("n" + i for i in n.inputs)) for name, n in graph.items()
     }
-    with pytest.raises(CellError, match="not made of cells: it has no Rescaling 'rescaling'"):
+    with pytest.raises(
+        CellError, match="does not consist of cells: it has no Rescaling 'rescaling'"
+    ):
         extract_cell(type(graph).from_nodes(nodes, "nsoftmax"))
 
 
@@ -219,12 +221,12 @@ def test_names():
     assert network_name(12, "conv_3") == "cell_12_conv_3"
 
 
-def test_what_holds_channels_of_the_input_and_what_of_the_output():
+def test_nodes_that_carry_the_input_and_that_feed_the_output():
     cell = one_convolution()
     nodes = {**cell.nodes, "both": Node(L.Concatenate(), ("relu_1", "input"))}
     nodes["conv_2"] = Node(L.Conv2D(8, 3), ("both",))
     cell = Cell(nodes, "conv_2", 128)
-    assert cell.from_input == {"input", "both"}
-    assert cell.into_output == {"conv_2"}
+    assert cell.carries_input == {"input", "both"}
+    assert cell.feeds_output == {"conv_2"}
     cell = Cell(nodes, "both", 128)
-    assert cell.into_output == {"both", "relu_1", "bn_1", "conv_1", "input"}
+    assert cell.feeds_output == {"both", "relu_1", "bn_1", "conv_1", "input"}

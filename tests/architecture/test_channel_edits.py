@@ -24,10 +24,10 @@ def _random_values(_, shape):
     return np.random.default_rng(0).normal(size=shape).astype(np.float32)
 
 
-# --- Where channels end up -----------------------------------------------------------------------
+# --- The layers that consume channels ------------------------------------------------------------
 
 
-def test_places():
+def test_absorbing_consumers():
     graph = convolutions(2, 3, shape=(2, 2, 2))
     graph.add("relu", L.ReLU(), ["b"])
     graph.add("inner", L.Concatenate(), ["a", "relu"])
@@ -48,7 +48,7 @@ def test_places():
 
 
 @pytest.mark.parametrize("layer", [L.BatchNormalization(), L.DepthwiseConv2D()])
-def test_layers_with_weights_for_each_channel_have_places_behind_them_only(layer):
+def test_channels_before_a_layer_with_weights_per_channel_have_no_absorbing_consumers(layer):
     graph = convolutions(2)
     finished(graph, graph.add("on", layer, ["a"]))
     assert absorbing_consumers(graph, "a") is None
@@ -62,17 +62,17 @@ def appendable(graph):
 
 def test_can_append_channels():
     graph = tied()
-    behind = ("depthwise", "depthwise_bn", "depthwise_relu", "small_conv", "small_bn", "small")
+    after = ("depthwise", "depthwise_bn", "depthwise_relu", "small_conv", "small_bn", "small")
     dense = ("flat", "hidden", "hidden_relu")
-    assert appendable(graph) == {"image", "scaled", "total", *behind, *dense}
-    # A normalisation by channel, a sum on any path, and the output keep the others out.
+    assert appendable(graph) == {"image", "scaled", "total", *after, *dense}
+    # The others reach a normalization, a sum or the output on some path.
     assert appendable(every_layer()) == {
         *("normal", "mix", "both", "strided", "flat", "mean", "all", "dropout", "hidden"),
     }
 
 
 @pytest.mark.parametrize("layer", [L.Conv2D(4, groups=2), L.Reshape((36, 3))], ids=str)
-def test_layers_that_take_so_many_channels_have_no_place_for_more(layer):
+def test_layers_with_a_fixed_number_of_channels_absorb_no_more(layer):
     graph = convolutions(4 if isinstance(layer, L.Conv2D) else 3)
     graph.add("it", layer, ["a"])
     graph.output = graph.add("dense", L.Dense(2), ["it"])
@@ -80,7 +80,7 @@ def test_layers_that_take_so_many_channels_have_no_place_for_more(layer):
     assert not can_append_channels(graph, "a")
 
 
-def test_padding_has_places_behind_it():
+def test_padding_and_cropping_pass_channels_to_an_absorber():
     graph = convolutions(2)
     finished(graph, stack(graph, "a", L.ZeroPadding2D(), L.Cropping2D(1), stem="on"))
     assert absorbing_consumers(graph, "a") == {"head_dense": (0,)}
@@ -103,21 +103,21 @@ FLOATS = st.floats(-1e6, 1e6, width=32)
 
 @settings(deadline=None)
 @given(arrays(np.float32, (3, 4), elements=FLOATS), st.lists(st.integers(-1, 3), max_size=12))
-def test_shares_sum_to_the_whole_to_the_last_bit(kernel, extra):
+def test_parts_add_up_to_the_weight_to_the_last_bit(kernel, extra):
     source = np.array([*range(4), *extra])
-    shares = split_among_copies(kernel, source, axis=1)
-    assert shares.dtype == np.float32
+    parts = split_among_copies(kernel, source, axis=1)
+    assert parts.dtype == np.float32
     for old in range(4):
-        total = shares[:, source == old].astype(np.float64).sum(axis=1)
+        total = parts[:, source == old].astype(np.float64).sum(axis=1)
         assert (total == kernel[:, old]).all()
-    assert (shares[:, source == FRESH] == 0).all()
+    assert (parts[:, source == FRESH] == 0).all()
 
 
-def test_shares_are_unequal():
+def test_parts_are_unequal():
     kernel = np.array([[6.0, -12.0], [1.0, 0.5]], np.float32)
-    shares = split_among_copies(kernel, np.array([0, 1, 1, 0, FRESH, 1]), axis=1)
+    parts = split_among_copies(kernel, np.array([0, 1, 1, 0, FRESH, 1]), axis=1)
     expected = [[2, -2, -4, 4, 0, -6], [1 / 3, 1 / 12, 1 / 6, 2 / 3, 0, 1 / 4]]
-    np.testing.assert_allclose(shares, expected, rtol=1e-6)
+    np.testing.assert_allclose(parts, expected, rtol=1e-6)
 
 
 # --- Changes -------------------------------------------------------------------------------------
@@ -152,16 +152,16 @@ def test_fresh_and_split_channels_keep_the_function(make, seed):
 
 
 @pytest.mark.parametrize("make", GRAPHS.values(), ids=GRAPHS)
-def test_taking_fresh_channels_away_again_restores_every_weight(make):
+def test_removing_fresh_channels_restores_every_weight(make):
     rng = np.random.default_rng(0)
     graph = make()
-    child, there, back = graph.copy(), {}, {}
+    child, forward_sources, backward_sources = graph.copy(), {}, {}
     for group in _free_groups(graph):
         size = channel_groups(graph).sizes[group]
-        there[group] = rng.permutation([*range(size), FRESH, FRESH])
-        back[group] = np.argsort(there[group])[2:]
-    change_channels(child, there, _random_values)
-    change_channels(child, back, _random_values)
+        forward_sources[group] = rng.permutation([*range(size), FRESH, FRESH])
+        backward_sources[group] = np.argsort(forward_sources[group])[2:]
+    change_channels(child, forward_sources, _random_values)
+    change_channels(child, backward_sources, _random_values)
     for name, node in graph.items():
         assert child[name].layer == node.layer
         for key, value in node.weights.items():
@@ -209,7 +209,7 @@ def test_pruning_slices_every_weight():
             np.testing.assert_array_equal(child[name].weights[key], sliced, err_msg=f"{name} {key}")
 
 
-def test_pruning_a_tied_group_prunes_all_that_take_part():
+def test_pruning_a_tied_group_prunes_all_its_producers():
     graph = convolutions(2, 3, 5)
     graph.add("both", L.Concatenate(), ["a", "b"])
     finished(graph, graph.add("sum", L.Add(), ["both", "c"]))
@@ -230,21 +230,21 @@ def test_pruning_a_tied_group_prunes_all_that_take_part():
         )
 
 
-def test_a_pruned_channel_is_one_that_nobody_reads():
+def test_pruning_a_channel_equals_zeroing_its_consumers_weights():
     graph = tied()
-    child, deaf = graph.copy(), graph.copy()
+    child, zeroed = graph.copy(), graph.copy()
     (group,) = channel_groups(graph).groups_of("small")
     change_channels(child, {group: np.array([3, 1])}, None)
     kernel = graph["hidden"].weights["kernel"].copy()
     for position in range(len(kernel) // 4):
         kernel[4 * position + np.array([0, 2])] = 0
-    deaf.set_weights("hidden", {**graph["hidden"].weights, "kernel": kernel})
-    assert relative_difference(graph, deaf, images(graph)) > 1e-3
-    assert relative_difference(deaf, child, images(graph)) < 1e-12
+    zeroed.set_weights("hidden", {**graph["hidden"].weights, "kernel": kernel})
+    assert relative_difference(graph, zeroed, images(graph)) > 1e-3
+    assert relative_difference(zeroed, child, images(graph)) < 1e-12
 
 
 @pytest.mark.parametrize("make", GRAPHS.values(), ids=GRAPHS)
-def test_shapes_alone_change_as_weights_do(make):
+def test_graph_without_weights_changes_like_one_with_weights(make):
     graph = make()
     child, shapes = graph.copy(), graph.copy(weights=False)
     sources = {
@@ -262,7 +262,7 @@ def test_shapes_alone_change_as_weights_do(make):
     )
 
 
-def test_flattened_images_tie_a_dense_layer_many_times_over():
+def test_sum_with_a_flattened_image_ties_a_dense_layer_once_per_pixel():
     graph = convolutions(2, shape=(1, 2, 2))
     graph.add("flat", L.Flatten(), ["a"])
     graph.add("dense", L.Dense(4), ["flat"])
@@ -281,7 +281,7 @@ def test_flattened_images_tie_a_dense_layer_many_times_over():
     np.testing.assert_allclose(values, expected, rtol=1e-10)
 
 
-def test_a_fixed_group_is_refused():
+def test_fixed_group_is_refused():
     graph = tied()
     before = dict(graph.items())
     (group,) = channel_groups(graph).groups_of("image")

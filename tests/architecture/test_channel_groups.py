@@ -1,4 +1,4 @@
-"""Groups of channels, worked by hand."""
+"""Channel groups by hand."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def _sizes(graph, name):
     return [size for _, size, _ in _runs(graph, name)]
 
 
-def test_layers_that_pass_channels_on():
+def test_pass_through_layers_keep_the_groups():
     graph = convolutions(5)
     layers = (L.BatchNormalization(), L.ReLU(), L.MaxPooling2D(), L.Activation("tanh"))
     more = (L.AveragePooling2D(), L.Dropout(0.1), L.Rescaling(2.0), L.GlobalAveragePooling2D())
@@ -35,14 +35,14 @@ def test_layers_that_pass_channels_on():
     assert groups.why_fixed(groups.groups_of("dense")) == "'softmax' is a softmax over all channels"
 
 
-def test_what_reaches_the_output_is_fixed():
+def test_channels_of_the_output_are_fixed():
     graph = convolutions(5)
     graph.output = graph.add("relu", L.ReLU(), ["a"])
     groups = channel_groups(graph)
     assert groups.why_fixed(groups.groups_of("a")) == "it reaches the output"
 
 
-def test_rescaling_by_channel_fixes():
+def test_rescaling_per_channel_fixes():
     graph = convolutions(2)
     at = graph.add("scaled", L.Rescaling((1.0, 2.0)), ["a"])
     finished(graph, at)
@@ -50,7 +50,7 @@ def test_rescaling_by_channel_fixes():
     assert "'scaled' rescales each channel" in groups.why_fixed(groups.groups_of("a"))
 
 
-def test_a_sum_of_a_concatenation_splits_what_it_is_added_to():
+def test_sum_with_a_concatenation_splits_the_other_group():
     graph = convolutions(3, 5, 8)
     graph.add("both", L.Concatenate(), ["a", "b"])
     finished(graph, graph.add("sum", L.Add(), ["both", "c"]))
@@ -59,7 +59,7 @@ def test_a_sum_of_a_concatenation_splits_what_it_is_added_to():
     assert _runs(graph, "c") == _runs(graph, "a") + _runs(graph, "b")
 
 
-def test_the_order_of_a_sum_does_not_matter():
+def test_order_of_the_inputs_of_a_sum_does_not_matter():
     graph = convolutions(3, 5, 8)
     graph.add("both", L.Concatenate(), ["a", "b"])
     finished(graph, graph.add("sum", L.ConvexSum(), ["c", "both"]))
@@ -67,7 +67,7 @@ def test_the_order_of_a_sum_does_not_matter():
 
 
 @pytest.mark.parametrize(("a", "b", "divisor"), [(2, 3, 1), (4, 6, 2), (3, 3, 3), (2, 8, 2)])
-def test_concatenations_added_the_other_way_round(a, b, divisor):
+def test_sum_of_concatenations_in_opposite_order(a, b, divisor):
     graph = convolutions(a, b)
     graph.add("ab", L.Concatenate(), ["a", "b"])
     graph.add("ba", L.Concatenate(), ["b", "a"])
@@ -96,7 +96,7 @@ def test_three_inputs_of_a_sum_are_tied():
     assert _runs(graph, "a") == _runs(graph, "b") == _runs(graph, "c") == _runs(graph, "sum")
 
 
-def test_what_is_tied_to_the_input_is_fixed():
+def test_channels_tied_to_the_input_are_fixed():
     graph = convolutions(1, 1, 5, 3)
     graph.add("both", L.Concatenate(), ["a", "b"])
     graph.add("sum", L.Add(), ["both", "image"])
@@ -109,7 +109,7 @@ def test_what_is_tied_to_the_input_is_fixed():
     assert _sizes(graph, "c") == [1, 1, 3]
 
 
-def test_a_depth_multiplier_repeats_channels():
+def test_depth_multiplier_repeats_channels():
     graph = convolutions(3)
     graph.add("wide", L.DepthwiseConv2D(3, depth_multiplier=2), ["a"])
     graph.add("wider", L.DepthwiseConv2D(3, depth_multiplier=3), ["wide"])
@@ -141,7 +141,7 @@ def test_equal_depth_multipliers_tie_and_different_ones_fix():
 # --- Products ------------------------------------------------------------------------------------
 
 
-def test_a_product_ties_like_a_sum():
+def test_product_ties_like_a_sum():
     graph = convolutions(3, 5, 8)
     graph.add("both", L.Concatenate(), ["a", "b"])
     finished(graph, graph.add("product", L.Multiply(), ["both", "c"]))
@@ -149,7 +149,7 @@ def test_a_product_ties_like_a_sum():
     assert _runs(graph, "c") == _runs(graph, "product") == _runs(graph, "a") + _runs(graph, "b")
 
 
-def test_a_gate_of_one_place_is_tied_to_the_channels_of_the_image():
+def test_gate_of_one_pixel_is_tied_to_the_channels_of_the_image():
     graph = convolutions(4)
     at = stack(graph, "a", L.GlobalAveragePooling2D(), L.Reshape((1, 1, 4)), stem="squeezed")
     graph.add("gate", L.Conv2D(4, 1), [at])
@@ -159,7 +159,7 @@ def test_a_gate_of_one_place_is_tied_to_the_channels_of_the_image():
     assert groups.why_fixed(groups.groups_of("a")) is None
 
 
-def test_a_gate_of_one_channel_cannot_change():
+def test_gate_of_one_channel_is_fixed():
     graph = convolutions(4, 1)
     finished(graph, graph.add("product", L.Multiply(), ["b", "a"]))
     groups = channel_groups(graph)
@@ -173,7 +173,7 @@ def test_a_gate_of_one_channel_cannot_change():
 # --- Grouped convolutions ------------------------------------------------------------------------
 
 
-def test_the_blocks_of_a_grouped_convolution_are_tied():
+def test_blocks_of_a_grouped_convolution_are_tied():
     graph = convolutions(6)
     graph.add("grouped", L.Conv2D(9, groups=3), ["a"])
     finished(graph, "grouped")
@@ -208,16 +208,16 @@ def test_blocks_of_repeated_channels():
     assert _runs(graph, "wide") == [(group, 1, 2)] * 4
 
 
-def test_blocks_that_end_inside_repetitions_are_fixed():
+def test_blocks_that_end_between_copies_are_fixed():
     graph = convolutions(3)
     graph.add("wide", L.DepthwiseConv2D(depth_multiplier=2), ["a"])
     finished(graph, graph.add("grouped", L.Conv2D(2, groups=2), ["wide"]))
     groups = channel_groups(graph)
-    assert "'grouped' cuts the copies" in groups.why_fixed(groups.groups_of("a"))
+    assert "'grouped' separates the copies" in groups.why_fixed(groups.groups_of("a"))
     assert groups.why_fixed(groups.groups_of("grouped")) is None
 
 
-# --- Values laid out differently -----------------------------------------------------------------
+# --- Rearranged values ---------------------------------------------------------------------------
 
 
 def test_padding_and_cropping_pass_channels_on():
@@ -230,7 +230,7 @@ def test_padding_and_cropping_pass_channels_on():
     ("target", "times"),
     [((36, 3), 1), ((12, 3, 3), 1), ((6, 18), 6), ((-1,), 36), ((6, 6, -1), 1), ((4, 27), 9)],
 )
-def test_a_reshape_of_whole_rows_of_channels_passes_them_on(target, times):
+def test_reshape_of_whole_pixels_passes_channels_on(target, times):
     graph = convolutions(3)
     graph.add("reshaped", L.Reshape(target), ["a"])
     graph.output = graph.add("dense", L.Dense(2), ["reshaped"])
@@ -238,24 +238,24 @@ def test_a_reshape_of_whole_rows_of_channels_passes_them_on(target, times):
 
 
 @pytest.mark.parametrize("target", [(27, 4), (108, 1), (3, 36, -1)])
-def test_a_reshape_across_channels_fixes_them(target):
+def test_reshape_that_separates_channels_fixes_them(target):
     graph = convolutions(3)
     graph.add("reshaped", L.Reshape(target), ["a"])
     graph.output = graph.add("dense", L.Dense(2), ["reshaped"])
     groups = channel_groups(graph)
     for name in ("a", "reshaped"):
-        assert groups.why_fixed(groups.groups_of(name)) == "'reshaped' takes channels apart"
+        assert groups.why_fixed(groups.groups_of(name)) == "'reshaped' separates channels"
     assert sum(_sizes(graph, "reshaped")) == graph.shapes()["reshaped"][-1]
 
 
-def test_a_normalization_fixes():
+def test_normalization_fixes():
     graph = convolutions(2)
     finished(graph, graph.add("normal", L.Normalization(), ["a"]))
     groups = channel_groups(graph)
-    assert "'normal' normalises each channel" in groups.why_fixed(groups.groups_of("a"))
+    assert "'normal' normalizes each channel" in groups.why_fixed(groups.groups_of("a"))
 
 
-def test_flatten_repeats_the_row_of_channels():
+def test_flatten_repeats_channels_once_per_pixel():
     graph = convolutions(2, 3, shape=(1, 2, 2))
     graph.add("both", L.Concatenate(), ["a", "b"])
     graph.add("flat", L.Flatten(), ["both"])
@@ -267,7 +267,7 @@ def test_flatten_repeats_the_row_of_channels():
 
 
 @pytest.mark.parametrize("make", GRAPHS.values(), ids=GRAPHS)
-def test_groups_fit_every_graph(make):
+def test_groups_match_the_shapes_of_every_graph(make):
     graph = make()
     groups, shapes = channel_groups(graph), graph.shapes()
     for name, node in graph.items():

@@ -1,4 +1,4 @@
-"""Counts worked by hand, and those of MobileNets as Keras and their papers say."""
+"""Counts by hand, and those of MobileNets as in Keras and in their papers."""
 
 import pytest
 from graphs import GRAPHS, every_layer, finished, stack
@@ -46,7 +46,7 @@ def test_one_layer(layer, image, parameters, multiply_adds):
     assert layer_multiply_adds(layer, layer.output_shape(image), image) == multiply_adds
 
 
-def test_lambda_is_folded_away():
+def test_lambda_is_not_a_parameter():
     assert layer_parameters(L.ConvexSum(), (8, 8, 4), (8, 8, 4)) == 0
 
 

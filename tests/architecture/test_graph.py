@@ -1,4 +1,4 @@
-"""The verbs that edit a graph: each checks before it edits, and nothing stale is remembered."""
+"""Queries and edits of a graph: edits check first, and no stale fact stays in the cache."""
 
 import re
 
@@ -24,10 +24,10 @@ def _diamond():
     return graph
 
 
-# --- Reading -------------------------------------------------------------------------------------
+# --- Queries -------------------------------------------------------------------------------------
 
 
-def test_reading():
+def test_queries():
     graph = _diamond()
     assert list(graph) == ["image", "conv", "left", "right", "sum"]
     assert len(graph) == 5
@@ -47,7 +47,7 @@ def test_reading():
     assert graph.unique_name("conv") == "conv_1"
 
 
-def test_a_reader_that_reads_twice_is_one_consumer():
+def test_node_that_consumes_another_twice_is_one_consumer():
     graph = _diamond()
     graph.add("twice", L.Concatenate(), ["sum", "sum"])
     assert graph.consumers("sum") == ("twice",)
@@ -62,14 +62,14 @@ def test_order_does_not_depend_on_insertion():
     assert all(place[i] < place[name] for name, node in graph.items() for i in node.inputs)
 
 
-def test_a_unique_name_is_the_first_that_is_free():
+def test_unique_name_is_the_first_that_is_not_taken():
     graph = _diamond()
     graph.add("conv_1", L.ReLU(), ["sum"])
     graph.add("conv_3", L.ReLU(), ["sum"])
     assert graph.unique_name("conv") == "conv_2"
 
 
-def test_unique_names_may_begin_with_a_prefix_for_a_while():
+def test_unique_names_have_a_prefix_within_naming():
     graph = _diamond()
     graph.add("cell_2_conv_1", L.ReLU(), ["sum"])
     with graph.naming("cell_2_"):
@@ -80,23 +80,23 @@ def test_unique_names_may_begin_with_a_prefix_for_a_while():
     assert graph.unique_name("conv") == "conv_1"
 
 
-def test_a_circle_is_named():
+def test_cycle_is_named():
     graph = _diamond()
     graph.set_inputs("conv", ["left"])
-    with pytest.raises(GraphError, match="nodes read each other in a circle: conv, left, right, s"):
+    with pytest.raises(GraphError, match="the graph has a cycle; it involves conv, left, right, s"):
         graph.topological_order()
 
 
-def test_shapes_name_the_node_that_cannot_read():
+def test_shapes_name_the_node_whose_inputs_do_not_fit():
     graph = _diamond()
     graph.add("dense", L.GlobalAveragePooling2D(), ["sum"])
     graph.add("wrong", L.Conv2D(3), ["dense"])
-    with pytest.raises(GraphError, match="node 'wrong': Conv2D reads images"):
+    with pytest.raises(GraphError, match="node 'wrong': Conv2D got an input of shape"):
         graph.shapes()
 
 
 @pytest.mark.parametrize(
-    "read",
+    "query",
     [
         lambda g: g["cnov"],
         lambda g: g.consumers("cnov"),
@@ -105,12 +105,12 @@ def test_shapes_name_the_node_that_cannot_read():
         lambda g: g.input_shapes("cnov"),
     ],
 )
-def test_a_name_that_does_not_exist(read):
-    with pytest.raises(GraphError, match=r"there is no node 'cnov'\. Near to it: conv"):
-        read(_diamond())
+def test_unknown_name_is_refused_with_similar_names(query):
+    with pytest.raises(GraphError, match=r"there is no node 'cnov'\. Similar names: conv"):
+        query(_diamond())
 
 
-def test_a_name_near_to_none():
+def test_unknown_name_without_similar_names():
     with pytest.raises(GraphError, match=r"there is no node 'xyz'\. The graph is empty"):
         Graph()["xyz"]
     with pytest.raises(GraphError, match="there is no node 'xyz'") as error:
@@ -118,13 +118,13 @@ def test_a_name_near_to_none():
     assert "empty" not in str(error.value)
 
 
-def test_weighted():
+def test_has_weights():
     graph = small()
     assert graph.has_weights
     assert not graph.copy(weights=False).has_weights
 
 
-# --- Each verb checks before it edits ------------------------------------------------------------
+# --- Each edit checks first ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -132,40 +132,49 @@ def test_weighted():
     [
         (
             lambda g: g.add("conv", L.ReLU(), ["sum"]),
-            "there is a node 'conv' already; choose an",
+            "there is already a node 'conv'; choose a different",
         ),
         (
             lambda g: g.add("new", L.ReLU(), ["cnov"]),
-            "reads cnov, which does not exist. Near to it: conv",
+            "has the input 'cnov', which does not exist. Similar names: conv",
         ),
-        (lambda g: g.add("new", L.ReLU(), []), "node 'new': ReLU reads 1 inputs, not 0"),
-        (lambda g: g.add("new", L.Add(), ["sum"]), "node 'new': Add reads two or more inputs, not"),
+        (lambda g: g.add("new", L.ReLU(), []), "node 'new': ReLU got 0 inputs; expected 1"),
+        (lambda g: g.add("new", L.Add(), ["sum"]), "node 'new': Add got 1 inputs; expected two or"),
         (lambda g: g.add("new", "ReLU", ["sum"]), "node 'new': 'ReLU' is not a layer of lemonade"),
-        (lambda g: g.add("new", L.ConvexSum(), ["sum"]), "node 'new': ConvexSum reads 2 inputs, "),
-        (lambda g: g.insert_after("left", "sum", L.ReLU()), "there is a node 'sum' already"),
-        (lambda g: g.insert_after("left", "new", L.Add()), "'new': Add reads two or more inputs"),
-        (lambda g: g.insert_after("nope", "new", L.ReLU()), "reads nope, which does not exist"),
-        (lambda g: g.remove("conv"), "node 'conv' is read by left, right; redirect them to anoth"),
-        (lambda g: g.remove("sum"), "node 'sum' is the output; choose another output first"),
-        (lambda g: g.remove("smu"), "there is no node 'smu'. Near to it: sum"),
+        (
+            lambda g: g.add("new", L.ConvexSum(), ["sum"]),
+            "node 'new': ConvexSum got 1 inputs; expected 2",
+        ),
+        (lambda g: g.insert_after("left", "sum", L.ReLU()), "there is already a node 'sum'"),
+        (lambda g: g.insert_after("left", "new", L.Add()), "'new': Add got 1 inputs; expected two"),
+        (
+            lambda g: g.insert_after("nope", "new", L.ReLU()),
+            "has the input 'nope', which does not exist",
+        ),
+        (lambda g: g.remove("conv"), "node 'conv' is an input of left, right; redirect them"),
+        (lambda g: g.remove("sum"), "node 'sum' is the output; choose a different output"),
+        (lambda g: g.remove("smu"), "there is no node 'smu'. Similar names: sum"),
         (lambda g: g.redirect("conv", "nope"), "there is no node 'nope'"),
         (lambda g: g.redirect("nope", "conv"), "there is no node 'nope'"),
         (lambda g: g.set_layer("nope", L.ReLU()), "there is no node 'nope'"),
-        (lambda g: g.set_layer("sum", L.ReLU()), "node 'sum': ReLU reads 1 inputs, not 2"),
-        (lambda g: g.set_layer("left", L.Add(), inputs=["conv"]), "Add reads two or more inputs"),
-        (lambda g: g.set_inputs("left", ["left"]), "node 'left' cannot read itself"),
-        (lambda g: g.set_inputs("left", ["nope"]), "node 'left' reads nope, which does not exist"),
-        (lambda g: g.set_inputs("left", []), "node 'left': ReLU reads 1 inputs, not 0"),
+        (lambda g: g.set_layer("sum", L.ReLU()), "node 'sum': ReLU got 2 inputs; expected 1"),
+        (lambda g: g.set_layer("left", L.Add(), inputs=["conv"]), "Add got 1 inputs; expected two"),
+        (lambda g: g.set_inputs("left", ["left"]), "node 'left' cannot be its own input"),
+        (lambda g: g.set_inputs("left", ["nope"]), "node 'left' has the input 'nope', which does"),
+        (lambda g: g.set_inputs("left", []), "node 'left': ReLU got 0 inputs; expected 1"),
         (
             lambda g: g.set_weights("conv", {"kernel": np.zeros((3, 3, 1, 3))}),
-            r"node 'conv' \(Conv2D\) needs weights of shapes \{'kernel': \(3, 3, 2, 3\)\}, not",
+            r"node 'conv' \(Conv2D\): the weights have .*; expected \{'kernel': \(3, 3, 2, 3\)\}",
         ),
-        (lambda g: g.set_weights("conv", {}), r"needs weights of shapes .*, not \{\}"),
-        (lambda g: g.set_weights("left", {"kernel": np.zeros(3)}), r"of shapes \{\}, not"),
+        (lambda g: g.set_weights("conv", {}), r"the weights have the shapes \{\}; expected"),
+        (
+            lambda g: g.set_weights("left", {"kernel": np.zeros(3)}),
+            r"have the shapes .*; expected \{\}",
+        ),
         (lambda g: setattr(g, "output", "nope"), "there is no node 'nope'"),
     ],
 )
-def test_a_refused_edit_leaves_the_graph_as_it_was(edit, message):
+def test_refused_edit_leaves_the_graph_unchanged(edit, message):
     graph = _diamond()
     before = dict(graph.items())
     with pytest.raises(GraphError, match=message):
@@ -175,20 +184,22 @@ def test_a_refused_edit_leaves_the_graph_as_it_was(edit, message):
     check(graph)
 
 
-def test_a_redirection_that_would_let_a_node_read_itself_is_refused():
+def test_redirection_of_a_node_to_itself_is_refused():
     graph = _diamond()
     before = dict(graph.items())
-    with pytest.raises(GraphError, match="left"):
+    with pytest.raises(
+        GraphError, match="'left' consumes 'conv' and cannot be its own input; add it to exclude"
+    ):
         graph.redirect("conv", "left")
     assert dict(graph.items()) == before
 
 
-def test_set_layer_refuses_what_is_not_a_layer():
+def test_set_layer_refuses_a_value_that_is_no_layer():
     with pytest.raises(GraphError, match="'ReLU' is not a layer"):
         _diamond().set_layer("left", "ReLU")
 
 
-# --- Each verb edits -----------------------------------------------------------------------------
+# --- What edits do -------------------------------------------------------------------------------
 
 
 def test_remove():
@@ -200,7 +211,7 @@ def test_remove():
     check(graph)
 
 
-def test_redirect_moves_readers_and_the_output():
+def test_redirect_moves_consumers_and_the_output():
     graph = _diamond()
     graph.add("norm", L.BatchNormalization(), ["conv"])
     graph.redirect("conv", "norm", exclude=["norm", "right"])
@@ -244,7 +255,7 @@ def test_set_layer_keeps_inputs_and_weights_unless_given():
     assert graph.consumers("conv_1") == ()
 
 
-def test_remove_unused_keeps_what_the_output_needs():
+def test_remove_unused_keeps_the_ancestors_of_the_output():
     graph = every_layer()
     graph.output = "sum"
     removed = graph.remove_unused()
@@ -273,7 +284,7 @@ def test_read_only_arrays_are_shared():
 # --- Copies --------------------------------------------------------------------------------------
 
 
-def test_a_copy_shares_weights_and_nothing_else():
+def test_copy_shares_weights_and_nothing_else():
     parent = small()
     before = dict(parent.items())
     parent.shapes(), parent.topological_order()
@@ -291,7 +302,7 @@ def test_a_copy_shares_weights_and_nothing_else():
     assert child.output == "softmax"
 
 
-def test_a_copy_of_shapes_has_no_weights():
+def test_copy_without_weights():
     graph = every_layer()
     shapes = graph.copy(weights=False)
     assert not any(node.weights for _, node in shapes.items())
@@ -302,10 +313,10 @@ def test_a_copy_of_shapes_has_no_weights():
     check(shapes)
 
 
-# --- What is remembered --------------------------------------------------------------------------
+# --- The cache -----------------------------------------------------------------------------------
 
 
-def test_what_other_modules_derive_is_remembered_until_an_edit():
+def test_cached_facts_are_computed_once_between_edits():
     graph, calls = small(), []
 
     def compute(of):
@@ -314,7 +325,7 @@ def test_what_other_modules_derive_is_remembered_until_an_edit():
 
     assert graph.cached("fact", compute) == graph.cached("fact", compute) == len(graph)
     assert len(calls) == 1
-    graph.set_weights("conv_1", dict(graph["conv_1"].weights))  # no fact of the structure
+    graph.set_weights("conv_1", dict(graph["conv_1"].weights))  # does not change the structure
     graph.cached("fact", compute)
     assert len(calls) == 1
     for edit in (
@@ -367,7 +378,7 @@ def _edit(graph, verb, a, b, c):
 
 
 def _facts(graph):
-    """Return what follows from a graph, or why nothing does."""
+    """Return the facts about a graph, or for each the error instead."""
     facts = []
     for ask in (
         lambda: graph.all_consumers(),
@@ -386,7 +397,7 @@ def _facts(graph):
 
 @settings(max_examples=120, deadline=None)
 @given(st.lists(EDIT, max_size=25))
-def test_nothing_stale_is_remembered(edits):
+def test_cache_has_no_stale_facts(edits):
     graph = _diamond()
     copies = []
     for verb, a, b, c in edits:
@@ -405,7 +416,7 @@ def test_nothing_stale_is_remembered(edits):
         assert _facts(parent) == facts
 
 
-def test_the_message_of_a_missing_name_is_one_line():
+def test_message_about_an_unknown_name_is_one_line():
     with pytest.raises(GraphError) as error:
         small()["conv_4"]
-    assert re.fullmatch(r"there is no node 'conv_4'\. Near to it: [\w, ]+\.", str(error.value))
+    assert re.fullmatch(r"there is no node 'conv_4'\. Similar names: [\w, ]+\.", str(error.value))

@@ -1,4 +1,4 @@
-"""Shapes of outputs and weights, worked by hand, and what layers refuse."""
+"""Output and weight shapes by hand, and the arguments and inputs that layers refuse."""
 
 import re
 
@@ -129,7 +129,7 @@ def test_equal_layers_read_the_same(one, other):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: L.Input((8, 0, 3)), "a size in the shape of Input is 0; expected a positive int"),
+        (lambda: L.Input((8, 0, 3)), "a size of the Input's shape is 0; expected a positive int"),
         (lambda: L.Conv2D(0), "filters is 0; expected a positive integer"),
         (lambda: L.Conv2D(2.5), "filters is 2.5"),
         (lambda: L.Conv2D(8, (3, 3, 3)), r"kernel_size is \(3, 3, 3\); expected a positive"),
@@ -142,16 +142,22 @@ def test_equal_layers_read_the_same(one, other):
         (lambda: L.MaxPooling2D(0), "pool_size is 0"),
         (lambda: L.AveragePooling2D(2, padding="full"), "padding is 'full'"),
         (lambda: L.Activation("swoosh"), "activation is 'swoosh'; expected one of elu, gelu"),
-        (lambda: L.Dropout(1.0), r"rate is 1.0; expected a share in \[0, 1\)"),
+        (lambda: L.Dropout(1.0), r"rate is 1.0; expected a fraction in \[0"),
         (lambda: L.Dense(0), "units is 0"),
-        (lambda: L.Conv2D(8, groups=3), "8 filters are not a multiple of 3 groups"),
+        (lambda: L.Conv2D(8, groups=3), "filters is 8; expected a multiple of the 3 groups"),
         (lambda: L.Conv2D(8, groups=0), "groups is 0"),
         (lambda: L.ZeroPadding2D(-1), r"padding is -1; expected \(\(top, bottom\), \(left, right"),
         (lambda: L.Cropping2D((1, 2, 3)), r"cropping is \(1, 2, 3\)"),
         (lambda: L.Reshape((-1, -1)), r"target_shape is \(-1, -1\); expected positive integers"),
         (lambda: L.Reshape(()), r"target_shape is \(\)"),
-        (lambda: L.Normalization(1.0), "mean is 1.0 and variance is None; expected both or none"),
-        (lambda: L.Dropout(0.1, (None, 7)), r"noise_shape is \(None, 7\); expected 1 and None"),
+        (
+            lambda: L.Normalization(1.0),
+            "mean is 1.0 and variance is None; expected both or neither",
+        ),
+        (
+            lambda: L.Dropout(0.1, (None, 7)),
+            r"noise_shape is \(None, 7\); expected only 1 and None",
+        ),
     ],
 )
 def test_wrong_arguments_are_refused(make, message):
@@ -162,55 +168,67 @@ def test_wrong_arguments_are_refused(make, message):
 @pytest.mark.parametrize(
     ("layer", "inputs", "message"),
     [
-        (L.Rescaling((1, 2)), [IMAGE], "Rescaling has a scale of 2 values; its input has 4 chan"),
-        (L.Rescaling(1, (1, 2, 3)), [IMAGE], "an offset|a offset of 3 values"),
-        (L.Conv2D(8), [(7,)], r"Conv2D reads images \(height, width, channels\), not shape \(7,\)"),
+        (
+            L.Rescaling((1, 2)),
+            [IMAGE],
+            "Rescaling with 2 values for scale got an input",
+        ),
+        (L.Rescaling(1, (1, 2, 3)), [IMAGE], "with 3 values for offset got an input of 4 channels"),
+        (L.Conv2D(8), [(7,)], r"Conv2D got an input of shape \(7,\); expected an image \(height"),
         (
             L.Conv2D(8, 9, padding="valid"),
             [IMAGE],
-            r"Conv2D with a window of \(9, 9\) and padding 'valid' does not fit into an image of"
-            r" shape \(9, 8, 4\)",
+            r"Conv2D with a window of \(9, 9\) and padding 'valid' got an input of shape"
+            r" \(9, 8, 4\); expected an image at least as large",
         ),
         (L.MaxPooling2D(3), [(2, 2, 1)], "MaxPooling2D with a window"),
-        (L.Conv2D(6, groups=3), [IMAGE], "of 3 groups reads a multiple of so many channels, not 4"),
-        (L.Cropping2D(4), [IMAGE], r"Cropping2D of .* leaves nothing of an image of shape \(9, 8"),
-        (L.ZeroPadding2D(4), [(7,)], "ZeroPadding2D reads images"),
-        (L.Reshape((5, -1)), [IMAGE], r"cannot make the 288 values of shape \(9, 8, 4\) into \(5,"),
-        (L.Reshape((280,)), [IMAGE], "cannot make the 288 values"),
-        (L.Normalization((1, 2), 1), [IMAGE], "Normalization has a mean of 2 values; its input"),
+        (
+            L.Conv2D(6, groups=3),
+            [IMAGE],
+            "with 3 groups got an input of 4 channels; expected a multiple",
+        ),
+        (L.Cropping2D(4), [IMAGE], r"Cropping2D of .* got an input of shape \(9, 8, 4\); expected"),
+        (L.ZeroPadding2D(4), [(7,)], "ZeroPadding2D got an input of shape"),
+        (
+            L.Reshape((5, -1)),
+            [IMAGE],
+            r"Reshape to \(5, -1\) got an input of shape \(9, 8, 4\); its 288",
+        ),
+        (L.Reshape((280,)), [IMAGE], "its 288 values do not fit"),
+        (L.Normalization((1, 2), 1), [IMAGE], "Normalization with 2 values for mean got an input"),
         (
             L.Dropout(0.1, (None, 1)),
             [IMAGE],
-            "a noise_shape of 2 sizes; its input has 4, the",
+            "a noise_shape of 2 sizes got an input of 4 axes, the",
         ),
         (
             L.Multiply(),
             [IMAGE, (9, 7, 4)],
-            "Multiply needs inputs whose sizes are the same, or 1;",
+            r"Multiply got inputs of shapes \(9, 8, 4\), \(9, 7, 4\); expected equal",
         ),
-        (L.Multiply(), [IMAGE, (4,)], "Multiply needs inputs"),
-        (L.GlobalAveragePooling2D(), [(7,)], "GlobalAveragePooling2D reads images"),
-        (L.Add(), [(7,), (6,)], r"Add needs inputs of one shape; they are \(7,\), \(6,\)"),
-        (L.ConvexSum(), [(9, 8, 4), (9, 8, 1)], "ConvexSum needs inputs of one shape"),
+        (L.Multiply(), [IMAGE, (4,)], "Multiply got inputs"),
+        (L.GlobalAveragePooling2D(), [(7,)], "GlobalAveragePooling2D got an input"),
+        (L.Add(), [(7,), (6,)], r"Add got inputs of shapes \(7,\), \(6,\); expected equal"),
+        (L.ConvexSum(), [(9, 8, 4), (9, 8, 1)], "ConvexSum got inputs of shapes"),
         (
             L.Concatenate(),
             [(9, 8, 4), (8, 8, 4)],
-            r"Concatenate needs inputs that differ in their channels only; they are \(9, 8, 4\),",
+            r"Concatenate got inputs of shapes \(9, 8, 4\), \(8, 8, 4\); expected shapes that",
         ),
-        (L.Concatenate(), [(9, 8, 4), (4,)], "Concatenate needs inputs"),
+        (L.Concatenate(), [(9, 8, 4), (4,)], "Concatenate got inputs"),
     ],
     ids=lambda v: str(v)[:30],
 )
-def test_inputs_that_do_not_fit_are_refused(layer, inputs, message):
+def test_input_shapes_that_do_not_fit_are_refused(layer, inputs, message):
     with pytest.raises(ShapeError, match=message):
         layer.output_shape(*inputs)
 
 
-def test_a_layer_alone_is_abstract():
+def test_base_class_is_abstract():
     with pytest.raises(NotImplementedError, match="Layer is abstract"):
         Layer().output_shape((7,))
 
 
-def test_all_activations_have_a_name_in_the_list():
+def test_names_of_activations_are_unique_and_plain():
     assert len(set(L.ACTIVATIONS)) == len(L.ACTIVATIONS)
     assert all(re.fullmatch(r"[a-z0-9_]+", name) for name in L.ACTIVATIONS)

@@ -1,3 +1,5 @@
+"""The shared part of two networks: what ends it, and what is never shared."""
+
 import numpy as np
 import pytest
 from graphs import small
@@ -6,14 +8,14 @@ from lemonade_tf.architecture import layers as L
 from lemonade_tf.architecture.shared import shared_part
 
 
-def test_a_network_shares_all_with_itself():
+def test_network_shares_everything_with_itself():
     graph = small()
     part = shared_part(graph, graph.copy())
     assert part.nodes == set(graph)
     assert part.boundary == (graph.output,)
 
 
-def test_all_up_to_the_first_change_is_shared():
+def test_everything_before_the_first_change_is_shared():
     graph, other = small(), small()
     kernel = other["conv_3"].weights["kernel"] + 1
     other.set_weights("conv_3", {"kernel": kernel})
@@ -24,7 +26,7 @@ def test_all_up_to_the_first_change_is_shared():
 
 
 @pytest.mark.parametrize("layer", [L.Conv2D(6, 5), L.Conv2D(6, 3, padding="valid")])
-def test_another_layer_is_not_shared(layer):
+def test_changed_layer_is_not_shared(layer):
     graph, other = small().copy(weights=False), small().copy(weights=False)
     other.set_layer("conv_1", layer)
     if layer.padding == "valid":
@@ -32,13 +34,13 @@ def test_another_layer_is_not_shared(layer):
     assert shared_part(graph, other).boundary == ("rescaling",)
 
 
-def test_what_is_to_be_trained_is_not_shared():
+def test_nodes_that_will_be_trained_are_not_shared():
     graph = small()
     part = shared_part(graph, graph, changing=["bn_2"])
     assert part.boundary == ("conv_2",)
 
 
-def test_a_new_reader_makes_an_end():
+def test_node_with_a_new_consumer_is_on_the_boundary():
     graph, other = small(), small()
     other.add("more", L.ReLU(), ["relu_1"])
     part = shared_part(graph, other)

@@ -39,7 +39,7 @@ def rectangles(placement, sizes):
 
 
 def crosses(start, end, box, inset):
-    """Return whether a horizontal or vertical line runs through a box that is shrunk by an inset."""
+    """Return whether a horizontal or vertical line runs through a box shrunk by an inset."""
     (left, right), (top, bottom) = sorted((start[0], end[0])), sorted((start[1], end[1]))
     assert min(right - left, bottom - top) <= TOLERANCE
     return (
