@@ -145,8 +145,8 @@ def test_the_same_seed_gives_the_same_weights(model):
     [
         (
             lambda s: s.widen("last_cnv"),
-            r"cannot widen 'last_cnv': there is no node 'last_cnv'\. Near"
-            r" to it: last_conv",
+            r"cannot widen 'last_cnv': there is no node 'last_cnv'\. Similar"
+            " names: last_conv",
         ),
         (
             lambda s: s.widen("classes"),

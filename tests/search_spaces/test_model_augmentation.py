@@ -92,13 +92,13 @@ def test_a_cell_makes_a_network_with_new_weights():
 
 def test_invalid_arguments_are_errors():
     graph = cells(3, length=0)
-    with pytest.raises(CellError, match="not made of cells"):
+    with pytest.raises(CellError, match="does not consist of cells"):
         augment(NETWORKS.initial_graphs((8, 8, 1), 3)[0], cells_per_block=2, filters=64)
     with pytest.raises(
         CellError, match="input_shape is None and num_classes is 3; a cell needs both"
     ):
         augment(extract_cell(graph)[0], cells_per_block=2, filters=64, num_classes=3)
-    with pytest.raises(CellError, match="filters is 65; expected a multiple of 4"):
+    with pytest.raises(CellError, match="filters is 65; expected a positive multiple of 4"):
         augmented(graph, filters=65)
     with pytest.raises(ValueError, match=r"input_shape is \(1, 1, 1\)"):
         augmented(graph, input_shape=(1, 1, 1))
