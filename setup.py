@@ -21,6 +21,8 @@ setup(
     packages=find_packages(include=["lemonade_tf", "lemonade_tf.*"]),
     package_data={"": ["*.pyi", "py.typed"]},
     python_requires=">=3.11",
+    # plotly and tensorboardX are not extras: without them, a report of three objectives would lack
+    # its interactive plot, and --tensorboard would fail. Both are small compared with TensorFlow.
     install_requires=[
         "h5py>=3.10",
         "keras>=3.12",

@@ -20,7 +20,7 @@ from lemonade_tf.objectives.builtin import OBJECTIVES
 
 
 def run(capsys, *arguments):
-    """Return (exit status, standard output, standard error) of the command, here."""
+    """Run the command in this process; return (exit status, standard output, standard error)."""
     try:
         status = main(list(map(str, arguments)))
     except SystemExit as ended:
@@ -125,7 +125,7 @@ def test_help_names_the_choices_and_the_default_of_each_preset(capsys, monkeypat
         (["draw", "run", "0-0", "--output", "a.jpg"], "a.jpg has the suffix '.jpg'; expected .png"),
     ],
 )
-def test_wrong_use_is_one_line_and_status_2(capsys, tmp_path, monkeypatch, arguments, words):
+def test_a_usage_error_is_one_line_and_status_2(capsys, tmp_path, monkeypatch, arguments, words):
     monkeypatch.chdir(tmp_path)
     status, out, err = run(capsys, *arguments)
     assert (status, out) == (2, "")
@@ -152,7 +152,7 @@ def bad_npz(path, **arrays):
         ({"y_train": np.arange(40) - 1}, "y_train"),
     ],
 )
-def test_bad_data_is_one_line_and_status_1(capsys, tmp_path, arrays, words):
+def test_invalid_data_is_one_line_and_status_1(capsys, tmp_path, arrays, words):
     path = bad_npz(tmp_path / "bad.npz", **arrays)
     status, _, err = run(capsys, "search", "--dataset", path, "--workdir", tmp_path / "run")
     assert status == 1
@@ -162,14 +162,14 @@ def test_bad_data_is_one_line_and_status_1(capsys, tmp_path, arrays, words):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_file_that_does_not_exist(capsys, tmp_path):
+def test_a_missing_file_is_one_line_and_status_1(capsys, tmp_path):
     status, _, err = run(capsys, "search", "--dataset", tmp_path / "no.npz")
     assert status == 1
     assert err.startswith("lemonade-tf: ")
     assert "no.npz" in err
 
 
-def test_a_folder_that_holds_a_run(capsys, tmp_path):
+def test_a_search_refuses_a_folder_that_holds_a_run(capsys, tmp_path):
     folder = make_run(tmp_path / "run")
     before = (folder / "history.jsonl").read_bytes()
     status, _, err = run(capsys, "search", "--workdir", folder)
@@ -178,7 +178,7 @@ def test_a_folder_that_holds_a_run(capsys, tmp_path):
     assert (folder / "history.jsonl").read_bytes() == before
 
 
-def test_a_folder_that_cannot_be_made(capsys, tmp_path):
+def test_a_folder_that_cannot_be_created_is_one_line(capsys, tmp_path):
     (tmp_path / "file").write_text("")
     status, _, err = run(capsys, "search", "--workdir", tmp_path / "file" / "run")
     assert status == 1
@@ -186,14 +186,14 @@ def test_a_folder_that_cannot_be_made(capsys, tmp_path):
     assert str(tmp_path / "file") in err
 
 
-def test_report_of_no_run(capsys, tmp_path):
+def test_a_report_requires_a_run(capsys, tmp_path):
     status, _, err = run(capsys, "report", tmp_path)
     assert status == 1
     assert str(tmp_path) in err
     assert len(err.splitlines()) == 1
 
 
-def test_report_prints_the_front_and_what_to_do_next(capsys, tmp_path):
+def test_a_report_prints_the_front_and_how_to_load_a_network(capsys, tmp_path):
     folder = make_run(tmp_path / "run")
     status, out, err = run(capsys, "report", folder)
     assert (status, err) == (0, "")
@@ -204,13 +204,13 @@ def test_report_prints_the_front_and_what_to_do_next(capsys, tmp_path):
 
 
 def run_with_a_network(tmp_path):
-    """Return a run folder with the file of one network, as `save_model` writes them."""
+    """Return a run folder with the file of one network."""
     folder = make_run(tmp_path / "run")
     save_model(small(), folder / "models" / "0-0.h5", {"id": "0-0"})
     return folder
 
 
-def test_draw_writes_a_png_and_an_svg_and_says_where(capsys, tmp_path):
+def test_draw_writes_a_png_and_an_svg_and_prints_their_paths(capsys, tmp_path):
     folder = run_with_a_network(tmp_path)
     status, out, err = run(capsys, "draw", folder, "0-0")
     assert (status, err) == (0, "")
@@ -221,14 +221,14 @@ def test_draw_writes_a_png_and_an_svg_and_says_where(capsys, tmp_path):
     assert sorted((folder / "plots").iterdir()) == paths
 
 
-def test_draw_into_one_file(capsys, tmp_path):
+def test_draw_writes_one_file(capsys, tmp_path):
     folder, path = run_with_a_network(tmp_path), tmp_path / "a.pdf"
     assert run(capsys, "draw", folder, "0-0", "--output", path) == (0, f"{path}\n", "")
     assert path.read_bytes().startswith(b"%PDF")
     assert not (folder / "plots").exists()
 
 
-def test_draw_what_cannot_be_drawn_is_one_line(capsys, tmp_path):
+def test_errors_of_draw_are_one_line(capsys, tmp_path):
     folder = run_with_a_network(tmp_path)
     (folder / "models" / "0-1.h5").write_text("half")
     for arguments, words in (
@@ -257,7 +257,7 @@ def test_draw_loads_neither_keras_nor_tensorflow(tmp_path):
 
 
 def command(*arguments, **options):
-    """Start the command as a user does."""
+    """Start the command in another process."""
     program = "from lemonade_tf.cli import main; raise SystemExit(main())"
     return subprocess.Popen(
         [sys.executable, "-c", program, *map(str, arguments)],
@@ -269,7 +269,7 @@ def command(*arguments, **options):
 
 
 def wait_for_history(folder, process, seconds=60):
-    """Wait until a network is on record."""
+    """Wait until a network is recorded."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
         if (folder / "history.jsonl").exists() and (folder / "history.jsonl").stat().st_size:
@@ -278,11 +278,11 @@ def wait_for_history(folder, process, seconds=60):
     raise AssertionError(f"no network was trained in {seconds} s: {process.communicate()}")
 
 
-def test_ctrl_c_is_one_line_and_what_was_finished_stays_readable(capsys, tmp_path):
+def test_ctrl_c_is_one_line_and_keeps_finished_work(capsys, tmp_path):
     folder = tmp_path / "run"
     process = command("search", "--preset", "digits", "--workdir", folder, start_new_session=True)
     wait_for_history(folder, process)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the whole group
+    os.killpg(process.pid, signal.SIGINT)  # the whole group, like a terminal
     _, err = process.communicate(timeout=30)
     assert process.returncode == 1
     assert len(err.splitlines()) == 1
@@ -292,7 +292,7 @@ def test_ctrl_c_is_one_line_and_what_was_finished_stays_readable(capsys, tmp_pat
     assert "Pareto front" in out
 
 
-def test_a_full_disk_is_one_line_and_what_was_finished_stays_readable(capsys, tmp_path):
+def test_a_full_disk_is_one_line_and_keeps_finished_work(capsys, tmp_path):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -307,7 +307,7 @@ def test_a_full_disk_is_one_line_and_what_was_finished_stays_readable(capsys, tm
     assert (status, err) == (0, "")
 
 
-def test_ctrl_c_once_ends_cleanly_and_resume_goes_on(capsys, tmp_path):
+def test_the_first_ctrl_c_ends_cleanly_and_resume_continues(capsys, tmp_path):
     folder = tmp_path / "run"
     process = command("search", "--preset", "quick", "--workdir", folder, start_new_session=True)
     wait_for_history(folder, process)
@@ -341,7 +341,7 @@ def test_ctrl_c_once_ends_cleanly_and_resume_goes_on(capsys, tmp_path):
         ["search", "--dataset", f"{'z' * 5000}.npz"],
     ],
 )
-def test_what_the_system_refuses_is_one_line(capsys, monkeypatch, tmp_path, arguments):
+def test_an_error_of_the_operating_system_is_one_line(capsys, monkeypatch, tmp_path, arguments):
     monkeypatch.chdir(tmp_path)
     status, _, err = run(capsys, *arguments)
     assert status == 1
@@ -349,7 +349,7 @@ def test_what_the_system_refuses_is_one_line(capsys, monkeypatch, tmp_path, argu
     assert "File name too long" in err
 
 
-def test_pinning(capsys, tmp_path):
+def test_pin_records_networks_and_refuses_unknown_ones(capsys, tmp_path):
     folder = make_run(tmp_path / "run")
     (folder / "models" / "1-0.h5").touch()
     assert run(capsys, "pin", folder, "1-0") == (0, "", "")
@@ -359,7 +359,7 @@ def test_pinning(capsys, tmp_path):
     assert "there is no network '2-0' in" in err
 
 
-def test_resume_without_a_folder(capsys):
+def test_resume_requires_a_folder(capsys):
     status, out, err = run(capsys, "search", "--resume")
     assert (status, out) == (2, "")
     assert "--resume needs --workdir" in err

@@ -9,6 +9,7 @@ from lemonade_tf.config import (
     default_workdir,
     make_config,
     preset_for,
+    resumed_config,
 )
 
 
@@ -36,7 +37,7 @@ def test_an_unknown_setting_is_refused_with_the_nearest_name():
         make_config(epoch=3)
 
 
-def test_a_preset_is_chosen_by_the_data_set_and_overridden_by_settings():
+def test_the_default_preset_depends_on_data_set_and_space():
     assert preset_for("digits") == "digits"
     assert preset_for("images.npz") == preset_for("images.npz", "cells") == "paper"
     assert preset_for("digits", "cells") == "digits_cells"
@@ -96,18 +97,18 @@ def test_an_invalid_value_is_refused_by_name(settings, message):
         ({"latency_protocol": "paper"}, "--latency_protocol has no effect"),
     ],
 )
-def test_a_setting_that_would_have_no_effect_is_refused(settings, message):
+def test_a_setting_without_effect_is_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         make_config(**settings)
 
 
-def test_hours_without_a_limit():
+def test_infinite_hours_mean_no_limit():
     config = make_config(max_hours=float("inf"), max_child_hours=float("inf"))
     assert (config.max_hours, config.max_child_hours) == (None, None)
     json.dumps(config.as_json(), allow_nan=False)
 
 
-def test_settings_of_cells_and_of_inference_times_have_one():
+def test_settings_of_cells_and_of_inference_times_have_an_effect():
     assert make_config(space="cells", filters=(16,), cells_per_block=1).filters == (16,)
     of_time = {"latency_protocol": "paper"}
     assert make_config(objectives=("error", "lite_latency"), **of_time).latency_protocol == "paper"
@@ -127,6 +128,30 @@ def test_settings_are_recorded_side_by_side_and_read_back():
     assert (flat["epochs"], flat["momentum"], flat["seed"]) == (3, 0.9, 0)
     assert set(flat) == set(SearchConfig.names())
     assert SearchConfig.from_flat(flat) == config
+
+
+def test_a_resumed_search_keeps_its_settings_except_those_that_may_change():
+    before = make_config("digits", seed=7).as_json()
+    config = resumed_config(before, {"num_generations": 20, "workers": 2})
+    assert config.as_json() == {**before, "num_generations": 20, "workers": 2}
+    assert resumed_config(before, {"seed": 7, "epochs": 4}).as_json() == before
+
+
+def test_a_resumed_search_refuses_changes_of_its_results():
+    before = make_config("digits", seed=7).as_json()
+    message = (
+        r"^cannot resume with different settings: --limit was none, now parameters=1000.0;"
+        r" --seed was 7, now 8; --epochs was 4, now 5\. Omit them, or start a new search"
+    )
+    with pytest.raises(ConfigError, match=message):
+        resumed_config(before, {"seed": 8, "epochs": 5, "limit": {"parameters": 1e3}})
+
+
+def test_a_config_of_another_version_cannot_be_resumed():
+    before = make_config("digits").as_json()
+    del before["momentum"], before["space"]
+    with pytest.raises(ConfigError, match=r"config\.json of the run lacks space, momentum; it was"):
+        resumed_config(before, {})
 
 
 def test_the_default_folder_is_the_first_that_does_not_exist(tmp_path):
