@@ -163,6 +163,21 @@ def test_the_table_has_no_circle():
         pending = {name: needs - free for name, needs in pending.items() if name not in free}
 
 
+def test_the_diagram_in_the_readme_shows_every_package_above_its_imports():
+    text = (PACKAGE.parent / "README.md").read_text()
+    _, heading, diagram = text.partition("without Keras  ")
+    assert heading
+    lines = diagram.partition("\n")[2].partition("```")[0].split("\n")
+    height = {name: -row for row, line in enumerate(lines) for name in line.split()}
+    packages = {name.partition(".")[0] for name in MAY_IMPORT} - {"lazy", "__init__", "__main__"}
+    assert set(height) == packages
+    for module in MODULES:
+        package = module.with_suffix("").parts[0]
+        imported = {name.split(".")[1] for name in _imports(module) if "lemonade_tf." in name}
+        for name in imported & packages - {package} if package in packages else ():
+            assert height[package] > height[name], f"{module} imports {name}"
+
+
 def test_the_walk_sees_every_kind_of_import(tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path)
     (tmp_path / "store").mkdir()
