@@ -23,8 +23,8 @@ from lemonade_tf.baselines.comparison import (
     compare,
     comparison_figure,
     comparison_table,
-    equally_long,
-    within,
+    limited,
+    truncated,
 )
 from lemonade_tf.cli.options import limits
 from lemonade_tf.drawing import picture_format
@@ -46,9 +46,9 @@ def main(arguments):
         picture_format(PICTURE.value)
         runs = [read_run(folder) for folder in arguments[1:]]
         if AT_MOST.value is not None:
-            runs = [within(run, limits(AT_MOST.value)) for run in runs]
+            runs = [limited(run, limits(AT_MOST.value)) for run in runs]
         if EQUAL.value:
-            runs = equally_long(runs)
+            runs = truncated(runs)
         print(comparison_table(compare(runs)))
     except (ArgumentTypeError, LemonadeError) as error:
         raise app.UsageError(str(error)) from None

@@ -1,7 +1,8 @@
-"""Runs side by side: LEMONADE and its baselines, or several seeds.
+"""Compare runs: LEMONADE and its baselines, or several seeds.
 
 All hypervolumes refer to one point: for each objective, the largest value among the reference
-points of the runs. Runs that were made to be compared have the same, and keep their values.
+points of the runs. Runs that were made to be compared share a reference point, and keep their
+hypervolumes.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import Any
 
 from lemonade_tf.datasets.names import parse_datasets
 from lemonade_tf.errors import LemonadeError
-from lemonade_tf.report import drawn, dress, new_figure, stair
-from lemonade_tf.runs import Run
+from lemonade_tf.report.figure import new_figure
+from lemonade_tf.report.scales import format_axis, plot_values
+from lemonade_tf.report.staircase import staircase
 from lemonade_tf.runs.quality import front_hypervolume
+from lemonade_tf.runs.run import Run
 
 
 class ComparisonError(LemonadeError, ValueError):
@@ -24,15 +27,16 @@ class ComparisonError(LemonadeError, ValueError):
 
 @dataclass(frozen=True)
 class Comparison:
-    """One run in a comparison.
+    """Describe one run in a comparison.
 
     Attributes:
         name: The folder.
-        num_networks: Networks trained, without those that failed.
-        front_size: Networks on the front.
-        best_error: The least validation error, a fraction; None without a network.
-        test_error: The test error of that network; None if there is none.
-        hypervolume: Of the front, against the common reference point.
+        num_networks: The number of networks that were trained without failure.
+        front_size: The number of networks on the front.
+        best_error: The least validation error, a fraction; None without networks.
+        test_error: The test error of the network with the least validation error; None without
+            networks or test images.
+        hypervolume: The hypervolume of the front, up to the common reference point.
     """
 
     name: str
@@ -44,31 +48,31 @@ class Comparison:
 
 
 def compare(runs: Sequence[Run]) -> list[Comparison]:
-    """Compare runs, in the order given.
+    """Compare runs; the result is in the same order.
 
     Raises:
-        ComparisonError: They differ in the data set, in the objectives or their scales, or in what
-            these compute with: inference times foretold from different tables.
+        ComparisonError: If they differ in the data set, the objectives, their scales or their
+            preparation, such as inference times that are predicted from different tables.
     """
-    reference = common_reference(runs)
-    return [_compared(run, reference) for run in runs]
+    reference_point = common_reference_point(runs)
+    return [_comparison(run, reference_point) for run in runs]
 
 
-def within(run: Run, limits: Mapping[str, float]) -> Run:
-    """Return a run as if it had trained only those networks whose objectives are within limits.
+def limited(run: Run, limits: Mapping[str, float]) -> Run:
+    """Return a run without the networks that are over a limit.
 
     Args:
         run: The run.
-        limits: The largest value of an objective, by name.
+        limits: The largest allowed value of objectives, by name.
 
     Raises:
-        ComparisonError: The run has no such objective.
+        ComparisonError: If the run does not have one of the objectives.
     """
     names = sorted(objective.name for objective in run.objectives)
     unknown = sorted(limits.keys() - set(names))
     if unknown:
         raise ComparisonError(
-            f"{run.store.path} has no objective {', '.join(unknown)}; it has {', '.join(names)}."
+            f"{run.store.path} has no objective {', '.join(unknown)}; known are {', '.join(names)}."
         )
     return replace(
         run,
@@ -80,32 +84,32 @@ def within(run: Run, limits: Mapping[str, float]) -> Run:
     )
 
 
-def equally_long(runs: Sequence[Run]) -> list[Run]:
-    """Return runs as if each had ended when it had trained as many networks as the shortest."""
+def truncated(runs: Sequence[Run]) -> list[Run]:
+    """Return runs with only as many of their first networks as the shortest run trained."""
     count = min(len(run.trained) for run in runs)
     return [replace(run, history=run.trained[:count]) for run in runs]
 
 
-def common_reference(runs: Sequence[Run]) -> dict[str, float]:
-    """Return the point that the hypervolumes of all runs can refer to, by objective.
+def common_reference_point(runs: Sequence[Run]) -> dict[str, float]:
+    """Return a reference point for the hypervolumes of all runs, by objective.
 
     Raises:
-        ComparisonError: They cannot be compared (see `compare`), or there are none.
+        ComparisonError: If the runs cannot be compared (see `compare`), or there are none.
     """
     if not runs:
-        raise ComparisonError("there are no runs to compare; give one or more run folders.")
+        raise ComparisonError("there are no runs to compare; pass one or more run folders.")
     first = runs[0]
     for run in runs[1:]:
-        for what, found in (
+        for name, get in (
             ("objectives", _objectives),
             ("scales", _scales),
             ("data set", _dataset),
         ):
-            mine, theirs = found(first), found(run)
-            if mine != theirs:
+            expected, found = get(first), get(run)
+            if found != expected:
                 raise ComparisonError(
-                    f"{first.store.path} has the {what} {mine}, {run.store.path} {theirs};"
-                    " only runs with the same can be compared."
+                    f"{run.store.path} has the {name} {found}; expected {expected}, as in"
+                    f" {first.store.path}. Compare runs that agree."
                 )
         _check_prepared(first, run)
     return {
@@ -122,15 +126,17 @@ def _scales(run: Run) -> str:
 
 
 def _check_prepared(first: Run, other: Run) -> None:
-    """Raise if an objective of two runs computes with something else in each."""
-    mine, theirs = (run.config.prepared for run in (first, other))
+    """Check that the objectives of two runs were prepared to the same.
+
+    Raises:
+        ComparisonError: If one was not.
+    """
     for name in first.config.objective_names:
-        if mine.get(name) != theirs.get(name):
+        if first.config.prepared.get(name) != other.config.prepared.get(name):
             raise ComparisonError(
-                f"{first.store.path} and {other.store.path} have different values of {name}:"
-                " each was prepared by itself, as inference times are that are foretold from"
-                " tables of their own. Expected runs with one table; search again with"
-                f" --latency_table {first.store.path}."
+                f"{first.store.path} and {other.store.path} predict {name} from different tables,"
+                " which were measured separately; expected one table. Rerun one of the searches"
+                f" with --latency_table {first.store.path}."
             )
 
 
@@ -138,7 +144,7 @@ def _dataset(run: Run) -> str:
     return ",".join(Path(name).name for name in parse_datasets(run.config.dataset))
 
 
-def _compared(run: Run, reference: Mapping[str, float]) -> Comparison:
+def _comparison(run: Run, reference_point: Mapping[str, float]) -> Comparison:
     front = run.front()
     best = min(front, key=lambda record: record.error, default=None)
     return Comparison(
@@ -148,13 +154,13 @@ def _compared(run: Run, reference: Mapping[str, float]) -> Comparison:
         best_error=None if best is None else best.error,
         test_error=None if best is None else best.test_error,
         hypervolume=front_hypervolume(
-            run.objectives, [record.objectives for record in front], reference
+            run.objectives, [record.objectives for record in front], reference_point
         ),
     )
 
 
 def comparison_table(comparisons: Sequence[Comparison]) -> str:
-    """Return a comparison as lines of text, with a header."""
+    """Format a comparison as a table of text with a header."""
     rows = [("run", "networks", "front", "best error", "test error", "hypervolume")]
     rows += [
         (
@@ -178,28 +184,31 @@ def _percent(value: float | None) -> str:
 
 
 def comparison_figure(runs: Sequence[Run]) -> Any:
-    """Draw the fronts of runs over each other: the error against the first cheap objective.
+    """Plot the fronts of runs over each other: the error against the first cheap objective.
 
-    With more objectives, it is the front in these two alone.
+    With more objectives, the plotted fronts are those in these two alone.
+
+    Raises:
+        ComparisonError: If the runs cannot be compared (see `compare`).
     """
-    common_reference(runs)
+    common_reference_point(runs)
     figure, axes = new_figure()
     size, error = runs[0].others[0], runs[0].error
     for number, run in enumerate(runs):
-        for lines, style in (
+        for networks, style in (
             (run.trained, {"marker": ".", "linestyle": "", "alpha": 0.25}),
             (
-                stair(run.front(), size, error),
+                staircase(run.front(), size, error),
                 {"marker": "o", "drawstyle": "steps-post", "label": str(run.store.path)},
             ),
         ):
-            x, y = drawn(size, lines), drawn(error, lines)
+            x, y = plot_values(size, networks), plot_values(error, networks)
             axes.plot(x, y, color=f"C{number}", markersize=4, **style)
-    dress(axes, "x", size)
-    dress(axes, "y", error)
+    format_axis(axes, "x", size)
+    format_axis(axes, "y", error)
     alone = "" if len(runs[0].objectives) == 2 else ", in these two objectives alone"
     title = f"Pareto fronts: {_dataset(runs[0])}{alone}"
-    axes.set_title(title, loc="left", parse_math=False)  # a path may have a $
+    axes.set_title(title, loc="left", parse_math=False)  # a path may contain a $
     for text in axes.legend(frameon=False).get_texts():
         text.set_parse_math(False)
     return figure

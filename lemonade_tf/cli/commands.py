@@ -149,7 +149,8 @@ def _percent(fraction: float | None) -> str:
 
 def _report(workdir: str, console: Console) -> None:
     """Write the report of a run, and print its front and how to use a network."""
-    from lemonade_tf.report import print_table, write_report
+    from lemonade_tf.report.front_table import print_table
+    from lemonade_tf.report.page import write_report
     from lemonade_tf.runs import read_run
 
     run = read_run(workdir)

@@ -20,7 +20,7 @@ import numpy as np
 
 from lemonade_tf.monitoring.callback import Callback
 from lemonade_tf.monitoring.search_state import SearchState
-from lemonade_tf.report import front_figure
+from lemonade_tf.report.front_plot import front_figure
 from lemonade_tf.runs import read_run
 from lemonade_tf.store import NetworkRecord
 

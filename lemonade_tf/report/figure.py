@@ -1,4 +1,4 @@
-"""What all pictures of runs have in common: their look, and how they become files."""
+"""The common look of all figures, and their files."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 from lemonade_tf.store.atomic import write_atomic
 
-WIDTH, HEIGHT = 7.5, 5.0  # of a picture with one pair of axes, in inches
+WIDTH, HEIGHT = 7.5, 5.0  # inches, of a figure with a single plot
 DOTS_PER_INCH = 144
 
 
 def new_figure() -> tuple[Any, Any]:
-    """Return a figure and its axes, as all pictures here have them."""
+    """Return a figure with a single plot, and its axes."""
     figure = blank_figure(WIDTH, HEIGHT)
     axes = figure.subplots()
     style(axes)
@@ -21,22 +21,22 @@ def new_figure() -> tuple[Any, Any]:
 
 
 def blank_figure(width: float, height: float) -> Any:
-    """Return a figure without axes; sizes are in inches."""
-    from matplotlib.figure import Figure  # half a second that a search need not wait for
+    """Return a figure without axes; width and height are in inches."""
+    from matplotlib.figure import Figure  # takes half a second that a search does not need
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def style(axes: Any) -> None:
-    """Give axes a pale grid, and no frame."""
+    """Give axes a pale grid and no frame."""
     axes.grid(alpha=0.25, which="both", linewidth=0.5)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def write_figure(path: Path, figure: Any) -> None:
-    """Write a figure to a file, whose suffix, .png, .svg or .pdf, chooses the format.
+    """Write a figure as .png, .svg or .pdf, by the suffix of the path.
 
-    Folders that are missing are made.
+    Missing folders are created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     content, form = io.BytesIO(), path.suffix.removeprefix(".").lower()

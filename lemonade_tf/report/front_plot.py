@@ -1,9 +1,8 @@
-"""The front over the generations, seen in two objectives (Figure 2 of the paper).
+"""The front over the generations in two objectives (Figure 2 of the paper).
 
-With more than two objectives, a network may be on the front for what a picture of two does not
-show. The steps are then the front in the two that are shown: of any front in all objectives, the
-part that is left if only these two count. The members of the last front in all objectives are
-dots.
+With more than two objectives, a network may be on the front because of an objective that the plot
+does not show. The steps are then the front in the two shown objectives. The members of the last
+front in all objectives are dots.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from lemonade_tf.evolution import pareto_front
 from lemonade_tf.objectives.objective import Objective
 from lemonade_tf.report.figure import new_figure
-from lemonade_tf.report.scales import drawn, dress
+from lemonade_tf.report.scales import format_axis, plot_values
+from lemonade_tf.report.staircase import staircase
 from lemonade_tf.runs.run import Run
 from lemonade_tf.store import NetworkRecord
 
@@ -24,7 +23,7 @@ MAX_FRONTS = 5
 
 
 def front_figure(run: Run, objective: Objective) -> Any:
-    """Draw the error against an objective: all networks, and the front after generations."""
+    """Plot the error against an objective: all networks, and the fronts of some generations."""
     from matplotlib import colormaps
 
     figure, axes = new_figure()
@@ -34,36 +33,36 @@ def front_figure(run: Run, objective: Objective) -> Any:
         return colormaps["viridis_r"](0.1 + 0.9 * generation / last)
 
     axes.scatter(
-        drawn(objective, run.trained),
-        drawn(run.error, run.trained),
-        c=[color(line.generation) for line in run.trained],
+        plot_values(objective, run.trained),
+        plot_values(run.error, run.trained),
+        c=[color(network.generation) for network in run.trained],
         s=14,
         alpha=0.45,
         linewidths=0,
     )
     for generation in shown_generations(run.num_generations):
         front = run.front(generation)
-        if not front and run.trained:  # random networks have no initial ones
+        if not front and run.trained:  # a random search has no initial networks
             continue
         label = "initial networks" if generation == 0 else f"generation {generation}"
-        _draw_stair(axes, run, objective, front, color=color(generation), label=label)
+        _plot_staircase(axes, run, objective, front, color=color(generation), label=label)
     if len(run.objectives) > 2:
-        _draw_members(axes, run, objective, color(last))
-    dress(axes, "x", objective)
-    dress(axes, "y", run.error)
+        _plot_members(axes, run, objective, color(last))
+    format_axis(axes, "x", objective)
+    format_axis(axes, "y", run.error)
     title = f"Pareto front over the generations: {run.config.dataset}"
-    axes.set_title(title, loc="left", parse_math=False)  # a path may have a $
+    axes.set_title(title, loc="left", parse_math=False)  # a path may contain a $
     axes.legend(frameon=False)
     return figure
 
 
-def _draw_stair(
+def _plot_staircase(
     axes: Any, run: Run, objective: Objective, front: Sequence[NetworkRecord], **style: Any
 ) -> None:
-    steps = stair(front, objective, run.error)
+    steps = staircase(front, objective, run.error)
     axes.plot(
-        drawn(objective, steps),
-        drawn(run.error, steps),
+        plot_values(objective, steps),
+        plot_values(run.error, steps),
         drawstyle="steps-post",
         marker="o" if len(run.objectives) == 2 else "",
         markersize=4,
@@ -71,12 +70,12 @@ def _draw_stair(
     )
 
 
-def _draw_members(axes: Any, run: Run, objective: Objective, color: Any) -> None:
-    """Draw the networks of the last front in all objectives as dots."""
+def _plot_members(axes: Any, run: Run, objective: Objective, color: Any) -> None:
+    """Plot the networks of the last front in all objectives as dots."""
     front = run.front()
     axes.scatter(
-        drawn(objective, front),
-        drawn(run.error, front),
+        plot_values(objective, front),
+        plot_values(run.error, front),
         s=26,
         color=color,
         edgecolors="white",
@@ -86,19 +85,8 @@ def _draw_members(axes: Any, run: Run, objective: Objective, color: Any) -> None
     )
 
 
-def stair(
-    lines: Sequence[NetworkRecord], first: Objective, second: Objective
-) -> list[NetworkRecord]:
-    """Return the networks that are not dominated in two objectives, in the order of the first."""
-    if not lines:
-        return []
-    points = np.array([[line.objectives[o.name] for o in (first, second)] for line in lines])
-    steps = [lines[i] for i in pareto_front(points, keep_equal=False)]
-    return sorted(steps, key=lambda line: line.objectives[first.name])
-
-
 def shown_generations(last: int) -> list[int]:
-    """Return the generations whose fronts are drawn: the first two, the last, some between."""
+    """Return the generations whose fronts are plotted: 0, 1, the last, and some between."""
     if last < MAX_FRONTS:
         return list(range(last + 1))
     between = np.geomspace(1, last, MAX_FRONTS - 1).round().astype(int)

@@ -1,4 +1,4 @@
-"""The front as a table: its cells as text; in a terminal; as HTML."""
+"""The front as a table: as rows of text, for a terminal, as HTML."""
 
 from __future__ import annotations
 
@@ -13,91 +13,89 @@ from rich.table import Table
 
 from lemonade_tf.objectives.builtin import PARAMETERS
 from lemonade_tf.objectives.objective import Objective
-from lemonade_tf.report.quantities import in_words, written
+from lemonade_tf.report.formatting import display_name, format_value
 from lemonade_tf.runs.run import Run
 from lemonade_tf.store import NetworkRecord
 
-IN_CELLS = "_in_cells"  # ends the names of the operators of space II
-MADE_BY = 24  # characters that the column takes at least
+IN_CELLS = "_in_cells"  # suffix of the operators of space II
+MADE_BY_WIDTH = 24  # least width of the column in characters
 
 
 def table_rows(run: Run) -> tuple[list[str], list[list[str]]]:
-    """Return the front as a header and rows of text, by the first cheap objective.
+    """Return the header and the rows of the front, sorted by the first cheap objective.
 
     The cheap objectives come first, then other expensive ones, the error, and the test errors on
-    all data sets. An inference time that was foretold is followed by that which was measured.
-    The cells of space II have numbers as in the paper: Cell 0 is that of the largest network, by
-    parameters where these are an objective, else by the first cheap objective.
+    all data sets. A predicted inference time is followed by the measured one. The cells of space II
+    are numbered as in the paper: Cell 0 is that of the largest network, by parameters where these
+    are an objective, else by the first cheap objective.
     """
     front = run.front()
-    of_cells = run.config.space == "cells"
+    has_cells = run.config.space == "cells"
     objectives = (*run.others, run.error)
-    titles = chain.from_iterable(_titles(run, o) for o in objectives)
+    titles = chain.from_iterable(_titles(run, objective) for objective in objectives)
     tests = ["test error", *(f"test error {name}" for name in run.extra_datasets)]
-    header = ["id", *(["cell"] if of_cells else ()), *titles, *tests, "made by"]
+    header = ["id", *(["cell"] if has_cells else ()), *titles, *tests, "made by"]
     numbers = _cell_numbers(run, front)
-    rows = []
-    for line in front:
-        rows.append(
-            [
-                line.id,
-                *([f"Cell {numbers[line.id]}"] if of_cells else ()),
-                *chain.from_iterable(_values(run, o, line) for o in objectives),
-                *_test_errors(run, line),
-                made_by(line),
-            ]
-        )
+    rows = [
+        [
+            network.id,
+            *([f"Cell {numbers[network.id]}"] if has_cells else ()),
+            *chain.from_iterable(_values(run, objective, network) for objective in objectives),
+            *_test_errors(run, network),
+            made_by(network),
+        ]
+        for network in front
+    ]
     return header, rows
 
 
 def _cell_numbers(run: Run, front: Sequence[NetworkRecord]) -> dict[str, int]:
-    """Return the numbers of the cells of a front by id, from the largest network on."""
+    """Return the numbers of the cells of a front by id, 0 for the largest network."""
     names = [objective.name for objective in run.others]
     size = PARAMETERS.name if PARAMETERS.name in names else names[0]
-    by_size = sorted(front, key=lambda line: line.objectives[size])
-    return {line.id: number for number, line in enumerate(reversed(by_size))}
+    by_size = sorted(front, key=lambda network: network.objectives[size])
+    return {network.id: number for number, network in enumerate(reversed(by_size))}
 
 
 def _titles(run: Run, objective: Objective) -> list[str]:
-    title = in_words(objective)
+    title = display_name(objective)
     return [title, f"{title} measured"] if objective.name in run.measured_seconds else [title]
 
 
-def _values(run: Run, objective: Objective, line: NetworkRecord) -> list[str]:
-    """Return the value of an objective as text, and what was measured, if anything was."""
-    texts = [written(objective, line.objectives[objective.name])]
+def _values(run: Run, objective: Objective, network: NetworkRecord) -> list[str]:
+    """Return the formatted value of an objective, followed by the measured one if it has any."""
+    texts = [format_value(objective, network.objectives[objective.name])]
     if objective.name in run.measured_seconds:
-        seconds = run.measured_seconds[objective.name].get(line.id)
-        texts.append("" if seconds is None else written(objective, seconds))
+        seconds = run.measured_seconds[objective.name].get(network.id)
+        texts.append("" if seconds is None else format_value(objective, seconds))
     return texts
 
 
-def _test_errors(run: Run, line: NetworkRecord) -> list[str]:
-    errors = line.test_errors.values()
-    return ["" if error is None else written(run.error, error) for error in errors]
+def _test_errors(run: Run, network: NetworkRecord) -> list[str]:
+    errors = network.test_errors.values()
+    return ["" if error is None else format_value(run.error, error) for error in errors]
 
 
-def made_by(line: NetworkRecord) -> str:
-    """Return what led from the parent to a network, in words."""
-    names = (name.removesuffix(IN_CELLS) for name in line.operator_names)
-    counts = Counter(names)
-    times = (f"{count} x {name}" if count > 1 else name for name, count in counts.items())
-    return ", ".join(times) or ("random" if line.generation else "initial")
+def made_by(network: NetworkRecord) -> str:
+    """Return the operators that made a network from its parent, as "2 x prune, add_skip"."""
+    counts = Counter(name.removesuffix(IN_CELLS) for name in network.operator_names)
+    parts = (f"{count} x {name}" if count > 1 else name for name, count in counts.items())
+    return ", ".join(parts) or ("random" if network.generation else "initial")
 
 
 def print_table(run: Run, console: Console) -> None:
     """Print the front.
 
-    With more than two objectives, headers take several lines, and how a network was made is left
-    out where there is no room for it. Numbers are never cut: what is too wide for the console goes
-    on beyond its edge.
+    With more than two objectives, headers take several lines, and the column "made by" is left out
+    if the console is too narrow for it. Numbers are never truncated: a table that is too wide
+    exceeds the console.
     """
     header, rows = table_rows(run)
     if len(run.objectives) == 2:
         console.print(_text_table(header, rows))
         return
     header = [name.replace(" ", "\n").replace("-", "-\n") for name in header[:-1]] + header[-1:]
-    if _width(_text_table(header[:-1], rows)) + MADE_BY > console.width:
+    if _width(_text_table(header[:-1], rows)) + MADE_BY_WIDTH > console.width:
         header, rows = header[:-1], [row[:-1] for row in rows]
         console.width = max(console.width, _width(_text_table(header, rows)))
     console.print(_text_table(header, rows))
@@ -113,7 +111,7 @@ def _text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 
 
 def _width(table: Table) -> int:
-    """Return how many characters wide a table is if nothing is cut."""
+    """Return the width in characters of a table without truncation."""
     console = Console(width=1000)
     return Measurement.get(console, console.options, table).maximum
 
@@ -128,7 +126,7 @@ td:not(:last-child) { white-space: nowrap }
 
 
 def html_table(run: Run) -> str:
-    """Return the front as a table of HTML."""
+    """Return the front as an HTML table."""
     header, rows = table_rows(run)
     cells = "".join(f"<th>{html.escape(text)}</th>" for text in header)
     lines = "".join(

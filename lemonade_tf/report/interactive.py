@@ -1,8 +1,8 @@
-"""plots/parallel.html: the front in parallel coordinates, to pick a network with.
+"""plots/parallel.html: the front in parallel coordinates, interactive, to choose a network.
 
-Dragging along an axis leaves the networks between, and the table below the picture has only those.
-The page holds all that it needs, so that it opens on a machine without a connection: 4.8 MB, most
-of which is Plotly. Hence it is a page of its own.
+Dragging along an axis selects a range; the table below the plot then lists only the networks within
+all ranges. The page contains everything it needs, so it opens without a network connection. It is
+a separate file because Plotly makes it 4.8 MB.
 """
 
 from __future__ import annotations
@@ -13,36 +13,34 @@ from typing import Any
 
 from lemonade_tf.objectives.objective import Objective
 from lemonade_tf.report.colors import error_colors
+from lemonade_tf.report.formatting import display_name, format_ticks
 from lemonade_tf.report.front_table import STYLE, html_table
-from lemonade_tf.report.parallel import positions
-from lemonade_tf.report.quantities import in_words, written_short
-from lemonade_tf.report.scales import extent, values_of
+from lemonade_tf.report.scales import extent, positions, values_of
 from lemonade_tf.runs.run import Run
 from lemonade_tf.store.atomic import write_atomic
 
 PAGE = "parallel.html"
 HEIGHT = 480  # pixels
-NEAR = 0.045  # of an axis: numbers that are closer would cover each other
+MIN_DISTANCE = 0.045  # between labels, as a fraction of the axis; closer ones would overlap
+ZERO_WIDTH_SPACE = "\u200b"
 
-NOTHING = "\u200b"  # a space without width
-
-# Rows and lines are in the same order. The table comes after the picture.
+# The rows of the table and the lines of the plot are in the same order.
 _SCRIPT = """
 const plot = document.getElementById("{plot_id}");
 const rows = () => [...document.querySelectorAll("table tr")].slice(1);
-function holds(axis, i) {
+function isSelected(axis, i) {
   if (!axis.constraintrange) return true;
   const ranges = [axis.constraintrange].flat(2);
   for (let k = 0; k < ranges.length; k += 2)
     if (ranges[k] <= axis.values[i] && axis.values[i] <= ranges[k + 1]) return true;
   return false;
 }
-function leaveRows() {
+function filterRows() {
   const axes = plot.data[0].dimensions;
-  rows().forEach((row, i) => { row.hidden = !axes.every(axis => holds(axis, i)); });
-  document.getElementById("left").textContent = rows().filter(row => !row.hidden).length;
+  rows().forEach((row, i) => { row.hidden = !axes.every(axis => isSelected(axis, i)); });
+  document.getElementById("selected").textContent = rows().filter(row => !row.hidden).length;
 }
-plot.on("plotly_restyle", leaveRows);
+plot.on("plotly_restyle", filterRows);
 """
 
 
@@ -54,7 +52,7 @@ def write_interactive(run: Run) -> None:
 
 
 def _page(run: Run) -> str:
-    title = f"The front of {html.escape(run.store.path.name)}"
+    title = f"Pareto front of {html.escape(run.store.path.name)}"
     plot = interactive_figure(run).to_html(
         full_html=False,
         include_plotlyjs=True,
@@ -66,19 +64,20 @@ def _page(run: Run) -> str:
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>"
         f"<style>{STYLE}\nbody {{ max-width: 90rem }}</style>"
-        f"<h1>{title}</h1><p>Drag along an axis to say what you can afford, or what you want;"
-        f" click on the axis to take it back. <b id=left>{num}</b> of {num} networks are left;"
-        f" their files are models/ID.h5.</p>{plot}{html_table(run)}</html>\n"
+        f"<h1>{title}</h1><p>Drag along an axis to select a range; click on the axis to remove it."
+        f" <b id=selected>{num}</b> of {num} networks are selected; their files are"
+        f" models/ID.h5.</p>{plot}{html_table(run)}</html>\n"
     )
 
 
 def interactive_figure(run: Run) -> Any:
-    """Return the front in parallel coordinates as a figure of Plotly."""
+    """Return the front in parallel coordinates as a Plotly figure."""
     from matplotlib.colors import to_hex
     from plotly.graph_objects import Figure, Parcoords
 
-    colors = error_colors(run)
-    errors = values_of(run.error, run.front())
+    front = run.front()
+    colors = error_colors(run.error, front)
+    errors = values_of(run.error, front)
     steps = [step / 16 for step in range(17)]
     lines = {
         "color": [float(colors.norm(error)) for error in errors],
@@ -101,32 +100,36 @@ def interactive_figure(run: Run) -> Any:
 
 
 def _axis(run: Run, objective: Objective) -> dict[str, Any]:
-    """Return an axis: the logarithm of what is on a log scale, with the numbers themselves on it.
+    """Return the description of an axis for Plotly.
 
-    Plotly has no log axis here, only numbers of one's own along an axis; and then what is dragged
-    ends between two of them. So each network has one.
+    Plotly has no log axes in parallel coordinates, so an axis on a log scale has logarithms as
+    values and the original values as tick labels. With custom ticks, a dragged range snaps to
+    ticks; hence each network has a tick, and those without room for a label have an empty one.
     """
     front = run.front()
-    along = log10 if objective.scale == "log" else float
+    transform = log10 if objective.scale == "log" else float
     values = values_of(objective, front)
-    texts = spaced(objective, dict(zip(positions(objective, front), values, strict=True)))
+    labels = spaced_labels(objective, dict(zip(positions(objective, front), values, strict=True)))
     return {
-        "label": in_words(objective),
-        "values": [along(value) for value in values],
-        "range": [along(end) for end in extent(objective, front)],
-        "tickvals": [along(value) for value in sorted(set(values))],
-        # Plotly takes equal texts for one number; these are not, and look as if they were.
-        "ticktext": [text + NOTHING * count for count, text in enumerate(texts)],
+        "label": display_name(objective),
+        "values": [transform(value) for value in values],
+        "range": [transform(end) for end in extent(objective, front)],
+        "tickvals": [transform(value) for value in sorted(set(values))],
+        # Plotly merges ticks with equal labels; invisible characters make them differ.
+        "ticktext": [text + ZERO_WIDTH_SPACE * count for count, text in enumerate(labels)],
     }
 
 
-def spaced(objective: Objective, values: dict[float, float]) -> list[str]:
-    """Return the texts of values by position, in their order; empty where there is no room."""
-    places, last, top = [], -1.0, max(values, default=0.0)
+def spaced_labels(objective: Objective, values: dict[float, float]) -> list[str]:
+    """Return the labels of values by position, in order of position; empty where they overlap.
+
+    The first and the last value always have a label.
+    """
+    labelled, last, end = [], -1.0, max(values, default=0.0)
     for at in sorted(values):
-        if at - last >= NEAR and (at == top or top - at >= NEAR):
-            places.append(at)
+        if at - last >= MIN_DISTANCE and (at == end or end - at >= MIN_DISTANCE):
+            labelled.append(at)
             last = at
-    texts = written_short(objective, [values[at] for at in places])
-    of_place = dict(zip(places, texts, strict=True))
-    return [of_place.get(at, "") for at in sorted(values)]
+    texts = format_ticks(objective, [values[at] for at in labelled])
+    by_position = dict(zip(labelled, texts, strict=True))
+    return [by_position.get(at, "") for at in sorted(values)]

@@ -1,11 +1,11 @@
-"""report.html: what a run found, as one page, and the files in plots/ that it shows.
+"""report.html: a run on one page, and the figures in plots/ that it shows.
 
-`plots/pareto_front.png` is the paper's Figure 2: every evaluated network, and the front after
-several generations; `pareto_front_NAME.png` the same for the other objectives.
-`plots/hypervolume.png` is the hypervolume of the front against the number of networks trained. Of
-a run with more than two objectives, `plots/panels.png` is the paper's Figure 6, `plots/pairs.png`
-has all pairs of objectives, and `plots/parallel.png` the front in parallel coordinates;
-`plots/parallel.html` is the same to pick a network with.
+`plots/pareto_front.png` is the paper's Figure 2: every trained network, and the front after several
+generations; `pareto_front_NAME.png` shows the other objectives. `plots/hypervolume.png` shows the
+hypervolume of the front against the number of trained networks. With more than two objectives,
+`plots/panels.png` is the paper's Figure 6, `plots/pairs.png` shows all pairs of objectives, and
+`plots/parallel.png` the front in parallel coordinates; `plots/parallel.html` is its interactive
+version.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from lemonade_tf.store.atomic import write_atomic
 
 
 def write_report(run: Run) -> Path:
-    """Write the plots and report.html of a run, and return the path of the latter."""
+    """Write report.html and the figures of a run; return the path of report.html."""
     figures = report_figures(run)
     for name, figure in figures.items():
         write_figure(run.store.path / "plots" / f"{name}.png", figure)
@@ -40,7 +40,7 @@ def write_report(run: Run) -> Path:
 
 
 def report_figures(run: Run) -> dict[str, Any]:
-    """Return the pictures of a run by their names, in the order of the page."""
+    """Return the figures of a run by name, in the order of the page."""
     figures = {}
     if len(run.objectives) > 2:
         figures = {
@@ -56,11 +56,11 @@ def report_figures(run: Run) -> dict[str, Any]:
 
 
 def _page(run: Run, figures: Iterable[str]) -> str:
-    pictures = "".join(
+    images = "".join(
         f'<p><img src="plots/{n}.png" alt="{n.replace("_", " ")}"></p>' for n in figures
     )
     if len(run.objectives) > 2:
-        pictures = f'<p><a href="plots/{PAGE}">Pick a network by its objectives</a></p>{pictures}'
+        images = f'<p><a href="plots/{PAGE}">Choose a network by its objectives</a></p>{images}'
     failed = len(run.history) - len(run.trained)
     summary = (
         f"{len(run.trained)} networks trained, {failed} failed, {run.num_generations} generations;"
@@ -69,6 +69,6 @@ def _page(run: Run, figures: Iterable[str]) -> str:
     title = f"LEMONADE: {html.escape(run.store.path.name)}"
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>"
-        f"<style>{STYLE}</style><h1>{title}</h1><p>{html.escape(summary)}</p>{pictures}"
+        f"<style>{STYLE}</style><h1>{title}</h1><p>{html.escape(summary)}</p>{images}"
         f"<h2>The front</h2>{html_table(run)}</html>\n"
     )

@@ -1,13 +1,15 @@
+"""The front over the generations in two objectives."""
+
 import numpy as np
 import pytest
 from runs import make_run, make_run_in, make_small_run
 
 from lemonade_tf.objectives import MULTIPLY_ADDS, PARAMETERS
-from lemonade_tf.report import front_figure, shown_generations, stair
+from lemonade_tf.report import front_figure, shown_generations, staircase
 from lemonade_tf.runs import read_run
 
 
-def test_the_front_is_drawn_in_percent_on_a_log_axis(tmp_path):
+def test_errors_are_in_percent_and_parameters_on_a_log_axis(tmp_path):
     run = read_run(make_run(tmp_path / "run"))
     (axes,) = front_figure(run, PARAMETERS).axes
     assert axes.get_xscale() == "log"
@@ -28,8 +30,7 @@ def test_the_front_is_drawn_in_percent_on_a_log_axis(tmp_path):
         (MULTIPLY_ADDS, [1_000, 8_000], [25, 20]),
     ],
 )
-def test_three_objectives_are_seen_in_two(tmp_path, objective, sizes, errors):
-    """The steps are the front in the two; the dots are on the front in all three."""
+def test_with_three_objectives_steps_show_two_and_dots_all(tmp_path, objective, sizes, errors):
     run = make_small_run(tmp_path / "run")
     (axes,) = front_figure(run, objective).axes
     steps = axes.lines[-1]
@@ -46,7 +47,7 @@ def test_three_objectives_are_seen_in_two(tmp_path, objective, sizes, errors):
     assert {line.id for line in run.front()} == {"0-0", "0-1", "1-0"}
 
 
-def test_expensive_objectives_are_drawn_against_the_error_too(tmp_path):
+def test_expensive_objectives_are_plotted_against_the_error(tmp_path):
     run = make_run_in(tmp_path / "run", 7)
     (axes,) = front_figure(run, run.others[-1]).axes
     assert axes.get_xlabel() == "top5 error (%)"
@@ -56,18 +57,18 @@ def test_expensive_objectives_are_drawn_against_the_error_too(tmp_path):
     assert list(members[:, 0]) == pytest.approx(top5)
 
 
-def test_the_steps_of_some_of_a_front_are_those_of_all_networks(tmp_path):
+def test_the_staircase_of_a_front_is_that_of_all_networks(tmp_path):
     run = make_run_in(tmp_path / "run", 5)
     for objective in run.others:
-        steps = stair(run.front(), objective, run.error)
-        assert steps == stair(run.trained, objective, run.error)
+        steps = staircase(run.front(), objective, run.error)
+        assert steps == staircase(run.trained, objective, run.error)
         errors = [line.objectives["error"] for line in steps]
         assert errors == sorted(errors, reverse=True)
-    assert stair([], *run.objectives[:2]) == []
+    assert staircase([], *run.objectives[:2]) == []
 
 
 @pytest.mark.parametrize("num_networks", [0, 1])
-def test_a_front_of_one_or_none(tmp_path, num_networks):
+def test_a_front_of_at_most_one_network(tmp_path, num_networks):
     run = make_run_in(tmp_path / "run", 3, num_networks)
     (axes,) = front_figure(run, PARAMETERS).axes
     assert len(axes.collections[-1].get_offsets()) == num_networks
@@ -77,5 +78,5 @@ def test_a_front_of_one_or_none(tmp_path, num_networks):
     ("last", "shown"),
     [(0, [0]), (3, [0, 1, 2, 3]), (10, [0, 1, 2, 5, 10]), (100, [0, 1, 5, 22, 100])],
 )
-def test_few_fronts_are_drawn_the_first_and_the_last_among_them(last, shown):
+def test_few_fronts_are_shown_including_the_first_and_the_last(last, shown):
     assert shown_generations(last) == shown

@@ -1,3 +1,5 @@
+"""The front as a table."""
+
 import io
 from dataclasses import replace
 
@@ -18,7 +20,7 @@ from lemonade_tf.report import print_table, table_rows, write_report
 from lemonade_tf.runs import read_run
 
 
-def test_the_cells_of_a_run_are_numbered_from_the_largest(tmp_path):
+def test_cells_are_numbered_from_the_largest_network(tmp_path):
     """Section 5.1: "Cell 0 denotes the largest cell, while Cell 21 denotes the smallest"."""
     names = [operator.name for operator in (*EXACT_IN_CELLS, *APPROXIMATE_IN_CELLS)][:3]
     history = (*HISTORY[:3], line("1-0", 0.15, 4_000, operators=names))
@@ -45,9 +47,7 @@ def test_the_cells_of_a_run_are_numbered_from_the_largest(tmp_path):
         (["error", "multiply_adds"], {"0-1": 0, "1-0": 1}),
     ],
 )
-def test_cells_are_numbered_by_parameters_whichever_objective_comes_first(
-    tmp_path, names, expected
-):
+def test_cells_are_numbered_by_parameters_if_these_are_an_objective(tmp_path, names, expected):
     run = make_small_run(tmp_path / "run")
     run = replace(run, config=with_settings(run.config, space="cells", objectives=names))
     header, rows = table_rows(run)
@@ -57,7 +57,7 @@ def test_cells_are_numbered_by_parameters_whichever_objective_comes_first(
     assert column == sorted(column)
 
 
-def test_the_table(tmp_path):
+def test_the_table_of_two_objectives(tmp_path):
     run = read_run(make_run(tmp_path / "run"))
     header, rows = table_rows(run)
     assert header == ["id", "parameters", "validation error", "test error", "made by"]
@@ -65,7 +65,7 @@ def test_the_table(tmp_path):
     assert rows[-1] == ["0-2", "50,000", "10.00 %", "11.00 %", "initial"]
 
 
-def test_three_objectives(tmp_path):
+def test_the_table_of_three_objectives(tmp_path):
     header, rows = table_rows(make_small_run(tmp_path / "run"))
     assert header[1:5] == ["parameters", "multiply-adds", "validation error", "test error"]
     assert [row[:5] for row in rows] == [
@@ -108,7 +108,7 @@ def printed(run, width):
 
 @pytest.mark.parametrize("width", [80, 100])
 @pytest.mark.parametrize("num_objectives", [3, 5, 7])
-def test_no_number_is_cut_in_a_terminal(tmp_path, num_objectives, width):
+def test_numbers_are_never_truncated_in_a_terminal(tmp_path, num_objectives, width):
     run = make_run_in(tmp_path / "run", num_objectives)
     lines = printed(run, width)
     assert max(map(len, lines)) <= max(width, 88)
@@ -119,13 +119,13 @@ def test_no_number_is_cut_in_a_terminal(tmp_path, num_objectives, width):
         assert all(cell in text for cell in row[:-1])
 
 
-def test_how_networks_were_made_is_left_out_where_there_is_no_room(tmp_path):
+def test_made_by_is_left_out_in_a_narrow_terminal(tmp_path):
     run = make_run_in(tmp_path / "run", 5)
     assert any(text.endswith("widen_convolution") for text in printed(run, 100))
     assert not any("widen_convolution" in text for text in printed(run, 80))
 
 
-def test_the_table_of_two_objectives_has_headers_of_one_line(tmp_path):
+def test_the_printed_table_of_two_objectives(tmp_path):
     lines = printed(read_run(make_run(tmp_path / "run")), 80)
     assert lines == [
         "Pareto front",

@@ -1,3 +1,5 @@
+"""The interactive front in parallel coordinates."""
+
 import re
 from math import log10
 
@@ -5,10 +7,10 @@ import pytest
 from runs import make_run_in, make_small_run
 
 from lemonade_tf.report.interactive import (
-    NOTHING,
     PAGE,
+    ZERO_WIDTH_SPACE,
     interactive_figure,
-    spaced,
+    spaced_labels,
     write_interactive,
 )
 
@@ -18,7 +20,7 @@ def axes_of(run):
     return plot, plot.dimensions
 
 
-def test_axes_hold_the_logarithms_and_show_the_numbers(tmp_path):
+def test_log_axes_have_logarithms_as_values_and_numbers_as_labels(tmp_path):
     run = make_small_run(tmp_path / "run")
     plot, (error, parameters, multiply_adds) = axes_of(run)
     assert error.label == "validation error"
@@ -26,13 +28,13 @@ def test_axes_hold_the_logarithms_and_show_the_numbers(tmp_path):
     assert list(error.range) == [0.2, 0.3]
     assert list(parameters["values"]) == pytest.approx([3, log10(5_000), log10(6_000)])
     assert list(parameters.tickvals) == pytest.approx([3, log10(5_000), log10(6_000)])
-    assert [text.strip(NOTHING) for text in parameters.ticktext] == ["1k", "5k", "6k"]
-    assert [text.strip(NOTHING) for text in multiply_adds.ticktext] == ["1k", "8k", "9k"]
+    assert [text.strip(ZERO_WIDTH_SPACE) for text in parameters.ticktext] == ["1k", "5k", "6k"]
+    assert [text.strip(ZERO_WIDTH_SPACE) for text in multiply_adds.ticktext] == ["1k", "8k", "9k"]
     assert list(plot.line.color) == pytest.approx([1, 0, 0.5**0.5])
 
 
 @pytest.mark.parametrize("num_objectives", [3, 5, 7])
-def test_no_two_numbers_of_an_axis_have_the_same_text(tmp_path, num_objectives):
+def test_the_labels_of_an_axis_are_all_different(tmp_path, num_objectives):
     run = make_run_in(tmp_path / "run", num_objectives)
     _, axes = axes_of(run)
     assert len(axes) == num_objectives
@@ -40,14 +42,14 @@ def test_no_two_numbers_of_an_axis_have_the_same_text(tmp_path, num_objectives):
         assert len(set(axis.ticktext)) == len(axis.tickvals) == len(set(axis["values"]))
 
 
-def test_numbers_that_would_cover_each_other_are_left_out(tmp_path):
+def test_labels_that_would_overlap_are_empty(tmp_path):
     objective = make_small_run(tmp_path / "run").others[0]
     values = {0.0: 100, 0.01: 101, 0.5: 500, 0.99: 990, 1.0: 1_000}
-    assert spaced(objective, values) == ["100", "", "500", "", "1k"]
+    assert spaced_labels(objective, values) == ["100", "", "500", "", "1k"]
 
 
 @pytest.mark.parametrize("num_networks", [0, 1])
-def test_a_front_of_one_or_none(tmp_path, num_networks):
+def test_a_front_of_at_most_one_network(tmp_path, num_networks):
     _, axes = axes_of(make_run_in(tmp_path / "run", 5, num_networks))
     for axis in axes:
         low, high = axis.range
@@ -55,12 +57,12 @@ def test_a_front_of_one_or_none(tmp_path, num_networks):
         assert all(low < value < high for value in axis["values"] or ())
 
 
-def test_the_page_needs_no_other_file(tmp_path):
+def test_the_page_is_self_contained(tmp_path):
     run = make_small_run(tmp_path / "run")
     write_interactive(run)
     page = (run.store.path / "plots" / PAGE).read_text()
     assert not re.search(r"<(script|link)[^>]+(src|href)=", page)
     assert page.count("* plotly.js v") == 1
-    assert "of 3 networks are left" in page
+    assert "of 3 networks are selected" in page
     for line in run.front():
         assert f"<td>{line.id}</td>" in page

@@ -1,16 +1,18 @@
+"""Every objective against every other."""
+
 import numpy as np
 import pytest
 from runs import make_run_in, make_small_run
 
 from lemonade_tf.report import pairs_figure
-from lemonade_tf.report.parallel import ends
+from lemonade_tf.report.scales import end_labels
 
 
 def panels(figure):
     return [axes for axes in figure.axes if axes.get_subplotspec() is not None]
 
 
-def test_three_objectives_are_three_pairs(tmp_path):
+def test_three_objectives_have_three_panels(tmp_path):
     figure = pairs_figure(make_small_run(tmp_path / "run"))
     first, second, third = panels(figure)
     for axes, points in (
@@ -37,7 +39,7 @@ def test_three_objectives_are_three_pairs(tmp_path):
 
 
 @pytest.mark.parametrize("num_objectives", [3, 5, 7])
-def test_numbers_are_at_the_left_and_the_bottom_only(tmp_path, num_objectives):
+def test_only_the_left_and_the_bottom_panels_have_labels(tmp_path, num_objectives):
     figure = pairs_figure(make_run_in(tmp_path / "run", num_objectives))
     side = num_objectives - 1
     assert len(panels(figure)) == side * num_objectives // 2
@@ -53,19 +55,19 @@ def test_numbers_are_at_the_left_and_the_bottom_only(tmp_path, num_objectives):
         assert low < x.min() <= x.max() < high
 
 
-def test_the_key_says_what_colors_mean(tmp_path):
+def test_the_legend_explains_the_colors(tmp_path):
     run = make_run_in(tmp_path / "run", 5)
     figure = pairs_figure(run)
     (bar,) = [axes for axes in figure.axes if axes.get_subplotspec() is None]
     assert bar.get_title(loc="left") == "front in all 5 objectives,\nby validation error"
     assert [text.get_text() for text in bar.get_xticklabels()] == [
-        *ends(run.error, run.front()).values()
+        *end_labels(run.error, run.front()).values()
     ]
     assert [text.get_text() for text in figure.texts] == ["pale: all 60 networks"]
 
 
 @pytest.mark.parametrize("num_networks", [0, 1])
-def test_a_front_of_one_or_none(tmp_path, num_networks):
+def test_a_front_of_at_most_one_network(tmp_path, num_networks):
     figure = pairs_figure(make_run_in(tmp_path / "run", 5, num_networks))
     assert len(panels(figure)) == 10
     figure.canvas.draw()

@@ -1,10 +1,12 @@
+"""The error against every other objective."""
+
 import pytest
 from runs import make_run_in, make_small_run
 
 from lemonade_tf.report import panels_figure
 
 
-def test_the_error_is_along_the_bottom_of_every_panel(tmp_path):
+def test_the_error_is_on_the_x_axis_of_every_panel(tmp_path):
     first, second = panels_figure(make_small_run(tmp_path / "run")).axes
     for axes, name, sizes, errors in (
         (first, "parameters", [5_000, 1_000], [20, 30]),
@@ -21,7 +23,7 @@ def test_the_error_is_along_the_bottom_of_every_panel(tmp_path):
 
 
 @pytest.mark.parametrize(("num_objectives", "columns"), [(3, 2), (4, 3), (5, 2), (7, 3)])
-def test_there_is_a_panel_for_each_other_objective(tmp_path, num_objectives, columns):
+def test_every_other_objective_has_a_panel(tmp_path, num_objectives, columns):
     figure = panels_figure(make_run_in(tmp_path / "run", num_objectives))
     assert len(figure.axes) == num_objectives - 1
     assert figure.axes[0].get_gridspec().ncols == columns
@@ -29,11 +31,11 @@ def test_there_is_a_panel_for_each_other_objective(tmp_path, num_objectives, col
     assert [text.get_text() for text in legend.get_texts()] == [
         "all networks",
         f"front in all {num_objectives} objectives",
-        "front in the two of a panel",
+        "front in the two objectives of a panel",
     ]
 
 
 @pytest.mark.parametrize("num_networks", [0, 1])
-def test_a_front_of_one_or_none(tmp_path, num_networks):
+def test_a_front_of_at_most_one_network(tmp_path, num_networks):
     figure = panels_figure(make_run_in(tmp_path / "run", 5, num_networks))
     assert len(figure.axes[0].collections[1].get_offsets()) == num_networks

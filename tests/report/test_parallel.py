@@ -1,10 +1,12 @@
+"""The front in parallel coordinates."""
+
 from math import log
 
 import pytest
 from runs import make_run_in, make_small_run
 
 from lemonade_tf.report import parallel_figure
-from lemonade_tf.report.parallel import NEAR, ends, positions, ticks_between
+from lemonade_tf.report.scales import MIN_DISTANCE, end_labels, positions, tick_labels
 
 
 def networks(axes):
@@ -15,7 +17,7 @@ def texts(axes):
     return [text.get_text() for text in axes.texts]
 
 
-def test_a_line_a_network_the_best_on_top(tmp_path):
+def test_one_line_per_network_the_lowest_error_on_top(tmp_path):
     (axes,) = parallel_figure(make_small_run(tmp_path / "run")).axes
     high = log(5) / log(6)
     expected = [
@@ -33,7 +35,7 @@ def test_a_line_a_network_the_best_on_top(tmp_path):
     )
 
 
-def test_axes_have_names_ends_and_round_numbers_between(tmp_path):
+def test_axes_have_names_and_labels_of_ends_and_round_values(tmp_path):
     run = make_small_run(tmp_path / "run")
     (axes,) = parallel_figure(run).axes
     assert texts(axes) == [
@@ -55,26 +57,27 @@ def test_every_network_of_the_front_crosses_every_axis(tmp_path, num_objectives)
         assert all(0 <= y <= 1 for y in line.get_ydata())
     assert figure.get_size_inches()[0] == pytest.approx(max(7.5, 1.6 * num_objectives + 0.6))
     for objective in run.objectives:
-        assert list(ends(objective, run.front())) == [0, 1]
-        assert all(NEAR < at < 1 - NEAR for at in ticks_between(objective, run.front()))
+        assert list(end_labels(objective, run.front())) == [0, 1]
+        ticks = tick_labels(objective, run.front())
+        assert all(MIN_DISTANCE < at < 1 - MIN_DISTANCE for at in ticks)
 
 
-def test_values_that_are_all_the_same_are_in_the_middle(tmp_path):
+def test_equal_values_are_in_the_middle_of_the_axis(tmp_path):
     run = make_run_in(tmp_path / "run", 5, file_bytes=2_350, error=0.25)
     for objective, text in ((run.objectives[3], "2.35 kB"), (run.error, "25 %")):
         assert positions(objective, run.front()) == pytest.approx([0.5] * len(run.front()))
-        assert ends(objective, run.front()) == {0.5: text}
-        assert ticks_between(objective, run.front()) == {}
+        assert end_labels(objective, run.front()) == {0.5: text}
+        assert tick_labels(objective, run.front()) == {}
     parallel_figure(run).canvas.draw()
 
 
-def test_a_front_of_one(tmp_path):
+def test_a_front_of_one_network(tmp_path):
     (axes,) = parallel_figure(make_run_in(tmp_path / "run", 5, 1)).axes
     (line,) = networks(axes)
     assert list(line.get_ydata()) == pytest.approx([0.5] * 5)
     assert axes.get_title(loc="left").startswith("1 network on the front")
 
 
-def test_a_front_of_none(tmp_path):
+def test_an_empty_front(tmp_path):
     (axes,) = parallel_figure(make_run_in(tmp_path / "run", 3, 0)).axes
     assert texts(axes) == ["validation error", "parameters", "multiply-adds"]

@@ -1,9 +1,11 @@
+"""The axes of plots."""
+
 import pytest
 from run_folders import network
 
 from lemonade_tf.objectives import Objective
 from lemonade_tf.report.figure import new_figure
-from lemonade_tf.report.scales import dress, dress_small, extent, limits, tick_values
+from lemonade_tf.report.scales import extent, format_axis, format_small_axis, limits, tick_values
 
 LOG = Objective("memory", "log", compute=len, unit="B")
 LINEAR = Objective("any", "linear", compute=len)
@@ -26,11 +28,11 @@ def lines(*values):
         (LINEAR, -3, 3, 4, [-2, 0, 2]),
     ],
 )
-def test_round_numbers(objective, low, high, most, ticks):
+def test_ticks_are_round_values(objective, low, high, most, ticks):
     assert tick_values(objective, low, high, most) == pytest.approx(ticks)
 
 
-def test_equal_values_have_an_axis_too():
+def test_the_extent_of_equal_values_is_widened():
     assert extent(LOG, lines(600, 600)) == (400, 900)
     assert extent(LINEAR, lines(3)) == (1.5, 4.5)
     assert extent(LINEAR, lines(0)) == (-1, 1)
@@ -38,7 +40,7 @@ def test_equal_values_have_an_axis_too():
     assert extent(LOG, []) == pytest.approx((1 / 1.5, 1.5))
 
 
-def test_an_axis_goes_a_little_beyond_the_values():
+def test_limits_leave_a_margin():
     assert limits(LINEAR, 0, 100) == (-6, 106)
     assert limits(LOG, 1, 100) == pytest.approx((10**-0.12, 10**2.12))
 
@@ -55,22 +57,22 @@ def texts(axis):
 def test_a_large_axis_has_units():
     _, axes = new_figure()
     axes.plot([900, 2_000_000], [0, 50])
-    dress(axes, "x", LOG)
+    format_axis(axes, "x", LOG)
     assert axes.get_xscale() == "log"
     assert axes.get_xlabel() == "memory"
     assert texts(axes.xaxis) == ["1 kB", "10 kB", "100 kB", "1 MB"]
 
 
-def test_a_log_axis_of_less_than_a_power_of_ten_has_numbers_between():
+def test_a_log_axis_within_a_power_of_ten_has_minor_labels():
     _, axes = new_figure()
     axes.plot([2_000, 4_000], [0, 50])
-    dress(axes, "x", LOG)
+    format_axis(axes, "x", LOG)
     assert texts(axes.xaxis) == ["2 kB", "3 kB", "4 kB"]
 
 
-def test_a_small_axis_has_few_numbers():
+def test_a_small_axis_has_few_labels():
     _, axes = new_figure()
-    dress_small(axes, "y", LOG, lines(900, 2_000_000))
+    format_small_axis(axes, "y", LOG, lines(900, 2_000_000))
     assert axes.get_yscale() == "log"
     assert axes.get_ylim() == pytest.approx(limits(LOG, 900, 2_000_000))
     assert texts(axes.yaxis) == ["10 kB", "1 MB"]

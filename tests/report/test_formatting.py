@@ -1,7 +1,14 @@
+"""How objectives and their values are written."""
+
 import pytest
 
 from lemonade_tf.objectives import ERROR, MULTIPLY_ADDS, TOP5_ERROR, Objective
-from lemonade_tf.report.quantities import engineering, in_words, written, written_short
+from lemonade_tf.report.formatting import (
+    display_name,
+    format_engineering,
+    format_ticks,
+    format_value,
+)
 
 
 def objective(unit):
@@ -26,8 +33,8 @@ def objective(unit):
         ("s", 2.5, "2.50 s"),
     ],
 )
-def test_a_value_in_a_table(unit, value, text):
-    assert written(objective(unit), value) == text
+def test_values_in_a_table(unit, value, text):
+    assert format_value(objective(unit), value) == text
 
 
 @pytest.mark.parametrize(
@@ -41,8 +48,8 @@ def test_a_value_in_a_table(unit, value, text):
         ("s", [5, 5], ["5 s", "5 s"]),
     ],
 )
-def test_values_along_an_axis_are_short_and_differ(unit, values, texts):
-    assert written_short(objective(unit), values) == texts
+def test_values_along_an_axis_are_short_and_distinct(unit, values, texts):
+    assert format_ticks(objective(unit), values) == texts
 
 
 @pytest.mark.parametrize(
@@ -56,10 +63,10 @@ def test_values_along_an_axis_are_short_and_differ(unit, values, texts):
         (-1500, "-1.5k"),
     ],
 )
-def test_prefixes(value, text):
-    assert engineering(value) == text
+def test_metric_prefixes(value, text):
+    assert format_engineering(value) == text
 
 
-def test_names_in_words():
+def test_names_display_name():
     named = [ERROR, MULTIPLY_ADDS, TOP5_ERROR]
-    assert [*map(in_words, named)] == ["validation error", "multiply-adds", "top5 error"]
+    assert [*map(display_name, named)] == ["validation error", "multiply-adds", "top5 error"]

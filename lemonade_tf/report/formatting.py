@@ -1,10 +1,10 @@
-"""How the values of objectives are written: in words and units, in tables and along axes."""
+"""How objectives and their values are written in tables and along axes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lemonade_tf.objectives.network_errors import ERROR
+from lemonade_tf.objectives.builtin import ERROR
 from lemonade_tf.objectives.objective import Objective
 
 _PREFIXES = (
@@ -22,45 +22,50 @@ MAX_DIGITS = 6
 _HYPHENATED = {"multiply_adds": "multiply-adds"}
 
 
-def in_words(objective: Objective) -> str:
-    """Return the name of an objective as a table or an axis has it."""
+def display_name(objective: Objective) -> str:
+    """Return the name of an objective for tables and axes."""
     if objective.name == ERROR.name:
         return "validation error"
     return _HYPHENATED.get(objective.name, objective.name.replace("_", " "))
 
 
-def written(objective: Objective, value: float) -> str:
-    """Return a value as a table has it: 9.76 %, 117,466, 12.3 kB, 1.20 ms."""
+def format_value(objective: Objective, value: float) -> str:
+    """Format a value for a table: 9.76 %, 117,466, 12.3 kB, 1.20 ms."""
     if objective.unit == "fraction":
         return f"{100 * value:.2f} %"
     if objective.unit:
-        return engineering(value, objective.unit, keep_zeros=True)
+        return format_engineering(value, objective.unit, keep_zeros=True)
     return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.4g}"
 
 
-def written_short(objective: Objective, values: Sequence[float]) -> list[str]:
-    """Return values as an axis has them, 9.76 %, 117k, 12.3 kB, 1.2 ms; different ones differ."""
+def format_ticks(objective: Objective, values: Sequence[float]) -> list[str]:
+    """Format values for an axis: 9.76 %, 117k, 12.3 kB, 1.2 ms.
+
+    They get as many digits as it takes to tell different values apart.
+    """
     unit, texts = objective.unit, []
     for digits in range(3, MAX_DIGITS + 1):
         if unit == "fraction":
             texts = [f"{100 * value:.{digits}g} %" for value in values]
         else:
-            texts = [engineering(value, unit, digits=digits) for value in values]
+            texts = [format_engineering(value, unit, digits=digits) for value in values]
         if len(set(texts)) == len(set(values)):
             break
     return texts
 
 
-def engineering(value: float, unit: str = "", *, digits: int = 3, keep_zeros: bool = False) -> str:
-    """Return a number of a few digits with a prefix: 1.2k, 12.3 kB, 450 µs.
+def format_engineering(
+    value: float, unit: str = "", *, digits: int = 3, keep_zeros: bool = False
+) -> str:
+    """Format a number with a metric prefix: 1.2k, 12.3 kB, 450 µs.
 
     Args:
         value: The number.
-        unit: What follows the prefix.
-        digits: How many.
-        keep_zeros: Whether zeros at the end stay, so that a column lines up: 1.20 ms.
+        unit: The unit that the prefix belongs to.
+        digits: The number of significant digits.
+        keep_zeros: Whether to keep trailing zeros, so that a column lines up: 1.20 ms.
     """
-    value = float(f"{value:.{digits}g}")  # first, so that 999.9 becomes 1k
+    value = float(f"{value:.{digits}g}")  # round before choosing the prefix: 999.9 becomes 1k
     factor, prefix = next((p for p in _PREFIXES if abs(value) >= p[0]), _PICO)
     if value == 0:
         factor, prefix = 1.0, ""
