@@ -22,8 +22,9 @@ from lemonade_tf.config import make_config
 from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.monitoring.status import read_status
 from lemonade_tf.runs import read_run
-from lemonade_tf.search.run import SearchRun
-from lemonade_tf.search.setup import begin, resume
+from lemonade_tf.search.rebuild import rebuild_individuals
+from lemonade_tf.search.resume import resume_run
+from lemonade_tf.search.start import start_run
 from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.store import NetworkRecord, ProposalRecord, RunStore, parse_network_id
 
@@ -52,7 +53,7 @@ def make(workdir, num_generations, num_accepted, front_size):
         num_generations=num_generations,
         num_accepted=num_accepted,
     )
-    setup = begin(config, load_dataset("digits"))
+    setup = start_run(config, load_dataset("digits"))
     rng = np.random.default_rng(0)
     found = list(children(setup.initial, num_generations * num_accepted, num_accepted, rng))
     by_size = sorted(found, key=lambda child: count_parameters(child[2]))
@@ -119,17 +120,18 @@ def main():
             run = read_run(workdir)
             return run.front(), run.hypervolumes()
 
-        def go_on():
-            setup = resume(config, RunStore.open(workdir), data)
-            return SearchRun(setup, data, (), time.monotonic())
+        def resume():
+            setup = resume_run(config, RunStore.open(workdir), data)
+            rebuild_individuals(setup.history, setup.initial, setup.objectives, setup.store)
+            return setup
 
         (front, _), reading = timed("read, with all hypervolumes", report)
         _, status = timed("status", lambda: read_status(workdir))
-        run, resuming = timed("resume, up to the first training", go_on)
+        setup, resuming = timed("resume, up to the first training", resume)
         num_lines = len((workdir / "history.jsonl").read_text().splitlines())
         sizes = {path.name: path.stat().st_size for path in workdir.glob("*.jsonl")}
         print(f"{num_lines} networks, {len(front)} on the front; bytes: {json.dumps(sizes)}")
-        run.store.release()
+        setup.store.release()
     print(f"target: at most {TARGET:g} s")
     print(f"ratio: {max(reading, status, resuming) / TARGET:.3f}")
 

@@ -79,14 +79,6 @@ MAY_IMPORT = {
         "training",
         "workers",
     },
-    "search.resume": {
-        "architecture",
-        "evolution",
-        "objectives",
-        "operators",
-        "runs",
-        "store",
-    },
     "__main__": {"cli"},
     "__init__": {"lazy"},  # it imports what it is asked for, when it is asked for
 }

@@ -31,7 +31,7 @@ from lemonade_tf.monitoring.callback import Callback
 from lemonade_tf.objectives import TrainedNetwork
 from lemonade_tf.operators import APPROXIMATE, replay
 from lemonade_tf.runs import read_run
-from lemonade_tf.search import driver as module
+from lemonade_tf.search import search, worker_processes
 from lemonade_tf.workers.measured_objectives import measure_objectives, prepare_objective
 from lemonade_tf.workers.several_datasets import train_on_all
 from lemonade_tf.workers.tasks import ChildResult, ObjectiveTask, Timing, TimingTask
@@ -133,13 +133,18 @@ def _epsilon(task, share):
     return {when: {"cross_entropy": 2 + kl, "kl": kl} for when, kl in both}
 
 
+def toy_executor():
+    """Return an executor that trains toys in this process."""
+    return InProcessExecutor(lambda: start_worker("digits", None, data_dir=None, threads=1))
+
+
 def toy_search(workdir, *, in_process=False, **settings):
     """Run a search with toy training; see `lemonade_tf.search.search`."""
-    here = {"SEARCH_WORKER": f"{__name__}:start_worker"}
+    given = {"workdir": str(workdir), **SETTINGS, **settings}
     if in_process:
-        here["ProcessExecutor"] = lambda setup, **_: InProcessExecutor(setup)
-    with patch.multiple(module, **here):
-        return module.search(workdir=str(workdir), **{**SETTINGS, **settings})
+        return search(executor=toy_executor(), **given)
+    with patch.object(worker_processes, "SEARCH_WORKER", f"{__name__}:start_worker"):
+        return search(**given)
 
 
 class Break(Callback):

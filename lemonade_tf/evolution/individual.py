@@ -83,8 +83,6 @@ class Evaluation:
         id: The child's id.
         expensive: The expensive objectives by name. Ignored if the evaluation failed.
         failure: None, or one line that describes what went wrong.
-        seconds: The duration of each step, by name.
-        details: Anything else worth recording, JSON-able, e.g. `{"test_error": 0.07}`.
 
     Raises:
         ValueError: If there are neither objectives nor a failure, or the failure is not one line.
@@ -93,8 +91,6 @@ class Evaluation:
     id: str
     expensive: Mapping[str, float] = field(default_factory=dict)
     failure: str | None = None
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    details: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.failure is None and not self.expensive:
@@ -125,8 +121,7 @@ class Evaluation:
         if set(self.expensive) != set(names):
             raise ValueError(
                 f"the evaluation of {self.id} has the objectives {sorted(self.expensive)}; "
-                f"expected {sorted(names)}, like the initial networks. Put other figures into "
-                "`details`."
+                f"expected {sorted(names)}, like the initial networks."
             )
         values = {name: self.expensive[name] for name in names}
         wrong = [f"{name} is {value}" for name, value in values.items() if not isfinite(value)]

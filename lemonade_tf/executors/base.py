@@ -64,7 +64,15 @@ class Outcome:
 
 
 class Executor(ABC):
-    """Runs tasks. As a context manager, it stops running tasks immediately on exit."""
+    """Runs tasks. As a context manager, it stops running tasks immediately on exit.
+
+    A subclass implements `run` and `close`.
+
+    Attributes:
+        num_workers: Number of tasks that run at a time.
+    """
+
+    num_workers: int = 1
 
     @abstractmethod
     def run(self, tasks: Iterable[Task], *, deadline: float | None = None) -> Iterator[Outcome]:

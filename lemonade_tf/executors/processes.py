@@ -61,6 +61,7 @@ class ProcessExecutor(Executor):
             preload=preload,
             log_dir=None if log_dir is None else Path(log_dir),
         )
+        self.num_workers = num_workers
         self._max_tasks_per_worker = max_tasks_per_worker
         self._task_timeout = float("inf") if task_timeout is None else task_timeout
         self._is_running = self._is_closed = False

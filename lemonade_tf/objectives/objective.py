@@ -227,7 +227,7 @@ class Objective:
         return value
 
 
-def _compute_prepared(compute: Callable[[Graph, Any], float], prepared: Any, graph: Graph) -> float:
+def _compute_prepared(compute: Callable[..., float], prepared: Any, graph: Graph) -> float:
     return compute(graph, prepared)
 
 

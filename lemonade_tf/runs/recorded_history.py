@@ -37,6 +37,12 @@ class RecordedHistory:
     proposals: Mapping[int, Sequence[ProposalRecord]] = field(default_factory=dict)
     start_generation: int = 1
 
+    @property
+    def pending(self) -> list[ProposalRecord]:
+        """The accepted children of the unfinished generation that were not evaluated yet."""
+        proposals = self.proposals.get(self.start_generation, ())
+        return [p for p in proposals if p.outcome == "accepted" and p.id not in self.networks]
+
 
 def read_recorded_history(store: RunStore, num_initial: int) -> RecordedHistory:
     """Read the recorded part of a search.

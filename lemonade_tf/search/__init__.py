@@ -1,7 +1,7 @@
-"""A search: the parts wired together, from the data set to the folder of trained networks.
+"""A search: the parts connected, from the data set to the folder of trained networks.
 
-`driver` is where it begins; `setup` brings together what a search begins with, or goes on from;
-`run` is the search under way.
+Start reading at `driver`. `start` and `resume` set up a run; `session` runs `algorithm` in it, with
+an `evaluator` that trains and records networks and a `reporter` of the progress.
 """
 
 from lemonade_tf.lazy import lazy_exports

@@ -1,8 +1,8 @@
-"""What workers are asked to do to make a network of a search: where it begins, seeds, files.
+"""Create the tasks that workers carry out to train a network: its start, seeds and files.
 
-A network on several data sets is a task for each (`training.several`). The seeds for the first are
-those of a search that has no other, so its networks are the same ones; those for another derive
-from them and its place.
+A network on several data sets has a task for each (`workers.several_datasets`). The seeds for the
+first are the same as in a search without extra data sets, so its networks are the same; the seeds
+for an extra data set derive from them and its number.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import numpy as np
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.datasets.names import file_id
 from lemonade_tf.evolution import Individual, Purpose, child_seed
-from lemonade_tf.search.extra_datasets import FurtherData
+from lemonade_tf.search.extra_datasets import ExtraDataset
+from lemonade_tf.search.setup import Setup
 from lemonade_tf.search.warm_start import WarmStartNetwork
 from lemonade_tf.store import RunStore
 from lemonade_tf.workers.tasks import ChildTask
@@ -23,51 +24,62 @@ from lemonade_tf.workers.tasks import ChildTask
 
 @dataclass(frozen=True)
 class ChildTasks:
-    """Makes the tasks of a search.
+    """Creates the tasks of a search.
 
     Attributes:
-        seed: Of the search.
-        store: Its folder.
-        origins: Where its initial networks come from, if they are those of a former run's front.
-        measured: The objectives that workers measure beside the errors, by name.
-        further: The data sets after the first.
+        seed: The random seed of the search.
+        store: The run folder.
+        warm_start: The networks of a previous run that the initial networks start from, if any.
+        measured: The objectives that workers measure in addition to the errors, by name.
+        extra_datasets: The data sets after the first.
     """
 
     seed: int
     store: RunStore
-    origins: Sequence[WarmStartNetwork]
+    warm_start: Sequence[WarmStartNetwork]
     measured: tuple[str, ...]
-    further: Sequence[FurtherData]
+    extra_datasets: Sequence[ExtraDataset]
+
+    @classmethod
+    def of(cls, setup: Setup) -> ChildTasks:
+        """Return the tasks of a run."""
+        return cls(
+            setup.config.seed,
+            setup.store,
+            setup.warm_start,
+            setup.measured_objectives,
+            setup.extra_datasets,
+        )
 
     def task(self, individual: Individual) -> ChildTask:
         """Return the task of a network, on all data sets.
 
         Raises:
-            StoreError: The file that it begins as is not what it was when the search began.
+            StoreError: If the file that it starts from has changed since the search started.
         """
-        origin = self._origin(individual)
-        if origin is not None:
-            origin.check()
-        others = enumerate(self.further, start=1)
-        further = tuple(self._on(data, number, individual) for number, data in others)
-        return replace(self._on(None, 0, individual), extra_datasets=further)
+        start = self._warm_start(individual)
+        if start is not None:
+            start.check()
+        numbered = enumerate(self.extra_datasets, start=1)
+        extra = tuple(self._task_on(data, number, individual) for number, data in numbered)
+        return replace(self._task_on(None, 0, individual), extra_datasets=extra)
 
-    def _origin(self, individual: Individual) -> WarmStartNetwork | None:
-        """Return what network of a former run an initial one begins as, if it does."""
-        if not self.origins or individual.generation:
+    def _warm_start(self, individual: Individual) -> WarmStartNetwork | None:
+        """Return the network of a previous run that an initial network starts from, if any."""
+        if not self.warm_start or individual.generation:
             return None
-        return self.origins[individual.attempt]
+        return self.warm_start[individual.attempt]
 
-    def _on(self, data: FurtherData | None, number: int, individual: Individual) -> ChildTask:
-        """Return the task of a network on the data set of a number; None and 0 are the first."""
+    def _task_on(self, data: ExtraDataset | None, number: int, individual: Individual) -> ChildTask:
+        """Return the task of a network on one data set; None with number 0 is the first."""
         name = None if data is None else data.name
         parent, graph, architecture = individual.parent, individual.architecture, None
         if parent is not None:
             parent_file = str(self.store.models.path(file_id(parent, name)))
         else:
-            architecture = to_json(graph if data is None else data.graph(graph))
-            origin = self._origin(individual)
-            parent_file = None if origin is None else origin.file
+            architecture = to_json(graph if data is None else data.adapt(graph))
+            start = self._warm_start(individual)
+            parent_file = None if start is None else start.path
         return ChildTask(
             id=individual.id,
             operators=individual.operators,

@@ -1,18 +1,17 @@
 """Run a search: LEMONADE from the data set to the folder of trained networks.
 
-`evolution` decides which children to train; `executors` hand them to worker processes, in which
-`training` replays their operators on their parent's file, distils, trains and evaluates; `store`
-keeps what comes back; `run` ties them together. The driver itself never holds a weight and
+`algorithm` decides with `evolution` which children to train; an executor distributes them to
+workers, which replay their operators on their parent's file, distil, train and evaluate them;
+`store` records the results; `session` connects these parts. This process never holds a weight and
 never loads Keras.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from lemonade_tf.config import (
@@ -25,36 +24,17 @@ from lemonade_tf.config import (
 )
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.datasets.loading import load_datasets
-from lemonade_tf.executors import Executor, Outcome, ProcessExecutor
+from lemonade_tf.executors import Executor, Outcome
 from lemonade_tf.monitoring.callback import Callback
-from lemonade_tf.search.interrupt import Interruption
-from lemonade_tf.search.run import SearchRun
-from lemonade_tf.search.setup import Setup, begin
-from lemonade_tf.search.setup import resume as go_on
+from lemonade_tf.search.algorithm import run_algorithm
+from lemonade_tf.search.resume import resume_run
+from lemonade_tf.search.session import SearchResult, run_session
+from lemonade_tf.search.setup import Setup
+from lemonade_tf.search.start import start_run
+from lemonade_tf.search.worker_processes import search_workers
 from lemonade_tf.store import RunStore
 from lemonade_tf.training.augmentation import augmentation_for
-from lemonade_tf.workers.setup import SEARCH_WORKER, WorkerSetup
 from lemonade_tf.workers.tasks import ObjectiveTask
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """What a search leaves.
-
-    Attributes:
-        workdir: The folder of the run.
-        front: The Pareto front, from the fewest parameters on: mappings with the columns of
-            front.csv.
-        hypervolume: Of the front, against the reference point in config.json.
-        complete: Whether all generations ran; False if `max_hours` or Ctrl-C ended the search.
-        stopped: Whether Ctrl-C ended it.
-    """
-
-    workdir: Path
-    front: Sequence[Mapping[str, Any]]
-    hypervolume: float
-    complete: bool
-    stopped: bool = False
 
 
 def search(
@@ -62,52 +42,71 @@ def search(
     *,
     callbacks: Sequence[Callback] = (),
     resume: bool = False,
+    executor: Executor | None = None,
     **settings: Any,
 ) -> SearchResult:
-    """Search for a Pareto front of networks; what `lemonade-tf search` does.
+    """Search for a Pareto front of networks, like `lemonade-tf search`.
 
-    Ctrl-C once ends the search when what runs is finished, twice at once.
+    The first Ctrl-C ends the search when the running networks are finished, the second immediately.
 
     Args:
-        config: The settings; by default `make_config(**settings)`.
-        callbacks: Told of the progress.
-        resume: Go on with the search in `workdir`, whatever ended it; a folder without one begins
-            it. Settings that are not given are then those of that search.
-        **settings: Arguments of `make_config`, if no config is given: `preset` and those of
+        config: The settings; defaults to `make_config(**settings)`.
+        callbacks: Informed of the progress.
+        resume: Whether to resume the search in `workdir`. Settings that are not given are then
+            those of that search. A folder without a run starts one.
+        executor: Trains the networks: any `Executor` whose workers are set up by
+            `worker_setup(config)`. It is not closed. Defaults to worker processes as in the
+            settings, `workers` and `max_child_hours` among them, which otherwise have no effect.
+        **settings: Arguments of `make_config`, instead of a config: `preset`, and the settings of
             `SearchConfig`.
 
     Returns:
-        Where the run is and what its front is. The networks are files in the run folder.
+        The run folder and its front. The networks are files in the run folder.
 
     Raises:
-        ConfigError: A setting makes no sense, or may not change when a search is resumed.
-        DatasetError: The data set cannot be read.
-        ObjectiveError: An objective cannot be prepared.
-        StoreError: The run folder holds a run, is damaged, or cannot be written.
-        SearchError: No initial network could be trained, or all networks fail.
+        ConfigError: If a setting is invalid, or must not change when a search is resumed.
+        DatasetError: If the data set cannot be read.
+        ObjectiveError: If an objective cannot be prepared.
+        StoreError: If the run folder already holds a run, is damaged, or cannot be written.
+        SearchError: If no initial network can be trained, or all networks fail.
     """
     if config is not None and settings:
-        raise TypeError("give search() a config or settings, not both.")
+        raise TypeError(
+            f"search() got a config and the settings {', '.join(settings)}; expected one of both."
+        )
     started = time.monotonic()
     workdir = settings.get("workdir") if config is None else config.workdir
     if resume and workdir is None:
-        raise ConfigError("--resume needs --workdir, the folder of the run to go on with.")
-    if resume and RunStore.holds_run(workdir):
-        store = RunStore.open(workdir)
-        given = _expanded(settings) if config is None else config.as_json()
-        config = resumed_config(store.read_config().settings, given)
-        check_effects(config, settings)
-        dataset, further = _load(config)
-        setup = go_on(config, store, dataset, further)
-        return _run(setup, dataset, callbacks, started)
-    config = make_config(**settings) if config is None else config
-    dataset, further = _load(config)
-    setup = begin(config, dataset, partial(_carry_out, callbacks), further=further)
-    return _run(setup, dataset, callbacks, started)
+        raise ConfigError("--resume needs --workdir, the folder of the run to resume.")
+    if resume and workdir is not None and RunStore.holds_run(workdir):
+        setup = _resume(workdir, config, settings)
+    else:
+        setup = _start(make_config(**settings) if config is None else config, callbacks, executor)
+    if setup.config.tensorboard:
+        from lemonade_tf.monitoring.tensorboard import TensorBoard
+
+        callbacks = [TensorBoard(), *callbacks]
+    return run_session(
+        setup, run_algorithm, callbacks=callbacks, started=started, executor=executor
+    )
 
 
-def _expanded(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings with those of the preset that is named among them, if one is."""
+def _resume(workdir: str, config: SearchConfig | None, settings: Mapping[str, Any]) -> Setup:
+    store = RunStore.open(workdir)
+    given = _with_preset(settings) if config is None else config.as_json()
+    config = resumed_config(store.read_config().settings, given)
+    check_effects(config, settings)
+    dataset, extra = _load_datasets(config)
+    return resume_run(config, store, dataset, extra)
+
+
+def _start(config: SearchConfig, callbacks: Sequence[Callback], executor: Executor | None) -> Setup:
+    dataset, extra = _load_datasets(config)
+    return start_run(config, dataset, partial(_prepare, callbacks, executor), extra=extra)
+
+
+def _with_preset(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace the name of a preset among settings, if there is one, by its settings."""
     given = dict(settings)
     preset = given.pop("preset", None)
     if preset is not None:
@@ -116,83 +115,25 @@ def _expanded(settings: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _load(config: SearchConfig) -> tuple[Dataset, dict[str, Dataset]]:
-    dataset, further = load_datasets(config.dataset, config.data_dir)
-    for each in (dataset, *further.values()):
+def _load_datasets(config: SearchConfig) -> tuple[Dataset, dict[str, Dataset]]:
+    dataset, extra = load_datasets(config.dataset, config.data_dir)
+    for each in (dataset, *extra.values()):
         try:
             augmentation_for(each, config.training)
-        except ValueError as error:  # begins with the setting
+        except ValueError as error:  # starts with the setting
             raise ConfigError(f"{each.name}: --{error}") from None
-    return dataset, further
+    return dataset, extra
 
 
-def _workers(config: SearchConfig, num_workers: int, log_dir: Path | None = None) -> Executor:
-    """Return an executor of worker processes for a search."""
-    worker = WorkerSetup(
-        SEARCH_WORKER, config.dataset, config.data_dir, config.training, config.threads
-    )
-    hours = config.max_child_hours
-    return ProcessExecutor(
-        worker,
-        num_workers=num_workers,
-        threads=config.threads,
-        task_timeout=None if hours is None else 3600 * hours,
-        preload=worker.preload,
-        log_dir=log_dir,
-    )
-
-
-def _carry_out(
-    callbacks: Sequence[Callback], config: SearchConfig, tasks: Sequence[ObjectiveTask]
+def _prepare(
+    callbacks: Sequence[Callback],
+    executor: Executor | None,
+    config: SearchConfig,
+    tasks: Sequence[ObjectiveTask],
 ) -> list[Outcome]:
-    """Have objectives prepared by one worker, which has the machine to itself."""
+    """Prepare objectives one after the other, as they may measure times on this machine."""
     for callback in callbacks:
         callback.on_prepare(config, [task.name for task in tasks])
-    with _workers(config, 1) as executor:
-        return list(executor.run(tasks))
-
-
-def _run(
-    setup: Setup, dataset: Dataset, callbacks: Sequence[Callback], started: float
-) -> SearchResult:
-    if setup.config.tensorboard:
-        from lemonade_tf.monitoring.tensorboard import TensorBoard
-
-        callbacks = [TensorBoard(), *callbacks]
-    return conduct(setup, dataset, callbacks, started, SearchRun.evolve)
-
-
-def conduct(
-    setup: Setup,
-    dataset: Dataset,
-    callbacks: Sequence[Callback],
-    started: float,
-    train: Callable[[SearchRun, Executor], bool],
-) -> SearchResult:
-    """Start workers, have networks trained by them, and leave the run folder complete.
-
-    Args:
-        setup: What the search begins with, or goes on from.
-        dataset: The images, of the first data set.
-        callbacks: Told of the progress.
-        started: When, as a value of `time.monotonic`.
-        train: Trains the networks of the run; returns whether it came to its end.
-    """
-    config, store = setup.config, setup.store
-    interruption = Interruption(lambda: run.tell("on_stop_requested"))
-    try:
-        run = SearchRun(setup, dataset, callbacks, started, lambda: interruption.requested)
-    except BaseException:
-        store.release()
-        raise
-    try:
-        with (
-            interruption,
-            _workers(config, run.num_workers, log_dir=store.path / "logs") as executor,
-        ):
-            complete = train(run, executor)
-    finally:
-        run.end()
-    stopped = interruption.requested and not complete
-    rows = [row.as_columns() for row in run.rows()]
-    return SearchResult(store.path, rows, run.state.hypervolume, complete, stopped)
+    own = search_workers(config, num_workers=1) if executor is None else nullcontext(executor)
+    with own as worker:
+        return [outcome for task in tasks for outcome in worker.run([task])]

@@ -1,11 +1,10 @@
-"""The data sets after the first, as the driver of a search sees them.
+"""Train every network on further data sets.
 
-Networks evolve on the first data set. That of the same architecture for another one has another
-rescaling of the pixels and another number of classes, and is found from the first's graph; so its
-children are made by the same operators, at the same sites. Images are of one size everywhere, but
-the number of classes may decide whether an operator applies: without a narrow layer before the
-logits, a network of 10 classes may have fewer parameters, one of 100 more. A child is proposed only
-if its operators apply on all data sets.
+Networks evolve on the first data set. On an extra one, the same architecture has its own rescaling
+and number of classes, so it follows from the graph for the first, and its children are made by the
+same operators at the same sites. All images have one size, but the number of classes may decide
+whether an operator applies: adding a narrow layer before the logits may save parameters with 100
+classes and add some with 10. A child is proposed only if its operators apply on all data sets.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ from lemonade_tf.search_spaces.adaptation import adapt_network
 
 
 @dataclass(frozen=True)
-class FurtherData:
-    """A data set after the first.
+class ExtraDataset:
+    """Hold a data set other than the first.
 
     Attributes:
-        name: What it is called.
+        name: Its name in objectives and files.
         dataset: Its images.
-        rescaling: What they go through first.
+        rescaling: The first layer of networks for it.
     """
 
     name: str
@@ -40,28 +39,28 @@ class FurtherData:
 
     @property
     def error(self) -> str:
-        """What the error on it is called."""
+        """The name of the objective that is the error on it."""
         return f"{ERROR_PREFIX}{self.name}"
 
     @property
     def test_error(self) -> str:
-        """What the test error on it is called."""
+        """The column of front.csv with the test error on it."""
         return f"test_{self.error}"
 
-    def graph(self, first: Graph) -> Graph:
-        """Return the shapes of the network for it, of those for the first data set."""
+    def adapt(self, graph: Graph) -> Graph:
+        """Return a network for the first data set as it is for this one; shapes only."""
         data = self.dataset
-        return adapt_network(first, data.input_shape, data.num_classes, self.rescaling)
+        return adapt_network(graph, data.input_shape, data.num_classes, self.rescaling)
 
     def allows(self, parent: Graph, operators: Iterable[Mapping[str, Any]]) -> bool:
-        """Whether operators apply to its parent's network, whose shapes are the first's."""
+        """Return whether operators apply to a parent, given as for the first data set."""
         try:
-            replay(self.graph(parent), operators, rng=np.random.default_rng(0))
+            replay(self.adapt(parent), operators, rng=np.random.default_rng(0))
         except SiteError:
             return False
         return True
 
 
-def further_data(datasets: Mapping[str, Dataset]) -> tuple[FurtherData, ...]:
-    """Return the data sets after the first, of data sets by what they are called."""
-    return tuple(FurtherData(name, data, data.rescaling()) for name, data in datasets.items())
+def extra_datasets(datasets: Mapping[str, Dataset]) -> tuple[ExtraDataset, ...]:
+    """Return the extra data sets of a mapping from names to images."""
+    return tuple(ExtraDataset(name, data, data.rescaling()) for name, data in datasets.items())

@@ -1,18 +1,23 @@
-"""Failures in a row: when it is not the children's fault.
+"""End a search when the cause of failures is not the networks.
 
-A child that fails is dropped, and the search goes on. But if networks fail one after the other in
-the same way, by an exception, a death or a hang, then what fails them is the machine, the data or a
-bug, and all others would fail, too. A network that diverges, or is too large, fails by itself and
-counts as none of these.
+A child that fails is dropped, and the search continues. But if several networks in a row fail in
+the same way, by an exception, a crash or a timeout, then the cause is the machine, the data or a
+bug, and all others would fail as well. A network that diverges, or is too large, is the cause of
+its own failure and does not count.
 """
 
 from __future__ import annotations
 
 import re
 
+from lemonade_tf.errors import LemonadeError
 from lemonade_tf.executors import Outcome
 
-MOST_EQUAL_FAILURES = 3
+MAX_EQUAL_FAILURES = 3
+
+
+class SearchError(LemonadeError):
+    """A search cannot continue; the message explains why."""
 
 
 class FailureWatch:
@@ -23,18 +28,18 @@ class FailureWatch:
         self._ids: list[str] = []
 
     def note(self, id_: str, outcome: Outcome) -> str | None:
-        """Take note of what became of a network.
+        """Count the outcome of a network.
 
         Failures are of the same kind if their messages differ in numbers only.
 
         Args:
             id_: The network.
-            outcome: What became of it.
+            outcome: The outcome of its task.
 
         Returns:
-            What to tell the user if the search should end; else None.
+            The reason to end the search, if there is one.
         """
-        if outcome.cause is None:
+        if outcome.cause is None or outcome.failure is None:
             self._ids.clear()
             return None
         kind = re.sub(r"\d+", "#", outcome.failure)
@@ -42,9 +47,8 @@ class FailureWatch:
             self._ids.clear()
         self._kind = kind
         self._ids.append(id_)
-        if len(self._ids) < MOST_EQUAL_FAILURES:
+        if len(self._ids) < MAX_EQUAL_FAILURES:
             return None
         return (
-            f"networks {', '.join(self._ids)} failed one after the other, in the same way:"
-            f" {outcome.failure}"
+            f"networks {', '.join(self._ids)} failed in a row, in the same way: {outcome.failure}"
         )

@@ -1,9 +1,9 @@
-"""What the networks of a front take to infer, as measured, beside what was foretold.
+"""Measure the inference times of the networks on the front, in addition to the predicted times.
 
-A search minimises the inference time that is foretold (see `objectives.inference_time`). When a
-generation is over, and nothing else runs, one worker measures the networks that have come to the
-front, one after the other, each once. A network that cannot be run, or whose worker dies of it, is
-put on record with the reason; the search goes on.
+A search minimises the predicted inference time (see `objectives.inference_time`). After each
+generation, when nothing else runs, one worker measures the networks that are new on the front, one
+after the other. If a network cannot be run, or its worker crashes, the failure is recorded and the
+search continues.
 """
 
 from __future__ import annotations
@@ -21,61 +21,65 @@ from lemonade_tf.store import MeasurementRecord, RunStore
 
 
 class Measurements:
-    """The measurements of a run: which are on record, and those that are missing.
+    """Takes the measurements of a run that are missing.
 
     Args:
         store: The run folder.
-        objectives: The names of the run's objectives; those that are no inference time are left
-            out.
-        protocol: How to measure: a name in `lemonade_tf.latency.PROTOCOLS`.
+        objectives: The names of its objectives; those that are no inference times are ignored.
+        protocol: The measuring protocol: a name in `lemonade_tf.latency.PROTOCOLS`.
     """
 
     def __init__(self, store: RunStore, objectives: Iterable[str], protocol: str) -> None:
         self._store, self._protocol = store, protocol
-        self._ways = [name for name in objectives if name in RUNTIMES]
-        records = store.measurements.read() if self._ways else ()
-        self._known = {(record.objective, record.id) for record in records}
+        self._runtimes = [name for name in objectives if name in RUNTIMES]
+        records = store.measurements.read() if self._runtimes else ()
+        self._recorded = {(record.objective, record.id) for record in records}
 
     def take(
         self,
         executor: Executor,
         front: Iterable[Individual],
-        has_to_stop: Callable[[], bool] = lambda: False,
+        stop_when: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Have the networks measured that were not, and put each on record as it is.
+        """Measure the networks that are not recorded, and record each.
 
         Args:
             executor: Its workers have nothing else to do.
             front: The networks.
-            has_to_stop: Asked before each; what is left is measured another time.
+            stop_when: Called before each measurement; True leaves the rest for later.
         """
         front = list(front)
-        for way in self._ways:
+        for runtime in self._runtimes:
             for network in front:
-                if (way, network.id) in self._known:
+                if (runtime, network.id) in self._recorded:
                     continue
-                if has_to_stop():
+                if stop_when():
                     return
-                self._store.measurements.append([self._measure(executor, way, network)])
-                self._known.add((way, network.id))
+                self._store.measurements.append([self._measure(executor, runtime, network)])
+                self._recorded.add((runtime, network.id))
 
-    def _measure(self, executor: Executor, way: str, network: Individual) -> MeasurementRecord:
+    def _measure(self, executor: Executor, runtime: str, network: Individual) -> MeasurementRecord:
         graph = to_json(network.architecture.copy(weights=False))
-        [outcome] = executor.run(
-            [MeasuringTask(RUNTIMES[way], (graph,), PROTOCOLS[self._protocol])]
-        )
+        task = MeasuringTask(RUNTIMES[runtime], (graph,), PROTOCOLS[self._protocol])
+        [outcome] = executor.run([task])
         result: Measurement | str = str(outcome.failure)
         if outcome.failure is None:
             [result] = outcome.result.results
-        measured = isinstance(result, Measurement)
+        shared = {
+            "id": network.id,
+            "objective": runtime,
+            "predicted": network.cheap[runtime],
+            "protocol": self._protocol,
+            "timestamp": time.time(),
+        }
+        if not isinstance(result, Measurement):
+            return MeasurementRecord(
+                measured=None, standard_error=None, num_passes=0, failure=result, **shared
+            )
         return MeasurementRecord(
-            id=network.id,
-            objective=way,
-            predicted=network.cheap[way],
-            measured=result.seconds if measured else None,
-            standard_error=result.standard_error if measured and result.num_passes > 1 else None,
-            num_passes=result.num_passes if measured else 0,
-            protocol=self._protocol,
-            failure=None if measured else result,
-            timestamp=time.time(),
+            measured=result.seconds,
+            standard_error=result.standard_error if result.num_passes > 1 else None,
+            num_passes=result.num_passes,
+            failure=None,
+            **shared,
         )

@@ -1,4 +1,4 @@
-"""The files of a search's networks: which are needed now, and whether they are what they were."""
+"""Keep the network files that a search needs, and check those from before it was resumed."""
 
 from __future__ import annotations
 
@@ -10,67 +10,66 @@ from lemonade_tf.store import FileRecord, NetworkRecord, RunStore
 
 
 class NetworkFiles:
-    """The files of a search's networks, on all of its data sets.
+    """Manages the files of a search's networks, on all of its data sets.
 
     Args:
         store: The run folder.
-        further: What the data sets after the first are called.
-        recorded: The networks from before the search was resumed, by id. Their files are checked
-            before they are used.
+        extra_datasets: The names of the data sets after the first.
+        recorded: The networks recorded before the search was resumed, by id. Their files are
+            checked before they are used.
     """
 
     def __init__(
-        self, store: RunStore, further: Sequence[str], recorded: Mapping[str, NetworkRecord]
+        self, store: RunStore, extra_datasets: Sequence[str], recorded: Mapping[str, NetworkRecord]
     ) -> None:
-        self._models, self._further, self._recorded = store.models, further, recorded
+        self._models, self._extra, self._recorded = store.models, extra_datasets, recorded
         self._unchecked = {id_ for id_, record in recorded.items() if record.failure is None}
-        self._needed: Counter[str] = Counter()
+        self._num_children: Counter[str] = Counter()  # still to be trained, by parent
         self._unsettled: set[str] = set()
 
     def check(self, id_: str) -> None:
-        """Check the files of a network that are from before the search was resumed, once.
+        """Check the files of a network recorded before the search was resumed, once.
 
         Raises:
-            StoreError: One is not there, or another than was written.
+            StoreError: If a file is missing, or differs from its record.
         """
-        if id_ in self._unchecked:
-            for name, file in _files_of(self._recorded[id_]).items():
-                self._models.check(file_id(id_, name), file)
-            self._unchecked.discard(id_)
+        if id_ not in self._unchecked:
+            return
+        for name, file in _files_of(self._recorded[id_]).items():
+            self._models.check(file_id(id_, name), file)
+        self._unchecked.discard(id_)
 
     def adopt(self, id_: str) -> dict[str | None, FileRecord]:
-        """Move what a worker wrote among the models.
-
-        Until it is recorded, the network counts for nothing, however many files it has; from then
-        on it may be needed. So until it is settled which, its files stay, whatever happens.
+        """Move the files that a worker wrote to the models, and keep them until `settle`.
 
         Returns:
-            What is recorded of its files, by data set; None for the first one, which comes last.
+            Their sizes and checksums, by data set; None for the first one, which comes last.
 
         Raises:
-            StoreError: A file is not there, or cannot be moved.
+            StoreError: If a file is missing, or cannot be moved.
         """
         self._unsettled.add(id_)
-        return {name: self._models.adopt(file_id(id_, name)) for name in (*self._further, None)}
+        return {name: self._models.adopt(file_id(id_, name)) for name in (*self._extra, None)}
 
     def settle(self, id_: str) -> None:
-        """Note that a network is on record, and that the front tells whether it is needed."""
+        """Mark a network as recorded; from now on, the front decides whether its files are kept."""
         self._unsettled.discard(id_)
 
     def expect(self, parents: Iterable[str | None]) -> None:
-        """Note the parents of the children that are still to come; None is that of no child."""
-        self._needed = Counter(parent for parent in parents if parent is not None)
+        """Keep the files of the parents of children that will be trained; None is ignored."""
+        self._num_children = Counter(parent for parent in parents if parent is not None)
 
     def done(self, parent: str | None) -> None:
-        """Note that a child, whose parent this is, came."""
+        """Mark one child of a parent as trained; None is ignored."""
         if parent is not None:
-            self._needed[parent] -= 1
+            self._num_children[parent] -= 1
 
     def discard(self, front: Iterable[str]) -> None:
-        """Remove the files that nothing needs: neither the front, nor a child still to come."""
-        self._models.keep({*front, *(+self._needed), *self._unsettled}, self._further)
+        """Remove the files of networks neither on the front nor a parent of a child to come."""
+        self._models.keep({*front, *(+self._num_children), *self._unsettled}, self._extra)
 
 
-def _files_of(record: NetworkRecord) -> dict[str | None, FileRecord | None]:
+def _files_of(record: NetworkRecord) -> dict[str | None, FileRecord]:
+    """Return the recorded files of a network, by data set; None for the first one."""
     extra = {name: each.file for name, each in record.extra_datasets.items()}
-    return {None: record.file, **extra}
+    return {name: file for name, file in {None: record.file, **extra}.items() if file is not None}

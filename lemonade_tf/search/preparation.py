@@ -1,96 +1,95 @@
-"""The objectives of a search that begins: prepared by a worker, and limits on initial networks."""
+"""Prepare the objectives of a new search: by a worker, or from the tables of a previous run."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
-from itertools import compress
 from typing import Any
 
 from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture.layers import Shape
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.config import ConfigError, SearchConfig
 from lemonade_tf.executors import Outcome
 from lemonade_tf.latency.runtime import RUNTIMES
-from lemonade_tf.objectives.limits import Limit, exceeded, smallest_values
+from lemonade_tf.latency.table import LatencyTable, TableError
 from lemonade_tf.objectives.lookup import find_objective
 from lemonade_tf.objectives.objective import ObjectiveError
-from lemonade_tf.search.reused_tables import former_tables
+from lemonade_tf.store import RunStore, StoreError
 from lemonade_tf.workers.tasks import ObjectiveTask
 
-CarryOut = Callable[[SearchConfig, Sequence[ObjectiveTask]], Sequence[Outcome]]
-Kept = Callable[[Sequence[Any]], tuple[Any, ...]]
-_logger = logging.getLogger(__name__)
+RunTasks = Callable[[SearchConfig, Sequence[ObjectiveTask]], Sequence[Outcome]]
 
 
-def prepared_objectives(
-    config: SearchConfig, initial: Sequence[Graph], carry_out: CarryOut | None
+def prepare_objectives(
+    config: SearchConfig, initial: Sequence[Graph], run_tasks: RunTasks | None
 ) -> dict[str, Any]:
-    """Have the objectives prepared that want it, those of limits too.
+    """Prepare the objectives that need it, including those of limits.
 
     Args:
         config: The settings.
         initial: The initial networks.
-        carry_out: Has a worker do it; None if there is none.
+        run_tasks: Carries out the tasks on a worker; None if there is no worker.
 
     Returns:
-        What they found out, by their names in the settings.
+        The prepared data, by the objectives' names in the settings.
 
     Raises:
-        ConfigError: The tables of a former run are asked for, and do not hold here.
-        ObjectiveError: One cannot be prepared.
+        ConfigError: If the tables of a previous run are missing or invalid for this search.
+        ObjectiveError: If an objective cannot be prepared.
     """
-    called = {find_objective(name).name for name in config.objectives}
-    names = [*config.objectives, *(n for n in config.limit if n not in called)]
+    minimised = {find_objective(name).name for name in config.objectives}
+    names = [*config.objectives, *(name for name in config.limit if name not in minimised)]
     input_shape = initial[0].shapes()[initial[0].input]
-    known = former_tables(config, [name for name in RUNTIMES if name in names], input_shape)
+    reused = reused_tables(config, [name for name in RUNTIMES if name in names], input_shape)
     tasks = [
         ObjectiveTask(name, tuple(map(to_json, initial)), config.space, config.threads, config.seed)
         for name in dict.fromkeys(names)
-        if find_objective(name).prepare is not None and name not in known
+        if find_objective(name).prepare is not None and name not in reused
     ]
     if not tasks:
-        return known
-    if carry_out is None:
+        return reused
+    if run_tasks is None:
         raise ObjectiveError(
-            f"objective {tasks[0].name!r} has to be prepared by a worker, and there is none here."
+            f"the objective {tasks[0].name!r} must be prepared by a worker, and there is none."
         )
-    outcomes = carry_out(config, tasks)
+    outcomes = run_tasks(config, tasks)
     for outcome in outcomes:
         if outcome.failure is not None:
-            why = outcome.failure.removeprefix(f"{ObjectiveError.__name__}: ")
-            raise ObjectiveError(f"objective {outcome.task.name!r} could not be prepared: {why}")
-    return known | {outcome.task.name: outcome.result for outcome in outcomes}
+            reason = outcome.failure.removeprefix(f"{ObjectiveError.__name__}: ")
+            raise ObjectiveError(
+                f"the objective {outcome.task.name!r} could not be prepared: {reason}"
+            )
+    return reused | {outcome.task.name: outcome.result for outcome in outcomes}
 
 
-def within(limits: Sequence[Limit], initial: Sequence[Graph]) -> Kept:
-    """Return what takes those of a sequence whose initial network exceeds no limit.
+def reused_tables(
+    config: SearchConfig, runtimes: Sequence[str], input_shape: Shape
+) -> dict[str, Any]:
+    """Return the inference-time tables of the previous run that `latency_table` names.
 
     Args:
-        limits: The limits.
-        initial: The initial networks.
+        config: The settings.
+        runtimes: The inference times among the objectives and limits of the search.
+        input_shape: (height, width, channels) of its images.
+
+    Returns:
+        The tables by runtime; empty if the settings name no run.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: If the previous run lacks a table, or a table is invalid for this search.
     """
-    allowed = [not exceeded(limits, graph) for graph in initial]
-    if not any(allowed):
-        raise ConfigError(
-            f"--limit: none of the {len(initial)} initial networks is within"
-            f" {', '.join(map(str, limits))}; the smallest have {smallest_values(limits, initial)}."
-            " Allow for more."
-        )
-    return lambda values: tuple(compress(values, allowed))
-
-
-def warn_of_networks_left_out(
-    limits: Sequence[Limit], initial: Sequence[Graph], kept: Sequence[Graph]
-) -> None:
-    """Say how many initial networks are left out, if some are."""
-    if len(kept) < len(initial):
-        _logger.warning(
-            "%d of %d initial networks are beyond --limit %s, and left out.",
-            len(initial) - len(kept),
-            len(initial),
-            ", ".join(map(str, limits)),
-        )
+    if config.latency_table is None or not runtimes:
+        return {}
+    try:
+        tables = RunStore.open(config.latency_table).read_config().prepared
+        missing = [runtime for runtime in runtimes if runtime not in tables]
+        if missing:
+            raise TableError(
+                f"the run has no table of {', '.join(missing)}; expected a run with the objectives"
+                f" {','.join(runtimes)}."
+            )
+        for runtime in runtimes:
+            LatencyTable.from_json(tables[runtime]).check_conditions(input_shape, config.threads)
+    except (StoreError, TableError) as error:
+        raise ConfigError(f"--latency_table {config.latency_table}: {error}") from error
+    return {runtime: tables[runtime] for runtime in runtimes}

@@ -1,78 +1,121 @@
-"""Rebuild the networks of a search that is resumed.
-
-A search is determined by its settings and its seed; only what training gave cannot be computed
-again at no cost: the history and the network files. So resuming reads the history (see
-`runs.recorded_history`), rebuilds the networks in it (shapes, by their operators) and runs the loop
-from the first generation that was not finished. That generation proposes the same children again,
-and those that are recorded are not trained again.
-"""
+"""Resume the run in a folder."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-import numpy as np
+from lemonade_tf.architecture import Graph
+from lemonade_tf.config import ConfigError, SearchConfig
+from lemonade_tf.datasets.dataset import Dataset
+from lemonade_tf.objectives.limits import Limit
+from lemonade_tf.objectives.lookup import run_limits, run_objectives
+from lemonade_tf.runs.recorded_history import RecordedHistory, read_recorded_history
+from lemonade_tf.runs.same_images import check_same_images
+from lemonade_tf.search.extra_datasets import extra_datasets
+from lemonade_tf.search.initial_networks import initial_graphs, search_space, within_limits
+from lemonade_tf.search.setup import Setup
+from lemonade_tf.search.versions import warn_of_other_versions
+from lemonade_tf.search.warm_start import WarmStartNetwork
+from lemonade_tf.store import RunConfig, RunStore, StoreError
 
-from lemonade_tf.architecture import Graph, GraphError
-from lemonade_tf.architecture.text import canonical_hash
-from lemonade_tf.evolution import Individual
-from lemonade_tf.objectives.objective import Objective
-from lemonade_tf.operators import SiteError, replay
-from lemonade_tf.runs.recorded_history import RecordedHistory
-from lemonade_tf.store import HISTORY, NetworkRecord, RunStore, StoreError
 
-
-def individuals(
-    past: RecordedHistory,
-    initial: Sequence[Graph],
-    cheap: Sequence[Objective],
+def resume_run(
+    config: SearchConfig,
     store: RunStore,
-) -> dict[str, Individual]:
-    """Rebuild the recorded networks, by id, in order of completion; shapes only.
+    dataset: Dataset,
+    extra: Mapping[str, Dataset] | None = None,
+) -> Setup:
+    """Resume the run in a folder, and lock the folder.
 
     Args:
-        past: The recorded part of the search.
-        initial: The initial networks.
-        cheap: The cheap objectives.
-        store: The folder, for the error messages.
+        config: Its settings; see `resumed_config`.
+        store: Its folder.
+        dataset: The first data set.
+        extra: The data sets after the first, by name.
 
     Raises:
-        StoreError: If a rebuilt network does not match its record.
+        ConfigError: If the run cannot be resumed, or is longer than `num_generations`.
+        StoreError: If another process writes to the folder, a file is damaged, or the images
+            differ from those that the search started with.
     """
-    found: dict[str, Individual] = {}
-    for id_, record in past.networks.items():
-        try:
-            graph = _graph(record, initial, found)
-            matches = canonical_hash(graph) == record.architecture_hash
-        except (GraphError, SiteError, KeyError, IndexError, TypeError) as error:
-            raise StoreError(
-                f"{store.path / HISTORY}: the network {id_} cannot be rebuilt ({error})."
-                " Was the run started with another version of lemonade_tf?"
-            ) from error
-        if not matches:
-            raise StoreError(
-                f"{store.path / HISTORY}: the network {id_}, rebuilt by its operators, is not the"
-                " one that was trained. Was the run started with another version of lemonade_tf?"
-            )
-        objectives = record.objectives
-        names = {objective.name for objective in cheap}
-        evaluated = record.failure is None
-        found[id_] = Individual(
-            generation=record.generation,
-            attempt=record.attempt,
-            parent=record.parent,
-            operators=tuple(record.operators),
-            architecture=graph,
-            cheap={name: objectives[name] for name in objectives if name in names},
-            expensive={n: v for n, v in objectives.items() if evaluated and n not in names},
+    recorded = store.read_config()
+    if not recorded.resumable:
+        raise ConfigError(
+            f"--resume: {store.path} is a random search, which cannot be resumed; choose another"
+            " --workdir."
         )
-    return found
+    check_same_images(store.path, dataset, recorded.images)
+    for name, data in (extra or {}).items():
+        check_same_images(store.path, data, recorded.extra_datasets[name])
+    store.lock()
+    try:
+        store.models.clear_staging()
+        setup = _recorded_setup(config, store, dataset, extra or {}, recorded)
+        _check_num_generations(config.num_generations, setup.history, store)
+        warn_of_other_versions(recorded.versions)
+        store.write_config(replace(recorded, settings=config.as_json()))
+    except BaseException:
+        store.release()
+        raise
+    return setup
 
 
-def _graph(
-    record: NetworkRecord, initial: Sequence[Graph], found: Mapping[str, Individual]
-) -> Graph:
-    if record.parent is None:
-        return initial[record.attempt]
-    parent = found[record.parent].architecture
-    return replay(parent, record.operators, rng=np.random.default_rng(0)).graph
+def _recorded_setup(
+    config: SearchConfig,
+    store: RunStore,
+    dataset: Dataset,
+    extra: Mapping[str, Dataset],
+    recorded: RunConfig,
+) -> Setup:
+    """Return the setup of a recorded run."""
+    space = search_space(config)
+    limits = run_limits(recorded.settings, recorded.prepared)
+    initial, warm_start = _initial(config, store, dataset, limits)
+    return Setup(
+        config=config,
+        store=store,
+        dataset=dataset,
+        space=space,
+        objectives=run_objectives(recorded.settings, recorded.prepared),
+        limits=limits,
+        initial=initial,
+        warm_start=warm_start,
+        reference_point=recorded.reference_point,
+        history=read_recorded_history(store, len(initial)),
+        extra_datasets=extra_datasets(extra),
+    )
+
+
+def _initial(
+    config: SearchConfig, store: RunStore, dataset: Dataset, limits: Sequence[Limit]
+) -> tuple[tuple[Graph, ...], tuple[WarmStartNetwork, ...]]:
+    """Return the initial networks within the limits, and the networks that they start from."""
+    warm_start = [WarmStartNetwork.from_record(record) for record in store.initial.read()]
+    if config.initial_run is not None and not warm_start:
+        raise StoreError(
+            f"{store.initial.path} is missing or empty, though the search started from"
+            " --initial_run; restore it, or start another search."
+        )
+    initial = initial_graphs(search_space(config), dataset, warm_start)
+    kept = within_limits(limits, initial)
+    return kept.select(initial), kept.select(warm_start)
+
+
+def _check_num_generations(num_generations: int, history: RecordedHistory, store: RunStore) -> None:
+    """Check that the recorded part of a search is not longer than the settings.
+
+    Raises:
+        ConfigError: If it is.
+    """
+    finished, started = history.start_generation - 1, max(history.proposals, default=0)
+    if num_generations < finished:
+        raise ConfigError(
+            f"--num_generations is {num_generations}; the search in {store.path} has already"
+            f" finished {finished}. Choose at least {finished}."
+        )
+    if num_generations < started:
+        raise ConfigError(
+            f"--num_generations is {num_generations}; the search in {store.path} is in generation"
+            f" {started}. Choose at least {started}."
+        )

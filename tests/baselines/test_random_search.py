@@ -6,16 +6,21 @@ from math import log
 import numpy as np
 import pytest
 from runs import CONFIG, line, make_run, with_settings
+from toy_training import toy_executor
 
 from lemonade_tf import load_graph
 from lemonade_tf.architecture import check
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.text import canonical_hash
 from lemonade_tf.baselines import random_search
-from lemonade_tf.baselines.random_search import NEAR, random_networks, random_walk, size_of
+from lemonade_tf.baselines.random_search import (
+    SIZE_TOLERANCE,
+    random_networks,
+    random_walk,
+    size_of,
+)
 from lemonade_tf.config import make_config
 from lemonade_tf.datasets.loading import load_dataset
-from lemonade_tf.executors import InProcessExecutor
 from lemonade_tf.monitoring.callback import Callback
 from lemonade_tf.monitoring.status import read_status, status_lines
 from lemonade_tf.objectives import MULTIPLY_ADDS, PARAMETERS, Limit
@@ -24,7 +29,7 @@ from lemonade_tf.report import table_rows, write_report
 from lemonade_tf.runs import read_run
 from lemonade_tf.runs.quality import reference_point
 from lemonade_tf.runs.same_images import describe_images
-from lemonade_tf.search import SearchError, driver
+from lemonade_tf.search import SearchError
 from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.store import StoreError
 
@@ -86,7 +91,7 @@ def test_a_walk_ends_near_its_target(target):
     rng = np.random.default_rng(0)
     given = {"size": PARAMETERS, "target": target, "bounds": (1, 1e9), "rng": rng}
     walk = random_walk(NETWORKS, INITIAL, **given)
-    assert target / NEAR <= count_parameters(walk.graph) <= target * NEAR
+    assert target / SIZE_TOLERANCE <= count_parameters(walk.graph) <= target * SIZE_TOLERANCE
     assert len(walk.operators) >= random_search.NUM_FREE_STEPS
 
 
@@ -99,7 +104,7 @@ def test_a_walk_that_cannot_arrive_gives_up(monkeypatch):
 def test_a_range_without_networks_is_said(monkeypatch):
     monkeypatch.setattr(random_search, "MAX_PROPOSALS", 15)
     monkeypatch.setattr(random_search, "MAX_WALKS", 2)
-    with pytest.raises(SearchError, match=r"only 0 of 3 .* with 5 to 20 parameters were found"):
+    with pytest.raises(SearchError, match=r"found only 0 of 3 networks with 5 to 20 parameters"):
         draw(3, bounds=(5, 20))
 
 
@@ -116,7 +121,7 @@ def test_the_size_is_the_first_cheap_objective_of_a_run_without_parameters(tmp_p
 
 def test_a_run_without_networks_cannot_be_compared_with(tmp_path):
     run = read_run(make_run(tmp_path / "run", history=(line("0-0", None, 5, failure="diverged"),)))
-    with pytest.raises(SearchError, match="no trained network to compare with"):
+    with pytest.raises(SearchError, match="no trained network; choose a run"):
         random_search.random_search(run, str(tmp_path / "random"), seed=0)
     assert not (tmp_path / "random").exists()
 
@@ -158,12 +163,10 @@ class StopAfter(Callback):
 
 @pytest.mark.parametrize(("stop_after", "complete"), [(1, False), (9, True)])
 def test_one_that_is_stopped_is_not_complete(tmp_path, monkeypatch, stop_after, complete):
-    monkeypatch.setattr(driver, "SEARCH_WORKER", "toy_training:start_worker")
-    monkeypatch.setattr(driver, "ProcessExecutor", lambda setup, **_: InProcessExecutor(setup))
     given = read_run(make_run(tmp_path / "run", HISTORY, QUICK))
     callbacks = [StopAfter(stop_after)]
     result = random_search.random_search(
-        given, str(tmp_path / "random"), seed=0, callbacks=callbacks
+        given, str(tmp_path / "random"), seed=0, callbacks=callbacks, executor=toy_executor()
     )
     assert (result.complete, result.stopped) == (complete, not complete)
     assert len(read_run(result.workdir).history) == (len(given.trained) if complete else stop_after)

@@ -46,17 +46,15 @@ def test_a_failure_is_one_line(failure):
 
 
 def test_checked_puts_objectives_in_order():
-    evaluation = Evaluation("1-3", {"b": 2, "a": 1}, seconds={"train": 3.0}, details={"c": 4})
+    evaluation = Evaluation("1-3", {"b": 2, "a": 1})
     checked = evaluation.checked(("a", "b"))
     assert checked == evaluation
     assert list(checked.expensive) == ["a", "b"]
 
 
 def test_checked_turns_non_finite_values_into_a_failure():
-    evaluation = Evaluation("1-3", {"a": float("nan"), "b": 1, "c": float("inf")}, details={"d": 4})
-    assert evaluation.checked(("a", "b", "c")) == Evaluation(
-        "1-3", failure="a is nan, c is inf", details={"d": 4}
-    )
+    evaluation = Evaluation("1-3", {"a": float("nan"), "b": 1, "c": float("inf")})
+    assert evaluation.checked(("a", "b", "c")) == Evaluation("1-3", failure="a is nan, c is inf")
 
 
 def test_checked_returns_a_failure_unchanged():

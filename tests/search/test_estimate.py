@@ -5,20 +5,18 @@ import numpy as np
 import pytest
 
 from lemonade_tf.config import SearchConfig, make_config
-from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.executors import InProcessExecutor
 from lemonade_tf.monitoring.callback import Callback
 from lemonade_tf.monitoring.progress import estimate_lines
 from lemonade_tf.monitoring.search_state import Estimate, SearchState
+from lemonade_tf.search import SearchError, search
 from lemonade_tf.search.estimate import (
-    FEWEST_NETWORKS,
+    MIN_NETWORKS,
     Workload,
     estimate,
-    measure,
     share_distilled,
+    time_networks,
 )
-from lemonade_tf.search.run import SearchError, SearchRun
-from lemonade_tf.search.setup import begin
 from lemonade_tf.search_spaces import CELLS, NETWORKS
 from lemonade_tf.search_spaces.networks import NetworkSpace
 from lemonade_tf.training.settings import TrainingSettings
@@ -46,7 +44,7 @@ INITIAL = 2 + 10 * 0.3 + 0.4
 CHILD = INITIAL + 0.5 * (2 + 2 * 0.3 + 650 * 0.002)
 
 
-def test_the_formula_by_hand():
+def test_the_formula_against_a_calculation_by_hand():
     given = estimate(TIMINGS, workload())
     assert given.seconds_per_initial == pytest.approx(INITIAL)
     assert given.seconds_per_child == pytest.approx(CHILD)
@@ -54,15 +52,15 @@ def test_the_formula_by_hand():
     assert (given.num_networks, given.num_workers) == (44, 1)
 
 
-def test_what_a_network_costs_once_it_costs_on_each_data_set():
-    given = estimate(TIMINGS, workload(num_data_sets=3))
+def test_the_fixed_cost_is_paid_on_each_data_set():
+    given = estimate(TIMINGS, workload(num_datasets=3))
     assert given.seconds_per_initial == pytest.approx(INITIAL + 2 * 2)
     assert given.seconds_per_child == pytest.approx(CHILD + 1.5 * 2 * 2)
 
 
-def test_what_is_measured_on_a_network_is_measured_once_and_never_in_distillation():
+def test_objectives_are_measured_once_per_network_and_not_in_distillation():
     timings = [replace(timing, measuring=0.5) for timing in TIMINGS]
-    given = estimate(timings, workload(num_data_sets=3))
+    given = estimate(timings, workload(num_datasets=3))
     assert given.seconds_per_initial == pytest.approx(INITIAL + 2 * 2 + 0.5)
     assert given.seconds_per_child == pytest.approx(CHILD + 1.5 * 2 * 2 + 0.5)
 
@@ -73,13 +71,13 @@ def test_workers_train_in_rounds_and_wait_for_the_end_of_a_generation(num_worker
     assert given.hours == pytest.approx((first * INITIAL + 5 * each * CHILD) / 3600)
 
 
-def test_without_distillation_a_child_takes_what_an_initial_network_does():
+def test_without_distillation_a_child_costs_as_much_as_an_initial_network():
     settings = TrainingSettings(epochs=10, distillation_epochs=0, batch_size=64)
     given = estimate(TIMINGS, workload(settings=settings))
     assert given.seconds_per_child == pytest.approx(INITIAL)
 
 
-def test_fewer_images_than_a_batch_holds_are_one_batch():
+def test_fewer_images_than_a_batch_are_one_batch():
     given = estimate(TIMINGS, workload(num_training_images=30))
     assert given.seconds_per_initial == pytest.approx(2 + 10 * 0.03 + 0.4)
 
@@ -108,28 +106,29 @@ def test_every_worker_has_a_network_to_time(num_workers, num_tasks):
         return TIMINGS[0]
 
     executor = InProcessExecutor(lambda: answer)
-    timings = measure(executor, ["a", "b", "c"], objectives=["x"], num_workers=num_workers)
+    executor.num_workers = num_workers
+    timings = time_networks(executor, ["a", "b", "c"], objectives=["x"])
     assert timings == [TIMINGS[0]] * num_tasks
     assert {task.objectives for task in asked} == {("x",)}
     assert {task.architecture for task in asked} == {"a", "b", "c"}
 
 
-def test_networks_that_cannot_be_timed_are_left_out():
+def test_networks_that_run_out_of_memory_are_left_out():
     def answer(task):
         if task.architecture == "large":
             raise MemoryError
         return TIMINGS[1]
 
     executor = InProcessExecutor(lambda: answer)
-    assert measure(executor, ["small", "large"], num_workers=1) == [TIMINGS[1]]
+    assert time_networks(executor, ["small", "large"]) == [TIMINGS[1]]
 
 
-def test_when_time_is_up_nothing_is_timed():
+def test_no_network_is_timed_after_the_deadline():
     executor = InProcessExecutor(lambda: pytest.fail)
-    assert measure(executor, ["a"], num_workers=1, deadline=time.monotonic()) == []
+    assert time_networks(executor, ["a"], deadline=time.monotonic()) == []
 
 
-# --- What a search tells ---------------------------------------------------------------------
+# --- In a search -----------------------------------------------------------------------------
 
 
 class Recorder(Callback):
@@ -152,17 +151,16 @@ def answer(task):
     raise RuntimeError("not trained here")
 
 
-@pytest.mark.parametrize("num_accepted", [FEWEST_NETWORKS - 5, FEWEST_NETWORKS - 4])
+@pytest.mark.parametrize("num_accepted", [MIN_NETWORKS - 5, MIN_NETWORKS - 4])
 def test_a_search_is_estimated_unless_it_is_small(tmp_path, num_accepted):
     settings = {"num_generations": 1, "num_proposed": 20, "workers": 1}
     settings |= {"num_accepted": num_accepted, "workdir": str(tmp_path / "run")}
     recorder = Recorder()
     config = make_config("quick", **settings)
-    data = load_dataset("digits")
-    run = SearchRun(begin(config, data), data, [recorder], time.monotonic())
+    executor = InProcessExecutor(lambda: answer)
     with pytest.raises(SearchError, match="not trained here"):
-        run.evolve(InProcessExecutor(lambda: answer))
-    expected = [] if 4 + num_accepted < FEWEST_NETWORKS else [4 + num_accepted]
+        search(config, callbacks=[recorder], executor=executor)
+    expected = [] if 4 + num_accepted < MIN_NETWORKS else [4 + num_accepted]
     assert recorder.events == ["begin", *expected, "0-0", "0-1", "0-2"]
 
 
@@ -185,7 +183,7 @@ def lines(tmp_path, hours, num_workers=2, **settings):
         (2913, "about 2,900 hours for 4,004 networks on 2 workers"),
     ],
 )
-def test_the_line(tmp_path, hours, text):
+def test_the_estimate_in_words(tmp_path, hours, text):
     assert text in lines(tmp_path, hours)[0]
 
 
@@ -196,7 +194,7 @@ def test_a_long_search_comes_with_a_warning(tmp_path):
         assert option in warning
 
 
-def test_a_search_that_ends_sooner_comes_with_none(tmp_path):
+def test_a_search_with_a_time_limit_comes_without_a_warning(tmp_path):
     (line,) = lines(tmp_path, 2913, num_workers=1, max_hours=8)
     assert "on 1 worker," in line
     assert line.endswith("--max_hours ends the search after 8.")

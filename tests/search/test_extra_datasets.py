@@ -8,7 +8,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 from data_sets import write_data_sets
-from toy_training import Break, cut, results, toy_search
+from toy_training import Break, cut, results, toy_executor, toy_search
 
 from lemonade_tf.architecture.text import from_json, same_architecture
 from lemonade_tf.baselines.random_search import random_search
@@ -16,13 +16,12 @@ from lemonade_tf.config import ConfigError, make_config
 from lemonade_tf.datasets.dataset_error import DatasetError
 from lemonade_tf.datasets.loading import load_dataset, load_datasets
 from lemonade_tf.evolution import Individual
-from lemonade_tf.executors import InProcessExecutor
 from lemonade_tf.operators import OPERATORS, record, replay
 from lemonade_tf.report import table_rows, write_report
 from lemonade_tf.runs import read_run
-from lemonade_tf.search import driver as module
+from lemonade_tf.search import search as run_search
 from lemonade_tf.search.child_tasks import ChildTasks
-from lemonade_tf.search.extra_datasets import further_data
+from lemonade_tf.search.extra_datasets import extra_datasets
 from lemonade_tf.search.warm_start import WarmStartNetwork
 from lemonade_tf.search_spaces import CELLS, NETWORKS
 from lemonade_tf.store import HISTORY, ModelFiles, RecordList, RunStore, StoreError, describe_file
@@ -214,18 +213,18 @@ def test_other_data_sets_are_other_settings(tmp_path, search, data_sets):
 # --- The first is as if it were alone --------------------------------------------------------
 
 
-def task_of(individual, further, tmp_path):
-    return ChildTasks(3, RunStore(tmp_path), (), ("top5_error",), further).task(individual)
+def task_of(individual, extra, tmp_path):
+    return ChildTasks(3, RunStore(tmp_path), (), ("top5_error",), extra).task(individual)
 
 
 @pytest.mark.parametrize("parent", [None, "0-1"])
-def test_the_task_on_the_first_is_that_of_a_search_without_others(data_sets, tmp_path, parent):
-    _, further = load_datasets(",".join(data_sets))
+def test_the_task_on_the_first_data_set_is_the_same_without_extra_ones(data_sets, tmp_path, parent):
+    _, extra = load_datasets(",".join(data_sets))
     graph = NETWORKS.initial_graphs((8, 8, 1), 10)[0].copy(weights=False)
     generation = 0 if parent is None else 1
     individual = Individual(generation, 7, parent, (), graph, {})
     alone = task_of(individual, (), tmp_path)
-    task = task_of(individual, further_data(further), tmp_path)
+    task = task_of(individual, extra_datasets(extra), tmp_path)
     for name in ("id", "output", "parent_file", "architecture", "record", "objectives", "dataset"):
         assert getattr(task, name) == getattr(alone, name)
     for name in ("weights_seed", "training_seed"):
@@ -246,34 +245,34 @@ def test_the_task_on_the_first_is_that_of_a_search_without_others(data_sets, tmp
 
 
 def test_a_network_of_a_former_run_is_begun_with_on_all(data_sets, tmp_path):
-    _, further = load_datasets(",".join(data_sets))
+    _, extra = load_datasets(",".join(data_sets))
     file = tmp_path / "8-1.h5"
     file.write_text("a network")
     graph = NETWORKS.initial_graphs((8, 8, 1), 10)[1].copy(weights=False)
     origin = WarmStartNetwork("8-1", str(file), describe_file(file), graph)
-    tasks = ChildTasks(3, RunStore(tmp_path), [origin], (), further_data(further))
+    tasks = ChildTasks(3, RunStore(tmp_path), [origin], (), extra_datasets(extra))
     task = tasks.task(Individual(0, 0, None, (), graph, {}))
     for each, num_classes in ((task, 10), (task.extra_datasets[0], 2)):
         begun = from_json(each.architecture)
         assert (each.parent_file, begun.shapes()[begun.output]) == (str(file), (num_classes,))
     file.write_text("another")
-    with pytest.raises(StoreError, match="is not the file that the search began with"):
+    with pytest.raises(StoreError, match="is missing or has changed since the search started"):
         tasks.task(Individual(0, 0, None, (), graph, {}))
 
 
 @pytest.mark.parametrize("space", [NETWORKS, CELLS])
 def test_children_for_both_are_the_same_but_for_their_ends(data_sets, space):
-    _, further = load_datasets(",".join(data_sets))
-    [odd] = further_data(further)
+    _, extra = load_datasets(",".join(data_sets))
+    [odd] = extra_datasets(extra)
     rng = np.random.default_rng(0)
     for graph in space.initial_graphs((8, 8, 1), 10):
         parent = graph.copy(weights=False)
         for _ in range(8):
             child, operators = space.propose(parent, rng=rng)
             assert odd.allows(parent, operators)
-            made = replay(odd.graph(parent), operators, rng=rng).graph
-            assert same_architecture(made, odd.graph(child))
-            assert list(made) == list(odd.graph(child))
+            made = replay(odd.adapt(parent), operators, rng=rng).graph
+            assert same_architecture(made, odd.adapt(child))
+            assert list(made) == list(odd.adapt(child))
             parent = child
 
 
@@ -281,7 +280,7 @@ def test_an_operator_that_does_not_apply_to_both_is_not_proposed(tmp_path):
     """A narrow layer before the logits saves parameters if there are many classes, not if few."""
     labels = np.arange(1200) % 600
     np.savez(tmp_path / "many.npz", x_train=np.zeros((1200, 8, 8, 1), np.uint8), y_train=labels)
-    [many] = further_data({"many": load_dataset(tmp_path / "many.npz")})
+    [many] = extra_datasets({"many": load_dataset(tmp_path / "many.npz")})
     prune, remove = (
         next(o for o in OPERATORS if o.name == name) for name in ("prune_filters", "remove")
     )
@@ -348,11 +347,7 @@ def test_errors_that_are_not_named_are_added_and_others_stay_where_they_are():
 
 
 def test_random_search(tmp_path, whole):
-    with (
-        patch.object(module, "SEARCH_WORKER", "toy_training:start_worker"),
-        patch.object(module, "ProcessExecutor", lambda setup, **_: InProcessExecutor(setup)),
-    ):
-        result = random_search(read_run(whole), tmp_path / "run", seed=0)
+    result = random_search(read_run(whole), tmp_path / "run", seed=0, executor=toy_executor())
     assert {"error_odd", "test_error_odd"} <= result.front[0].keys()
     assert len(read_run(tmp_path / "run").trained) == len(read_run(whole).trained)
 
@@ -366,11 +361,11 @@ def test_trained_networks_of_a_search_that_was_ended_and_gone_on_with(tmp_path, 
 
     given = {"preset": "quick", "dataset": data_sets, "num_generations": 1, "workers": 1}
     given |= {"num_accepted": 2, "limit": {"parameters": 60_000}}
-    whole = module.search(workdir=str(tmp_path / "whole"), **given)
+    whole = run_search(workdir=str(tmp_path / "whole"), **given)
     workdir = str(tmp_path / "run")
     with pytest.raises(KeyboardInterrupt):
-        module.search(workdir=workdir, callbacks=[Break(3)], **given)
-    result = module.search(workdir=workdir, resume=True)
+        run_search(workdir=workdir, callbacks=[Break(3)], **given)
+    result = run_search(workdir=workdir, resume=True)
     assert results(workdir) == results(whole.workdir)
     for row in result.front:
         for name, column in zip(data_sets, ("error", "error_odd"), strict=True):

@@ -13,13 +13,12 @@ def watch():
     return FailureWatch()
 
 
-def test_the_third_of_a_kind_in_a_row_is_told(watch):
+def test_three_equal_failures_in_a_row_are_a_reason_to_end(watch):
     failures = [outcome(f"worker {n} was killed by signal 9", "died") for n in range(3)]
     assert [watch.note(f"1-{n}", failure) for n, failure in enumerate(failures)] == [
         None,
         None,
-        "networks 1-0, 1-1, 1-2 failed one after the other, in the same way: worker 2 was killed"
-        " by signal 9",
+        "networks 1-0, 1-1, 1-2 failed in a row, in the same way: worker 2 was killed by signal 9",
     ]
 
 
@@ -28,7 +27,7 @@ def test_the_third_of_a_kind_in_a_row_is_told(watch):
     [outcome(), outcome("ValueError: other", "raised"), outcome("diverged: nan")],
     ids=["trained", "another failure", "one of its own"],
 )
-def test_anything_else_between_begins_anew(watch, between):
+def test_any_other_outcome_starts_the_count_over(watch, between):
     failure = outcome("ValueError: no", "raised")
     for number in range(10):
         assert watch.note(f"1-{number}", failure if number % 3 else between) is None

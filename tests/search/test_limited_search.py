@@ -28,7 +28,7 @@ class Accepted(Callback):
 
 
 @pytest.mark.parametrize("sampling", ["density", "uniform"])
-def test_no_network_beyond_a_limit_is_trained(tmp_path, caplog, sampling):
+def test_no_network_over_a_limit_is_trained(tmp_path, caplog, sampling):
     accepted = Accepted()
     toy_search(tmp_path / "run", limit=LIMIT, sampling=sampling, callbacks=[accepted], **MANY)
     run = read_run(tmp_path / "run")
@@ -43,17 +43,16 @@ def test_no_network_beyond_a_limit_is_trained(tmp_path, caplog, sampling):
     assert outcomes["over_limit"] > 5
     assert outcomes["accepted"] == 4 * 8
     for line in proposals:
-        beyond = line.exceeded
-        assert bool(beyond) == (line.outcome == "over_limit")
-        assert all(value > LIMIT[name] for name, value in beyond.items())
-    (told,) = [r.getMessage() for r in caplog.records if "initial networks" in r.getMessage()]
-    assert told == (
-        "2 of 4 initial networks are beyond --limit parameters=60,000, multiply_adds=500,000,"
+        assert bool(line.exceeded) == (line.outcome == "over_limit")
+        assert all(value > LIMIT[name] for name, value in line.exceeded.items())
+    (warning,) = [r.getMessage() for r in caplog.records if "initial networks" in r.getMessage()]
+    assert warning == (
+        "2 of 4 initial networks are over --limit parameters=60,000, multiply_adds=500,000,"
         " and left out."
     )
 
 
-def test_a_limited_search_is_gone_on_with(tmp_path):
+def test_a_limited_search_is_resumed(tmp_path):
     settings = {k: v for k, v in MANY.items() if k != "in_process"}
     toy_search(tmp_path / "whole", limit=LIMIT, **MANY)
     cut(tmp_path / "cut", 15, limit=LIMIT, **settings)
@@ -77,7 +76,7 @@ def test_where_no_initial_network_is_within_the_limits_the_search_does_not_begin
     assert str(caught.value) == (
         "--limit: none of the 4 initial networks is within parameters=1,000,"
         " file_bytes=2,000,000; the smallest have parameters 14,980, file_bytes 114,883."
-        " Allow for more."
+        " Raise the limits."
     )
     assert not (tmp_path / "run").exists()
 
@@ -86,7 +85,7 @@ def test_where_no_initial_network_is_within_the_limits_the_search_does_not_begin
     ("arguments", "words"),
     [
         (["--limit", "parameters"], "expected NAME=NUMBER, separated by commas, each name once"),
-        (["--limit", "parameters=many"], "parameters=many: expected a number, as 1e6"),
+        (["--limit", "parameters=many"], "parameters=many: expected a number, such as 1e6"),
         (["--limit", "parameters=-5"], "--limit: parameters=-5.0: expected a number greater"),
         (["--limit", "parameters=1,parameters=2"], "each name once"),
         (["--limit", "parameters=1", "--limit", "parameters=2"], "parameters is given twice"),

@@ -1,4 +1,4 @@
-"""Which files of networks a search needs, and whether they are what they were."""
+"""The network files that a search keeps, and their checks."""
 
 import pytest
 from run_folders import files_in, network
@@ -16,7 +16,7 @@ def _networks(store):
     return [name.removesuffix(".h5") for name in files_in(store.models.folder)]
 
 
-def test_what_the_front_and_children_to_come_need_stays(store):
+def test_files_of_the_front_and_of_parents_of_children_to_come_are_kept(store):
     files = NetworkFiles(store, [], {})
     for id_ in ("0-0", "0-1", "0-2", "0-3"):
         _write(store, id_)
@@ -34,7 +34,7 @@ def test_what_the_front_and_children_to_come_need_stays(store):
     assert _networks(store) == ["0-0"]
 
 
-def test_a_network_stays_until_it_is_settled_whether_it_is_needed(store):
+def test_files_of_a_network_are_kept_until_it_is_settled(store):
     """As between the two the search may end, and the record says that there is a file."""
     files = NetworkFiles(store, [], {})
     _write(store, "1-0")
@@ -73,7 +73,7 @@ def test_the_files_of_all_data_sets_are_adopted_checked_and_discarded(store):
     assert _networks(store) == []
 
 
-def test_a_file_is_checked_once_and_only_if_it_is_from_before(store):
+def test_only_files_recorded_before_resuming_are_checked_and_only_once(store):
     _write(store, "0-0", "0-1")
     files = NetworkFiles(store, [], {})
     recorded = {id_: _recorded(files.adopt(id_)) for id_ in ("0-0", "0-1")}

@@ -127,7 +127,7 @@ def test_a_module_that_is_gone_is_one_line(here, capsys):
     ("objectives", "error", "message"),
     [
         (("error", "own:BROKEN"), ConfigError, "'broken' returned 0, which has no logarithm"),
-        (("error", "own:NONE"), ConfigError, "--objectives: .* no 'NONE'. It has DEPTH, TIME"),
+        (("error", "own:NONE"), ConfigError, "--objectives: .* no attribute 'NONE'. It has DEPTH"),
         (
             ("error", "own:UNPREPARED"),
             ObjectiveError,
@@ -144,16 +144,16 @@ def test_what_cannot_begin_leaves_no_folder(here, objectives, error, message):
 def test_too_few_classes_for_five(here):
     labels = np.arange(60) % 4
     np.savez("four.npz", x_train=np.zeros((60, 8, 8, 1), np.uint8), y_train=labels)
-    with pytest.raises(ConfigError, match=r"'top5_error' is 0 for every .* 4 classes; expected a"):
+    with pytest.raises(ConfigError, match=r"'top5_error' is 0 .* requires at least 6 classes"):
         toy_search("run", in_process=True, dataset="four.npz", objectives=ALL[:3])
 
 
-def test_a_cheap_objective_that_fails_later_ends_the_search_until_it_is_mended(here, monkeypatch):
+def test_a_cheap_objective_that_fails_later_ends_the_search_until_it_is_fixed(here, monkeypatch):
     chosen = {"objectives": ("error", "own:DEPTH")}
     whole = toy_search(here / "whole", in_process=True, **chosen)
     depths = [p.cheap_objectives["depth"] for p in read_run(whole.workdir).store.proposals.read()]
     monkeypatch.setenv("DEEPEST", str(max(depths) - 1))
-    with pytest.raises(SearchError, match=r"'depth' raised KeyError: 'too deep' .*; mend the obj"):
+    with pytest.raises(SearchError, match=r"'depth' raised KeyError: 'too deep' .*; fix the obj"):
         toy_search(here / "run", in_process=True, **chosen)
     assert len(read_run(here / "run").history) >= 4
     monkeypatch.delenv("DEEPEST")
@@ -189,5 +189,5 @@ def test_the_command_finds_an_objective_in_the_current_folder(here, capsys):
     arguments = [f"--{name}={value}" for name, value in given.items()]
     assert main(["search", *arguments]) == 2
     words = capsys.readouterr().err
-    assert re.search(r"--objectives: objective 'own:DEPT': the module own has no 'DEPT'", words)
+    assert re.search(r"--objectives: objective 'own:DEPT': module own has no .* 'DEPT'", words)
     assert set(os.listdir(here)) <= {"own.py", "__pycache__"}

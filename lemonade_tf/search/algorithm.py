@@ -1,0 +1,164 @@
+"""LEMONADE: Algorithm 1 of the paper, with children trained by workers.
+
+`evolution` decides which children to train; the evaluator trains and records them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture.text import canonical_hash, same_architecture
+from lemonade_tf.evolution import Evolution, EvolutionSettings, Individual, evolve
+from lemonade_tf.objectives.limits import exceeded
+from lemonade_tf.objectives.objective import ObjectiveError
+from lemonade_tf.search.estimate import estimate_search
+from lemonade_tf.search.failures import SearchError
+from lemonade_tf.search.rebuild import rebuild_individuals
+from lemonade_tf.search.session import Session
+from lemonade_tf.search.setup import Setup
+
+
+def run_algorithm(session: Session) -> bool:
+    """Run Algorithm 1, from the recorded part of the search on; return whether it is complete.
+
+    Raises:
+        SearchError: If no initial network could be trained, networks fail for a reason that is not
+            theirs, or an objective has no value for a proposed network.
+        StoreError: If the recorded part is damaged, or a file cannot be written.
+    """
+    setup, evaluator = session.setup, session.evaluator
+    history = setup.history
+    recorded = rebuild_individuals(history, setup.initial, setup.objectives, setup.store)
+    if recorded:  # the search may have been killed before it wrote front.csv
+        evaluator.front.write()
+    session.reporter.notify("on_search_begin")
+    if not recorded:
+        _estimate(session)
+    with _objective_errors_end_the_search():
+        initial = _train_initial(session)
+        evolution = _evolution(setup, initial, recorded)
+        if history.start_generation == 1:
+            session.end_generation(evolution.population)
+        complete = _run_generations(session, evolution)
+    if complete:
+        session.measure(evolution.population)  # if the search was stopped while measuring
+    return complete
+
+
+def _estimate(session: Session) -> None:
+    """Report how long the search will take."""
+    state = session.reporter.state
+    state.estimate = estimate_search(
+        session.setup, session.executor, deadline=session.stop.deadline
+    )
+    if state.estimate is not None:
+        session.reporter.notify("on_estimate")
+
+
+def _train_initial(session: Session) -> list[Individual]:
+    """Train the initial networks (generation 0) and return those that did not fail."""
+    cheap = [objective for objective in session.setup.objectives if objective.cheap]
+    individuals = [
+        Individual(
+            generation=0,
+            attempt=number,
+            parent=None,
+            operators=(),
+            architecture=graph,
+            cheap={objective.name: objective.value(graph) for objective in cheap},
+        )
+        for number, graph in enumerate(session.setup.initial)
+    ]
+    evaluations = {e.id: e for e in session.evaluator.evaluate(individuals)}
+    trained = [
+        individual.with_evaluation(evaluations[individual.id])
+        for individual in individuals
+        if individual.id in evaluations and evaluations[individual.id].failure is None
+    ]
+    if trained:
+        return trained
+    if len(evaluations) == len(individuals):
+        failures = "; ".join(f"{e.id}: {str(e.failure).rstrip('.')}" for e in evaluations.values())
+        raise SearchError(
+            f"no initial network could be trained. {failures}. Fix the cause, and start over in"
+            " another --workdir."
+        )
+    if session.stop.is_requested():
+        raise SearchError("stopped before an initial network was trained; continue with --resume.")
+    raise SearchError(
+        f"--max_hours is {session.setup.config.max_hours:g}, which passed before an initial network"
+        " was trained; continue with --resume and more hours."
+    )
+
+
+def _evolution(
+    setup: Setup, initial: list[Individual], recorded: Mapping[str, Individual]
+) -> Evolution:
+    """Return the evolution that continues after the recorded networks."""
+    config, start = setup.config, setup.history.start_generation
+    return Evolution(
+        initial,
+        propose=partial(_propose, setup),
+        cheap=[objective for objective in setup.objectives if objective.cheap],
+        settings=EvolutionSettings(
+            num_generations=config.num_generations,
+            num_proposed=config.num_proposed,
+            num_accepted=config.num_accepted,
+            sampling=config.sampling,
+            max_redraws=config.max_redraws,
+        ),
+        seed=config.seed,
+        canonical_hash=canonical_hash,
+        same_architecture=same_architecture,
+        exceeded=lambda child: exceeded(setup.limits, child.architecture, child.cheap),
+        history=[i for i in recorded.values() if 0 < i.generation < start],
+        start_generation=start,
+    )
+
+
+def _propose(
+    setup: Setup, parent: Individual, *, rng: np.random.Generator
+) -> tuple[Graph, tuple[dict[str, Any], ...]] | None:
+    """Propose a child whose operators apply on all data sets; None if they do not."""
+    made = setup.space.propose(parent.architecture, rng=rng)
+    if made is None:
+        return None
+    _, operators = made
+    is_allowed = all(data.allows(parent.architecture, operators) for data in setup.extra_datasets)
+    return made if is_allowed else None
+
+
+def _run_generations(session: Session, evolution: Evolution) -> bool:
+    """Run the generations that are left; return whether all are complete."""
+    num_generations = evolution.settings.num_generations
+    if evolution.generation < num_generations and session.stop.is_met():
+        return False
+    evaluator = session.evaluator
+    for generation in evolve(evolution, evaluator.evaluate, on_proposed=evaluator.record_proposals):
+        session.end_generation(generation.population)
+        is_last = evolution.generation == num_generations
+        if not generation.is_complete or (not is_last and session.stop.is_met()):
+            return False
+    return True
+
+
+@contextmanager
+def _objective_errors_end_the_search() -> Iterator[None]:
+    """End the search if an objective has no value for a proposed network.
+
+    Leaving out the child would exclude all networks of its kind, so the search waits for the
+    objective to be fixed.
+    """
+    try:
+        yield
+    except ObjectiveError as error:
+        raise SearchError(
+            f"{error} It was computed for a proposed network; fix the objective, then continue with"
+            " --resume."
+        ) from error

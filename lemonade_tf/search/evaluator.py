@@ -1,0 +1,183 @@
+"""Train children in workers, and record their results.
+
+A child that fails is recorded and dropped. If its process died, it is tried once more first, as
+that may have been an accident; a child that raised an exception or timed out would do so again. A
+cause that would fail every child ends the search: the same failure several times in a row, or a
+full disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+from lemonade_tf.architecture.text import canonical_hash
+from lemonade_tf.evolution import Batch, Evaluation, Individual
+from lemonade_tf.executors import Executor, Outcome
+from lemonade_tf.search.child_tasks import ChildTasks
+from lemonade_tf.search.failures import FailureWatch, SearchError
+from lemonade_tf.search.front import Front
+from lemonade_tf.search.network_files import NetworkFiles
+from lemonade_tf.search.records import evaluation_of, network_record, proposal_record
+from lemonade_tf.search.reporter import Reporter
+from lemonade_tf.search.setup import Setup
+from lemonade_tf.search.stopping import StopCondition, StoppableTasks
+from lemonade_tf.store import HISTORY, PROPOSALS, StoreError, disk_error
+from lemonade_tf.workers.tasks import ChildTask
+
+_OTHER_VERSION = (
+    "this version of lemonade_tf, or of NumPy, proposes; continue with the versions in config.json."
+)
+
+
+class ChildEvaluator:
+    """Trains networks in workers and records them in the run folder.
+
+    Args:
+        setup: The run.
+        executor: Its workers train the networks.
+        reporter: Informed of each network.
+        stop: When to start no more networks.
+
+    Attributes:
+        front: The Pareto front of the networks so far.
+
+    Raises:
+        StoreError: If a file of a recorded network of the front is missing or damaged.
+    """
+
+    def __init__(
+        self, setup: Setup, executor: Executor, reporter: Reporter, stop: StopCondition
+    ) -> None:
+        self._setup, self._store, self._history = setup, setup.store, setup.history
+        self._executor, self._reporter, self._stop = executor, reporter, stop
+        self._objectives = [objective.name for objective in setup.objectives]
+        self._expensive = [o.name for o in setup.objectives if not o.cheap]
+        self._tasks = ChildTasks.of(setup)
+        self._failures = FailureWatch()
+        recorded = self._history.networks
+        self._lineage_epochs = {id_: record.lineage_epochs for id_, record in recorded.items()}
+        extra = setup.extra_datasets
+        columns = ["test_error", *(each.test_error for each in extra)]
+        self.front = Front(self._store, setup.objectives, setup.reference_point, columns)
+        self.front.add(record for record in recorded.values() if record.failure is None)
+        self._files = NetworkFiles(self._store, [each.name for each in extra], recorded)
+        for id_ in self.front.members:
+            self._files.check(id_)
+        self._files.expect(proposal.parent for proposal in self._history.pending)
+        reporter.restore(list(recorded.values()), self.front)
+
+    def record_proposals(self, batch: Batch) -> None:
+        """Record the proposals of a generation, before its children are trained.
+
+        Raises:
+            StoreError: If they differ from those recorded before the search was resumed.
+        """
+        records = [proposal_record(proposal) for proposal in batch.proposals]
+        recorded = list(self._history.proposals.get(batch.generation, ()))
+        if recorded != [record.as_stored() for record in records[: len(recorded)]]:
+            raise StoreError(
+                f"{self._store.path / PROPOSALS} has other children for generation"
+                f" {batch.generation} than {_OTHER_VERSION}"
+            )
+        if not recorded:
+            self._store.proposals.append(records)
+        elif len(recorded) < len(records):  # the search was killed while writing them
+            proposals = self._history.proposals
+            earlier = (proposals[g] for g in sorted(proposals) if g < batch.generation)
+            self._store.proposals.replace([*chain(*earlier), *records])
+        self._reporter.begin_generation(batch.generation, batch.proposals)
+
+    def evaluate(self, children: Sequence[Individual]) -> Iterator[Evaluation]:
+        """Train children, or initial networks, and record each when it is done.
+
+        Networks that were recorded before the search was resumed are not trained again.
+
+        Yields:
+            The evaluations; fewer than children if the search has to stop.
+
+        Raises:
+            SearchError: If networks fail for a reason that is not theirs.
+            StoreError: If a file cannot be written, or a recorded network differs from the child.
+        """
+        recorded = [child for child in children if child.id in self._history.networks]
+        new = {child.id: child for child in children if child.id not in self._history.networks}
+        if new:
+            self._files.expect(child.parent for child in new.values())
+        for child in recorded:
+            yield self._recall(child)
+        died: dict[str, str | None] = {}  # the failures of those to try again
+        for outcome in self._train(list(new.values())):
+            if outcome.cause == "died":
+                died[outcome.task.id] = outcome.failure
+            else:
+                yield self._record(new[outcome.task.id], outcome)
+        for outcome in self._train([new[id_] for id_ in died]):
+            id_ = outcome.task.id
+            yield self._record(new[id_], outcome, first_failure=died[id_])
+
+    def clean_up(self) -> None:
+        """Remove files that are not needed any more, when no worker is running."""
+        self._reporter.update_clock()
+        self._discard()
+        self._store.models.clear_staging()
+
+    def _train(self, children: Sequence[Individual]) -> Iterator[Outcome]:
+        tasks = StoppableTasks([self._task(child) for child in children], self._stop.is_requested)
+        return self._executor.run(tasks, deadline=self._stop.deadline)
+
+    def _task(self, individual: Individual) -> ChildTask:
+        if individual.parent is not None:
+            self._files.check(individual.parent)
+        return self._tasks.task(individual)
+
+    def _recall(self, individual: Individual) -> Evaluation:
+        """Return the recorded evaluation of a network."""
+        record = self._history.networks[individual.id]
+        if canonical_hash(individual.architecture) != record.architecture_hash:
+            raise StoreError(
+                f"{self._store.path / HISTORY}: the network {individual.id} differs from the one"
+                f" that {_OTHER_VERSION}"
+            )
+        if record.failure is not None:
+            return Evaluation(individual.id, failure=record.failure)
+        return Evaluation(individual.id, {n: record.objectives[n] for n in self._expensive})
+
+    def _record(
+        self, individual: Individual, outcome: Outcome, first_failure: str | None = None
+    ) -> Evaluation:
+        """Record a network that was trained, or failed."""
+        full = disk_error(self._store.path / "staging", outcome.errno)
+        if full is not None:
+            raise full
+        evaluation = evaluation_of(individual.id, outcome).checked(self._expensive)
+        failed = evaluation.failure is not None
+        objectives = {**evaluation.expensive, **individual.cheap}
+        record = network_record(
+            individual,
+            evaluation,
+            outcome,
+            {name: objectives.get(name) for name in self._objectives},
+            {} if failed else self._files.adopt(individual.id),
+            parent_epochs=self._lineage_epochs.get(individual.parent or "", 0),
+            first_failure=first_failure,
+        )
+        self._store.history.append([record])
+        self._lineage_epochs[record.id] = record.lineage_epochs
+        if not failed and self.front.add([record]):
+            self.front.write()
+        self._files.settle(individual.id)
+        self._files.done(individual.parent)
+        self._discard()
+        self._reporter.end_network(record, self.front)
+        reason = self._failures.note(individual.id, outcome)
+        if reason is not None:
+            raise SearchError(
+                f"{reason}. See {self._store.path / 'logs'}; fix the cause, then continue with"
+                " --resume."
+            )
+        return evaluation
+
+    def _discard(self) -> None:
+        if not self._setup.config.keep_all:
+            self._files.discard(self.front.members)

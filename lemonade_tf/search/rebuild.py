@@ -1,0 +1,82 @@
+"""Rebuild the recorded networks of a search that is resumed.
+
+A search is determined by its settings and its seed; only the results of training cannot be
+recomputed at no cost: the history and the network files. So resuming reads the history (see
+`runs.recorded_history`), rebuilds its networks from their operators (shapes only), and continues
+with the first incomplete generation. That generation proposes the same children again, and those
+that are recorded are not trained again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from lemonade_tf.architecture import Graph, GraphError
+from lemonade_tf.architecture.text import canonical_hash
+from lemonade_tf.evolution import Individual
+from lemonade_tf.objectives.objective import Objective
+from lemonade_tf.operators import SiteError, replay
+from lemonade_tf.runs.recorded_history import RecordedHistory
+from lemonade_tf.store import HISTORY, NetworkRecord, RunStore, StoreError
+
+_OTHER_VERSION = "Was the run started with another version of lemonade_tf?"
+
+
+def rebuild_individuals(
+    history: RecordedHistory,
+    initial: Sequence[Graph],
+    objectives: Sequence[Objective],
+    store: RunStore,
+) -> dict[str, Individual]:
+    """Rebuild the recorded networks; shapes only.
+
+    Args:
+        history: The recorded part of the search.
+        initial: The initial networks.
+        objectives: The objectives of the search.
+        store: The run folder, for error messages.
+
+    Returns:
+        The networks by id, in order of completion.
+
+    Raises:
+        StoreError: If a rebuilt network does not match its record.
+    """
+    individuals: dict[str, Individual] = {}
+    for id_, record in history.networks.items():
+        try:
+            graph = _graph(record, initial, individuals)
+            matches = canonical_hash(graph) == record.architecture_hash
+        except (GraphError, SiteError, KeyError, IndexError, TypeError) as error:
+            raise StoreError(
+                f"{store.path / HISTORY}: the network {id_} cannot be rebuilt ({error})."
+                f" {_OTHER_VERSION}"
+            ) from error
+        if not matches:
+            raise StoreError(
+                f"{store.path / HISTORY}: the network {id_}, rebuilt from its operators, differs"
+                f" from the one that was trained. {_OTHER_VERSION}"
+            )
+        values = record.objectives
+        expensive = [o.name for o in objectives if not o.cheap] if record.failure is None else ()
+        individuals[id_] = Individual(
+            generation=record.generation,
+            attempt=record.attempt,
+            parent=record.parent,
+            operators=tuple(dict(operator) for operator in record.operators),
+            architecture=graph,
+            cheap={o.name: values[o.name] for o in objectives if o.cheap},
+            expensive={name: values[name] for name in expensive},
+        )
+    return individuals
+
+
+def _graph(
+    record: NetworkRecord, initial: Sequence[Graph], individuals: Mapping[str, Individual]
+) -> Graph:
+    if record.parent is None:
+        return initial[record.attempt]
+    parent = individuals[record.parent].architecture
+    return replay(parent, record.operators, rng=np.random.default_rng(0)).graph

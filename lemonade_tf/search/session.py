@@ -1,0 +1,123 @@
+"""Run a search in its folder: start workers, hand over to the algorithm, leave the folder complete.
+
+The algorithm is LEMONADE (`search.algorithm`) or random search (`baselines.random_search`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lemonade_tf.evolution import Individual
+from lemonade_tf.executors import Executor
+from lemonade_tf.monitoring.callback import Callback
+from lemonade_tf.monitoring.search_state import SearchState
+from lemonade_tf.search.evaluator import ChildEvaluator
+from lemonade_tf.search.measurements import Measurements
+from lemonade_tf.search.reporter import Reporter
+from lemonade_tf.search.setup import Setup
+from lemonade_tf.search.stopping import Interruption, StopCondition
+from lemonade_tf.search.worker_processes import search_workers
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The result of a search.
+
+    Attributes:
+        workdir: The run folder.
+        front: The Pareto front, sorted by the first cheap objective: one mapping per network, with
+            the columns of front.csv as keys.
+        hypervolume: The hypervolume of the front, up to the reference point in config.json.
+        complete: Whether all generations are complete; False if `max_hours` or Ctrl-C ended the
+            search.
+        stopped: Whether Ctrl-C ended it.
+    """
+
+    workdir: Path
+    front: Sequence[Mapping[str, Any]]
+    hypervolume: float
+    complete: bool
+    stopped: bool = False
+
+
+@dataclass(frozen=True)
+class Session:
+    """Bundle the parts of a running search.
+
+    Attributes:
+        setup: The run.
+        executor: Its workers.
+        evaluator: Trains networks and records them.
+        reporter: Reports the progress.
+        stop: When to stop early.
+        measurements: Measures the inference times of the front.
+    """
+
+    setup: Setup
+    executor: Executor
+    evaluator: ChildEvaluator
+    reporter: Reporter
+    stop: StopCondition
+    measurements: Measurements
+
+    def measure(self, front: Iterable[Individual]) -> None:
+        """Measure the inference times of a front that were not measured yet."""
+        self.measurements.take(self.executor, front, self.stop.is_met)
+
+    def end_generation(self, front: Iterable[Individual]) -> None:
+        """Measure the front after a generation, and report its end."""
+        self.measure(front)
+        self.reporter.notify("on_generation_end")
+
+
+def run_session(
+    setup: Setup,
+    algorithm: Callable[[Session], bool],
+    *,
+    callbacks: Sequence[Callback] = (),
+    started: float | None = None,
+    executor: Executor | None = None,
+) -> SearchResult:
+    """Run an algorithm in a run folder, and release the folder.
+
+    Args:
+        setup: The run, whose folder is locked.
+        algorithm: Trains networks; returns whether it is complete.
+        callbacks: Informed of the progress.
+        started: When the search was started, a value of `time.monotonic`; now by default.
+        executor: Trains the networks, and stays open; by default, worker processes.
+    """
+    config, store = setup.config, setup.store
+    started = time.monotonic() if started is None else started
+    deadline = None if config.max_hours is None else started + 3600 * config.max_hours
+    num_expected = len(setup.initial) + config.num_generations * config.num_accepted
+    state = SearchState(config, store.path, num_expected)
+    reporter = Reporter(state, callbacks, started=started, deadline=deadline)
+    interruption = Interruption(lambda: reporter.notify("on_stop_requested"))
+    stop = StopCondition(deadline, lambda: interruption.is_requested)
+    with ExitStack() as stack:  # left in reverse order
+        stack.callback(store.release)
+        workers = (
+            search_workers(config, log_dir=store.path / "logs") if executor is None else executor
+        )
+        evaluator = ChildEvaluator(setup, workers, reporter, stop)
+        stack.callback(reporter.notify, "on_search_end")
+        stack.callback(evaluator.clean_up)
+        stack.enter_context(interruption)
+        if executor is None:
+            stack.enter_context(workers)
+        names = [objective.name for objective in setup.objectives]
+        measurements = Measurements(store, names, config.latency_protocol)
+        complete = algorithm(Session(setup, workers, evaluator, reporter, stop, measurements))
+    return SearchResult(
+        workdir=store.path,
+        front=[row.as_columns() for row in evaluator.front.rows()],
+        hypervolume=state.hypervolume,
+        complete=complete,
+        stopped=interruption.is_requested and not complete,
+    )

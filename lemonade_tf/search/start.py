@@ -1,0 +1,107 @@
+"""Start a run in a new folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from lemonade_tf import __version__
+from lemonade_tf.config import ConfigError, SearchConfig, default_workdir
+from lemonade_tf.datasets.dataset import Dataset
+from lemonade_tf.objectives.lookup import run_limits, run_objectives
+from lemonade_tf.objectives.objective import ObjectiveError
+from lemonade_tf.runs.quality import reference_point
+from lemonade_tf.runs.same_images import describe_images
+from lemonade_tf.search.extra_datasets import extra_datasets
+from lemonade_tf.search.initial_networks import (
+    initial_graphs,
+    search_space,
+    warm_start_networks,
+    within_limits,
+)
+from lemonade_tf.search.preparation import RunTasks, prepare_objectives
+from lemonade_tf.search.setup import Setup
+from lemonade_tf.search.versions import versions
+from lemonade_tf.store import RandomSearchRecord, RunConfig, RunStore, make_new_folder
+
+
+def start_run(
+    config: SearchConfig,
+    dataset: Dataset,
+    run_tasks: RunTasks | None = None,
+    *,
+    extra: Mapping[str, Dataset] | None = None,
+    matched: RunConfig | None = None,
+    random_search: RandomSearchRecord | None = None,
+) -> Setup:
+    """Start a run in a new folder.
+
+    Args:
+        config: The settings.
+        dataset: The first data set.
+        run_tasks: Carries out the tasks that prepare objectives; None if no objective may need it.
+        extra: The data sets after the first, by name.
+        matched: A run to compare with: its reference point and its prepared objectives are used.
+        random_search: What a random search is matched to; it has no initial networks.
+
+    Raises:
+        ConfigError: If `initial_run` or `latency_table` does not fit the search, an objective has
+            no value for an initial network, or all initial networks are over a limit.
+        ObjectiveError: If an objective cannot be prepared.
+        StoreError: If the folder already holds a run, or cannot be written.
+    """
+    if config.workdir is not None:  # before objectives are prepared, which may take a while
+        RunStore.check_vacant(config.workdir)
+    space = search_space(config)
+    warm_start = warm_start_networks(config, dataset)
+    initial = initial_graphs(space, dataset, warm_start)
+    prepared = (
+        prepare_objectives(config, initial, run_tasks) if matched is None else matched.prepared
+    )
+    settings = config.as_json()
+    objectives, limits = run_objectives(settings, prepared), run_limits(settings, prepared)
+    extras = extra_datasets(extra or {})
+    try:
+        kept = within_limits(limits, initial)
+        initial, warm_start = kept.select(initial), kept.select(warm_start)
+        classes = {each.error: each.dataset.num_classes for each in extras}
+        reference = reference_point(objectives, initial, dataset.num_classes, classes)
+    except ObjectiveError as error:
+        raise ConfigError(f"--objectives: {error} (computed for the initial networks)") from error
+    if matched is not None:
+        reference = matched.reference_point
+    kept.warn()
+    recorded = RunConfig(
+        settings=settings,
+        images=describe_images(dataset),
+        num_initial=len(initial) if random_search is None else 0,
+        reference_point=reference,
+        extra_datasets={each.name: describe_images(each.dataset) for each in extras},
+        prepared=prepared,
+        random_search=random_search,
+        lemonade_tf=__version__,
+        versions=versions(),
+        backend="tensorflow",
+    )
+    store = RunStore.create(_workdir(config), recorded, [each.as_record() for each in warm_start])
+    return Setup(
+        config=config,
+        store=store,
+        dataset=dataset,
+        space=space,
+        objectives=objectives,
+        limits=limits,
+        initial=initial,
+        warm_start=warm_start,
+        reference_point=reference,
+        extra_datasets=extras,
+    )
+
+
+def _workdir(config: SearchConfig) -> str | Path:
+    """Return the folder of a new run; a default one is created, so that no other run takes it."""
+    while config.workdir is None:
+        workdir = default_workdir(config.dataset)
+        if make_new_folder(workdir):
+            return workdir
+    return config.workdir

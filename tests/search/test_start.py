@@ -1,0 +1,58 @@
+"""Starting a run: its folder, and what is recorded there."""
+
+from functools import partial
+from multiprocessing.pool import ThreadPool
+
+import pytest
+
+from lemonade_tf.config import make_config
+from lemonade_tf.datasets.loading import load_dataset
+from lemonade_tf.search import start as module
+from lemonade_tf.search.start import start_run
+from lemonade_tf.store import RunStore, StoreError
+
+DIGITS = load_dataset("digits")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_runs_started_at_the_same_time_take_different_folders(here):
+    with ThreadPool(4) as pool:
+        setups = pool.map(partial(start_run, dataset=DIGITS), [make_config("quick")] * 4)
+    assert sorted(s.store.path.name for s in setups) == [f"digits-{n}" for n in range(1, 5)]
+    for each in setups:
+        assert RunStore.open(each.store.path).is_locked()
+
+
+def test_a_folder_created_while_objectives_are_prepared_is_not_taken(here, monkeypatch):
+    def prepare(*_):
+        (here / "runs" / "digits-1").mkdir(parents=True)
+
+    monkeypatch.setattr(module, "prepare_objectives", prepare)
+    assert start_run(make_config("quick"), DIGITS).store.path.name == "digits-2"
+
+
+def test_a_given_folder_must_not_hold_a_run(here):
+    config = make_config("quick", workdir="mine")
+    start_run(config, DIGITS).store.release()
+    with pytest.raises(StoreError, match="mine already holds a run"):
+        start_run(config, DIGITS)
+    assert [path.name for path in here.iterdir()] == ["mine"]
+
+
+def test_a_run_starts_with_the_initial_networks_and_records_its_data(here):
+    setup = start_run(make_config("quick", workdir="run"), DIGITS)
+    setup.store.release()
+    assert len(setup.initial) == 4
+    assert setup.measured_objectives == ()
+    assert not setup.history.networks
+    recorded = RunStore.open("run").read_config()
+    assert recorded.reference_point == setup.reference_point
+    assert recorded.reference_point["error"] == pytest.approx(0.9)
+    assert recorded.reference_point["parameters"] == 10 * 399_534
+    assert recorded.images.num_images == {"training": 1200, "validation": 297, "test": 300}
+    assert recorded.num_initial == 4

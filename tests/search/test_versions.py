@@ -1,0 +1,20 @@
+"""Versions of packages, and the warning if they differ."""
+
+import platform
+
+import numpy as np
+
+from lemonade_tf.search.versions import versions, warn_of_other_versions
+
+
+def test_versions_lists_python_and_the_installed_packages():
+    found = versions(("numpy", "no-such-package"))
+    assert found == {"python": platform.python_version(), "numpy": np.__version__}
+
+
+def test_other_versions_are_a_warning(caplog):
+    warn_of_other_versions(versions())
+    assert not caplog.records
+    warn_of_other_versions({**versions(), "numpy": "1.0"})
+    [warning] = [record.getMessage() for record in caplog.records]
+    assert warning.startswith(f"numpy was 1.0, now {np.__version__}: the search continues")
