@@ -15,7 +15,6 @@ from lemonade_tf.backends.batch_normalization_tensorflow import FusedBatchNormal
 from lemonade_tf.backends.batch_transform import NO_AUGMENTATION, BatchTransform
 from lemonade_tf.backends.inference_tensorflow import TensorFlowForward, inference_pass
 from lemonade_tf.backends.lite_tensorflow import LiteRTModel, to_lite
-from lemonade_tf.backends.setup_tensorflow import set_up
 from lemonade_tf.backends.training_tensorflow import TensorFlowTrainer
 from lemonade_tf.keras_bridge.graph_to_model import to_keras
 
@@ -35,7 +34,19 @@ class TensorFlowBackend(Backend):
 
     def set_up(self, threads: int | None = None) -> None:
         """Set the number of threads and turn off graph rewriting; see `Backend.set_up`."""
-        set_up(threads)
+        # Graph rewriting (Grappler) takes a large part of the time of a child's first step, and
+        # hardly makes the other steps faster.
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+        if threads is None or tf.config.threading.get_intra_op_parallelism_threads() == threads:
+            return
+        try:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(1)
+        except RuntimeError as error:
+            raise RuntimeError(
+                f"threads is {threads}, but TensorFlow has already run in this process with another"
+                " number; set up workers in a process in which nothing has run yet."
+            ) from error
 
     def place(self, array: np.ndarray) -> tf.Tensor | tf.Variable:
         """Copy an array to the device."""

@@ -48,6 +48,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Normalize images by the moving statistics, or in training by those of the batch."""
         if _is_supported(inputs):
+            # A frozen layer (`trainable` is False) normalizes by its moving statistics, also when
+            # `training` is True; Keras's layer does so with a gradient.
             if not training:
                 return self._infer(inputs)
             if self.trainable and None not in inputs.shape:

@@ -90,6 +90,8 @@ def _quantize(converter: Any, images: np.ndarray | None) -> None:
         for image in images if images is not None else ():
             yield [np.asarray(image, np.float32)[None]]
 
+    # Only int8 operations are allowed: without this, the converter silently keeps floats where it
+    # has no quantized operation.
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = representative_dataset
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]

@@ -158,7 +158,7 @@ class RowProducts(Algorithm):
         rows = tf.reshape(gradient, shape)
         of_offset = self._sum(rows, repeat, ones)
         of_scale = self._sum(rows * centred, repeat, ones) * inverse
-        slope = of_scale * inverse * share
+        slope = of_scale * inverse * share  # as in `ChannelSums`, then repeated along rows
         of_rows = (rows - centred * (slope @ repeat) - (of_offset * share) @ repeat) * factor
         return tf.reshape(of_rows, tf.shape(gradient)), of_scale[0], of_offset[0]
 

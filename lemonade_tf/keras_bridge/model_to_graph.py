@@ -149,6 +149,7 @@ class _Converter:
         operations = {operation.name: operation for operation in model.operations}
         config = model.get_config()
         ends: dict[str, str] = {}  # layer -> the node with its outputs
+        # In the order of the configuration, so the inputs of a layer are converted before it.
         for entry in config["layers"]:
             operation = operations[entry["name"]]
             if id(operation) in self.seen:
@@ -160,7 +161,7 @@ class _Converter:
             name = self._free_name(operation.name, None if source is None else model.name)
             if isinstance(operation, keras.layers.InputLayer):
                 end = source or self.graph.add(name, input_kind(operation, self.input_shape))
-            elif isinstance(operation, keras.Model):
+            elif isinstance(operation, keras.Model):  # its layers take the place of the model
                 end = self.convert(_functional(operation), *inputs)
             elif isinstance(operation, keras.layers.Layer):
                 end = self._add(name, operation, inputs, len(tensors[0]["shape"]))

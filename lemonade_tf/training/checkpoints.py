@@ -60,7 +60,7 @@ class Checkpoints:
         state, training, seconds = _unpack(content, self._path)
         if training != self._training:
             raise CheckpointError(f"{self._path} is the checkpoint of a different training.")
-        self._started = time.monotonic() - seconds
+        self._started = time.monotonic() - seconds  # as if there had been no interruption
         return state
 
     def write_if_due(self, state: Callable[[], TrainingState]) -> TrainingState | None:
@@ -74,7 +74,7 @@ class Checkpoints:
         """
         if time.monotonic() - self._written < self._interval:
             return None
-        present = state()
+        present = state()  # copies all weights, so only when they are written
         write_atomic(self._path, _pack(present, self._training, self.seconds))
         self._written = time.monotonic()
         return present

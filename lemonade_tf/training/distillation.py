@@ -88,6 +88,8 @@ def _is_worth_caching(
     part: SharedPart, parent: Graph, num_images: int, settings: TrainingSettings
 ) -> bool:
     """Return whether a shared part computes anything and its outputs fit into memory."""
+    # A part without multiply-adds, such as the rescaling of images, costs next to nothing to
+    # compute, and as much memory as the images to cache.
     nothing_to_compute = not any(_multiply_adds(parent, name) for name in part.nodes)
     if nothing_to_compute or parent.output in part.nodes:
         return False

@@ -16,6 +16,7 @@ import keras
 import numpy as np
 
 from lemonade_tf.architecture import Graph
+from lemonade_tf.backends.base import Trainer
 from lemonade_tf.backends.batch_transform import NO_AUGMENTATION, BatchTransform
 from lemonade_tf.backends.current import current_backend
 from lemonade_tf.training.out_of_memory import effective_batch_size
@@ -105,12 +106,7 @@ def fit(
     batch_size = effective_batch_size(settings, count)
     num_steps = count // batch_size
     rates = cosine(settings.learning_rate, epochs * num_steps).reshape(epochs, num_steps)
-    trainer = current_backend().trainer(
-        model,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-        transform=transform,
-    )
+    trainer = make_trainer(model, settings, transform)
     losses: list[float] = []
     if resume is not None:
         losses.extend(resume.losses)
@@ -121,6 +117,8 @@ def fit(
         return TrainingState(tuple(losses), rng.bit_generator.state, trainer.state())
 
     for epoch in range(len(losses), epochs):
+        # The order is drawn before the transform, for whole epochs: a resumed training draws the
+        # same numbers.
         order = rng.permutation(count)[: num_steps * batch_size].astype(np.int32)
         draws = transform.draw(num_steps, batch_size, rng=rng)
         indices = order.reshape(num_steps, batch_size)
@@ -138,6 +136,18 @@ def fit(
         seconds=time.perf_counter() - start,
         seconds_compiling=trainer.seconds_compiling,
         num_traces=trainer.num_traces,
+    )
+
+
+def make_trainer(
+    model: keras.Model, settings: TrainingSettings, transform: BatchTransform = NO_AUGMENTATION
+) -> Trainer:
+    """Return the backend's trainer of the weights that are trainable now."""
+    return current_backend().trainer(
+        model,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        transform=transform,
     )
 
 

@@ -125,11 +125,12 @@ class _Attempt:
     def result(self) -> ChildResult:
         """Return the result of the attempt."""
         facts = self._facts
-        if self._failure is not None:
+        if self._failure is not None:  # perhaps after evaluation, by weights that are not finite
             facts = {key: value for key, value in facts.items() if "error" not in key}
         return ChildResult(self._task.id, failure=self._failure, seconds=self.seconds, **facts)
 
     def _train_child(self) -> None:
+        # Two generators, so that the order of images does not depend on how many weights are new.
         rng = np.random.default_rng(self._task.training_seed)
         weights_rng = np.random.default_rng(self._task.weights_seed)
         with self._phase("load"):
@@ -195,6 +196,7 @@ class _Attempt:
             return self._backend.training_model(parent)
 
         settings = self._settings
+        # Repairs come first: frozen batch norms use the statistics that repairs measure.
         with self._phase("repair"):
             carry_out_repairs(
                 change,
@@ -224,7 +226,7 @@ class _Attempt:
         targets = distillation_targets(
             parent, parent_model, change, model, x_train, self._images, settings
         )
-        some = rng.permutation(len(x_train))[:EPSILON_IMAGES]
+        some = rng.permutation(len(x_train))[:EPSILON_IMAGES]  # the same ones before and after
 
         def measure_epsilon() -> dict[str, float]:
             size = settings.evaluation_batch_size

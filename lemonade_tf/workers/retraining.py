@@ -114,7 +114,7 @@ class Retrainer:
         checkpoints = Checkpoints(
             task.checkpoint, training=_fingerprint(graph, task), interval=task.interval
         )
-        state, remark = _state_to_resume(checkpoints)
+        state, remark = _state_to_resume(checkpoints)  # restored by `fit`, generator included
 
         def write_checkpoint(present: Callable[[], TrainingState]) -> None:
             written = checkpoints.write_if_due(present)

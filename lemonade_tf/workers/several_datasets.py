@@ -30,6 +30,7 @@ def train_on_all(task: ChildTask, train: Callable[[ChildTask], ChildResult]) -> 
     others: dict[str, ChildResult] = {}
     try:
         first = train(task)
+        # The first failure is that of the child, so that training on other data sets is pointless.
         for each in task.extra_datasets if first.failure is None else ():
             result = _train_on_extra(each, train)
             others[str(each.dataset)] = result
@@ -49,6 +50,7 @@ def _train_on_extra(task: ChildTask, train: Callable[[ChildTask], ChildResult]) 
     try:
         return train(task)
     except Exception as error:
+        # The arguments of an OSError are a number and a file, which the executor reports.
         if not isinstance(error, OSError) and len(error.args) == 1:
             error.args = (f"on {task.dataset}: {error.args[0]}",)
         raise

@@ -22,6 +22,7 @@ from lemonade_tf.keras_bridge.saving import save_model
 from lemonade_tf.keras_bridge.weights import read_weights
 from lemonade_tf.operators.initial import initial_weights
 from lemonade_tf.training.evaluation import predict
+from lemonade_tf.training.fit import make_trainer
 from lemonade_tf.training.out_of_memory import effective_batch_size
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.workers.measured_objectives import measure_on
@@ -59,13 +60,8 @@ def time_network(
 
     batch_size = effective_batch_size(settings, len(dataset.x_train))
     indices = rng.integers(len(dataset.x_train), size=(NUM_STEPS, batch_size), dtype=np.int32)
-    rates = np.zeros(NUM_STEPS, np.float32)
-    trainer = backend.trainer(
-        model,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-        transform=transform,
-    )
+    rates = np.zeros(NUM_STEPS, np.float32)  # weight decay is scaled by the rate as well
+    trainer = make_trainer(model, settings, transform)
 
     def train() -> None:
         draws = transform.draw(NUM_STEPS, batch_size, rng=rng)

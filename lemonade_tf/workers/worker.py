@@ -115,7 +115,7 @@ class Worker:
                 self._time(task)  # warm-up: loads what a process needs once, not per network
             return self._time(task)
         finally:
-            gc.collect()
+            gc.collect()  # Keras models are reference cycles
             if not self._warm:
                 gc.freeze()
                 self._warm = True

@@ -5,22 +5,14 @@ import tensorflow as tf
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture import layers as kinds
-from lemonade_tf.backends.batch_transform import NO_AUGMENTATION, BatchTransform
+from lemonade_tf.backends.batch_transform import BatchTransform
 from lemonade_tf.backends.current import current_backend
 from lemonade_tf.keras_bridge import to_keras
+from lemonade_tf.training.fit import make_trainer
 from lemonade_tf.training.schedule import cosine
 from lemonade_tf.training.settings import TrainingSettings
 
 NO_DRAWS: dict = {}
-
-
-def trainer_of(model, settings, transform=NO_AUGMENTATION):
-    return current_backend().trainer(
-        model,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-        transform=transform,
-    )
 
 
 @pytest.fixture
@@ -78,7 +70,7 @@ def test_steps_equal_the_formulas(linear, data, soft):
     weights, losses = reference(linear, images, targets, indices, rates, settings)
 
     model = to_keras(linear)
-    trainer = trainer_of(model, settings)
+    trainer = make_trainer(model, settings)
     given = targets.astype(np.float32) if soft else labels
     place = current_backend().place
     loss = trainer.run_epoch(place(images), place(given), indices, rates, NO_DRAWS)
@@ -98,7 +90,7 @@ def test_only_kernels_decay(network, data):
     images = np.random.default_rng(0).integers(0, 255, (4, 8, 8, 1)).astype(np.uint8)
     rates = np.float32([0.1])
     place = current_backend().place
-    trainer_of(model, settings).run_epoch(
+    make_trainer(model, settings).run_epoch(
         place(images), place(uniform), np.int32([[0, 1, 2, 3]]), rates, NO_DRAWS
     )
     for weight in model.trainable_variables:
@@ -107,7 +99,7 @@ def test_only_kernels_decay(network, data):
 
 
 def test_the_step_is_traced_once_for_all_epochs(linear, data):
-    trainer = trainer_of(to_keras(linear), TrainingSettings())
+    trainer = make_trainer(to_keras(linear), TrainingSettings())
     images, labels = map(current_backend().place, data)
     for _ in range(3):
         indices = np.arange(12, dtype=np.int32).reshape(3, 4)
@@ -129,7 +121,7 @@ def test_inference_is_traced_once_for_all_batch_sizes(linear, data):
 def test_an_epoch_stops_at_a_loss_that_is_not_finite(linear, data):
     images, labels = data
     model = to_keras(linear)
-    trainer = trainer_of(model, TrainingSettings())
+    trainer = make_trainer(model, TrainingSettings())
     indices = np.arange(12, dtype=np.int32).reshape(3, 4)
     floats = images.astype(np.float32)
     floats[0] = np.inf
@@ -156,7 +148,7 @@ def test_the_batch_transform_is_part_of_the_step(linear, data):
     rates = cosine(0.1, 3)
     draws = Brighter().draw(3, 4, rng=np.random.default_rng(0))
     model = to_keras(linear)
-    trainer = trainer_of(model, settings, Brighter())
+    trainer = make_trainer(model, settings, Brighter())
     place = current_backend().place
     trainer.run_epoch(place(images), place(labels), indices, rates, draws)
 
@@ -212,7 +204,7 @@ def test_training_equals_keras(network, digits):
     indices = np.arange(64, dtype=np.int32).reshape(2, 32)
     rates = np.float32([0.05, 0.05])
     place = current_backend().place
-    trainer_of(ours, settings).run_epoch(place(images), place(labels), indices, rates, NO_DRAWS)
+    make_trainer(ours, settings).run_epoch(place(images), place(labels), indices, rates, NO_DRAWS)
     optimizer = keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     for batch in indices:
