@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lemonade_tf.cli.commands import COMMANDS
 from lemonade_tf.cli.failure import fail
 from lemonade_tf.cli.parser import make_parser
 from lemonade_tf.errors import LemonadeError
@@ -19,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     options = make_parser().parse_args(arguments)
     try:
-        return options.run(options)
+        return COMMANDS[options.command](options)
     except LemonadeError as error:
         return fail(str(error), error.exit_status)
     except KeyboardInterrupt:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -24,7 +24,7 @@ def print_line(console: Console, text: str) -> None:
 
 def run_search(options: argparse.Namespace) -> int:
     """Run a search and print its front."""
-    given = {name: value for name, value in vars(options).items() if name != "run"}
+    given = {name: value for name, value in vars(options).items() if name != "command"}
     if not given["resume"]:  # report a usage error before the slow imports
         make_config(**{name: value for name, value in given.items() if name != "resume"})
     from lemonade_tf.monitoring.progress import ProgressDisplay
@@ -165,3 +165,13 @@ def _report(workdir: str, console: Console) -> None:
     print_line(console, f"Plots       {page}, {page.parent / 'plots'}")
     print_line(console, f"Load one    keras.models.load_model({str(example)!r})")
     print_line(console, "            Input: raw pixels, 0 to 255; output: class probabilities.")
+
+
+COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "search": run_search,
+    "status": run_status,
+    "pin": run_pin,
+    "report": run_report,
+    "draw": run_draw,
+    "retrain": run_retrain,
+}

@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 from lemonade_tf import __version__
-from lemonade_tf.cli.commands import (
-    run_draw,
-    run_pin,
-    run_report,
-    run_retrain,
-    run_search,
-    run_status,
-)
 from lemonade_tf.cli.failure import PROGRAM
 from lemonade_tf.cli.options import add_settings
 from lemonade_tf.config import PRESETS, TRAINING, SearchConfig
@@ -45,7 +36,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command. The parsed `run` is the function to call."""
+    """Return the parser of the command; `command` of the parsed options is the subcommand."""
     parser = _Parser(
         prog=PROGRAM,
         description="Multi-objective neural architecture search by Lamarckian evolution.",
@@ -54,12 +45,10 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
     _add_search(commands)
-    _add_command(commands, "status", run_status, "show the progress of a search")
-    pin = _add_command(commands, "pin", run_pin, "keep the files of networks that leave the front")
+    _add_command(commands, "status", "show the progress of a search")
+    pin = _add_command(commands, "pin", "keep the files of networks that leave the front")
     pin.add_argument("ids", metavar="ID", nargs="+", help="networks to keep")
-    _add_command(
-        commands, "report", run_report, "write the plots and report.html of a run, print its front"
-    )
+    _add_command(commands, "report", "write the plots and report.html of a run, print its front")
     _add_draw(commands)
     _add_retrain(commands)
     return parser
@@ -90,21 +79,19 @@ def _add_search(commands: Any) -> None:
         " search are used unless they are given again",
     )
     add_settings(parser, SearchConfig, _SEARCH_GROUPS, PRESETS)
-    parser.set_defaults(run=run_search)
+    parser.set_defaults(command="search")
 
 
-def _add_command(
-    commands: Any, name: str, run: Callable[[argparse.Namespace], int], help: str, **options: Any
-) -> argparse.ArgumentParser:
+def _add_command(commands: Any, name: str, help: str, **options: Any) -> argparse.ArgumentParser:
     """Add a command on a run, and return its parser."""
     parser = commands.add_parser(name, help=help, allow_abbrev=False, **options)
     parser.add_argument("workdir", metavar="RUN", help="run folder")
-    parser.set_defaults(run=run)
+    parser.set_defaults(command=name)
     return parser
 
 
 def _add_draw(commands: Any) -> None:
-    parser = _add_command(commands, "draw", run_draw, "draw a network of a run")
+    parser = _add_command(commands, "draw", "draw a network of a run")
     parser.add_argument("id", metavar="ID", help="a network in RUN/models")
     parser.add_argument(
         "--output",
@@ -133,7 +120,6 @@ def _add_retrain(commands: Any) -> None:
     parser = _add_command(
         commands,
         "retrain",
-        run_retrain,
         "train networks of a run's front from scratch",
         description=(
             "Train networks of a run's front from scratch, on the training and validation images"
