@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from lemonade_tf.architecture.graph import Graph, GraphError, Node
+from lemonade_tf.architecture.layers import LAYERS
 
 
 def check(graph: Graph) -> None:
     """Raise unless all invariants of a graph hold.
 
-    - Names are non-empty strings without "/" (Keras builds paths from them); nodes are `Node`s.
+    - Names are non-empty strings without "/" (Keras builds paths from them); nodes are `Node`s
+      whose layers are of the kinds in LAYERS.
     - There is one Input, and the output exists.
     - The inputs of every node exist, their number fits its layer, and there is no cycle.
     - The output depends on every node.
@@ -36,6 +38,9 @@ def check(graph: Graph) -> None:
                 f"node {name!r}: inputs are {node.inputs!r}; expected a tuple of names."
             )
         graph.check_node(name, node.layer, node.inputs)
+        if type(node.layer) not in LAYERS:
+            kind = type(node.layer).__name__
+            raise GraphError(f"node {name!r} is a {kind}; expected one of LAYERS.")
     _ = graph.input
     graph.topological_order()
     needed = graph.ancestors(graph.output) | {graph.output}

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from lemonade_tf.architecture.layers import LAYERS, Input, Layer, Shape, ShapeError
+from lemonade_tf.architecture.layer import Layer, Shape, ShapeError
 from lemonade_tf.architecture.summary import Row, summary_table
 
 MAX_NODES_IN_REPR = 40
@@ -130,7 +130,7 @@ class Graph:
     def input(self) -> str:
         """The name of the Input node."""
         if "input" not in self._cache:
-            names = [n for n, node in self._nodes.items() if isinstance(node.layer, Input)]
+            names = [n for n, node in self._nodes.items() if node.layer.num_inputs == 0]
             if len(names) != 1:
                 raise GraphError(f"the graph has {len(names)} Inputs: {names}; expected one.")
             self._cache["input"] = names[0]
@@ -405,11 +405,11 @@ class Graph:
         """Raise unless a node could have this layer and these inputs.
 
         Raises:
-            GraphError: If the layer is no layer, an input does not exist or is the node itself, or
-                the layer takes a different number of inputs.
+            GraphError: If the layer is not a Layer, an input does not exist or is the node itself,
+                or the layer takes a different number of inputs.
         """
-        if type(layer) not in LAYERS:
-            raise GraphError(f"node {name!r}: {layer!r} is not a layer of lemonade_tf.")
+        if not isinstance(layer, Layer):
+            raise GraphError(f"node {name!r} has the layer {layer!r}; expected a Layer.")
         for source in inputs:
             if source not in self._nodes:
                 raise GraphError(

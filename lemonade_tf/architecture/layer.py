@@ -28,7 +28,7 @@ class Layer:
     layers all the time, and isinstance is ten times slower with an ABC.
 
     Attributes:
-        num_inputs: The number of inputs; None for two or more.
+        num_inputs: The number of inputs; None for two or more. Only the kind Input has none.
     """
 
     num_inputs: ClassVar[int | None] = 1

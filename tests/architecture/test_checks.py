@@ -41,7 +41,7 @@ def test_graph_that_is_broken_below_is_valid():
         ),
         ({"a/b": Node(L.ReLU(), ("sum",))}, "'a/b' is not a valid name"),
         ({3: Node(L.ReLU(), ("sum",))}, "3 is not a valid name"),
-        ({"relu": Node("ReLU", ("bn",))}, "node 'relu': 'ReLU' is not a layer of lemonade_tf"),
+        ({"relu": Node("ReLU", ("bn",))}, "node 'relu' has the layer 'ReLU'; expected a Layer"),
         ({"relu": Node(L.ReLU(), ("nb",))}, "node 'relu' has the input 'nb', which does not exist"),
         ({"relu": Node(L.ReLU(), ())}, "node 'relu': ReLU got 0 inputs; expected 1"),
         ({"relu": Node(L.ReLU(), ("bn", "bn"))}, "ReLU got 2 inputs; expected 1"),
@@ -152,6 +152,7 @@ def test_broken_weights(name, weights, message):
     ("node", "message"),
     [
         (L.ReLU(), r"'relu' is ReLU\(max_value=None\); expected a Node"),
+        (Node(L.Layer(), ("bn",)), "node 'relu' is a Layer; expected one of LAYERS"),
         (Node(L.ReLU(), "bn"), "node 'relu': inputs are 'bn'; expected a tuple of names"),
         (
             Node(L.Reshape((5, 5)), ("bn",)),

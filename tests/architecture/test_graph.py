@@ -140,7 +140,10 @@ def test_has_weights():
         ),
         (lambda g: g.add("new", L.ReLU(), []), "node 'new': ReLU got 0 inputs; expected 1"),
         (lambda g: g.add("new", L.Add(), ["sum"]), "node 'new': Add got 1 inputs; expected two or"),
-        (lambda g: g.add("new", "ReLU", ["sum"]), "node 'new': 'ReLU' is not a layer of lemonade"),
+        (
+            lambda g: g.add("new", "ReLU", ["sum"]),
+            "node 'new' has the layer 'ReLU'; expected a Layer",
+        ),
         (
             lambda g: g.add("new", L.ConvexSum(), ["sum"]),
             "node 'new': ConvexSum got 1 inputs; expected 2",
@@ -195,7 +198,7 @@ def test_redirection_of_a_node_to_itself_is_refused():
 
 
 def test_set_layer_refuses_a_value_that_is_no_layer():
-    with pytest.raises(GraphError, match="'ReLU' is not a layer"):
+    with pytest.raises(GraphError, match="has the layer 'ReLU'; expected a Layer"):
         _diamond().set_layer("left", "ReLU")
 
 

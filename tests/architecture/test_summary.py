@@ -11,7 +11,7 @@ from lemonade_tf.architecture.graph import MAX_NODES_IN_REPR
 from lemonade_tf.architecture.summary import describe_layer
 
 
-def test_a_line_per_node_in_topological_order():
+def test_table_has_a_line_per_node_in_topological_order():
     graph = every_layer()
     header, *lines = repr(graph).splitlines()
     assert header == "Graph: 29 nodes, 1,651 parameters"

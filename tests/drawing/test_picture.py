@@ -104,7 +104,7 @@ def test_suffix_selects_png_svg_or_pdf(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_same_graph_gives_the_same_file_in_another_process(tmp_path):
+def test_equal_graphs_give_equal_files_in_another_process(tmp_path):
     script = (
         "import sys; from graphs import every_layer; from lemonade_tf.drawing import draw\n"
         "for name in sys.argv[1:]: draw(every_layer(), name, title='t')"
