@@ -33,6 +33,7 @@ MAY_IMPORT = {
         "architecture",
         "backends",
         "datasets",
+        "executors",
         "inheritance",
         "keras_bridge",
         "latency",

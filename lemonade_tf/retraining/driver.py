@@ -19,21 +19,18 @@ from typing import Any
 import numpy as np
 
 from lemonade_tf.config import ConfigError
-from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.datasets.dataset_error import DatasetError
 from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.datasets.names import parse_datasets
-from lemonade_tf.executors import Outcome, ProcessExecutor
-from lemonade_tf.executors.devices import default_num_workers
+from lemonade_tf.executors import Outcome
 from lemonade_tf.retraining.folder import RetrainedFolder, RetrainError
 from lemonade_tf.retraining.retrain_config import RetrainConfig
 from lemonade_tf.runs import Run, read_run
 from lemonade_tf.runs.same_images import check_same_images
 from lemonade_tf.store import NetworkRecord, RetrainedRecord
-from lemonade_tf.training.augmentation import augmentation_for
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.workers.retraining_task import RetrainResult, RetrainTask
-from lemonade_tf.workers.setup import RETRAINING_WORKER, WorkerSetup
+from lemonade_tf.workers.setup import RETRAINING_WORKER, WorkerSetup, worker_processes
 
 _AUGMENTATION = ("pad", "flip", "cutout", "mixup")
 
@@ -84,7 +81,9 @@ def retrain(
     config = RetrainConfig() if config is None else config
     run = read_run(os.fspath(workdir))
     chosen = {record.id: record for record in _chosen(run, ids)}
-    training = _training_settings(run, config)
+    _check_dataset(run)
+    augmentation = {name: run.config.settings[name] for name in _AUGMENTATION}
+    training = replace(config.training, **augmentation)
     settings = {
         **replace(config, training=training).as_json(),
         "threads": run.config.settings["threads"],
@@ -135,25 +134,12 @@ def _chosen(run: Run, ids: Sequence[str]) -> list[NetworkRecord]:
     return chosen
 
 
-def _training_settings(run: Run, config: RetrainConfig) -> TrainingSettings:
-    """Return the training settings with the augmentation of the run, checked on its data set."""
-    training = replace(
-        config.training, **{name: run.config.settings[name] for name in _AUGMENTATION}
-    )
-    dataset = _load_dataset(run)
-    try:
-        augmentation_for(dataset, training)
-    except ValueError as error:
-        raise RetrainError(f"the augmentation of {run.store.path} does not fit: {error}") from error
-    return training
-
-
 def _dataset_name(run: Run) -> str:
     return parse_datasets(run.config.dataset)[0]
 
 
-def _load_dataset(run: Run) -> Dataset:
-    """Load the first data set of the run."""
+def _check_dataset(run: Run) -> None:
+    """Check that the first data set of the run can be read and has not changed."""
     try:
         dataset = load_dataset(_dataset_name(run), run.config.settings["data_dir"])
     except DatasetError as error:
@@ -162,7 +148,6 @@ def _load_dataset(run: Run) -> Dataset:
             " folder in which the search was started."
         ) from error
     check_same_images(run.store.path, dataset, run.config.images)
-    return dataset
 
 
 # --- Training --------------------------------------------------------------------------------
@@ -178,20 +163,16 @@ def _train(
     """Train networks in worker processes."""
     if not tasks:
         return
-    threads = run.config.settings["threads"]
-    worker = WorkerSetup(
+    settings = run.config.settings
+    setup = WorkerSetup(
         RETRAINING_WORKER,
         _dataset_name(run),
-        run.config.settings["data_dir"],
+        settings["data_dir"],
         training,
-        threads,
+        settings["threads"],
     )
-    with ProcessExecutor(
-        worker,
-        num_workers=min(len(tasks), config.workers or default_num_workers(threads)),
-        threads=threads,
-        preload=worker.preload,
-        log_dir=log_dir,
+    with worker_processes(
+        setup, num_workers=config.workers, max_num_workers=len(tasks), log_dir=log_dir
     ) as executor:
         yield from executor.run(tasks)
 

@@ -1,4 +1,4 @@
-"""Start the worker processes of a search or of a retraining."""
+"""Start the worker processes of a search."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from pathlib import Path
 
 from lemonade_tf.config import SearchConfig
 from lemonade_tf.executors import ProcessExecutor
-from lemonade_tf.executors.devices import default_num_workers
-from lemonade_tf.workers.setup import SEARCH_WORKER, WorkerSetup
+from lemonade_tf.workers.setup import SEARCH_WORKER, WorkerSetup, worker_processes
 
 
 def worker_setup(config: SearchConfig) -> WorkerSetup:
@@ -37,30 +36,5 @@ def search_workers(
         worker_setup(config),
         num_workers=num_workers or config.workers,
         max_task_hours=config.max_child_hours,
-        log_dir=log_dir,
-    )
-
-
-def worker_processes(
-    setup: WorkerSetup,
-    *,
-    num_workers: int | None,
-    max_task_hours: float | None = None,
-    log_dir: Path | None = None,
-) -> ProcessExecutor:
-    """Return an executor of worker processes.
-
-    Args:
-        setup: Sets up each process.
-        num_workers: The number of processes; None for one per GPU, or one per CPU core.
-        max_task_hours: The time limit of a task; None for no limit.
-        log_dir: The folder for their output; None to discard it.
-    """
-    return ProcessExecutor(
-        setup,
-        num_workers=num_workers or default_num_workers(setup.threads),
-        threads=setup.threads,
-        task_timeout=None if max_task_hours is None else 3600 * max_task_hours,
-        preload=setup.preload,
         log_dir=log_dir,
     )

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
+from lemonade_tf.executors import ProcessExecutor, default_num_workers
 from lemonade_tf.training.settings import TrainingSettings
 
 # Entry points, MODULE:FUNCTION, which only worker processes import.
@@ -43,3 +45,31 @@ class WorkerSetup:
         module, _, function = self.entry_point.partition(":")
         set_up = getattr(import_module(module), function)
         return set_up(self.dataset, self.settings, data_dir=self.data_dir, threads=self.threads)
+
+
+def worker_processes(
+    setup: WorkerSetup,
+    *,
+    num_workers: int | None = None,
+    max_num_workers: int | None = None,
+    max_task_hours: float | None = None,
+    log_dir: Path | None = None,
+) -> ProcessExecutor:
+    """Return an executor of worker processes.
+
+    Args:
+        setup: Sets up each process.
+        num_workers: The number of processes; None for one per GPU, or one per CPU core.
+        max_num_workers: The largest number of processes that is of use; None for any.
+        max_task_hours: The time limit of a task; None for no limit.
+        log_dir: The folder for their output; None to discard it.
+    """
+    num_workers = num_workers or default_num_workers(setup.threads)
+    return ProcessExecutor(
+        setup,
+        num_workers=min(num_workers, max_num_workers or num_workers),
+        threads=setup.threads,
+        task_timeout=None if max_task_hours is None else 3600 * max_task_hours,
+        preload=setup.preload,
+        log_dir=log_dir,
+    )
