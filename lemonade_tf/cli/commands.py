@@ -119,9 +119,9 @@ def run_retrain(options: argparse.Namespace) -> int:
 
 def _print_retrained(record: RetrainedRecord, console: Console) -> None:
     """Print a line for a network that finished or failed."""
-    from lemonade_tf.monitoring.progress import duration
+    from lemonade_tf.monitoring.durations import format_duration
 
-    after = f"after {duration(record.seconds)}"
+    after = f"after {format_duration(record.seconds)}"
     error = _percent(record.test_error)
     text = f"failed: {record.failure}" if record.failure else f"test error {error or '-'}"
     for line in (f"{text}, {after}", record.note):

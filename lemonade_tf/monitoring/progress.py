@@ -1,4 +1,4 @@
-"""What a search shows on the terminal while it runs."""
+"""The progress of a search on the terminal."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from rich.table import Table
 from lemonade_tf.config import SearchConfig
 from lemonade_tf.latency.runtime import RUNTIMES
 from lemonade_tf.monitoring.callback import Callback
-from lemonade_tf.monitoring.search_state import SearchState
+from lemonade_tf.monitoring.durations import format_duration
+from lemonade_tf.monitoring.search_state import Estimate, SearchState
 from lemonade_tf.store import NetworkRecord
 
-LONG_HOURS = 12.0  # an estimate from here on comes with a warning
+LONG_HOURS = 12.0  # a longer estimate comes with a warning
 
 
 class ProgressDisplay(Callback):
-    """A live display on a terminal; a line a generation where the output goes elsewhere.
+    """Show the progress: live on a terminal, else as one line per generation.
 
     Args:
         console: Where to write; by default the standard output.
@@ -30,68 +31,92 @@ class ProgressDisplay(Callback):
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console()
         self._live: Live | None = None
-        self._told = 0.0  # when the state was last told, by time.monotonic
+        self._updated = 0.0  # when the state last changed, by time.monotonic
 
     def on_prepare(self, config: SearchConfig, objectives: Sequence[str]) -> None:
-        """Say what is found out before the search begins."""
+        """Print which objectives are prepared."""
         names = ", ".join(objectives)
         text = f"Preparing {names}."
         if set(objectives) & set(RUNTIMES):
-            text = f"Preparing {names}: measuring some 180 networks, which takes a minute or two."
-        self._say(text)
+            text = f"Preparing {names}: timing about 180 networks, which takes a minute or two."
+        self._print(text)
 
     def on_search_begin(self, state: SearchState) -> None:
-        """Say where the run is, and start the display."""
-        self._say(f"Run folder: {state.workdir}")
+        """Print the run folder, and start the live display."""
+        self._print(f"Run folder: {state.workdir}")
         if state.num_recalled:
-            self._say(
-                f"Resumed: {state.num_recalled} of {state.num_expected} networks are on record."
+            self._print(
+                f"Resumed: {state.num_recalled} of {state.num_expected} networks are recorded."
             )
         if self.console.is_terminal:
-            self._told = time.monotonic()
+            self._updated = time.monotonic()
             self._live = Live(
                 console=self.console,
-                get_renderable=lambda: display(state, time.monotonic() - self._told),
+                get_renderable=lambda: progress_table(state, time.monotonic() - self._updated),
                 refresh_per_second=4,
                 transient=True,
             )
             self._live.start()
 
     def on_estimate(self, state: SearchState) -> None:
-        """Say how long it will take, and what to do about it if that is long."""
-        for text in estimate_lines(state):
-            self._say(text)
+        """Print the estimated duration, with advice if it is long."""
+        if state.estimate is not None:
+            for text in estimate_lines(state.estimate, state.config.max_hours):
+                self._print(text)
 
     def on_stop_requested(self, state: SearchState) -> None:
-        """Say what Ctrl-C did, and what another one does."""
-        self._say("Stopping when what runs is finished; Ctrl-C once more stops now.")
+        """Print the effect of Ctrl-C, and that of another one."""
+        self._print("Stopping after the running networks; press Ctrl-C again to stop now.")
 
     def on_network_end(self, state: SearchState, record: NetworkRecord) -> None:
-        """Say what failed. The live display reads the new state by itself."""
-        self._told = time.monotonic()
+        """Print a failure. The live display reads the changed state itself."""
+        self._updated = time.monotonic()
         if record.failure is not None:
-            self._say(f"network {record.id} failed: {record.failure}")
+            self._print(f"network {record.id} failed: {record.failure}")
 
     def on_generation_end(self, state: SearchState) -> None:
-        """Write a line where there is no live display."""
+        """Print a line where there is no live display."""
         if self._live is None:
-            self._say(line(state))
+            self._print(progress_line(state))
 
     def on_search_end(self, state: SearchState) -> None:
-        """Stop the display and leave a last line."""
+        """Stop the live display, and print a last line."""
         if self._live is not None:
             self._live.stop()
             self._live = None
-            self._say(line(state))
+            self._print(progress_line(state))
 
-    def _say(self, text: str) -> None:
-        """Write a line as it is: brackets in a path or a failure are no markup."""
+    def _print(self, text: str) -> None:
+        """Print a line unchanged: brackets in a path or a failure are not markup."""
         self.console.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
-def _facts(state: SearchState, since: float = 0.0) -> dict[str, str]:
-    error = state.best_error
-    left = None if state.seconds_left is None else max(0.0, state.seconds_left - since)
+def progress_line(state: SearchState) -> str:
+    """Return the progress as one line."""
+    return "  ".join(f"{name} {value}" for name, value in _columns(state).items())
+
+
+def progress_table(state: SearchState, elapsed: float = 0.0) -> Table:
+    """Return the progress as a table with a bar.
+
+    Args:
+        state: The progress.
+        elapsed: Seconds since it changed, for the clock.
+    """
+    columns = _columns(state, elapsed)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, expand=False)
+    for name in columns:
+        table.add_column(name, style="bold", header_style="dim")
+    table.add_row(*columns.values())
+    completed = state.num_trained + state.num_failed
+    grid = Table.grid()
+    grid.add_row(table)
+    grid.add_row(ProgressBar(total=state.num_expected, completed=completed, width=60))
+    return grid
+
+
+def _columns(state: SearchState, elapsed: float = 0.0) -> dict[str, str]:
+    error, left = state.best_error, state.seconds_left
     return {
         "generation": f"{state.generation}/{state.config.num_generations}",
         "trained": f"{state.num_trained}/{state.num_expected}"
@@ -99,64 +124,41 @@ def _facts(state: SearchState, since: float = 0.0) -> dict[str, str]:
         "front": str(len(state.front)),
         "best error": "-" if error is None else f"{100 * error:.2f} %",
         "hypervolume": f"{state.hypervolume:.4f}",
-        "time": duration(state.seconds + since),
-        "left": "-" if left is None else f"about {duration(left)}",
+        "time": format_duration(state.seconds + elapsed),
+        "left": "-" if left is None else f"about {format_duration(max(0.0, left - elapsed))}",
     }
 
 
-def estimate_lines(state: SearchState) -> list[str]:
-    """Return the estimate as a line, and a warning if it is long and nothing ends it sooner."""
-    given, most = state.estimate, state.config.max_hours
-    hours = given.hours
+def estimate_lines(estimate: Estimate, max_hours: float | None) -> list[str]:
+    """Return the estimate as a line, followed by advice if it is long.
+
+    Args:
+        estimate: The estimate.
+        max_hours: When the search ends in any case; None for never.
+    """
+    hours = estimate.hours
     length = (
-        duration(3600 * hours) if hours < 1 else f"{_rounded(hours)} hour{'s' * (hours >= 1.5)}"
+        format_duration(3600 * hours)
+        if hours < 1
+        else f"{_two_digits(hours)} hour{'s' * (hours >= 1.5)}"
     )
-    workers = f"{given.num_workers} worker{'s' * (given.num_workers > 1)}"
+    workers = f"{estimate.num_workers} worker{'s' * (estimate.num_workers > 1)}"
     first = (
-        f"Estimate: about {length} for {given.num_networks:,} networks on {workers}, if they stay"
-        " as large as the initial ones"
+        f"Estimate: about {length} for {estimate.num_networks:,} networks on {workers}, if networks"
+        " stay as large as the initial ones"
     )
-    if most is not None and hours > most:
-        return [f"{first}; --max_hours ends the search after {most:g}."]
+    if max_hours is not None and hours > max_hours:
+        return [f"{first}; --max_hours ends the search after {max_hours:g}."]
     if hours < LONG_HOURS:
         return [f"{first}."]
     return [
         f"{first}.",
-        "That is long: the paper's settings are meant for several GPUs. To have less: --max_hours,"
-        " --num_generations, --num_accepted, --epochs, --preset. It can be stopped at any time.",
+        "The paper's settings are meant for several GPUs. To shorten the search, set --max_hours,"
+        " --num_generations, --num_accepted, --epochs or --preset. It can be stopped at any time.",
     ]
 
 
-def _rounded(hours: float) -> str:
-    """Return two figures of a number of 1 or more, thousands separated."""
+def _two_digits(hours: float) -> str:
+    """Format a number of at least 1 with two significant digits: 1.5, 23, 1,300."""
     digits = 1 - int(log10(hours))
     return f"{round(hours, digits):,.0f}" if hours >= 10 else f"{hours:.1f}".removesuffix(".0")
-
-
-def line(state: SearchState) -> str:
-    """Return the state as one line."""
-    return "  ".join(f"{name} {value}" for name, value in _facts(state).items())
-
-
-def display(state: SearchState, since: float = 0.0) -> Table:
-    """Return the state, told some seconds ago, as a small table with a bar."""
-    facts = _facts(state, since)
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, expand=False)
-    for name in facts:
-        table.add_column(name, style="bold", header_style="dim")
-    table.add_row(*facts.values())
-    whole = Table.grid()
-    done = state.num_trained + state.num_failed
-    whole.add_row(table)
-    whole.add_row(ProgressBar(total=state.num_expected, completed=done, width=60))
-    return whole
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as text: 45 s, 3:05 min, 2:05 h."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes}:{rest:02d} min"
-    return f"{minutes // 60}:{minutes % 60:02d} h"

@@ -1,4 +1,4 @@
-"""How far a search has come, from its folder alone; from another terminal, or another machine."""
+"""The progress of a search, from its folder alone: in another terminal, or on another machine."""
 
 from __future__ import annotations
 
@@ -9,34 +9,41 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lemonade_tf.config import SearchConfig
-from lemonade_tf.monitoring.progress import duration
-from lemonade_tf.runs import Run
+from lemonade_tf.monitoring.durations import format_duration
 from lemonade_tf.runs.quality import front_hypervolume
 from lemonade_tf.runs.recorded_history import recorded_history
+from lemonade_tf.runs.run import Run
 from lemonade_tf.store import NetworkRecord, ProposalRecord, RunStore
+
+_OUTCOMES = {
+    "accepted": "accepted",
+    "rejected": "rejected",
+    "duplicate": "duplicate",
+    "over_limit": "over a limit",
+}
 
 
 @dataclass(frozen=True)
 class Status:
-    """How far a search has come.
+    """Describe how far a search has come.
 
     Attributes:
-        is_running: Whether a process is at it now.
-        is_finished: Whether all generations are on record, and no process is at it any more.
+        is_running: Whether a process is running the search now.
+        is_finished: Whether all generations are recorded, and no process is running it.
         resumable: Whether `--resume` can continue it.
-        generation: The last generation of which a network is on record.
-        num_generations: How many there are to be.
-        num_trained: Networks trained and evaluated, the initial ones included.
-        failures: The id and the failure of each network that failed.
-        proposals: How many children were proposed, by outcome: "accepted", "rejected", "duplicate",
+        generation: The last generation with a recorded network.
+        num_generations: The number of generations of the whole search.
+        num_trained: The number of trained networks, including the initial ones.
+        failures: The failures by the id of the network.
+        proposals: The number of proposed children by outcome: "accepted", "rejected", "duplicate",
             "over_limit".
-        num_expected: Networks that the whole search trains, if every generation is full.
-        front_size: Networks on the front.
+        num_expected: The number of networks that the whole search trains.
+        front_size: The number of networks on the front.
         best_error: The least validation error, a fraction; None before the first network.
-        hypervolume: Of the front, against the reference point in config.json.
-        seconds_by_phase: Of all networks together, in their workers.
-        seconds_since_last: Since the last network was put on record; None before the first.
-        num_bytes: Of the networks' files.
+        hypervolume: The hypervolume of the front, up to the reference point in config.json.
+        seconds_by_phase: Seconds by phase of training, summed over all networks.
+        seconds_since_last: Seconds since the last network was recorded; None before the first.
+        num_bytes: The size of the network files.
     """
 
     is_running: bool
@@ -57,16 +64,17 @@ class Status:
 
 
 def read_status(workdir: str | Path) -> Status:
-    """Return how far the search in a folder has come.
+    """Read how far the search in a folder has come.
 
     Raises:
-        StoreError: The folder holds no run, or one that is damaged.
+        StoreError: If the folder holds no run, or a damaged one.
     """
     store = RunStore.open(workdir)
     is_running = store.is_locked()
     history = store.history.read(growing=is_running)
     proposals = store.proposals.read(growing=is_running)
-    # Lists that were read one after the other fit each other only if nobody wrote meanwhile.
+    # The lists are read one after the other: a search that started meanwhile may have written to
+    # the second one only.
     is_running = is_running or store.is_locked()
     run = Run(store, store.read_config(), history)
     settings = SearchConfig.from_flat(run.config.settings)
@@ -93,17 +101,6 @@ def read_status(workdir: str | Path) -> Status:
         ),
         num_bytes=store.models.num_bytes(),
     )
-
-
-def _proposals(counts: Mapping[str, int]) -> str:
-    words = {
-        "accepted": "accepted",
-        "rejected": "rejected",
-        "duplicate": "duplicate",
-        "over_limit": "over a limit",
-    }
-    parts = (f"{counts[outcome]:,} {text}" for outcome, text in words.items() if counts[outcome])
-    return ", ".join(parts) or "none yet"
 
 
 def _is_finished(run: Run, proposals: Sequence[ProposalRecord], num_generations: int) -> bool:
@@ -136,16 +133,22 @@ def status_lines(status: Status, workdir: str | Path) -> list[str]:
     error = "-" if status.best_error is None else f"{100 * status.best_error:.2f} %"
     last = status.seconds_since_last
     phases = ", ".join(
-        f"{phase} {duration(seconds)}"
+        f"{phase} {format_duration(seconds)}"
         for phase, seconds in sorted(status.seconds_by_phase.items(), key=lambda item: -item[1])
         if seconds >= 1
+    )
+    proposals = (
+        f"{status.proposals[outcome]:,} {text}"
+        for outcome, text in _OUTCOMES.items()
+        if status.proposals[outcome]
     )
     lines = [
         f"{workdir}: {state}",
         f"generation   {status.generation} of {status.num_generations}",
         f"networks     {status.num_trained} trained, {len(status.failures)} failed,"
-        f" of {status.num_expected}" + ("" if last is None else f"; the last {duration(last)} ago"),
-        f"proposals    {_proposals(status.proposals)}",
+        f" of {status.num_expected}"
+        + ("" if last is None else f"; the last one {format_duration(last)} ago"),
+        f"proposals    {', '.join(proposals) or 'none yet'}",
         f"front        {status.front_size} networks, best error {error},"
         f" hypervolume {status.hypervolume:.4f}",
         f"time         {phases or '-'} (in the workers)",

@@ -1,8 +1,8 @@
-"""Summaries of a search for TensorBoard, in the run folder: `tensorboard --logdir RUN/tensorboard`.
+"""Write summaries for TensorBoard into the run folder: `tensorboard --logdir RUN/tensorboard`.
 
-Written by parts of tensorboardX, which does not load TensorFlow. The step of a summary is the
-number of networks on record. A search does not depend on its summaries: when one cannot be written,
-that is told, and no more are.
+Parts of tensorboardX write them, which does not load TensorFlow. The step of a summary is the
+number of recorded networks. A search does not depend on its summaries: if one cannot be written, a
+warning is logged and no more summaries are written.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from lemonade_tf.monitoring.callback import Callback
 from lemonade_tf.monitoring.search_state import SearchState
 from lemonade_tf.report.front_plot import front_figure
-from lemonade_tf.runs import read_run
+from lemonade_tf.runs.run import read_run
 from lemonade_tf.store import NetworkRecord
 
 FOLDER = "tensorboard"
@@ -29,39 +29,39 @@ _logger = logging.getLogger(__name__)
 
 
 class TensorBoard(Callback):
-    """Writes the errors and seconds of each network, and the front of each generation."""
+    """Write the objectives and seconds of each network, and the front of each generation."""
 
     def __init__(self) -> None:
-        self._file: _EventFile | None = None  # None once something went wrong
+        self._file: _EventFile | None = None  # None after an error
 
     def on_search_begin(self, state: SearchState) -> None:
-        """Open a new file; what an earlier one has of steps that are yet to come is void."""
+        """Open a new file. It voids later steps of earlier files, whose search was killed."""
         purge_step = state.num_recalled + 1 if state.num_recalled else None
-        with self._harmless(state):
+        with self._without_errors(state):
             self._file = _EventFile(state.workdir / FOLDER)
             self._file.begin(purge_step)
 
     def on_network_end(self, state: SearchState, record: NetworkRecord) -> None:
-        """Write what is known of one network."""
+        """Write the scalars of a network."""
         if self._file is not None:
-            with self._harmless(state):
+            with self._without_errors(state):
                 _write_network(self._file, state, record)
 
     def on_generation_end(self, state: SearchState) -> None:
-        """Write what is known of the front, and its picture."""
+        """Write the scalars and the plots of the front."""
         if self._file is not None:
-            with self._harmless(state):
+            with self._without_errors(state):
                 _write_front(self._file, state)
 
     def on_search_end(self, state: SearchState) -> None:
         """Close the file."""
         if self._file is not None:
-            with self._harmless(state):
+            with self._without_errors(state):
                 self._file.close()
 
     @contextmanager
-    def _harmless(self, state: SearchState) -> Iterator[None]:
-        """Tell of an error, and write nothing from then on."""
+    def _without_errors(self, state: SearchState) -> Iterator[None]:
+        """Log an error as a warning, and write no more summaries."""
         try:
             yield
         except Exception as error:
@@ -69,20 +69,20 @@ class TensorBoard(Callback):
                 with suppress(OSError):
                     self._file.close()
             self._file = None
-            words = " ".join(f"{type(error).__name__}: {error}".split())
+            text = " ".join(f"{type(error).__name__}: {error}".split())
             _logger.warning(
-                "%s: no more summaries for TensorBoard are written (%s). The search goes on; see to"
-                " that, then resume it to have them again.",
+                "%s: no more summaries for TensorBoard are written (%s). The search continues; to"
+                " get summaries again, fix this and resume the search.",
                 state.workdir / FOLDER,
-                words,
+                text,
             )
 
 
 class _EventFile:
-    """A file of summaries, written to by the caller itself.
+    """Write a file of summaries in the calling thread.
 
-    tensorboardX's SummaryWriter leaves that to a thread. When that ends, as on a disk that is full,
-    the caller waits for it for ever, and so does the end of the process.
+    tensorboardX's SummaryWriter writes in another thread. When that thread fails, for instance on a
+    full disk, the caller waits for it indefinitely, even at the end of the process.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -91,8 +91,8 @@ class _EventFile:
         self._file = (folder / name).open("xb")
 
     def begin(self, purge_step: int | None) -> None:
-        """Write what a file begins with; what others have from a step on is void."""
-        from tensorboardX.proto.event_pb2 import SessionLog
+        """Write the header of the file. It voids all steps of other files from `purge_step` on."""
+        from tensorboardX.proto.event_pb2 import SessionLog  # pyright: ignore[reportAttributeAccessIssue]
 
         self._add(0, file_version="brain.Event:2")
         if purge_step is not None:
@@ -104,7 +104,7 @@ class _EventFile:
         self._add(step, summary=scalar(tag, value))
 
     def add_image(self, tag: str, pixels: np.ndarray, step: int) -> None:
-        """Add a picture, (height, width, 3) uint8."""
+        """Add an image, (height, width, 3) uint8."""
         from tensorboardX.summary import image
 
         self._add(step, summary=image(tag, pixels, dataformats="HWC"))
@@ -117,8 +117,8 @@ class _EventFile:
         self._file.close()
 
     def _add(self, step: int, **content: Any) -> None:
-        """Write an event: its length and itself, each with its checksum."""
-        from tensorboardX.proto.event_pb2 import Event
+        """Write an event in the TFRecord format: its length, then its bytes, each with a CRC."""
+        from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
         from tensorboardX.record_writer import masked_crc32c
 
         event = Event(step=step, wall_time=time.time(), **content).SerializeToString()
@@ -155,7 +155,7 @@ def _write_front(file: _EventFile, state: SearchState) -> None:
 
 
 def _pixels(figure: Any) -> np.ndarray:
-    """Return a figure as (height, width, 3) uint8."""
+    """Render a figure as (height, width, 3) uint8."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)

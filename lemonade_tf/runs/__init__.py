@@ -1,4 +1,4 @@
-"""A run folder as a value, for whatever reads one: the report, the status, retraining."""
+"""Run folders as values, for all that read them: reports, status, retraining, comparisons."""
 
 from lemonade_tf.runs.run import Run, read_run
 

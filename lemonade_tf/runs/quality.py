@@ -1,12 +1,13 @@
-"""How good a front is: its hypervolume, and the reference point that it is measured against.
+"""The quality of a front: its hypervolume up to a reference point.
 
-The hypervolume is the volume between a front and a reference point; larger is better, and a front
-that dominates another has the larger one. It is measured in the coordinates in which differences
-count: the common logarithm of objectives on a log scale, the others as they are.
+The hypervolume is the volume between a front and a reference point. Larger is better: a front that
+dominates another has the larger hypervolume. It is measured in the decimal logarithm of objectives
+on a log scale, and in the unchanged value of the others.
 
-The reference point of a run is fixed before the run begins, so that its values compare: the error
-of guessing (1 - 1 / number of classes), ten times the largest initial network for what is cheap,
-and what an objective of one's own says. A network beyond it contributes nothing.
+The reference point of a run is fixed before the run starts, so that its hypervolumes compare: the
+chance-level error (1 - 1 / number of classes), ten times the value of the largest initial network
+for a cheap objective, and the declared reference of a custom objective. Networks beyond the
+reference point contribute nothing.
 """
 
 from __future__ import annotations
@@ -25,27 +26,27 @@ def reference_point(
     objectives: Iterable[Objective],
     initial: Sequence[Graph],
     num_classes: int,
-    others: Mapping[str, int] | None = None,
+    other_num_classes: Mapping[str, int] | None = None,
 ) -> dict[str, float]:
     """Return the reference point of a run, by objective.
 
     Args:
-        objectives: Those of the run.
+        objectives: The objectives of the run.
         initial: The initial networks.
-        num_classes: How many classes its data set has.
-        others: How many the data set has that an objective is about, where that is another one.
+        num_classes: The number of classes of the first data set.
+        other_num_classes: The number of classes by objective, for errors on other data sets.
 
     Raises:
-        ObjectiveError: An objective has no value for an initial network.
+        ObjectiveError: If an objective has no value for an initial network.
     """
-    classes = others or {}
+    classes = other_num_classes or {}
     return {
         o.name: o.reference_value(initial, classes.get(o.name, num_classes)) for o in objectives
     }
 
 
 def coordinates(objectives: Iterable[Objective], values: Mapping[str, float]) -> list[float]:
-    """Return the values of the objectives in the coordinates in which differences count."""
+    """Return the values of objectives, (objectives,), with logarithms on log scales."""
     return [
         log10(values[o.name]) if o.scale == "log" else float(values[o.name]) for o in objectives
     ]
@@ -56,7 +57,13 @@ def front_hypervolume(
     front: Iterable[Mapping[str, float]],
     reference: Mapping[str, float],
 ) -> float:
-    """Return the hypervolume of a front of values by objective."""
+    """Return the hypervolume of a front.
+
+    Args:
+        objectives: The objectives of the run.
+        front: The objectives of each network, by name.
+        reference: The reference point, by objective.
+    """
     points = [coordinates(objectives, values) for values in front]
     shape = (len(points), len(objectives))
     return hypervolume(np.reshape(points, shape), coordinates(objectives, reference))

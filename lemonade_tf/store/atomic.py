@@ -1,6 +1,7 @@
-"""Files that appear whole or not at all, whatever ends the process or the machine.
+"""Write files atomically: they appear whole or not at all, even if the machine crashes.
 
-Write elsewhere on the same file system, bring to disk (fsync), rename, bring the folder to disk.
+Write to another name on the same file system, flush the file to disk (fsync), rename it, flush the
+folder to disk: a rename is atomic, but only flushing makes it durable.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from pathlib import Path
 
 
 def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file, or replace it.
+    """Write or replace a file.
 
     Raises:
-        OSError: If it cannot be written; what was there before stays.
+        OSError: If it cannot be written; an existing file is unchanged then.
     """
     with replacing(path) as unfinished:
         unfinished.write_bytes(content)
@@ -23,12 +24,12 @@ def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a path to write to instead, and move it to `path` if all went well.
+    """Yield another path to write to, and move it to `path` unless an exception is raised.
 
-    The suffix is the same, as some libraries choose the format by it.
+    It has the same suffix, by which some libraries choose the format.
 
     Raises:
-        OSError: If it cannot be written; what was there before stays.
+        OSError: If it cannot be written; an existing file is unchanged then.
     """
     path = Path(path)
     unfinished = path.with_name(f".{path.stem}.{os.getpid()}.unfinished{path.suffix}")
@@ -44,10 +45,10 @@ def publish(source: Path, target: Path) -> None:
 
     Args:
         source: The file, on the same file system.
-        target: Its place; a file that is there is replaced.
+        target: Where to move it; an existing file is replaced.
 
     Raises:
-        OSError: If it cannot be moved; what was there before stays.
+        OSError: If it cannot be moved; an existing file is unchanged then.
     """
     sync(source)
     os.replace(source, target)
@@ -55,7 +56,7 @@ def publish(source: Path, target: Path) -> None:
 
 
 def sync(path: str | os.PathLike[str]) -> None:
-    """Bring a file or a folder from the system's memory to the disk."""
+    """Flush a file or a folder from the system's memory to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -51,7 +51,9 @@ class Record:
 
     @classmethod
     def _decoded(cls, name: str, value: Any) -> Any:
-        if name in cls.nested and value is not None:
+        if value is None:
+            return None
+        if name in cls.nested:
             return cls.nested[name].from_json(value)
         if name in cls.nested_by_name:
             return {key: cls.nested_by_name[name].from_json(each) for key, each in value.items()}

@@ -1,3 +1,5 @@
+"""The progress of a search on the terminal."""
+
 import io
 
 import pytest
@@ -5,8 +7,13 @@ from rich.console import Console
 from run_folders import network
 
 from lemonade_tf.config import SearchConfig
-from lemonade_tf.monitoring.progress import ProgressDisplay, display, duration, line
-from lemonade_tf.monitoring.search_state import SearchState
+from lemonade_tf.monitoring.progress import (
+    ProgressDisplay,
+    estimate_lines,
+    progress_line,
+    progress_table,
+)
+from lemonade_tf.monitoring.search_state import Estimate, SearchState
 
 
 @pytest.fixture
@@ -29,8 +36,8 @@ def state(tmp_path):
     )
 
 
-def test_a_line_says_it_all(state):
-    assert line(state) == (
+def test_the_line_has_all_columns(state):
+    assert progress_line(state) == (
         "generation 2/7  trained 20/84 (1 failed)  front 2  best error 12.50 %"
         "  hypervolume 1.2346  time 1:05 min  left about 3:20 min"
     )
@@ -42,33 +49,33 @@ def test_a_line_says_it_all(state):
         (["own:TIME"], "Preparing own:TIME.\n"),
         (
             ["own:TIME", "latency"],
-            "Preparing own:TIME, latency: measuring some 180 netw",
+            "Preparing own:TIME, latency: timing about 180 networks",
         ),
     ],
 )
-def test_what_is_prepared_is_said(objectives, text):
+def test_the_prepared_objectives_are_printed(objectives, text):
     console = Console(file=io.StringIO())
     ProgressDisplay(console).on_prepare(SearchConfig(), objectives)
     assert console.file.getvalue().startswith(text)
 
 
-def test_what_a_failure_says_is_no_markup(state):
+def test_brackets_in_a_failure_are_not_markup(state):
     display = ProgressDisplay(Console(file=io.StringIO()))
     for failure in ("OSError: cannot read [/data/x]", "no kernel for [[node a/b]] of [a, b]"):
         display.on_network_end(state, network("1-2", failure=failure))
         assert display.console.file.getvalue().endswith(f"network 1-2 failed: {failure}\n")
 
 
-def test_before_the_first_network(tmp_path):
+def test_columns_without_a_network_are_empty(tmp_path):
     state = SearchState(SearchConfig(), tmp_path, num_expected=4)
-    assert "best error -  hypervolume 0.0000  time 0 s  left -" in line(state)
+    assert "best error -  hypervolume 0.0000  time 0 s  left -" in progress_line(state)
 
 
 def console(terminal):
     return Console(file=io.StringIO(), force_terminal=terminal, width=120)
 
 
-def test_without_a_terminal_there_is_a_line_a_generation(state):
+def test_without_a_terminal_each_generation_has_a_line(state):
     out = console(terminal=False)
     progress = ProgressDisplay(out)
     progress.on_search_begin(state)
@@ -90,31 +97,56 @@ def test_on_a_terminal_the_display_is_live_and_stops(state):
     progress.on_search_end(state)  # ending twice is harmless
 
 
-def test_failures_are_said(state):
+def test_failures_are_printed(state):
     out = console(terminal=False)
     progress = ProgressDisplay(out)
     progress.on_network_end(state, network("2-5", failure="diverged"))
     assert "network 2-5 failed: diverged" in out.file.getvalue()
 
 
-def test_the_display_has_a_column_a_fact(state):
+def test_the_table_has_all_columns(state):
     out = console(terminal=False)
-    out.print(display(state))
+    out.print(progress_table(state))
     text = out.file.getvalue()
     for fact in ("generation", "2/7", "20/84 (1 failed)", "12.50 %", "1.2346", "about 3:20 min"):
         assert fact in text
 
 
-def test_the_display_goes_on_between_two_networks(state):
+def test_the_clock_of_the_table_advances(state):
     out = console(terminal=False)
-    out.print(display(state, since=10.0))
+    out.print(progress_table(state, elapsed=10.0))
     assert "1:15 min" in out.file.getvalue()
     assert "about 3:10 min" in out.file.getvalue()
 
 
+def estimated(hours, num_workers=2, max_hours=None):
+    return estimate_lines(Estimate(10, 20, hours, 4004, num_workers), max_hours)
+
+
 @pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0 s"), (59.4, "59 s"), (60, "1:00 min"), (185, "3:05 min"), (7500, "2:05 h")],
+    ("hours", "text"),
+    [
+        (0.05, "about 3:00 min for"),
+        (0.99, "about 59:24 min for"),
+        (1, "about 1 hour for"),
+        (1.52, "about 1.5 hours for"),
+        (9.98, "about 10 hours for"),
+        (11.4, "about 11 hours for"),
+        (2913, "about 2,900 hours for 4,004 networks on 2 workers"),
+    ],
 )
-def test_durations(seconds, text):
-    assert duration(seconds) == text
+def test_the_estimate_is_a_line(hours, text):
+    assert text in estimated(hours)[0]
+
+
+def test_a_long_estimate_comes_with_advice():
+    assert len(estimated(11)) == 1
+    _, advice = estimated(13)
+    for option in ("GPUs", "--max_hours", "--num_generations", "--preset"):
+        assert option in advice
+
+
+def test_an_estimate_beyond_max_hours_names_that_option():
+    (line,) = estimated(2913, num_workers=1, max_hours=8)
+    assert "on 1 worker," in line
+    assert line.endswith("--max_hours ends the search after 8.")

@@ -1,3 +1,5 @@
+"""The progress of a search, from its folder alone."""
+
 import time
 from dataclasses import replace
 
@@ -20,7 +22,7 @@ def folder(tmp_path):
     return folder
 
 
-def test_what_the_folder_says(folder):
+def test_the_status_of_a_finished_search(folder):
     (folder / "models" / "0-2.h5").write_bytes(b"0" * 2_000_000)
     status = read_status(folder)
     assert (status.generation, status.num_generations) == (2, 2)
@@ -34,7 +36,7 @@ def test_what_the_folder_says(folder):
     assert status.seconds_since_last == pytest.approx(time.time() - 1.7e9, abs=60)
 
 
-def test_seconds_are_added_up_by_phase(tmp_path):
+def test_seconds_are_summed_by_phase(tmp_path):
     seconds = ({"train": 2.0, "total": 3.0}, {"train": 40.0, "distill": 61.0, "total": 110.0})
     history = [line(f"0-{n}", 0.1, 10, seconds=s) for n, s in enumerate(seconds)]
     status = read_status(make_run(tmp_path / "run", history, CONFIG))
@@ -42,7 +44,7 @@ def test_seconds_are_added_up_by_phase(tmp_path):
     assert "distill 1:01 min, train 42 s (in the workers)" in "\n".join(status_lines(status, "RUN"))
 
 
-def test_a_search_before_its_first_network(tmp_path):
+def test_the_status_before_the_first_network(tmp_path):
     RunStore.create(tmp_path / "run", CONFIG).release()
     status = read_status(tmp_path / "run")
     assert (status.num_trained, status.front_size, status.best_error) == (0, 0, None)
@@ -50,7 +52,7 @@ def test_a_search_before_its_first_network(tmp_path):
     assert "proposals    none yet" in status_lines(status, "RUN")
 
 
-def test_proposals_are_counted_by_what_became_of_them(tmp_path):
+def test_proposals_are_counted_by_outcome(tmp_path):
     limit = {"limit": {"parameters": 30_000}, "max_redraws": 3}
     toy_search(tmp_path / "run", in_process=True, **limit)
     status = read_status(tmp_path / "run")
@@ -62,7 +64,7 @@ def test_proposals_are_counted_by_what_became_of_them(tmp_path):
     assert f"{status.proposals['over_limit']} over a limit" in text
 
 
-def test_whether_it_runs(tmp_path):
+def test_a_search_is_running_while_its_folder_is_locked(tmp_path):
     workdir = cut(tmp_path / "run", 5)
     assert not read_status(workdir).is_running
     holder = RunStore.open(workdir)
@@ -88,8 +90,8 @@ def test_a_random_search_cannot_be_resumed(tmp_path):
     assert state == "RUN: not running; it is a random search, which cannot be resumed"
 
 
-def test_lists_that_grow_while_they_are_read(tmp_path, caplog):
-    """A search that runs may write to each list after the other was read."""
+def test_lists_that_grow_while_they_are_read_are_consistent(tmp_path, caplog):
+    """A running search may write to each list after the other one was read."""
     workdir = cut(tmp_path / "run", 9)
     holder = RunStore.open(workdir)
     history, proposals = workdir / "history.jsonl", workdir / "proposals.jsonl"
@@ -105,7 +107,7 @@ def test_lists_that_grow_while_they_are_read(tmp_path, caplog):
     assert caplog.text == ""
 
 
-def test_a_search_that_starts_while_its_lists_are_read(tmp_path, monkeypatch):
+def test_a_search_that_starts_while_its_lists_are_read_is_running(tmp_path, monkeypatch):
     workdir = cut(tmp_path / "run", 9)
     history = workdir / "history.jsonl"
     history.write_bytes(b"".join(history.read_bytes().splitlines(True)[:5]))
@@ -116,7 +118,7 @@ def test_a_search_that_starts_while_its_lists_are_read(tmp_path, monkeypatch):
     assert read_status(workdir).is_running
 
 
-def test_a_line_that_was_cut_short_is_said_of_a_search_that_ended(tmp_path, caplog):
+def test_an_incomplete_line_of_a_search_that_ended_is_a_warning(tmp_path, caplog):
     workdir = cut(tmp_path / "run", 9)
     with (workdir / "history.jsonl").open("ab") as file:
         file.write(b'{"id": "1')
@@ -124,7 +126,7 @@ def test_a_line_that_was_cut_short_is_said_of_a_search_that_ended(tmp_path, capl
     assert "is incomplete" in caplog.text
 
 
-def test_a_file_that_vanishes_is_of_no_size(folder, monkeypatch):
+def test_a_file_that_vanishes_has_no_size(folder, monkeypatch):
     (folder / "models" / "0-2.h5").write_bytes(b"0" * 2_000)
     (folder / "models" / "0-1.h5").symlink_to(folder / "gone")  # as if removed meanwhile
     assert read_status(folder).num_bytes == 2_000

@@ -1,3 +1,5 @@
+"""Summaries for TensorBoard."""
+
 import errno
 import logging
 import os
@@ -45,7 +47,7 @@ def run(tmp_path_factory):
     return read_run(workdir)
 
 
-def test_every_network_is_a_step(run):
+def test_every_network_has_a_step(run):
     found = values(run.store.path / "tensorboard")
     errors = found["network/error"]
     assert [errors[n].simple_value for n in range(1, len(run.history) + 1)] == pytest.approx(
@@ -73,7 +75,7 @@ def test_every_generation_has_its_front(run):
     assert image.encoded_image_string.startswith(b"\x89PNG")
 
 
-def test_a_resumed_search_goes_on_where_it_was(tmp_path, monkeypatch):
+def test_a_resumed_search_continues_the_steps(tmp_path, monkeypatch):
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now)  # within the same second
     workdir = cut(tmp_path / "run", 6, tensorboard=True)
@@ -84,13 +86,13 @@ def test_a_resumed_search_goes_on_where_it_was(tmp_path, monkeypatch):
     )
 
 
-def test_nothing_is_written_unless_asked_for(tmp_path):
+def test_without_the_setting_nothing_is_written(tmp_path):
     toy_search(tmp_path / "run", in_process=True, num_generations=0)
     assert not (tmp_path / "run" / "tensorboard").exists()
 
 
 def _to_a_full_disk(monkeypatch, after):
-    """Let a number of events fit on the disk."""
+    """Simulate a disk with room for a number of events."""
     add, written = _EventFile._add, []
 
     def add_or_fail(self, step, **content):
@@ -104,7 +106,7 @@ def _to_a_full_disk(monkeypatch, after):
 
 
 @pytest.mark.parametrize("after", [0, 3, 40], ids=["begin", "network", "later"])
-def test_a_full_disk_is_told_once_and_the_search_goes_on(tmp_path, monkeypatch, caplog, run, after):
+def test_a_full_disk_is_one_warning(tmp_path, monkeypatch, caplog, run, after):
     written = _to_a_full_disk(monkeypatch, after)
     toy_search(tmp_path / "run", in_process=True, tensorboard=True)
     assert len(written) == after + 1
@@ -115,7 +117,7 @@ def test_a_full_disk_is_told_once_and_the_search_goes_on(tmp_path, monkeypatch, 
     assert told.getMessage().startswith(f"{message} (OSError: [Errno 28] No space left on device).")
 
 
-def test_a_file_that_cannot_be_closed_does_not_keep_the_run_folder(tmp_path, monkeypatch, caplog):
+def test_a_file_that_cannot_be_closed_leaves_the_run_folder_unlocked(tmp_path, monkeypatch, caplog):
     close = _EventFile.close
 
     def close_and_fail(self):
@@ -134,7 +136,7 @@ def test_a_file_that_cannot_be_closed_does_not_keep_the_run_folder(tmp_path, mon
     assert sum(record.name == LOGGER for record in caplog.records) == 2
 
 
-def test_a_real_limit_neither_holds_up_the_search_nor_its_end(tmp_path):
+def test_a_limit_on_file_sizes_delays_neither_the_search_nor_its_end(tmp_path):
     script = """
 import resource, sys
 sys.path.insert(0, sys.argv[1])

@@ -1,3 +1,5 @@
+"""The hypervolume of a front and its reference point."""
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from lemonade_tf.search_spaces import NETWORKS
 BOTH = (ERROR, PARAMETERS)
 
 
-def test_the_reference_point_is_guessing_and_ten_times_the_largest_initial_network():
+def test_the_reference_is_chance_level_error_and_ten_times_the_largest_initial_network():
     initial = NETWORKS.initial_graphs((32, 32, 3), 10)
     assert reference_point(BOTH, initial, 10) == {
         "error": pytest.approx(0.9),
@@ -16,11 +18,11 @@ def test_the_reference_point_is_guessing_and_ten_times_the_largest_initial_netwo
     }
 
 
-def test_parameters_count_by_their_logarithm():
+def test_coordinates_are_logarithms_on_log_scales():
     assert coordinates(BOTH, {"error": 0.25, "parameters": 1000}) == [0.25, 3.0]
 
 
-def test_hypervolume_by_hand():
+def test_the_hypervolume_of_two_networks():
     reference = {"error": 0.9, "parameters": 10_000}
     front = [{"error": 0.5, "parameters": 100}, {"error": 0.1, "parameters": 1000}]
     # Widths in error times heights in log10(parameters).
@@ -28,7 +30,7 @@ def test_hypervolume_by_hand():
     assert front_hypervolume(BOTH, front, reference) == pytest.approx(expected, rel=1e-12)
 
 
-def test_an_empty_front_and_points_beyond_the_reference_add_nothing():
+def test_an_empty_front_and_points_beyond_the_reference_have_no_hypervolume():
     reference = {"error": 0.9, "parameters": 1000}
     assert front_hypervolume(BOTH, [], reference) == 0
     beyond = [{"error": 0.95, "parameters": 10}, {"error": 0.1, "parameters": 2000}]

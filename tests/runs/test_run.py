@@ -1,3 +1,5 @@
+"""A run as read from its folder."""
+
 import numpy as np
 import pytest
 from runs import HISTORY, line, make_run, make_run_in
@@ -11,8 +13,8 @@ def run(tmp_path):
     return read_run(make_run(tmp_path / "run"))
 
 
-def ids(lines):
-    return [entry.id for entry in lines]
+def ids(networks):
+    return [network.id for network in networks]
 
 
 def test_the_front_after_each_generation(run):
@@ -22,18 +24,17 @@ def test_the_front_after_each_generation(run):
     assert run.num_generations == 2
 
 
-def test_failed_networks_are_left_out(run):
+def test_failed_networks_are_not_trained(run):
     assert len(run.history) == len(HISTORY)
     assert "1-3" not in ids(run.trained)
 
 
-def test_of_equal_networks_the_first_is_on_the_front(tmp_path):
+def test_of_equal_networks_the_older_generation_is_on_the_front(tmp_path):
     history = (line("0-0", 0.3, 1000), line("1-0", 0.3, 1000))
     assert ids(read_run(make_run(tmp_path / "run", history)).front()) == ["0-0"]
 
 
-def test_of_equal_networks_the_oldest_is_on_the_front_even_if_completed_later(tmp_path):
-    """That of the search, whose file is kept (see `search.front`)."""
+def test_of_equal_networks_the_oldest_is_on_the_front_in_any_order_of_completion(tmp_path):
     history = (
         line("1-10", 0.3, 1000),
         line("1-9", 0.3, 1000),
@@ -45,14 +46,14 @@ def test_of_equal_networks_the_oldest_is_on_the_front_even_if_completed_later(tm
     assert ids(run.trained) == ["1-10", "1-9", "2-0", "1-11"]
 
 
-def test_values_whose_logarithms_are_equal_are_told_apart(tmp_path):
+def test_values_with_equal_logarithms_differ(tmp_path):
     small, large = 10**15, 10**15 + 1
     assert np.log10(small) == np.log10(large)
     history = (line("0-0", 0.1, large), line("0-1", 0.1, small))
     assert ids(read_run(make_run(tmp_path / "run", history)).front()) == ["0-1"]
 
 
-def test_the_hypervolume_never_falls_and_ends_at_that_of_the_front(run):
+def test_the_hypervolume_never_decreases_and_ends_at_that_of_the_front(run):
     values = run.hypervolumes()
     assert len(values) == len(run.trained)
     assert (np.diff(values) >= 0).all()
@@ -63,7 +64,7 @@ def test_the_hypervolume_never_falls_and_ends_at_that_of_the_front(run):
 
 
 @pytest.mark.parametrize("num_objectives", [2, 3, 5, 7])
-def test_the_hypervolume_network_by_network_is_that_of_the_front(tmp_path, num_objectives):
+def test_every_hypervolume_is_that_of_the_front_so_far(tmp_path, num_objectives):
     run = make_run_in(tmp_path / "run", num_objectives)
     values, reference = run.hypervolumes(), run.config.reference_point
     for count in (1, 7, 30, 60):

@@ -4,11 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lemonade_tf.config import SearchConfig, make_config
+from lemonade_tf.config import make_config
 from lemonade_tf.executors import InProcessExecutor
 from lemonade_tf.monitoring.callback import Callback
-from lemonade_tf.monitoring.progress import estimate_lines
-from lemonade_tf.monitoring.search_state import Estimate, SearchState
 from lemonade_tf.search import SearchError, search
 from lemonade_tf.search.estimate import (
     MIN_NETWORKS,
@@ -162,39 +160,3 @@ def test_a_search_is_estimated_unless_it_is_small(tmp_path, num_accepted):
         search(config, callbacks=[recorder], executor=executor)
     expected = [] if 4 + num_accepted < MIN_NETWORKS else [4 + num_accepted]
     assert recorder.events == ["begin", *expected, "0-0", "0-1", "0-2"]
-
-
-def lines(tmp_path, hours, num_workers=2, **settings):
-    given = Estimate(10, 20, hours, 4004, num_workers)
-    return estimate_lines(
-        SearchState(SearchConfig(**settings), tmp_path, num_expected=4004, estimate=given)
-    )
-
-
-@pytest.mark.parametrize(
-    ("hours", "text"),
-    [
-        (0.05, "about 3:00 min for"),
-        (0.99, "about 59:24 min for"),
-        (1, "about 1 hour for"),
-        (1.52, "about 1.5 hours for"),
-        (9.98, "about 10 hours for"),
-        (11.4, "about 11 hours for"),
-        (2913, "about 2,900 hours for 4,004 networks on 2 workers"),
-    ],
-)
-def test_the_estimate_in_words(tmp_path, hours, text):
-    assert text in lines(tmp_path, hours)[0]
-
-
-def test_a_long_search_comes_with_a_warning(tmp_path):
-    assert len(lines(tmp_path, 11)) == 1
-    _, warning = lines(tmp_path, 13)
-    for option in ("GPUs", "--max_hours", "--num_generations", "--preset"):
-        assert option in warning
-
-
-def test_a_search_with_a_time_limit_comes_without_a_warning(tmp_path):
-    (line,) = lines(tmp_path, 2913, num_workers=1, max_hours=8)
-    assert "on 1 worker," in line
-    assert line.endswith("--max_hours ends the search after 8.")
