@@ -140,6 +140,7 @@ def _composed_statistics(first: Change, later: Change) -> tuple[MeasureStatistic
     repairs = {repair.node: repair for repair in later.statistics_repairs}
     for repair in first.statistics_repairs:
         if _survives(repair.node, later):
+            # The channels to measure may have moved, or all have been pruned.
             moved = _moved(repair, later.sources.get(repair.node))
             if moved.channels != ():
                 repairs[repair.node] = _union(moved, repairs.get(repair.node))

@@ -49,6 +49,8 @@ from lemonade_tf.operators.morphisms import insert_affine, insert_linear, repeat
 
 KERNEL_SIZES = (3, 5)
 _NEVER_NEGATIVE = ("relu", "relu6", "sigmoid", "hard_sigmoid", "softplus", "softmax")
+# Outputs of these are non-negative if all inputs are. A convex sum is not among them: training may
+# move its lambda out of [0, 1]. Neither is a convolution, whatever its weights are now.
 _PRESERVE_SIGN = (
     MaxPooling2D,
     AveragePooling2D,
@@ -114,6 +116,8 @@ class InsertConvolution(Operator):
 
     def _apply(self, graph: Graph, site: InsertSite, rng: np.random.Generator) -> Change:
         convolution = insert_linear(graph, site.node, site.kernel_size)
+        # The convolution is the identity, so the statistics of its output are those of the node,
+        # whose layers a guess can be based on.
         normalization = insert_affine(graph, convolution, like=site.node)
         relu = repeat_idempotent(graph, normalization, ReLU(), "relu")
         return Change(

@@ -158,7 +158,7 @@ def _cell_by_cell(graph: Graph, edit: Callable[[int], Change]) -> Change:
     _, cells_per_block, _ = extract_cell(graph)
     change = Change(graph, affected=())
     for number in range(1, num_cells(cells_per_block) + 1):
-        with graph.naming(name_prefix(number)):
+        with graph.naming(name_prefix(number)):  # names tell which cell a new node belongs to
             change = change.followed_by(edit(number))
     return change
 
@@ -173,6 +173,7 @@ def _apply_in_cells(
 
 @_apply_in_cells.register
 def _(operator: AddSkip, graph: Graph, site: SkipSite, rng: np.random.Generator) -> Change:
+    # Project in all cells or in none, also where the channels of the input happen to agree.
     project = site.source in extract_cell(graph)[0].carries_input
 
     def add(number: int) -> Change:
@@ -196,6 +197,7 @@ def _(operator: PruneFilters, graph: Graph, site: PruneSite, rng: Any) -> Change
 def _in_proportion(graph: Graph, node: str, count: Callable[[int], int]) -> Mapping[int, int]:
     """Return by how many channels each group changes, if it is count(size) in the first block."""
     filters, (_, cells_per_block, _) = all_filters(graph), extract_cell(graph)
+    # Cells are alike, so the groups of a node correspond from cell to cell in their order.
     first = [count(size) for size in filters[network_name(1, node)].sizes.values()]
     return {
         group: in_first_block * 2 ** block_index(number, cells_per_block)

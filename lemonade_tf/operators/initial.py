@@ -133,10 +133,11 @@ def output_statistics(graph: Graph, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _rectified(mean: np.ndarray, variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    deviation = np.sqrt(np.maximum(variance, 1e-12))
+    deviation = np.sqrt(np.maximum(variance, 1e-12))  # gamma may be 0
     ratio = mean / deviation
     below, density = norm.cdf(ratio), norm.pdf(ratio)
     new_mean = mean * below + deviation * density
+    # Variance is the second moment less the squared mean, at least 0 in spite of rounding.
     second = (mean**2 + variance) * below + mean * deviation * density
     variance = np.maximum(second - new_mean**2, 0)
     return new_mean.astype(np.float32), variance.astype(np.float32)

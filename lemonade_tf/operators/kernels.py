@@ -77,6 +77,8 @@ def separate(
     """
     height, width, channels, filters = kernel.shape
     matrices = kernel.transpose(2, 0, 1, 3).reshape(channels, height * width, filters)
+    # On data the error is |sqrt(M) (K - D P)|, for the kernel K and its factors D and P. The first
+    # terms of the decomposition of sqrt(M) K minimize it; their left factor is sqrt(M) D.
     root, inverse = _roots(moments, channels, height * width)
     left, values, right = np.linalg.svd(root @ matrices.astype(np.float64), full_matrices=False)
     rank = min(depth_multiplier, values.shape[1])
@@ -138,7 +140,7 @@ def compose(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def _shifted(size: int, by: int) -> tuple[slice, slice]:
     """Return the target and the origin of the values that stay when a row of them is shifted."""
-    by = max(-size, min(size, by))
+    by = max(-size, min(size, by))  # a kernel may be larger than the row: then nothing stays
     return slice(max(by, 0), size + min(by, 0)), slice(max(-by, 0), size - max(by, 0))
 
 

@@ -117,6 +117,7 @@ def _kept(graph: Graph, group: int, num_kept: int) -> np.ndarray:
     if not graph.has_weights:
         return np.arange(num_kept)
     norms = _filter_norms(graph, group)
+    # A stable sort of the negated norms puts the first of equal filters first.
     return np.sort(np.argsort(-norms, kind="stable")[:num_kept])
 
 

@@ -207,6 +207,7 @@ def _main_path(graph: Graph, merge: str) -> str | None:
 
 def _has_own_parameters(graph: Graph, name: str, consumer: str) -> bool:
     """Return whether parameters are removed when `consumer` no longer consumes `name`."""
+    # Nodes become unused from `name` upwards, until one has another consumer.
     if graph.consumers(name) != (consumer,):
         return False
     if layer_parameters(graph[name].layer, *graph.input_shapes(name)):
@@ -218,6 +219,7 @@ def _remove_skip(graph: Graph, merge: str) -> Change:
     main = cast(str, _main_path(graph, merge))  # not None: the site was not refused
     sources = {}
     if isinstance(graph[merge].layer, Concatenate):
+        # The main path is the first input: its channels come first, and all others are dropped.
         kept = np.arange(graph.shapes()[main][-1])
         change = change_consumers(graph, merge, kept, lambda _, shape: np.zeros(shape))
         sources = change.sources
@@ -233,6 +235,7 @@ def _change(graph: Graph, place: str, sources: Mapping[str, np.ndarray] | None =
     """Return the change of a graph from which something after `place` was removed."""
     after = _first_after(graph, place)
     affected = {*_last_up_to(graph, place), *after}
+    # A convex sum around a removed block now blends a node with itself.
     _remove_idle_sums(graph)
     after = topological_order(graph, after)
     repairs = (*fit_repairs(graph, after), *statistics_repairs(graph, after))
@@ -242,7 +245,7 @@ def _change(graph: Graph, place: str, sources: Mapping[str, np.ndarray] | None =
 def _last_up_to(graph: Graph, place: str) -> set[str]:
     """Return the last layers with weights up to a place, a batch norm with its convolution."""
     found: set[str] = set()
-    pending = [place]
+    pending = [place]  # walk upwards; stop at weights, but not between batch norm and convolution
     while pending:
         name = pending.pop()
         if _has_weights(graph, name):

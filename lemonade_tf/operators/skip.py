@@ -132,6 +132,7 @@ class AddSkip(Operator):
             affected = topological_order(graph, {*added, merge, *changed_nodes(graph, change)})
             repairs = fresh_statistics_repairs(graph, change)
             return Change(graph, affected, repairs, change.sources)
+        # A sum requires the channels of the target: a 1x1 convolution converts them.
         channels, width = graph.shapes()[skip][-1], shapes[site.target][-1]
         if project or channels != width:
             shape = (1, 1, channels, width)

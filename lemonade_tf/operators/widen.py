@@ -106,6 +106,7 @@ class WidenConvolution(Operator):
         sizes, sources = channel_groups(graph).sizes, {}
         for group, extra in added.items():
             size = sizes[group]
+            # Copies take turns, so that no channel has two copies more than another.
             new = np.arange(extra) % size if self.split else np.full(extra, FRESH)
             sources[group] = np.append(np.arange(size), new)
         change = append_channels(graph, sources, lambda _, shape: glorot_uniform(shape, rng))

@@ -59,7 +59,11 @@ def test_batch_norm_and_activation_after_a_sum_are_no_block():
     assert block_at(graph, "sum") is None
 
 
-def test_a_block_ends_before_the_output():
+@pytest.mark.parametrize("output", ["a", "then_batchnormalization"])
+def test_a_convolution_or_batch_norm_that_is_the_output_is_no_block(output):
     graph = convolutions(3)
-    graph.output = stack(graph, "a", L.BatchNormalization(), stem="then")
+    stack(graph, "a", L.BatchNormalization(), L.ReLU(), stem="then")
+    graph.output = "then_relu"
+    assert block_at(graph, "a") == ("a", "then_batchnormalization", "then_relu")
+    graph.output = output
     assert block_at(graph, "a") is None

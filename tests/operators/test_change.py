@@ -192,6 +192,8 @@ def test_new_nodes_include_those_that_reuse_a_name():
     both = removed.followed_by(insert(removed.graph))
     assert both.new_nodes == {"conv_2", "bn_2", "relu_2"}
     assert both.graph["conv_2"].inputs == ("relu_3",)
+    wider = both.followed_by(_apply(both.graph, ("widen_convolution", WidenSite("conv_1", 2))))
+    assert wider.new_nodes == both.new_nodes
     gone = both.followed_by(_apply(both.graph, ("remove", RemoveSite("conv_2"))))
     assert gone.new_nodes == frozenset()
 
