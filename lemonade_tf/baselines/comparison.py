@@ -14,8 +14,9 @@ from typing import Any
 
 from lemonade_tf.datasets.names import parse_datasets
 from lemonade_tf.errors import LemonadeError
+from lemonade_tf.report.axes import format_axis
 from lemonade_tf.report.figure import new_figure
-from lemonade_tf.report.scales import format_axis, plot_values
+from lemonade_tf.report.scales import plot_values
 from lemonade_tf.report.staircase import staircase
 from lemonade_tf.runs.quality import front_hypervolume
 from lemonade_tf.runs.run import Run

@@ -1,5 +1,6 @@
 """The report of a run: figures and tables, from its folder alone."""
 
+from lemonade_tf.report.axes import format_axis
 from lemonade_tf.report.figure import new_figure, write_figure
 from lemonade_tf.report.front_plot import front_figure, shown_generations
 from lemonade_tf.report.front_table import print_table, table_rows
@@ -8,7 +9,7 @@ from lemonade_tf.report.page import write_report
 from lemonade_tf.report.pairs import pairs_figure
 from lemonade_tf.report.panels import panels_figure
 from lemonade_tf.report.parallel import parallel_figure
-from lemonade_tf.report.scales import format_axis, plot_values
+from lemonade_tf.report.scales import plot_values
 from lemonade_tf.report.staircase import staircase
 
 __all__ = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lemonade_tf.objectives.builtin import ERROR
 from lemonade_tf.objectives.objective import Objective
 
 _PREFIXES = (
@@ -19,14 +18,12 @@ _PREFIXES = (
 )
 _PICO = (1e-12, "p")
 MAX_DIGITS = 6
-_HYPHENATED = {"multiply_adds": "multiply-adds"}
+_NAMES = {"error": "validation error", "multiply_adds": "multiply-adds"}
 
 
 def display_name(objective: Objective) -> str:
     """Return the name of an objective for tables and axes."""
-    if objective.name == ERROR.name:
-        return "validation error"
-    return _HYPHENATED.get(objective.name, objective.name.replace("_", " "))
+    return _NAMES.get(objective.name, objective.name.replace("_", " "))
 
 
 def format_value(objective: Objective, value: float) -> str:

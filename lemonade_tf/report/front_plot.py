@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from lemonade_tf.objectives.objective import Objective
+from lemonade_tf.report.axes import format_axis
 from lemonade_tf.report.figure import new_figure
-from lemonade_tf.report.scales import format_axis, plot_values
+from lemonade_tf.report.scales import plot_values
 from lemonade_tf.report.staircase import staircase
 from lemonade_tf.runs.run import Run
 from lemonade_tf.store import NetworkRecord

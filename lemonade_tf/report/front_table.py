@@ -1,8 +1,7 @@
-"""The front as a table: as rows of text, for a terminal, as HTML."""
+"""The front as a table: as rows of text, and printed on a terminal."""
 
 from __future__ import annotations
 
-import html
 from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
@@ -114,22 +113,3 @@ def _width(table: Table) -> int:
     """Return the width in characters of a table without truncation."""
     console = Console(width=1000)
     return Measurement.get(console, console.options, table).maximum
-
-
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
-table { border-collapse: collapse; width: 100% } img { max-width: 100% }
-th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid #ddd }
-th:first-child, td:first-child, th:last-child, td:last-child { text-align: left }
-td:not(:last-child) { white-space: nowrap }
-""".strip()
-
-
-def html_table(run: Run) -> str:
-    """Return the front as an HTML table."""
-    header, rows = table_rows(run)
-    cells = "".join(f"<th>{html.escape(text)}</th>" for text in header)
-    lines = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in row) + "</tr>" for row in rows
-    )
-    return f"<table><tr>{cells}</tr>{lines}</table>"

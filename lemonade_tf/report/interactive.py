@@ -7,14 +7,13 @@ a separate file because Plotly makes it 4.8 MB.
 
 from __future__ import annotations
 
-import html
 from math import log10
 from typing import Any
 
 from lemonade_tf.objectives.objective import Objective
 from lemonade_tf.report.colors import error_colors
 from lemonade_tf.report.formatting import display_name, format_ticks
-from lemonade_tf.report.front_table import STYLE, html_table
+from lemonade_tf.report.markup import html_page
 from lemonade_tf.report.scales import extent, positions, values_of
 from lemonade_tf.runs.run import Run
 from lemonade_tf.store.atomic import write_atomic
@@ -44,15 +43,19 @@ plot.on("plotly_restyle", filterRows);
 """
 
 
-def write_interactive(run: Run) -> None:
-    """Write plots/parallel.html."""
+def write_interactive(run: Run, table: str) -> None:
+    """Write plots/parallel.html.
+
+    Args:
+        run: The run.
+        table: Its front as an HTML table, one row per network.
+    """
     path = run.store.path / "plots" / PAGE
     path.parent.mkdir(exist_ok=True)
-    write_atomic(path, _page(run).encode())
+    write_atomic(path, _page(run, table).encode())
 
 
-def _page(run: Run) -> str:
-    title = f"Pareto front of {html.escape(run.store.path.name)}"
+def _page(run: Run, table: str) -> str:
     plot = interactive_figure(run).to_html(
         full_html=False,
         include_plotlyjs=True,
@@ -61,12 +64,12 @@ def _page(run: Run) -> str:
         config={"displaylogo": False, "responsive": True},
     )
     num = len(run.front())
-    return (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>"
-        f"<style>{STYLE}\nbody {{ max-width: 90rem }}</style>"
-        f"<h1>{title}</h1><p>Drag along an axis to select a range; click on the axis to remove it."
+    return html_page(
+        f"Pareto front of {run.store.path.name}",
+        "<p>Drag along an axis to select a range; click on the axis to remove it."
         f" <b id=selected>{num}</b> of {num} networks are selected; their files are"
-        f" models/ID.h5.</p>{plot}{html_table(run)}</html>\n"
+        f" models/ID.h5.</p>{plot}{table}",
+        style="\nbody { max-width: 90rem }",
     )
 
 

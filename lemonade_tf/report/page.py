@@ -17,9 +17,10 @@ from typing import Any
 
 from lemonade_tf.report.figure import write_figure
 from lemonade_tf.report.front_plot import front_figure
-from lemonade_tf.report.front_table import STYLE, html_table
+from lemonade_tf.report.front_table import table_rows
 from lemonade_tf.report.hypervolume import hypervolume_figure
 from lemonade_tf.report.interactive import PAGE, write_interactive
+from lemonade_tf.report.markup import html_page, html_table
 from lemonade_tf.report.pairs import pairs_figure
 from lemonade_tf.report.panels import panels_figure
 from lemonade_tf.report.parallel import parallel_figure
@@ -29,13 +30,13 @@ from lemonade_tf.store.atomic import write_atomic
 
 def write_report(run: Run) -> Path:
     """Write report.html and the figures of a run; return the path of report.html."""
-    figures = report_figures(run)
+    figures, table = report_figures(run), html_table(*table_rows(run))
     for name, figure in figures.items():
         write_figure(run.store.path / "plots" / f"{name}.png", figure)
     if len(run.objectives) > 2:
-        write_interactive(run)
+        write_interactive(run, table)
     path = run.store.path / "report.html"
-    write_atomic(path, _page(run, figures).encode())
+    write_atomic(path, _page(run, figures, table).encode())
     return path
 
 
@@ -55,9 +56,9 @@ def report_figures(run: Run) -> dict[str, Any]:
     return figures
 
 
-def _page(run: Run, figures: Iterable[str]) -> str:
+def _page(run: Run, figures: Iterable[str], table: str) -> str:
     images = "".join(
-        f'<p><img src="plots/{n}.png" alt="{n.replace("_", " ")}"></p>' for n in figures
+        f'<p><img src="plots/{name}.png" alt="{name.replace("_", " ")}"></p>' for name in figures
     )
     if len(run.objectives) > 2:
         images = f'<p><a href="plots/{PAGE}">Choose a network by its objectives</a></p>{images}'
@@ -66,9 +67,7 @@ def _page(run: Run, figures: Iterable[str]) -> str:
         f"{len(run.trained)} networks trained, {failed} failed, {run.num_generations} generations;"
         f" data set {run.config.dataset}, seed {run.config.seed}."
     )
-    title = f"LEMONADE: {html.escape(run.store.path.name)}"
-    return (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>"
-        f"<style>{STYLE}</style><h1>{title}</h1><p>{html.escape(summary)}</p>{images}"
-        f"<h2>The front</h2>{html_table(run)}</html>\n"
+    return html_page(
+        f"LEMONADE: {run.store.path.name}",
+        f"<p>{html.escape(summary)}</p>{images}<h2>Pareto front</h2>{table}",
     )

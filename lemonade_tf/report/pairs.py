@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from lemonade_tf.objectives.objective import Objective
+from lemonade_tf.report.axes import end_labels, format_small_axis
 from lemonade_tf.report.colors import error_colors
 from lemonade_tf.report.figure import blank_figure, style
 from lemonade_tf.report.formatting import display_name
-from lemonade_tf.report.scales import end_labels, extent, format_small_axis, values_of
+from lemonade_tf.report.scales import extent, values_of
 from lemonade_tf.runs.run import Run
 
 MIN_PANEL_SIZE, MIN_SIZE = 1.75, 6.0  # inches: of a panel, and of all panels together

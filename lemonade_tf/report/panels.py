@@ -9,8 +9,9 @@ from math import ceil
 from typing import Any
 
 from lemonade_tf.objectives.objective import Objective
+from lemonade_tf.report.axes import format_axis
 from lemonade_tf.report.figure import blank_figure, style
-from lemonade_tf.report.scales import format_axis, plot_values
+from lemonade_tf.report.scales import plot_values
 from lemonade_tf.report.staircase import staircase
 from lemonade_tf.runs.run import Run
 

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from lemonade_tf.objectives.objective import Objective
+from lemonade_tf.report.axes import end_labels, tick_labels
 from lemonade_tf.report.colors import error_colors
 from lemonade_tf.report.figure import HEIGHT, WIDTH, blank_figure
 from lemonade_tf.report.formatting import display_name
-from lemonade_tf.report.scales import end_labels, positions, tick_labels
+from lemonade_tf.report.scales import positions
 from lemonade_tf.runs.run import Run
 from lemonade_tf.store import NetworkRecord
 

@@ -1,18 +1,15 @@
-"""The axes of plots: scales, limits, and the ticks that are labelled."""
+"""Values on the scale of an objective: their extent, their positions, and round values."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import ceil, floor, isfinite, log, log10
-from typing import Any, Literal
+from math import ceil, floor, log, log10
 
 from lemonade_tf.objectives.objective import Objective
-from lemonade_tf.report.formatting import display_name, format_ticks
 from lemonade_tf.store import NetworkRecord
 
 MARGIN = 0.06  # space beyond the outermost values, as a fraction of the axis
 SINGLE_VALUE_FACTOR = 1.5  # how far a log axis extends around a single value
-MIN_DISTANCE = 0.06  # between a tick label and that of an end, as a fraction of the axis
 # Multiples of powers of ten that are labelled, from many to few.
 _MULTIPLES = ((1, 2, 3, 4, 5, 6, 7, 8, 9), (1, 2, 5), (1, 3), (1,))
 
@@ -26,49 +23,6 @@ def plot_values(objective: Objective, networks: Sequence[NetworkRecord]) -> list
     """Return the values of an objective for a plot: fractions in percent."""
     factor = 100 if objective.unit == "fraction" else 1
     return [factor * value for value in values_of(objective, networks)]
-
-
-def format_axis(axes: Any, which: Literal["x", "y"], objective: Objective) -> None:
-    """Give an axis of a large plot the scale, ticks and label of an objective."""
-    from matplotlib.ticker import EngFormatter
-
-    name, unit = display_name(objective), objective.unit
-    axes.set(**{f"{which}label": f"{name} (%)" if unit == "fraction" else name})
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    is_log = objective.scale == "log" and isfinite(axis.get_minpos())  # infinite without values
-    if is_log:
-        axes.set(**{f"{which}scale": "log"})
-    if unit != "fraction":
-        axis.set_major_formatter(EngFormatter(unit, sep=" " if unit else ""))
-    if is_log:
-        axis.set_minor_formatter(_minor_formatter(axis.get_major_formatter()))
-
-
-def _minor_formatter(formatter: Any) -> Any:
-    """Return a formatter that labels minor ticks only where there are few powers of ten."""
-    from matplotlib.ticker import LogFormatter
-
-    class MinorFormatter(LogFormatter):
-        def __call__(self, x: float, pos: int | None = None) -> str:
-            return formatter(x) if super().__call__(x, pos) else ""
-
-    return MinorFormatter(minor_thresholds=(1, 0.4))
-
-
-def format_small_axis(
-    axes: Any, which: Literal["x", "y"], objective: Objective, networks: Sequence[NetworkRecord]
-) -> None:
-    """Give an axis of a small plot the scale of an objective, few ticks, and tight limits."""
-    from matplotlib.ticker import NullLocator
-
-    low, high = extent(objective, networks)
-    if objective.scale == "log":
-        axes.set(**{f"{which}scale": "log"})
-    axes.set(**{f"{which}lim": limits(objective, low, high)})
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    ticks = tick_values(objective, low, high, most=3)
-    axis.set_ticks(ticks, format_ticks(objective, ticks))
-    axis.set_minor_locator(NullLocator())
 
 
 def extent(objective: Objective, networks: Sequence[NetworkRecord]) -> tuple[float, float]:
@@ -91,44 +45,17 @@ def limits(objective: Objective, low: float, high: float) -> tuple[float, float]
     return low - margin, high + margin
 
 
-# --- Parallel coordinates: axes from 0, the least value, to 1, the largest ---
-
-
 def positions(objective: Objective, networks: Sequence[NetworkRecord]) -> list[float]:
     """Return where the values of networks lie between the least (0) and the largest (1)."""
     low, high = extent(objective, networks)
-    return [_position(objective, value, low, high) for value in values_of(objective, networks)]
+    return [position(objective, value, low, high) for value in values_of(objective, networks)]
 
 
-def _position(objective: Objective, value: float, low: float, high: float) -> float:
+def position(objective: Objective, value: float, low: float, high: float) -> float:
+    """Return where a value lies between low (0) and high (1) on the scale of an objective."""
     if objective.scale == "log":
         return log(value / low) / log(high / low)
     return (value - low) / (high - low)
-
-
-def end_labels(objective: Objective, networks: Sequence[NetworkRecord]) -> dict[float, str]:
-    """Return the labels of the least and the largest value by position; a single one if equal."""
-    values = values_of(objective, networks)
-    if not values:
-        return {}
-    if min(values) == max(values):
-        return {0.5: format_ticks(objective, values[:1])[0]}
-    least, largest = format_ticks(objective, [min(values), max(values)])
-    return {0.0: least, 1.0: largest}
-
-
-def tick_labels(objective: Objective, networks: Sequence[NetworkRecord]) -> dict[float, str]:
-    """Return the labels of the round values between the ends of an axis, by position."""
-    if len(end_labels(objective, networks)) < 2:
-        return {}
-    low, high = extent(objective, networks)
-    ticks = tick_values(objective, low, high, most=5)
-    labels = zip(ticks, format_ticks(objective, ticks), strict=True)
-    by_position = {_position(objective, tick, low, high): text for tick, text in labels}
-    return {at: text for at, text in by_position.items() if MIN_DISTANCE < at < 1 - MIN_DISTANCE}
-
-
-# --- Round numbers ---
 
 
 def tick_values(objective: Objective, low: float, high: float, most: int) -> list[float]:

@@ -6,6 +6,7 @@ from math import log10
 import pytest
 from runs import make_run_in, make_small_run
 
+from lemonade_tf.report.front_table import table_rows
 from lemonade_tf.report.interactive import (
     PAGE,
     ZERO_WIDTH_SPACE,
@@ -13,6 +14,7 @@ from lemonade_tf.report.interactive import (
     spaced_labels,
     write_interactive,
 )
+from lemonade_tf.report.markup import html_table
 
 
 def axes_of(run):
@@ -59,7 +61,7 @@ def test_a_front_of_at_most_one_network(tmp_path, num_networks):
 
 def test_the_page_is_self_contained(tmp_path):
     run = make_small_run(tmp_path / "run")
-    write_interactive(run)
+    write_interactive(run, html_table(*table_rows(run)))
     page = (run.store.path / "plots" / PAGE).read_text()
     assert not re.search(r"<(script|link)[^>]+(src|href)=", page)
     assert page.count("* plotly.js v") == 1

@@ -5,7 +5,7 @@ import pytest
 from runs import make_run_in, make_small_run
 
 from lemonade_tf.report import pairs_figure
-from lemonade_tf.report.scales import end_labels
+from lemonade_tf.report.axes import end_labels
 
 
 def panels(figure):

@@ -6,7 +6,8 @@ import pytest
 from runs import make_run_in, make_small_run
 
 from lemonade_tf.report import parallel_figure
-from lemonade_tf.report.scales import MIN_DISTANCE, end_labels, positions, tick_labels
+from lemonade_tf.report.axes import MIN_DISTANCE, end_labels, tick_labels
+from lemonade_tf.report.scales import positions
 
 
 def networks(axes):
