@@ -21,6 +21,7 @@ def test_the_second_attempt_has_half_the_images_per_step(num_images, batch, halv
     assert [effective_batch_size(settings, num_images) for settings in others] == halves
     for settings in others:
         assert (settings.statistics_images, settings.evaluation_batch_size) == (1, 1)
+        assert (settings.fit_images, settings.distillation_memory) == (512, 0.5)
 
 
 def test_the_message_contains_what_is_known():
