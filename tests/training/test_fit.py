@@ -6,6 +6,7 @@ import pytest
 from lemonade_tf.backends.current import current_backend
 from lemonade_tf.keras_bridge import read_weights
 from lemonade_tf.training.fit import TrainingDiverged, fit
+from lemonade_tf.training.schedule import cosine
 from lemonade_tf.training.settings import TrainingSettings
 
 
@@ -69,3 +70,19 @@ def test_float_images_train_like_the_same_bytes(network, digits):
     result, _ = train(network, digits)
     floats = replace(digits, x_train=digits.x_train.astype(np.float32))
     assert train(network, floats)[0].losses == result.losses
+
+
+def test_the_learning_rate_decays_over_all_epochs(network, digits, monkeypatch):
+    rates = []
+
+    class Recorder:
+        num_traces, seconds_compiling = 1, 0.0
+
+        def run_epoch(self, images, targets, indices, learning_rates, draws):
+            assert indices.shape == (3, 100)
+            rates.extend(learning_rates)
+            return 1.0
+
+    monkeypatch.setattr("lemonade_tf.training.fit.make_trainer", lambda *_: Recorder())
+    train(network, digits, epochs=4, batch_size=100, learning_rate=0.3)
+    np.testing.assert_array_equal(rates, cosine(0.3, 12))
