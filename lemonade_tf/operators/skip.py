@@ -72,7 +72,7 @@ class AddSkip(Operator):
 
     def _sites(self, graph: Graph) -> Iterator[SkipSite]:
         order = graph.topological_order()
-        targets = [n for n in order if is_activation(graph[n].layer) and n != graph.output]
+        targets = [n for n in order if is_activation(graph[n].layer)]
         sources = [n for n in order if ends_block_or_skip(graph[n].layer)]
         return skip_sites(graph, sources, targets)
 

@@ -134,6 +134,14 @@ def test_refusals():
     assert INSERT.refusal(graph, InsertSite("relu", 3)) is None
 
 
+def test_no_block_is_inserted_after_the_output():
+    graph = convolutions(3)
+    graph.add("first", L.ReLU(), ["a"])
+    graph.output = graph.add("last", L.ReLU(), [graph.add("conv", L.Conv2D(3), ["first"])])
+    assert {site.node for site in INSERT.candidates(graph)} == {"first"}
+    assert INSERT.refusal(graph, InsertSite("last", 3)) == "'last' is the output"
+
+
 def test_sites_of_a_small_network():
     sites = INSERT.candidates(small())
     assert sites == tuple(

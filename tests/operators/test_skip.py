@@ -98,6 +98,7 @@ def test_no_skip_ends_at_the_output_or_at_a_vector():
     graph.add("conv", L.Conv2D(3), ["first"])
     graph.output = graph.add("last", L.ReLU(), ["conv"])
     assert SKIP.candidates(graph) == ()
+    assert SKIP.refusal(graph, SkipSite("first", "last", "convex_sum")) == "'last' is the output"
     graph.output = graph.add("pool", L.GlobalAveragePooling2D(), ["last"])
     graph.output = graph.add("dense", L.Dense(3), ["pool"])
     graph.output = graph.add("relu", L.ReLU(), ["dense"])
