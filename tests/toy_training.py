@@ -1,10 +1,10 @@
-"""A stand-in for the training of children: milliseconds each, and still different for each.
+"""A replacement of training: milliseconds per child, with a different result for each.
 
-`search` in a process of its own, with this in place of the training:
+Run a search with it in a separate process:
 
     python tests/toy_training.py WORKDIR '{"num_generations": 3}' [FAULT]
 
-prints how it ended, or an error that is the user's.
+prints how the search ended, or a user's error.
 """
 
 import hashlib
@@ -47,12 +47,12 @@ SETTINGS = {
 
 
 def start_worker(dataset, settings, *, data_dir, threads):
-    """As the real one, and as the environment says what is to go wrong."""
+    """Set up a worker like the real one; environment variables select a fault."""
     return Toy(os.environ.get("TOY_FAULT", ""), float(os.environ.get("TOY_SECONDS", 0.03)))
 
 
 class Toy:
-    """Trains a child: its file is its architecture, its error follows from that."""
+    """Trains a child: its file is its architecture, which determines its error."""
 
     def __init__(self, fault="", seconds=0.03):
         self.fault, self.seconds, self.num_measured = fault, seconds, 0
@@ -148,7 +148,7 @@ def toy_search(workdir, *, in_process=False, **settings):
 
 
 class Break(Callback):
-    """Ends a search after so many networks."""
+    """Interrupts a search after a number of networks."""
 
     def __init__(self, after):
         self.left = after
@@ -160,13 +160,18 @@ class Break(Callback):
 
 
 def cut(workdir, after, **settings):
-    """Leave a search that was ended after so many networks."""
+    """Run a search that is interrupted after a number of networks."""
     with pytest.raises(KeyboardInterrupt):
         toy_search(workdir, in_process=True, callbacks=[Break(after)], **settings)
     return workdir
 
 
-LEFT_OUT = {  # of a history that is compared with another
+def accepted(results, generation):
+    """Return the ids of the children of a generation, of the results of a search."""
+    return [i for i, record in results["history"].items() if record.generation == generation]
+
+
+LEFT_OUT = {  # when histories are compared
     "seconds": {},
     "timestamp": 0.0,
     "images_per_second": None,
@@ -176,7 +181,7 @@ LEFT_OUT = {  # of a history that is compared with another
 
 
 def results(workdir):
-    """Return what a search found: all of its history but times, by id; and its front."""
+    """Return the history of a search by id, without times, its proposals, files and front."""
     run = read_run(workdir)
     history = {record.id: replace(record, **LEFT_OUT) for record in run.history}
     proposals = run.store.proposals.read()
@@ -186,7 +191,7 @@ def results(workdir):
 
 
 if __name__ == "__main__":
-    import toy_training  # by this name, under which workers find it
+    import toy_training  # the name under which workers import it
 
     from lemonade_tf.errors import LemonadeError
 

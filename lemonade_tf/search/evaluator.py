@@ -123,6 +123,8 @@ class ChildEvaluator:
         self._store.models.clear_staging()
 
     def _train(self, children: Sequence[Individual]) -> Iterator[Outcome]:
+        if not children:
+            return iter(())
         tasks = StoppableTasks([self._task(child) for child in children], self._stop.is_requested)
         return self._executor.run(tasks, deadline=self._stop.deadline)
 

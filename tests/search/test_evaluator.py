@@ -1,0 +1,134 @@
+"""Failures of networks, and the files that are kept."""
+
+import pytest
+from toy_training import accepted, cut, results, toy_search
+
+from lemonade_tf.monitoring.callback import Callback
+from lemonade_tf.search import SearchError
+from lemonade_tf.store import RunStore, StoreError
+
+# --- Failures --------------------------------------------------------------------------------
+
+
+def history_with(monkeypatch, workdir, fault, **settings):
+    monkeypatch.setenv("TOY_FAULT", fault)
+    result = toy_search(workdir, **{"num_generations": 1, **settings})
+    assert result.complete
+    return {record.id: record for record in RunStore.open(workdir).history.read()}
+
+
+def test_a_child_whose_process_dies_is_tried_once_more(tmp_path, whole, monkeypatch):
+    victim = accepted(whole, 1)[0]
+    records = history_with(monkeypatch, tmp_path / "run", f"die_once:{victim}")
+    assert records[victim].failure is None
+    assert "SIGKILL" in records[victim].first_failure
+    assert results(tmp_path / "run")["history"][victim] == whole["history"][victim]
+    assert [i for i, record in records.items() if record.first_failure] == [victim]
+
+
+def test_a_child_whose_process_dies_twice_is_dropped(tmp_path, whole, monkeypatch):
+    victim = accepted(whole, 1)[0]
+    records = history_with(monkeypatch, tmp_path / "run", f"die:{victim}")
+    assert "SIGKILL" in records[victim].failure
+    assert "SIGKILL" in records[victim].first_failure
+    assert [i for i, record in records.items() if record.failure] == [victim]
+    assert len(records) == 8
+
+
+def test_a_child_that_raises_is_dropped_with_its_log(tmp_path, whole, monkeypatch):
+    victim = accepted(whole, 1)[0]
+    records = history_with(monkeypatch, tmp_path / "run", f"raise:{victim}")
+    assert records[victim].failure == f"ValueError: no luck with {victim}"
+    assert records[victim].first_failure is None
+    assert "Traceback" in records[victim].log
+    assert "_go_wrong" in records[victim].log
+
+
+def test_a_child_over_the_time_limit_is_dropped(tmp_path, whole, monkeypatch):
+    victim = accepted(whole, 1)[0]
+    records = history_with(
+        monkeypatch, tmp_path / "run", f"hang:{victim}", max_child_hours=2 / 3600
+    )
+    assert "the time limit is 2 seconds" in records[victim].failure
+    assert [i for i, record in records.items() if record.failure] == [victim]
+
+
+@pytest.mark.parametrize("fault", ["die", "raise"])
+def test_the_same_failure_three_times_in_a_row_ends_the_search(tmp_path, monkeypatch, fault):
+    monkeypatch.setenv("TOY_FAULT", fault)
+    words = r"networks 0-\d, 0-\d, 0-\d failed in a row, in the same way: .* --resume"
+    with pytest.raises(SearchError, match=words):
+        toy_search(tmp_path / "run")
+    assert len(RunStore.open(tmp_path / "run").history.read()) == 3
+
+
+def test_a_search_resumes_after_a_full_disk_in_a_worker(tmp_path, whole, monkeypatch):
+    victim = accepted(whole, 1)[0]
+    monkeypatch.setenv("TOY_FAULT", f"full:{victim}")
+    with pytest.raises(StoreError, match="staging: No space left on device; free some space"):
+        toy_search(tmp_path / "run", in_process=True)
+    assert victim not in results(tmp_path / "run")["history"]
+    monkeypatch.delenv("TOY_FAULT")
+    toy_search(tmp_path / "run", in_process=True, resume=True)
+    assert results(tmp_path / "run") == whole
+
+
+# --- Files -----------------------------------------------------------------------------------
+
+
+class Ledger(Callback):
+    """Compares the files with those that are needed."""
+
+    def __init__(self):
+        self.pending, self.most = [], 0
+
+    def on_generation_begin(self, state, proposals):
+        self.pending = [p.individual for p in proposals if p.outcome == "accepted"]
+
+    def on_network_end(self, state, record):
+        self.pending = [child for child in self.pending if child.id != record.id]
+        files = {path.stem for path in (state.workdir / "models").glob("*.h5")}
+        allowed = {*state.front, *(child.parent for child in self.pending)}
+        assert files == allowed
+        self.most = max(self.most, len(files))
+
+
+def test_files_of_the_front_and_of_parents_of_pending_children_are_kept(tmp_path):
+    ledger = Ledger()
+    toy_search(tmp_path / "run", in_process=True, num_generations=6, callbacks=[ledger])
+    assert ledger.most > 4
+    # After resuming, the pending children are known from the proposals only.
+    workdir, ledger = cut(tmp_path / "cut", 9), Ledger()
+    toy_search(workdir, in_process=True, resume=True, callbacks=[ledger])
+    assert ledger.most
+
+
+def test_parents_of_pending_children_are_kept_if_resuming_fails(tmp_path, whole):
+    workdir = cut(tmp_path / "run", 9)
+    before = sorted(path.name for path in (workdir / "models").iterdir())
+
+    class Fail(Callback):
+        def on_search_begin(self, state):
+            raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        toy_search(workdir, in_process=True, resume=True, callbacks=[Fail()])
+    assert sorted(path.name for path in (workdir / "models").iterdir()) == before
+    toy_search(workdir, in_process=True, resume=True)
+    assert results(workdir) == whole
+
+
+def test_keep_all_keeps_all_files(tmp_path, whole):
+    toy_search(tmp_path / "run", in_process=True, keep_all=True)
+    files = {path.stem for path in (tmp_path / "run" / "models").iterdir()}
+    assert files == set(whole["history"])
+
+
+def test_a_network_pinned_during_the_search_is_kept(tmp_path, whole):
+    class Pin(Callback):
+        def on_network_end(self, state, record):
+            if record.id == "0-0":
+                RunStore.open(state.workdir).models.pin(["0-0"])
+
+    toy_search(tmp_path / "run", in_process=True, callbacks=[Pin()])
+    assert results(tmp_path / "run")["files"] == sorted({"0-0.h5", *whole["files"]})
