@@ -232,7 +232,7 @@ def test_errors_of_draw_are_one_line(capsys, tmp_path):
     folder = run_with_a_network(tmp_path)
     (folder / "models" / "0-1.h5").write_text("half")
     for arguments, words in (
-        ([folder, "9-9"], "no network '9-9' in"),
+        ([folder, "9-9"], "network '9-9' is not in"),
         ([folder, "../../x"], "known are 0-0, 0-1."),
         ([folder, "0-1"], "cannot be read as an HDF5 file"),
         ([tmp_path, "0-0"], "holds no run"),
@@ -356,7 +356,7 @@ def test_pin_records_networks_and_refuses_unknown_ones(capsys, tmp_path):
     assert (folder / "pinned.txt").read_text() == "1-0\n"
     status, out, err = run(capsys, "pin", folder, "2-0")
     assert (status, out) == (1, "")
-    assert "there is no network '2-0' in" in err
+    assert "network '2-0' is not in" in err
 
 
 def test_resume_requires_a_folder(capsys):

@@ -1,10 +1,11 @@
-"""Append-only files of records, a line of JSON each, that survive the end of the process.
+"""Append-only files of records, one JSON object per line, that survive a crash of the process.
 
-A line is what ends with a newline. What comes after the last one is the trace of a write that was
-cut short; it is left out, and the next record takes its place.
+A line ends with a newline. Bytes after the last newline come from an interrupted write; they are
+ignored, and the next append overwrites them.
 
-Each line ends with a checksum, `"crc32": "1c291ca3"`, of what comes before it and of a key that
-all lines of a file share: a line that was changed, or that belongs to another file, is found out.
+The last member of each line is a checksum, `"crc32": "1c291ca3"`, of the text before it and of a
+key that all lines of a file share. So a line that was edited, or that belongs to another run, is
+detected.
 """
 
 from __future__ import annotations
@@ -26,30 +27,31 @@ from lemonade_tf.errors import LemonadeError
 _logger = logging.getLogger(__name__)
 
 CHECKSUM = "crc32"
+_BLOCK = 65536  # bytes
 _SEALED = re.compile(rb'(.+), "crc32": "([0-9a-f]{8})"\}', re.DOTALL)
 
 
 class JournalError(LemonadeError, ValueError):
-    """A line that is no record."""
+    """A line is damaged; the message names the file and the line."""
 
 
 def append(path: Path, records: Iterable[object], key: str = "") -> None:
-    """Append records, all or none, and bring them to disk.
+    """Append records, all or none, and flush them to disk.
 
     Args:
         path: The file.
-        records: Not empty, and without the name "crc32".
-        key: What the checksums are to depend on too.
+        records: Mappings or dataclasses, not empty and without a key "crc32".
+        key: A text that the checksums depend on.
 
     Raises:
-        ValueError: If a record is not JSON, for instance as it holds NaN.
-        OSError: If the file cannot be written; it is then as it was before.
+        ValueError: If a record is not JSON, for instance because of a NaN.
+        OSError: If the file cannot be written; it is unchanged then.
     """
     data = b"".join(_seal(dumps(record), key).encode() + b"\n" for record in records)
     if not data:
         return
     with path.open("ab+", buffering=0) as file:
-        end = _end_of_last_line(file.fileno())
+        end = _end_of_last_line(file.fileno())  # drops what an interrupted write left
         os.ftruncate(file.fileno(), end)
         try:
             _write(file.fileno(), data)
@@ -60,35 +62,37 @@ def append(path: Path, records: Iterable[object], key: str = "") -> None:
 
 
 def read(path: Path, key: str = "", *, growing: bool = False) -> list[dict[str, Any]]:
-    """Read all records; of a file that is not there, none. A torn last line is logged.
+    """Read all records; a missing file has none.
+
+    An incomplete last line is ignored, with a warning.
 
     Args:
         path: The file.
-        key: As it was given to `append`.
-        growing: Whether another process may be appending, so that a last line without an end is
-            nothing to tell of.
+        key: The key that was passed to `append`.
+        growing: Whether another process may be appending: an incomplete last line is then no
+            reason for a warning.
 
     Raises:
-        JournalError: If any other line is no record, or not as it was written.
+        JournalError: If a line is damaged.
         OSError: If the file cannot be read.
     """
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         return []
-    *lines, torn = data.split(b"\n")
-    if torn and not growing:
+    *lines, incomplete = data.split(b"\n")
+    if incomplete and not growing:
         _logger.warning(
             "%s, line %d, is incomplete (%d bytes) and ignored.",
             path,
             len(lines) + 1,
-            len(torn),
+            len(incomplete),
         )
     return [_record(path, number, line, key) for number, line in enumerate(lines, start=1)]
 
 
 def checksum(data: bytes, key: str = "") -> str:
-    """Return the checksum of some bytes and a key, as eight hexadecimal digits."""
+    """Return the checksum of data and a key as eight hexadecimal digits."""
     return f"{zlib.crc32(data, zlib.crc32(key.encode())):08x}"
 
 
@@ -98,20 +102,24 @@ def _seal(text: str, key: str) -> str:
 
 
 def _unseal(line: bytes, key: str) -> bytes:
-    """Return the JSON text that was sealed."""
+    """Return the JSON text of a line without its checksum.
+
+    Raises:
+        ValueError: If the checksum is missing or wrong.
+    """
     match = _SEALED.fullmatch(line)
     if match is None:
-        raise ValueError("there is no checksum at its end")
+        raise ValueError("it has no checksum")
     if match[2].decode() != checksum(match[1], key):
         raise ValueError("its checksum does not match; it was edited, or belongs to another run")
     return match[1] + b"}"
 
 
 def dumps(record: object, **options: Any) -> str:
-    """Return a record as JSON; NumPy's numbers and arrays, and paths, are understood.
+    """Return a mapping or a dataclass as JSON; it may contain NumPy values and paths.
 
     Raises:
-        ValueError: If it holds what JSON has no form for.
+        ValueError: If it contains a value without a JSON form.
     """
     try:
         return json.dumps(_plain(record), allow_nan=False, default=_plain, **options)
@@ -131,24 +139,24 @@ def _plain(value: Any) -> Any:
         return value.tolist()
     if isinstance(value, Path):
         return str(value)
-    raise TypeError(f"a {type(value).__name__}")
+    raise TypeError(f"it contains a {type(value).__name__}")
 
 
 def _record(path: Path, number: int, line: bytes, key: str) -> dict[str, Any]:
     try:
         record = json.loads(_unseal(line, key))
-    except ValueError as error:  # UnicodeDecodeError is one
+    except ValueError as error:  # includes UnicodeDecodeError
         raise JournalError(f"{path}, line {number}, is damaged ({error})") from error
     if not isinstance(record, dict):
-        raise JournalError(f"{path}, line {number}, is {line[:40]!r}, not a JSON object")
+        raise JournalError(f"{path}, line {number}, is {line[:40]!r}; expected a JSON object")
     return record
 
 
 def _end_of_last_line(descriptor: int) -> int:
-    """Return the position after the last newline."""
+    """Return the position after the last newline, searching backwards in blocks."""
     end = os.fstat(descriptor).st_size
     while end:
-        start = max(0, end - 65536)
+        start = max(0, end - _BLOCK)
         newline = os.pread(descriptor, end - start, start).rfind(b"\n")
         if newline >= 0:
             return start + newline + 1
@@ -157,7 +165,7 @@ def _end_of_last_line(descriptor: int) -> int:
 
 
 def _write(descriptor: int, data: bytes) -> None:
-    """Write all of the data."""
-    left = memoryview(data)
-    while left:
-        left = left[os.write(descriptor, left) :]
+    """Write all data; a single call may write only a part."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]

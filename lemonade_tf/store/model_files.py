@@ -1,4 +1,9 @@
-"""The files of a run's networks: those that are kept, and those that a worker is writing."""
+"""The network files of a run: those that are kept, and those that a worker is writing.
+
+A worker writes a network to `staging/`; the search then moves it to `models/`, records its checksum
+in history.jsonl, and removes it once neither the front nor a child needs it, unless the user pinned
+it. The process id in the name of a file in `staging/` tells whether its writer is still alive.
+"""
 
 from __future__ import annotations
 
@@ -16,21 +21,22 @@ from lemonade_tf.store.locks import lock_folder
 from lemonade_tf.store.network_ids import is_network_id
 from lemonade_tf.store.records import FileRecord
 
-_PATIENCE = 10.0  # seconds to wait for the lock of the list of pinned networks
+_PIN_SECONDS = 10.0  # to wait for the lock of the models, when pinning
+_KEEP_SECONDS = 0.5  # the same, when removing networks
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_WRITER = re.compile(r"\.([0-9]+)\.(?:unfinished|h5)")  # its process id
+_WRITER = re.compile(r"\.([0-9]+)\.(?:unfinished|h5)")  # the process id in a file name
 
 
 class ModelFiles:
-    """The files of a run's networks.
+    """Manage the network files of a run.
 
     Args:
         run: The folder of the run.
 
     Attributes:
-        folder: Where the networks lie.
-        staging: Where workers write them.
-        pinned: The list of those whose file is to be kept.
+        folder: The folder of the networks.
+        staging: The folder that workers write to.
+        pinned: The file that lists the pinned networks.
     """
 
     def __init__(self, run: Path) -> None:
@@ -38,48 +44,48 @@ class ModelFiles:
         self.folder, self.staging = run / MODELS, run / STAGING
 
     def make_folders(self) -> None:
-        """Make the folders.
+        """Create the folders.
 
         Raises:
-            StoreError: If that cannot be done.
+            StoreError: If they cannot be created.
         """
         with explained(self._run):
             for folder in (self.folder, self.staging):
                 folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, id_: str) -> Path:
-        """Return where a network of the population lies."""
+        """Return the path of the file of a network."""
         return self.folder / f"{_checked(id_)}.h5"
 
     def find(self, id_: str) -> Path:
-        """Return the file of a network that is among the models.
+        """Return the path of the file of a network that has one.
 
         Raises:
-            StoreError: If there is none of that id.
+            StoreError: If there is no such file.
         """
         paths = self.folder.glob("*.h5")
         found = {path.stem: path for path in paths if _ID.fullmatch(path.stem)}
         if id_ not in found:
             known = ", ".join(sorted(found, key=lambda name: (len(name), name))) or "none"
-            raise StoreError(f"there is no network {id_!r} in {self.folder}; known are {known}.")
+            raise StoreError(f"network {id_!r} is not in {self.folder}; known are {known}.")
         return found[id_]
 
     def staging_path(self, id_: str) -> Path:
-        """Return where to write a network that is to be adopted.
+        """Return the path that a worker writes a network to, before `adopt`.
 
-        No other process has the same place for it, as a worker of a search that was just killed
-        may still be writing.
+        It contains the process id of the search: a worker of a search that was just killed may
+        still be writing the same network.
         """
         return self.staging / f"{_checked(id_)}.{os.getpid()}.h5"
 
     def adopt(self, id_: str) -> FileRecord:
-        """Move a network that was written to its staging path among the models.
+        """Move the file of a network from its staging path to the models.
 
         Returns:
             Its size and checksum, to be recorded for `check`.
 
         Raises:
-            StoreError: If it is not there, or cannot be moved.
+            StoreError: If it does not exist, or cannot be moved.
         """
         source, target = self.staging_path(id_), self.path(id_)
         with explained(target):
@@ -88,87 +94,89 @@ class ModelFiles:
                 publish(source, target)
             except FileNotFoundError as error:
                 raise StoreError(
-                    f"The network {id_} cannot be kept: {error.filename} is not there. Leave the "
-                    "folder alone while a search runs."
+                    f"network {id_} cannot be kept: {error.filename} is missing. Do not change the"
+                    " folder while a search is running."
                 ) from error
         return described
 
     def check(self, id_: str, recorded: FileRecord) -> None:
-        """Check that the file of a network is as it was adopted.
+        """Check that the file of a network is the one that was adopted.
 
         Raises:
-            StoreError: If it is not there, or another one.
+            StoreError: If it is missing or has changed.
         """
         path = self.path(id_)
         with explained(path):
             try:
                 found = describe_file(path)
             except FileNotFoundError:
-                raise StoreError(f"{path} is not there; the search needs it: restore it.") from None
+                raise StoreError(f"{path} is missing; the search needs it: restore it.") from None
         if found != recorded:
             raise StoreError(
-                f"{path} is not the file that the search wrote: {found.bytes:,} bytes, expected"
-                f" {recorded.bytes:,}, with the checksum in {HISTORY}; restore it."
+                f"{path} has changed since the search wrote it: {found.bytes:,} bytes; expected"
+                f" {recorded.bytes:,} bytes with the checksum in {HISTORY}. Restore it."
             )
 
-    def keep(self, ids: Iterable[str], further: Iterable[str] = ()) -> None:
-        """Remove the networks that are neither among those given nor pinned.
+    def keep(self, ids: Iterable[str], extra_datasets: Iterable[str] = ()) -> None:
+        """Remove all networks but the given and the pinned ones.
 
-        While another process is pinning some for long, none is removed; the next call does that.
+        If another process holds the lock for long, because it pins networks, none is removed: the
+        next call does.
 
         Args:
-            ids: Those to keep.
-            further: What the data sets after the first are called, whose files go with them.
+            ids: The networks to keep.
+            extra_datasets: The names of the data sets after the first; the files of a network for
+                these are kept or removed with it.
         """
-        names = ("", *(f".{name}" for name in further))
-        with self._locked(seconds=0.5) as locked, explained(self.folder):
+        names = ("", *(f".{name}" for name in extra_datasets))
+        with self._locked(seconds=_KEEP_SECONDS) as locked, explained(self.folder):
             kept = {*ids, *self.read_pinned()}
             for path in self.folder.glob("*-*.h5") if locked else ():
                 id_, dot, name = path.stem.partition(".")
-                of_a_search = is_network_id(id_) and f"{dot}{name}" in names
-                if of_a_search and not {id_, path.stem} & kept and path.is_file():
+                is_of_search = is_network_id(id_) and f"{dot}{name}" in names
+                if is_of_search and not {id_, path.stem} & kept and path.is_file():
                     path.unlink(missing_ok=True)
 
     def num_bytes(self) -> int:
-        """Return how many bytes the files of the networks have."""
+        """Return the total size of the network files in bytes."""
         with explained(self.folder):
             return sum(map(_size, self.folder.glob("*.h5")))
 
     def read_pinned(self) -> set[str]:
-        """Return the ids of the networks whose file is to be kept."""
+        """Return the ids of the pinned networks."""
         with explained(self.pinned):
             try:
                 return {i for i in self.pinned.read_text().split() if _ID.fullmatch(i)}
             except FileNotFoundError:
                 return set()
             except UnicodeDecodeError:
-                raise StoreError(f"{self.pinned} is no text; expected ids, a line each.") from None
+                raise StoreError(f"{self.pinned} is not text; expected one id per line.") from None
 
     def pin(self, ids: Iterable[str]) -> None:
-        """Have the files of networks kept, whatever becomes of the front.
+        """Keep the files of networks even if these leave the front.
 
         Raises:
-            StoreError: If one of them has no file; nothing is pinned then. If it was removed
-                meanwhile, or another process is at the list for long.
+            StoreError: If one of them has no file, then nothing is pinned; if one was removed
+                meanwhile; or if another process holds the lock for long.
         """
         ids = list(ids)
-        with self._locked(seconds=_PATIENCE) as locked:
+        with self._locked(seconds=_PIN_SECONDS) as locked:
             if not locked:
                 raise StoreError(
-                    f"another process is pinning or removing networks in {self.folder}; give the"
-                    " same command again."
+                    f"{self.folder} is locked by another process, which pins or removes networks;"
+                    " rerun the command."
                 )
             for id_ in ids:
                 self.find(id_)
             lines = "".join(f"{id_}\n" for id_ in sorted({*self.read_pinned(), *ids}))
             with explained(self.pinned):
                 write_atomic(self.pinned, lines.encode())
-            for id_ in ids:  # a file system may not tell other machines of the lock
+            for id_ in ids:  # on some network file systems, other machines do not see the lock
                 self.find(id_)
 
     @contextmanager
     def _locked(self, seconds: float) -> Iterator[bool]:
-        """Keep others from pinning and removing networks; yield whether that could be done."""
+        """Keep other processes from pinning and removing networks; yield whether that succeeded."""
         descriptor = lock_folder(self.folder, seconds=seconds)
         try:
             yield descriptor is not None
@@ -177,10 +185,10 @@ class ModelFiles:
                 os.close(descriptor)
 
     def clear_staging(self) -> None:
-        """Remove what this process, or one that is no more, left unfinished.
+        """Remove the unfinished files of this process and of processes that have ended.
 
-        Only when no worker of this process is running, and with the lock of the run. What other
-        processes are writing stays: a worker of a search that was just killed, a report, a
+        Call it with the lock of the run, while no worker of this process is running. The files of
+        other live processes stay: a worker of a search that was just killed, a report, a
         retraining.
         """
         with explained(self.staging):
@@ -191,7 +199,7 @@ class ModelFiles:
 
 
 def _is_in_use(path: Path) -> bool:
-    """Whether another process that lives is writing a file, by the process id in its name."""
+    """Return whether another live process is writing a file, by the process id in its name."""
     found = _WRITER.search(path.name)
     if found is None or int(found[1]) == os.getpid():
         return False
@@ -199,17 +207,21 @@ def _is_in_use(path: Path) -> bool:
         os.kill(int(found[1]), 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:  # it is another user's
+    except PermissionError:  # a live process of another user
         pass
     return True
 
 
 def _checked(id_: str) -> str:
-    """Check that an id can be the name of a file."""
+    """Return an id that can be a file name.
+
+    Raises:
+        ValueError: If it cannot.
+    """
     if not isinstance(id_, str) or not _ID.fullmatch(id_):
         raise ValueError(
-            f"The id {id_!r} cannot be the name of a file; expected up to 100 letters, digits, "
-            "dots, dashes and underscores, such as '12-7'."
+            f"id is {id_!r}; expected 1 to 100 letters, digits, dots, dashes and underscores, such"
+            " as '12-7'."
         )
     return id_
 
@@ -217,7 +229,7 @@ def _checked(id_: str) -> str:
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except FileNotFoundError:  # removed by a search that runs
+    except FileNotFoundError:  # removed by a running search
         return 0
 
 

@@ -57,7 +57,7 @@ from lemonade_tf.store.records import (
 )
 from lemonade_tf.store.run_config import RunConfig
 
-FORMAT = 2  # of run folders: of the keys and values in their files
+FORMAT = 2  # of the keys and values in the files of a run
 _FORMAT, _RUN_ID = "format", "run_id"  # keys of config.json
 R = TypeVar("R", bound=Record)
 

@@ -186,7 +186,7 @@ def test_a_damaged_file_of_the_second(tmp_path, search):
     search(workdir, num_generations=0)
     damaged = workdir / "models" / "0-0.odd.h5"
     damaged.write_text("{}")
-    with pytest.raises(StoreError, match=r"0-0\.odd\.h5 is not the file that the search wrote"):
+    with pytest.raises(StoreError, match=r"0-0\.odd\.h5 has changed since the search wrote it"):
         search(workdir, resume=True)
 
 

@@ -67,7 +67,7 @@ def test_the_files_of_all_data_sets_are_adopted_checked_and_discarded(store):
     NetworkFiles(store, ["flowers"], recorded).check("0-0")
     store.models.path("0-0.flowers").write_bytes(b"other")
     files = NetworkFiles(store, ["flowers"], recorded)
-    with pytest.raises(StoreError, match=r"0-0\.flowers\.h5 is not the file that the search wrote"):
+    with pytest.raises(StoreError, match=r"0-0\.flowers\.h5 has changed since the search wrote it"):
         files.check("0-0")
     files.discard([])
     assert _networks(store) == []
@@ -83,5 +83,5 @@ def test_only_files_recorded_before_resuming_are_checked_and_only_once(store):
         store.models.path(id_).unlink()
     for id_ in ("0-0", "0-2", "1-0"):  # checked before, failed, written since
         files.check(id_)
-    with pytest.raises(StoreError, match=r"0-1\.h5 is not there; the search needs it"):
+    with pytest.raises(StoreError, match=r"0-1\.h5 is missing; the search needs it"):
         files.check("0-1")

@@ -1,3 +1,5 @@
+"""Files that are written atomically."""
+
 import os
 
 import pytest
@@ -13,7 +15,7 @@ def test_a_file_is_written_and_replaced(tmp_path):
     assert os.listdir(tmp_path) == ["file.txt"]
 
 
-def test_what_was_there_stays_when_writing_fails(tmp_path):
+def test_an_existing_file_is_unchanged_when_writing_fails(tmp_path):
     path = tmp_path / "file.h5"
     write_atomic(path, b"whole")
 
@@ -30,7 +32,7 @@ def test_what_was_there_stays_when_writing_fails(tmp_path):
     assert os.listdir(tmp_path) == ["file.h5"]
 
 
-def test_nothing_is_left_where_nothing_was(tmp_path, monkeypatch):
+def test_failed_writing_leaves_no_file(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
@@ -40,7 +42,7 @@ def test_nothing_is_left_where_nothing_was(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
-def test_publishing_moves(tmp_path):
+def test_publishing_moves_the_file(tmp_path):
     (tmp_path / "a").write_bytes(b"a")
     publish(tmp_path / "a", tmp_path / "b")
     assert os.listdir(tmp_path) == ["b"]

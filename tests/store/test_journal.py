@@ -1,3 +1,5 @@
+"""Append-only files of records."""
+
 import logging
 
 import numpy as np
@@ -19,26 +21,26 @@ def test_records_come_back_in_order(path):
     assert journal.read(path) == [{"a": 1}, {"b": [1, 2]}, {"c": None}]
 
 
-def test_a_file_that_is_not_there_holds_none(path):
+def test_a_missing_file_has_no_records(path):
     assert journal.read(path) == []
     journal.append(path, [])
     assert not path.exists()
 
 
-def test_numpy_and_paths_are_understood(path):
+def test_numpy_values_and_paths_become_plain_values(path):
     journal.append(path, [{"n": np.int64(3), "x": np.float32(0.5), "v": np.arange(3), "p": path}])
     assert journal.read(path) == [{"n": 3, "x": 0.5, "v": [0, 1, 2], "p": str(path)}]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), object()])
-def test_what_is_not_json_is_refused_and_nothing_is_written(path, value):
+def test_values_without_a_json_form_are_refused_and_nothing_is_written(path, value):
     journal.append(path, [{"a": 1}])
     with pytest.raises(ValueError, match="cannot be written as JSON"):
         journal.append(path, [{"a": 2}, {"a": value}])
     assert journal.read(path) == [{"a": 1}]
 
 
-def test_a_torn_last_line_is_left_out_and_overwritten(path, caplog):
+def test_an_incomplete_last_line_is_ignored_and_overwritten(path, caplog):
     journal.append(path, [{"a": 1}])
     with path.open("ab") as file:
         file.write(b'{"a": 2')
@@ -50,7 +52,7 @@ def test_a_torn_last_line_is_left_out_and_overwritten(path, caplog):
     assert len(path.read_text().splitlines()) == 2
 
 
-def test_a_damaged_line_is_named(path):
+def test_a_damaged_line_is_an_error_with_its_number(path):
     journal.append(path, [{"a": 1}, {"a": 2}, {"a": 3}])
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(lines[0] + b'{"a": \n' + lines[2])
@@ -60,7 +62,7 @@ def test_a_damaged_line_is_named(path):
 
 @settings(max_examples=200, deadline=None)
 @given(position=st.integers(0, 10**6), bit=st.integers(0, 7), data=st.data())
-def test_no_flipped_bit_goes_unnoticed(tmp_path_factory, position, bit, data):
+def test_every_flipped_bit_is_detected(tmp_path_factory, position, bit, data):
     path = tmp_path_factory.mktemp("journal") / "list.jsonl"
     records = [{"error": 0.0337, "id": f"1-{n}"} for n in range(3)]
     journal.append(path, records, "key")
@@ -71,11 +73,11 @@ def test_no_flipped_bit_goes_unnoticed(tmp_path_factory, position, bit, data):
         found = journal.read(path, "key")
     except journal.JournalError:
         return
-    assert found == records[: len(found)]  # the last newline was hit: a torn line
+    assert found == records[: len(found)]  # the last newline was hit: an incomplete line
     assert len(found) == 2
 
 
-def test_lines_of_another_file_are_found_out(path):
+def test_lines_with_another_key_are_refused(path):
     journal.append(path, [{"a": 1}], "one")
     assert journal.read(path, "one") == [{"a": 1}]
     with pytest.raises(journal.JournalError, match=r"line 1, .* belongs to another run"):

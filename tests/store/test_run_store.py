@@ -36,7 +36,7 @@ def _identity(store):
 
 
 class TestCreate:
-    def test_folders_are_made(self, tmp_path):
+    def test_folders_are_created(self, tmp_path):
         store = RunStore.create(tmp_path / "a/b", CONFIG)
         assert store.read_config() == CONFIG
         assert len(_identity(store)) == 32
@@ -49,19 +49,19 @@ class TestCreate:
         assert (tmp_path / "notes.txt").read_text() == "mine"
 
     @pytest.mark.parametrize("name", ["config.json", "history.jsonl"])
-    def test_a_run_is_not_overwritten(self, tmp_path, name):
+    def test_an_existing_run_is_refused(self, tmp_path, name):
         (tmp_path / name).write_text("{}")
         with pytest.raises(StoreError, match=rf"already holds a run \({name}\); choose another"):
             RunStore.create(tmp_path, CONFIG)
         assert files_in(tmp_path) == [name]
 
     @pytest.mark.parametrize("below", ["", "/run"])
-    def test_a_file_is_no_folder(self, tmp_path, below):
+    def test_a_file_instead_of_a_folder_is_refused(self, tmp_path, below):
         (tmp_path / "file").touch()
         with pytest.raises(StoreError, match=r"/file.*; expected a folder"):
             RunStore.create(f"{tmp_path}/file{below}", CONFIG)
 
-    def test_a_folder_that_may_not_be_written_to(self, tmp_path, monkeypatch):
+    def test_a_folder_without_permission_is_refused(self, tmp_path, monkeypatch):
         def mkdir(*arguments, **options):
             raise PermissionError(errno.EACCES, "Permission denied")
 
@@ -69,14 +69,14 @@ class TestCreate:
         with pytest.raises(StoreError, match=r"run: Permission denied; .* that you may write to"):
             RunStore.create(tmp_path / "run", CONFIG)
 
-    def test_a_config_that_is_no_json_starts_no_run(self, tmp_path):
+    def test_a_config_that_is_not_json_creates_nothing(self, tmp_path):
         with pytest.raises(ValueError, match="cannot be written as JSON"):
             RunStore.create(tmp_path / "run", replace(CONFIG, num_initial=float("nan")))
         assert not (tmp_path / "run").exists()
 
 
 class TestInitial:
-    def test_it_is_there_once_there_is_a_run(self, tmp_path, monkeypatch):
+    def test_it_is_written_before_the_config(self, tmp_path, monkeypatch):
         def write_config(store, config):
             assert files_in(store.path) == ["initial.jsonl"]
             raise KeyboardInterrupt
@@ -89,14 +89,14 @@ class TestInitial:
         store = RunStore.create(tmp_path / "run", CONFIG, [OTHER])
         assert RunStore.open(store.path).initial.read() == [OTHER]
 
-    def test_that_of_a_search_which_was_killed_before_it_had_settings(self, tmp_path):
+    def test_that_of_a_search_killed_before_its_config_is_removed(self, tmp_path):
         (tmp_path / "initial.jsonl").write_text('{"id": "0-1"}\n')
         store = RunStore.create(tmp_path, CONFIG)
         assert store.initial.read() == []
         assert files_in(tmp_path) == ["config.json"]
 
 
-def test_a_folder_that_cannot_be_used_is_not_kept_locked(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_used_is_unlocked(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", _fail_with(errno.ENOSPC))
         with pytest.raises(StoreError, match="No space left"):
@@ -104,7 +104,7 @@ def test_a_folder_that_cannot_be_used_is_not_kept_locked(tmp_path, monkeypatch):
     RunStore.create(tmp_path, CONFIG)
 
 
-def test_a_folder_is_new_to_one_only(tmp_path):
+def test_a_new_folder_is_new_once(tmp_path):
     assert make_new_folder(tmp_path / "runs/digits-1")
     assert not make_new_folder(tmp_path / "runs/digits-1")
     (tmp_path / "file").touch()
@@ -113,19 +113,19 @@ def test_a_folder_is_new_to_one_only(tmp_path):
 
 
 class TestOpen:
-    def test_what_was_created(self, store):
+    def test_a_created_run_can_be_opened(self, store):
         store.history.append([network("0-1")])
         opened = RunStore.open(str(store.path))
         assert opened.read_config() == CONFIG
         assert opened.history.read() == [network("0-1")]
         assert RunStore.holds_run(store.path)
 
-    def test_a_folder_without_a_run(self, tmp_path):
+    def test_a_folder_without_a_run_is_refused(self, tmp_path):
         assert not RunStore.holds_run(tmp_path)
         with pytest.raises(StoreError, match=r"holds no run; expected .*config\.json"):
             RunStore.open(tmp_path)
 
-    def test_no_folder(self, tmp_path):
+    def test_a_missing_folder_is_refused(self, tmp_path):
         assert not RunStore.holds_run(tmp_path / "run")
         with pytest.raises(StoreError, match="run is not a folder; expected the --workdir"):
             RunStore.open(tmp_path / "run")
@@ -134,14 +134,14 @@ class TestOpen:
         ("content", "message"),
         [(b"{", r"config\.json is not JSON"), (b"[]", "is not a JSON object"), (b"\xff", "JSON")],
     )
-    def test_a_config_that_is_damaged(self, store, content, message):
+    def test_a_damaged_config_is_refused(self, store, content, message):
         (store.path / "config.json").write_bytes(content)
         with pytest.raises(StoreError, match=message):
             store.read_config()
 
 
 class TestConfig:
-    def test_it_is_replaced_and_the_lists_stay_readable(self, store):
+    def test_replacing_it_keeps_the_lists_readable(self, store):
         store.history.append([network("0-1")])
         identity = _identity(store)
         store.write_config(replace(store.read_config(), num_initial=7))
@@ -151,14 +151,14 @@ class TestConfig:
         assert opened.history.read() == [network("0-1")]
 
     @pytest.mark.parametrize("change", [{"seed": 4}, {"run_id": "0" * 32}, {"more": 1}])
-    def test_a_change_by_hand_is_found_out(self, store, change):
+    def test_an_edited_config_is_refused(self, store, change):
         path = store.path / "config.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
         with pytest.raises(StoreError, match=r"config\.json was edited or damaged: .*--resume"):
             RunStore.open(store.path)
 
     @pytest.mark.parametrize("name", ["run_id", "crc32"])
-    def test_neither_the_identity_nor_the_checksum_can_be_left_out(self, store, name):
+    def test_a_config_without_run_id_or_checksum_is_refused(self, store, name):
         path = store.path / "config.json"
         config = json.loads(path.read_text())
         del config[name]
@@ -185,7 +185,7 @@ class TestConfig:
 
 
 class TestLock:
-    def test_one_search_at_a_time(self, store):
+    def test_only_one_process_holds_the_lock(self, store):
         other = RunStore.open(store.path)
         with pytest.raises(StoreError, match=r"run is in use by another process; wait until"):
             other.lock()
@@ -195,18 +195,18 @@ class TestLock:
         other.lock()
         assert store.is_locked()
 
-    def test_looking_does_not_hinder_a_search(self, store):
+    def test_checking_the_lock_does_not_prevent_locking(self, store):
         store.release()
-        looking = lock_folder(store.path, shared=True)  # as `is_locked` has it for a moment
+        checking = lock_folder(store.path, shared=True)  # as `is_locked` has it for a moment
         assert not RunStore.open(store.path).is_locked()
-        timer = threading.Timer(0.1, os.close, [looking])
+        timer = threading.Timer(0.1, os.close, [checking])
         timer.start()
         store.lock()
         timer.join()
         assert RunStore.open(store.path).is_locked()
 
     @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EBADF])
-    def test_a_file_system_without_locks(self, store, monkeypatch, number):
+    def test_a_file_system_without_locks_is_an_error(self, store, monkeypatch, number):
         store.release()
         monkeypatch.setattr(fcntl, "flock", _fail_with(number))
         num_open = len(os.listdir("/proc/self/fd"))
@@ -215,13 +215,13 @@ class TestLock:
                 use()
         assert len(os.listdir("/proc/self/fd")) == num_open
 
-    def test_a_folder_that_is_gone_is_not_locked(self, store):
+    def test_checking_the_lock_of_a_missing_folder_is_an_error(self, store):
         store.release()
         store.path.rename(store.path.with_name("elsewhere"))
         with pytest.raises(StoreError, match="run: No such file"):
             store.is_locked()
 
-    def test_the_end_of_a_process_ends_its_lock(self, store):
+    def test_the_lock_of_a_killed_process_is_released(self, store):
         store.release()
         script = f"""
 from lemonade_tf.store import RunStore
@@ -294,7 +294,7 @@ FULL = [
 class TestFullDisk:
     @pytest.mark.parametrize(("number", "message"), FULL)
     @pytest.mark.parametrize("call", ["fsync", "write"])
-    def test_lists_stay_as_they_were(self, store, monkeypatch, number, message, call):
+    def test_lists_are_unchanged_on_a_full_disk(self, store, monkeypatch, number, message, call):
         store.history.append([network("0-1")])
         with monkeypatch.context() as patch:
             patch.setattr(os, call, _fail_with(number))
@@ -304,7 +304,7 @@ class TestFullDisk:
         store.history.append([network("0-3")])
         assert store.history.read() == [network("0-1"), network("0-3")]
 
-    def test_the_front_stays_as_it_was(self, store, monkeypatch):
+    def test_the_front_is_unchanged_on_a_full_disk(self, store, monkeypatch):
         store.write_front(map(store.front_row, TestFront.RECORDS), TestFront.COLUMNS)
         before = (store.path / "front.csv").read_bytes()
         monkeypatch.setattr(os, "fsync", _fail_with(errno.ENOSPC))
@@ -313,14 +313,13 @@ class TestFullDisk:
         assert (store.path / "front.csv").read_bytes() == before
         assert files_in(store.path) == ["config.json", "front.csv"]
 
-    def test_a_model_stays_as_it_was(self, store, monkeypatch):
+    def test_adopting_on_a_full_disk_is_an_error(self, store, monkeypatch):
         store.models.staging_path("0-1").touch()
         monkeypatch.setattr(os, "replace", _fail_with(errno.ENOSPC))
         with pytest.raises(StoreError, match=r"models/0-1\.h5: No space left on device; free"):
             store.models.adopt("0-1")
 
-    def test_a_limit_in_the_middle_of_a_batch(self, store):
-        """The kernel itself cuts the write short."""
+    def test_a_batch_that_exceeds_a_limit_is_dropped_whole(self, store):
         script = f"""
 import resource
 from lemonade_tf.store import ProposalRecord, RunStore, StoreError
@@ -348,7 +347,7 @@ except StoreError as error:
         assert [proposal.id for proposal in store.proposals.read()] == ["1-0"]
 
 
-def test_a_folder_for_pictures_is_made_when_one_is_asked_for(store):
+def test_the_folder_of_plots_is_created_on_demand(store):
     assert store.plot_path("a.png") == store.plot_path("a.png") == store.path / "plots" / "a.png"
     assert (store.path / "plots").is_dir()
     (store.path / "plots").rmdir()
