@@ -168,6 +168,20 @@ def test_removing_fresh_channels_restores_every_weight(make):
             np.testing.assert_array_equal(child[name].weights[key], value, err_msg=f"{name} {key}")
 
 
+def test_fresh_input_of_a_separable_convolution_can_be_learned():
+    """Its pointwise weights are zero; with a zero depthwise kernel, too, no gradient would flow."""
+    graph = convolutions(2)
+    graph.add("separable", L.SeparableConv2D(3, 3), ["a"])
+    graph = new_weights(finished(graph, "separable"))
+    (group,) = channel_groups(graph).groups_of("a")
+    change_channels(graph, {group: np.array([0, 1, FRESH])}, _random_values)
+    identity = np.zeros((3, 3))
+    identity[1, 1] = 1
+    weights = graph["separable"].weights
+    np.testing.assert_array_equal(weights["depthwise_kernel"][:, :, 2, 0], identity)
+    np.testing.assert_array_equal(weights["pointwise_kernel"][0, 0, 2], np.zeros(3))
+
+
 def test_pruning_slices_every_weight():
     graph = convolutions(4, 2)
     at = stack(graph, "a", L.BatchNormalization(), L.ReLU(), stem="on")
