@@ -24,6 +24,7 @@ def _prune(graph, node, fraction="1/2"):
 def test_num_removed_rounds_down(size, half, quarter):
     assert num_removed(size, "1/2") == half
     assert num_removed(size, "1/4") == quarter
+    assert num_removed(size, "1") == size - 1  # one stays
 
 
 def test_other_fractions():

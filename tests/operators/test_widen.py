@@ -9,7 +9,7 @@ from lemonade_tf.architecture import check
 from lemonade_tf.architecture import layers as L
 from lemonade_tf.operators import MeasureStatistics, WidenConvolution
 from lemonade_tf.operators.prune import num_removed
-from lemonade_tf.operators.widen import WidenSite
+from lemonade_tf.operators.widen import WidenSite, num_added
 
 WIDEN, SPLIT = WidenConvolution(), WidenConvolution(split=True, factors=(2, 4))
 
@@ -100,6 +100,14 @@ def test_a_consumer_after_pooling_gets_zeros():
     kernel = child["logits"].weights["kernel"]
     assert (kernel[:10] != 0).all()
     assert (kernel[10:] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("size", "factor", "added"),
+    [(3, 4 / 3, 1), (1, 4 / 3, 1), (2, 1.2, 1), (10, 4 / 3, 3), (5, 2, 5)],
+)
+def test_num_added_rounds_to_at_least_one(size, factor, added):
+    assert num_added(size, factor) == added
 
 
 def test_tied_convolutions_grow_together():
