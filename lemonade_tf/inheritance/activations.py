@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from math import prod
 from typing import Any
 
-from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture.graph import Graph
 
 _MAX_VALUES = 2**26  # per output of a layer: 256 MB in float32
 

@@ -17,10 +17,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture.graph import Graph
 from lemonade_tf.architecture.layers import BatchNormalization
 from lemonade_tf.inheritance.activations import walk
-from lemonade_tf.operators import MeasureStatistics
+from lemonade_tf.operators.change import MeasureStatistics
 from lemonade_tf.operators.morphisms import identity_normalization
 
 

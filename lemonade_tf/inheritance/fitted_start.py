@@ -14,13 +14,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture.graph import Graph
 from lemonade_tf.architecture.layers import BatchNormalization, SeparableConv2D
 from lemonade_tf.architecture.shared import shared_part
 from lemonade_tf.inheritance.activations import walk
 from lemonade_tf.inheritance.layer_fits import fit_layer
 from lemonade_tf.inheritance.window_samples import Positions, extract_windows, sample_positions
-from lemonade_tf.operators import Change, FitOutputs
+from lemonade_tf.operators.change import Change, FitOutputs
 from lemonade_tf.operators.kernels import full_kernel
 
 

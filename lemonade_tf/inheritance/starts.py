@@ -8,11 +8,11 @@ from dataclasses import replace
 import keras
 import numpy as np
 
-from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture.graph import Graph
 from lemonade_tf.inheritance.activations import max_batch_size
 from lemonade_tf.inheritance.batch_statistics import measure_statistics
 from lemonade_tf.inheritance.fitted_start import fit_outputs
-from lemonade_tf.operators import Change
+from lemonade_tf.operators.change import Change
 from lemonade_tf.operators.initial import initial_weights
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture.graph import Graph
 from lemonade_tf.architecture.layers import Dense, arguments
 
 _ROWS_PER_COLUMN = 10  # windows per value in a window

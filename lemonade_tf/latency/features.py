@@ -16,8 +16,8 @@ from math import prod
 
 import numpy as np
 
-from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.cost import layer_multiply_adds
+from lemonade_tf.architecture.graph import Graph
 from lemonade_tf.architecture.layers import (
     Activation,
     Add,

@@ -17,8 +17,8 @@ from importlib.metadata import version
 
 import numpy as np
 
-from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.cost import count_multiply_adds
+from lemonade_tf.architecture.graph import Graph
 from lemonade_tf.architecture.layers import ConvexSum
 from lemonade_tf.architecture.text import from_json, to_json
 from lemonade_tf.latency.measuring_task import Measured, MeasuringTask

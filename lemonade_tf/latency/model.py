@@ -20,7 +20,7 @@ from functools import cached_property
 import numpy as np
 from scipy.optimize import nnls
 
-from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture.graph import Graph
 from lemonade_tf.latency.features import FEATURES, features
 from lemonade_tf.latency.runtime import Runtime
 from lemonade_tf.latency.table import LatencyTable

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture.graph import Graph
 from lemonade_tf.latency.protocol import Protocol
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.cost import count_multiply_adds
+from lemonade_tf.architecture.graph import Graph
 from lemonade_tf.architecture.layers import (
     Add,
     BatchNormalization,

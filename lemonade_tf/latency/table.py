@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
+from lemonade_tf.architecture.graph import Graph
 from lemonade_tf.architecture.layers import Input, Shape, arguments
 from lemonade_tf.errors import LemonadeError
 from lemonade_tf.latency.features import FEATURES, features

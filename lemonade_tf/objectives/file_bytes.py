@@ -12,8 +12,8 @@ convex sum; e includes some 600 bytes for the lineage.
 
 from __future__ import annotations
 
-from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.cost import count_parameters
+from lemonade_tf.architecture.graph import Graph
 from lemonade_tf.architecture.layers import ConvexSum
 
 BYTES_PER_PARAMETER = 4  # float32

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture.graph import Graph
 from lemonade_tf.latency.model import LatencyModel, fit
 from lemonade_tf.latency.runtime import KERAS, LITE, RUNTIMES, Runtime
 from lemonade_tf.latency.table import LatencyTable, check_format

@@ -26,7 +26,7 @@ from functools import partial
 from numbers import Integral, Real
 from typing import Any, Literal
 
-from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture.graph import Graph
 from lemonade_tf.errors import LemonadeError
 from lemonade_tf.objectives.prepare_context import PrepareContext
 from lemonade_tf.objectives.trained_network import TrainedNetwork
