@@ -100,6 +100,11 @@ def test_labels_may_be_a_column_or_floats(tmp_path, shape, dtype):
     assert dataset.y_train.shape == (36,)
 
 
+def test_ten_images_suffice(tmp_path):
+    dataset = load_dataset(_write(tmp_path / "a.npz", x_train=_images(10), y_train=_labels(10)))
+    assert len(dataset.y_train) == 9
+
+
 def _float_images(value):
     images = _images().astype(np.float64)
     images[3, 2, 1, 0] = value
@@ -122,6 +127,7 @@ BAD_ARRAYS = {
     "NaN": ({"x_train": _float_images(np.nan)}, r"x_train contains 1 NaN or infinite"),
     "infinite": ({"x_train": _float_images(1e300)}, r"x_train contains 1 NaN or infinite"),
     "bool": ({"x_train": _images() > 7}, r"x_train has dtype bool"),
+    "too bright": ({"x_train": _images().astype(int) + 1}, r"integers from 1 to 256"),
     "range": ({"x_train": _images().astype(int) - 1}, r"integers from -1 to 254"),
     "one-hot": ({"y_train": np.eye(40)}, r"y_train has shape \(40, 40\).*argmax"),
     "strings": ({"y_train": np.array(["cat"] * 40)}, r"y_train has dtype <U3"),

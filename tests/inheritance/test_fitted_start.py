@@ -1,5 +1,7 @@
 """Layers after pruned or removed ones are fitted to their outputs in the parent."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -162,6 +164,21 @@ def test_a_new_layer_is_not_fitted_to_a_removed_one_of_the_same_name():
     assert FitOutputs("conv_2") in change.fit_repairs  # its inputs were pruned
     assert change.graph.shapes()["conv_2"] == parent.shapes()["conv_2"]
     assert "conv_2" not in fit(change, parent)[1]
+
+
+def test_a_separated_convolution_is_fitted_from_the_kernel_in_the_parent(assert_equal_weights):
+    parent, operator = small(), SeparateConvolution()
+    (site, *_) = operator.candidates(parent)
+    change = operator.apply(parent, site, rng=rng())
+    weights = change.graph[site.node].weights
+    random = change.graph.copy()
+    random.set_weights(
+        site.node, {key: rng().normal(size=value.shape) for key, value in weights.items()}
+    )
+    child, names = fit(change, parent)
+    assert site.node in names
+    same, _ = fit(replace(change, graph=random), parent)
+    assert_equal_weights(child, same)
 
 
 @pytest.mark.parametrize("operator", [PruneFilters(), WidenConvolution()], ids=lambda o: o.name)

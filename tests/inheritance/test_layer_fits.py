@@ -105,9 +105,16 @@ def test_only_the_centre_of_large_windows_is_fitted(monkeypatch):
     change[1, 1] = 0
     np.testing.assert_array_equal(change, 0)
     np.testing.assert_allclose(outputs_of(layer, new, windows), y, atol=0.1)
+
+
+def test_a_separable_convolution_with_a_large_window_is_left_unchanged(monkeypatch):
     layer, weights = LAYERS["separable"]
-    new, _ = fit_layer(layer, weights, None, windows, y, np.arange(4), free_mean=False)
-    assert all(new[key] is weights[key] for key in weights)
+    windows = windows_for(layer)
+    y = outputs_of(layer, weights, windows) + windows[:, 1, 1] @ normal(5, 4)
+    for max_columns, is_unchanged in ((2 * 45 - 1, True), (2 * 45, False)):
+        monkeypatch.setattr(layer_fits, "MAX_COLUMNS", max_columns)
+        new, _ = fit_layer(layer, weights, None, windows, y, np.arange(4), free_mean=False)
+        assert all((new[key] is weights[key]) == is_unchanged for key in weights)
 
 
 def correlated(rows, channels=4):
@@ -129,6 +136,10 @@ def test_factors_weighted_by_the_data_fit_it_better():
     assert off(weighted) < 0.7 * off(plain)
     new, _ = fit_layer(layer, plain, kernel, windows, y, np.arange(6), free_mean=False)
     assert off(new) < off(weighted)
+    other = {key: normal(*value.shape) for key, value in plain.items()}
+    same, _ = fit_layer(layer, other, kernel, windows, y, np.arange(6), free_mean=False)
+    for key, value in new.items():  # the fit starts from the replaced kernel alone
+        np.testing.assert_array_equal(same[key], value)
 
 
 def test_weighted_factors_of_a_separable_kernel_are_exact():

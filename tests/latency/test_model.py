@@ -9,7 +9,7 @@ from lemonade_tf.architecture import layers as kinds
 from lemonade_tf.latency import KERAS, LITE, LatencyModel, LatencyTable, Protocol, fit
 from lemonade_tf.latency.features import FEATURES
 from lemonade_tf.latency.sample import sample_layers, sample_networks
-from lemonade_tf.latency.table import row_of
+from lemonade_tf.latency.table import Row, row_of
 from lemonade_tf.operators import WidenConvolution
 from lemonade_tf.search_spaces import NETWORKS
 
@@ -54,6 +54,15 @@ def test_fit_takes_networks_only_or_layers_only(networks):
     for graphs in (networks, layers):
         model = fit(table(graphs))
         assert model.seconds(networks[0]) > 0
+
+
+def test_layers_and_networks_have_the_same_importance_in_a_fit():
+    """Nine layers of 1 s and a network of 2 s, which differ in nothing but their time."""
+    passes = tuple(float(name == "passes") for name in FEATURES)
+    rows = [*[Row("ReLU()", 1.0, passes)] * 9, Row("network", 2.0, passes)]
+    model = fit(LatencyTable(KERAS, (8, 8, 1), Protocol(), 1, rows))
+    # The minimum of (w - 1)^2 + (w / 2 - 1)^2, the relative errors.
+    assert model.as_json()["passes"] == pytest.approx(1.2)
 
 
 def test_more_work_never_predicts_less_time(networks):

@@ -67,6 +67,18 @@ def test_the_protocol_of_the_paper_averages_5000_passes_of_100_images():
     assert found.seconds == pytest.approx(2e-4)
 
 
+def test_the_standard_error_of_four_passes():
+    four = Protocol(warm_up=3, group_seconds=0, max_standard_error=0, max_passes=4, max_seconds=inf)
+    found = Machine(1.0, 2.0, 3.0, 4.0).measure(four)
+    assert found.seconds == 2.5
+    interquartile_range = 3.75 - 1.25
+    median_error = 1.2533 * interquartile_range / 1.349 / 4**0.5
+    assert found.standard_error == pytest.approx(median_error / 2.5)
+    found = Machine(1.0, 2.0, 3.0, 4.0).measure(replace(four, average="mean"))
+    variance = (1.5**2 + 0.5**2 + 0.5**2 + 1.5**2) / 3
+    assert found.standard_error == pytest.approx((variance / 4) ** 0.5 / 2.5)
+
+
 @pytest.mark.parametrize("protocol", [DEFAULT, PAPER])
 def test_only_passes_are_timed(protocol, monkeypatch):
     """Advance the clock by a second between two groups."""

@@ -52,10 +52,11 @@ def test_cheap_objectives_are_computed_from_the_graph():
 
 
 def test_errors_are_measured_on_the_trained_network():
-    probabilities = np.eye(7)[[3, 4, 6, 2]] + np.linspace(0.3, 0, 7)  # the five best: 0 to 3, ...
-    network = trained(probabilities, [3, 5, 0, 6])
-    assert ERROR.measured(network) == 0.75
-    assert TOP5_ERROR.measured(network) == 0.5  # 5 and 6 of the second and the last
+    # Each row prefers one class, then 0, 1, 2, ... in this order.
+    probabilities = np.eye(7)[[3, 4, 6, 2, 0]] + np.linspace(0.3, 0, 7)
+    network = trained(probabilities, [3, 5, 0, 6, 4])
+    assert ERROR.measured(network) == 0.8  # only the first is right
+    assert TOP5_ERROR.measured(network) == 0.4  # wrong: 5 and 6, the sixth of their rows
 
 
 def test_default_references_are_chance_level_and_ten_times_the_largest_initial_network():

@@ -1,0 +1,32 @@
+"""Stratified splits of training examples."""
+
+import numpy as np
+import pytest
+
+from lemonade_tf.datasets.dataset_error import DatasetError
+from lemonade_tf.datasets.splits import hold_out, hold_out_validation
+
+
+@pytest.mark.parametrize(
+    ("num_images", "num_held_out"), [(10, 1), (26, 3), (24, 2), (49_000, 4900), (60_000, 5000)]
+)
+def test_a_tenth_but_at_most_5000_are_held_out(num_images, num_held_out):
+    labels = np.arange(num_images) % 2
+    train, validation = hold_out_validation(labels, "labels")
+    assert len(validation) == num_held_out
+    assert sorted([*train, *validation]) == list(range(num_images))
+
+
+def test_one_example_per_class_is_kept():
+    labels = np.array([*range(10), 7])
+    train, validation = hold_out_validation(labels, "labels")
+    assert labels[validation].tolist() == [7]
+    assert sorted(labels[train]) == list(range(10))
+    with pytest.raises(DatasetError, match="labels has 11 classes in 11 images; expected more"):
+        hold_out_validation(np.arange(11), "labels")
+
+
+def test_each_class_contributes_in_proportion():
+    labels = np.repeat([0, 1, 2], [100, 200, 300])
+    _, held_out = hold_out(labels, 60)
+    np.testing.assert_allclose(np.bincount(labels[held_out]), [10, 20, 30], atol=1)
