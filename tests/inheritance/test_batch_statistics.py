@@ -118,3 +118,20 @@ def test_other_weights_stay_the_same(parent_file, digits, assert_equal_weights):
     child = repaired(change, digits.x_train[:64])
     repairs = frozenset(repair.node for repair in change.repairs)
     assert_equal_weights(change.graph, child, exclude=repairs)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_other_normalizations_use_the_batch_in_training_only(training):
+    graph, images = bare()  # with scale 2, offset 1, moving mean 0 and moving variance 1
+    graph.output = graph.add("second", kinds.BatchNormalization(), ["norm"], identity(3))
+    model = to_keras(graph, learnable=True)
+    repairs = [MeasureStatistics("second")]
+    measure_statistics(repairs, graph, model, images, training=training)
+    measured = read_weights(model, graph)["second"].weights["moving_mean"]
+    expected = 1 if training else 1 + 2 * images.mean((0, 1, 2)) / np.sqrt(1 + 1e-3)
+    np.testing.assert_allclose(measured, expected, rtol=1e-4)
+
+
+def identity(width):
+    ones, zeros = np.ones(width, np.float32), np.zeros(width, np.float32)
+    return {"gamma": ones, "beta": zeros, "moving_mean": zeros, "moving_variance": ones}

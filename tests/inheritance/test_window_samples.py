@@ -55,3 +55,10 @@ def test_the_number_of_positions_is_limited():
     assert len(positions[0]) == 4096  # of 64,000
     assert len(set(zip(*map(list, positions), strict=True))) == 4096
     assert len(sample_positions(graph, "logits", 100, rng())[0]) == 100
+
+
+def test_larger_windows_get_more_positions():
+    graph = Graph()
+    graph.add("input", L.Input((8, 8, 64)))
+    graph.output = graph.add("conv", L.Conv2D(4, 3), ["input"])
+    assert len(sample_positions(graph, "conv", 1000, rng())[0]) == 10 * 9 * 64
