@@ -209,12 +209,13 @@ class Objective:
         return self._number(value)
 
     def _number(self, value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, Real):
-            raise ObjectiveError(
-                f"the objective {self.name!r} returned {value!r} of type {type(value).__name__};"
-                " expected a number. Convert it by float(...)."
-            )
-        value = int(value) if isinstance(value, Integral) else float(value)
+        if type(value) not in (int, float):  # abstract classes are slow to check, per proposal
+            if isinstance(value, bool) or not isinstance(value, Real):
+                raise ObjectiveError(
+                    f"the objective {self.name!r} returned {value!r} of type"
+                    f" {type(value).__name__}; expected a number. Convert it by float(...)."
+                )
+            value = int(value) if isinstance(value, Integral) else float(value)
         if not math.isfinite(value):
             raise ObjectiveError(
                 f"the objective {self.name!r} returned {value}; expected a finite number."
