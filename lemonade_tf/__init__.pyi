@@ -1,11 +1,13 @@
 from . import architecture as architecture
 from . import baselines as baselines
+from . import config as config
 from . import datasets as datasets
 from . import drawing as drawing
 from . import evolution as evolution
 from . import executors as executors
 from . import keras_bridge as keras_bridge
 from . import latency as latency
+from . import monitoring as monitoring
 from . import objectives as objectives
 from . import operators as operators
 from . import report as report
