@@ -8,13 +8,16 @@ of equal individuals, otherwise it would fill with copies.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import moocore
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lemonade_tf.evolution.individual import Individual
+from lemonade_tf.evolution.protocols import EvaluatedNetwork
+
+Network = TypeVar("Network", bound=EvaluatedNetwork)
 
 
 def pareto_front(points: ArrayLike, *, keep_equal: bool = True) -> np.ndarray:
@@ -87,18 +90,18 @@ def hypervolume(points: ArrayLike, reference: ArrayLike) -> float:
 
 
 def update_front(
-    population: Sequence[Individual],
-    newcomers: Sequence[Individual],
+    population: Iterable[Network],
+    newcomers: Iterable[Network],
     objectives: Sequence[str],
-) -> list[Individual]:
+) -> list[Network]:
     """Add newcomers to the population: line 10 of Algorithm 1, ParetoFrontier(P u N).
 
     Of several individuals with equal objectives, the oldest is kept. The result does not depend on
     the order of the arguments.
 
     Args:
-        population: Evaluated individuals.
-        newcomers: Evaluated individuals.
+        population: Evaluated individuals, or records of them.
+        newcomers: Likewise.
         objectives: The names of the objectives, all minimised.
 
     Returns:
@@ -112,7 +115,7 @@ def update_front(
     return [individuals[index] for index in pareto_front(points, keep_equal=False)]
 
 
-def _point(individual: Individual, names: Sequence[str]) -> list[float]:
+def _point(individual: EvaluatedNetwork, names: Sequence[str]) -> list[float]:
     """Return an individual's objectives in the order of the names."""
     known = individual.objectives
     missing = [name for name in names if name not in known]

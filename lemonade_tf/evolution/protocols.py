@@ -27,6 +27,25 @@ class ObjectiveProtocol(Protocol):
         ...
 
 
+class EvaluatedNetwork(Protocol):
+    """A network with objectives: an `Individual`, or the record of one."""
+
+    @property
+    def id(self) -> str:
+        """The network, in error messages."""
+        ...
+
+    @property
+    def age_key(self) -> tuple[int, int]:
+        """Sorts networks from the oldest to the youngest."""
+        ...
+
+    @property
+    def objectives(self) -> Mapping[str, float]:
+        """All objectives by name."""
+        ...
+
+
 class Propose(Protocol):
     """Makes a child of a parent."""
 

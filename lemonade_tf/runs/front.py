@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from lemonade_tf.evolution import pareto_front
+from lemonade_tf.evolution import update_front
 from lemonade_tf.objectives.objective import Objective
 from lemonade_tf.store import NetworkRecord
 
@@ -21,10 +21,6 @@ def front_of(
         records: Networks that were trained without failure, in any order.
         objectives: The objectives of the run.
     """
-    oldest_first = sorted(records, key=lambda record: record.age_key)
-    if not oldest_first:
-        return []
-    points = [[record.objectives[o.name] for o in objectives] for record in oldest_first]
-    front = [oldest_first[i] for i in pareto_front(points, keep_equal=False)]
+    front = update_front((), records, [objective.name for objective in objectives])
     size = next(objective.name for objective in objectives if objective.cheap)
     return sorted(front, key=lambda record: record.objectives[size])
