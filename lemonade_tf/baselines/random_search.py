@@ -145,7 +145,7 @@ def _train(session: Session, walks: Sequence[Walk]) -> bool:
         )
         for n, walk in enumerate(walks)
     )
-    session.evaluator.record_proposals(Batch(1, len(proposals), proposals))
+    session.begin_generation(Batch(1, len(proposals), proposals))
     networks = {
         network.id: network
         for network in (

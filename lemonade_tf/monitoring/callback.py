@@ -1,13 +1,71 @@
-"""The events of a search: subclass `Callback` to follow it."""
+"""Follow a search: subclass `Callback` to receive its events and its state."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from lemonade_tf.config import SearchConfig
-from lemonade_tf.evolution import Proposal
-from lemonade_tf.monitoring.search_state import SearchState
+from lemonade_tf.evolution.generation import Proposal
 from lemonade_tf.store import NetworkRecord
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Estimate the duration of a search.
+
+    Attributes:
+        seconds_per_initial: Seconds per initial network, on its worker.
+        seconds_per_child: Seconds per child, on its worker.
+        hours: The whole search.
+        num_networks: The number of networks that it trains.
+        num_workers: The number of networks trained at a time.
+    """
+
+    seconds_per_initial: float
+    seconds_per_child: float
+    hours: float
+    num_networks: int
+    num_workers: int
+
+
+@dataclass
+class SearchState:
+    """Hold the progress of a search. Callbacks read it; only the search writes it.
+
+    Attributes:
+        config: The settings.
+        workdir: The run folder.
+        num_expected: The number of networks that a complete search trains.
+        generation: The number of the present generation; 0 while the initial networks train.
+        num_trained: Networks trained and evaluated, including the initial ones.
+        num_failed: Networks that failed.
+        num_recalled: How many of both were recorded before the search was resumed.
+        front: The non-dominated networks so far, by id.
+        hypervolume: The hypervolume of the front, up to the reference point in config.json.
+        seconds: Seconds since the search started or resumed.
+        seconds_left: The estimated rest, from the networks so far; None before the first.
+        estimate: The duration estimated before the search; None for a small search.
+    """
+
+    config: SearchConfig
+    workdir: Path
+    num_expected: int
+    generation: int = 0
+    num_trained: int = 0
+    num_failed: int = 0
+    num_recalled: int = 0
+    front: Mapping[str, NetworkRecord] = field(default_factory=dict)
+    hypervolume: float = 0.0
+    seconds: float = 0.0
+    seconds_left: float | None = None
+    estimate: Estimate | None = None
+
+    @property
+    def best_error(self) -> float | None:
+        """The least validation error, a fraction; None before the first network."""
+        return min((record.error for record in self.front.values()), default=None)
 
 
 class Callback:

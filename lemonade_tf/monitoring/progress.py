@@ -13,9 +13,8 @@ from rich.table import Table
 
 from lemonade_tf.config import SearchConfig
 from lemonade_tf.latency.runtime import RUNTIMES
-from lemonade_tf.monitoring.callback import Callback
+from lemonade_tf.monitoring.callback import Callback, Estimate, SearchState
 from lemonade_tf.monitoring.durations import format_duration
-from lemonade_tf.monitoring.search_state import Estimate, SearchState
 from lemonade_tf.store import NetworkRecord
 
 LONG_HOURS = 12.0  # a longer estimate comes with a warning

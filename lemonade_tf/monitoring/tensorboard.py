@@ -18,8 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from lemonade_tf.monitoring.callback import Callback
-from lemonade_tf.monitoring.search_state import SearchState
+from lemonade_tf.monitoring.callback import Callback, SearchState
 from lemonade_tf.report.front_plot import front_figure
 from lemonade_tf.runs.run import read_run
 from lemonade_tf.store import NetworkRecord

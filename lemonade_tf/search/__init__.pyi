@@ -1,6 +1,6 @@
 from lemonade_tf.config import SearchConfig as SearchConfig
 from lemonade_tf.monitoring.callback import Callback as Callback
-from lemonade_tf.monitoring.search_state import SearchState as SearchState
+from lemonade_tf.monitoring.callback import SearchState as SearchState
 
 from .driver import search as search
 from .failures import SearchError as SearchError

@@ -139,8 +139,9 @@ def _run_generations(session: Session, evolution: Evolution) -> bool:
     num_generations = evolution.settings.num_generations
     if evolution.generation < num_generations and session.stop.is_met():
         return False
-    evaluator = session.evaluator
-    for generation in evolve(evolution, evaluator.evaluate, on_proposed=evaluator.record_proposals):
+    for generation in evolve(
+        evolution, session.evaluator.evaluate, on_proposed=session.begin_generation
+    ):
         session.end_generation(generation.population)
         is_last = evolution.generation == num_generations
         if not generation.is_complete or (not is_last and session.stop.is_met()):

@@ -27,7 +27,7 @@ from statistics import fmean
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.executors import Executor
-from lemonade_tf.monitoring.search_state import Estimate
+from lemonade_tf.monitoring.callback import Estimate
 from lemonade_tf.search.setup import Setup
 from lemonade_tf.search_spaces import SearchSpace
 from lemonade_tf.training.out_of_memory import effective_batch_size

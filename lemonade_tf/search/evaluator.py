@@ -8,7 +8,7 @@ full disk.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 
 from lemonade_tf.architecture.text import canonical_hash
@@ -19,10 +19,9 @@ from lemonade_tf.search.failures import FailureWatch, SearchError
 from lemonade_tf.search.front import Front
 from lemonade_tf.search.network_files import NetworkFiles
 from lemonade_tf.search.records import evaluation_of, network_record, proposal_record
-from lemonade_tf.search.reporter import Reporter
 from lemonade_tf.search.setup import Setup
 from lemonade_tf.search.stopping import StopCondition, StoppableTasks
-from lemonade_tf.store import HISTORY, PROPOSALS, StoreError, disk_error
+from lemonade_tf.store import HISTORY, PROPOSALS, NetworkRecord, StoreError, disk_error
 from lemonade_tf.workers.tasks import ChildTask
 
 _OTHER_VERSION = (
@@ -36,8 +35,8 @@ class ChildEvaluator:
     Args:
         setup: The run.
         executor: Its workers train the networks.
-        reporter: Informed of each network.
         stop: When to start no more networks.
+        on_network_end: Called with the record of each network, and the front.
 
     Attributes:
         front: The Pareto front of the networks so far.
@@ -47,10 +46,14 @@ class ChildEvaluator:
     """
 
     def __init__(
-        self, setup: Setup, executor: Executor, reporter: Reporter, stop: StopCondition
+        self,
+        setup: Setup,
+        executor: Executor,
+        stop: StopCondition,
+        on_network_end: Callable[[NetworkRecord, Front], None],
     ) -> None:
         self._setup, self._store, self._history = setup, setup.store, setup.history
-        self._executor, self._reporter, self._stop = executor, reporter, stop
+        self._executor, self._stop, self._on_network_end = executor, stop, on_network_end
         self._objectives = [objective.name for objective in setup.objectives]
         self._expensive = [o.name for o in setup.objectives if not o.cheap]
         self._tasks = ChildTasks.of(setup)
@@ -65,7 +68,6 @@ class ChildEvaluator:
         for id_ in self.front.members:
             self._files.check(id_)
         self._files.expect(proposal.parent for proposal in self._history.pending)
-        reporter.restore(list(recorded.values()), self.front)
 
     def record_proposals(self, batch: Batch) -> None:
         """Record the proposals of a generation, before its children are trained.
@@ -86,7 +88,6 @@ class ChildEvaluator:
             proposals = self._history.proposals
             earlier = (proposals[g] for g in sorted(proposals) if g < batch.generation)
             self._store.proposals.replace([*chain(*earlier), *records])
-        self._reporter.begin_generation(batch.generation, batch.proposals)
 
     def evaluate(self, children: Sequence[Individual]) -> Iterator[Evaluation]:
         """Train children, or initial networks, and record each when it is done.
@@ -118,7 +119,6 @@ class ChildEvaluator:
 
     def clean_up(self) -> None:
         """Remove files that are not needed any more, when no worker is running."""
-        self._reporter.update_clock()
         self._discard()
         self._store.models.clear_staging()
 
@@ -171,7 +171,7 @@ class ChildEvaluator:
         self._files.settle(individual.id)
         self._files.done(individual.parent)
         self._discard()
-        self._reporter.end_network(record, self.front)
+        self._on_network_end(record, self.front)
         reason = self._failures.note(individual.id, outcome)
         if reason is not None:
             raise SearchError(

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from lemonade_tf.monitoring.callback import Callback
-from lemonade_tf.monitoring.search_state import SearchState
+from lemonade_tf.evolution.generation import Batch
+from lemonade_tf.monitoring.callback import Callback, SearchState
 from lemonade_tf.search.front import Front
 from lemonade_tf.store import NetworkRecord
 
@@ -45,19 +45,24 @@ class Reporter:
         self.state.generation = max((record.generation for record in records), default=0)
         self._show(front)
 
-    def begin_generation(self, number: int, *arguments: Any) -> None:
+    def begin_generation(self, batch: Batch) -> None:
         """Report that the children of a generation are proposed."""
-        self.state.generation = number
-        self.notify("on_generation_begin", *arguments)
+        self.state.generation = batch.generation
+        self.notify("on_generation_begin", batch.proposals)
 
     def end_network(self, record: NetworkRecord, front: Front) -> None:
         """Report a network that was trained or has failed."""
         self._count([record])
         self._show(front)
-        self.update_clock()
+        self._update_clock()
         self.notify("on_network_end", record)
 
-    def update_clock(self) -> None:
+    def end_search(self) -> None:
+        """Report that the search ended and its folder is complete."""
+        self._update_clock()
+        self.notify("on_search_end")
+
+    def _update_clock(self) -> None:
         """Update the time that has passed, and the estimate of the time left."""
         state = self.state
         state.seconds = time.monotonic() - self._started

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lemonade_tf.evolution import Individual
+from lemonade_tf.evolution.generation import Batch
+from lemonade_tf.evolution.individual import Individual
 from lemonade_tf.executors import Executor
-from lemonade_tf.monitoring.callback import Callback
-from lemonade_tf.monitoring.search_state import SearchState
+from lemonade_tf.monitoring.callback import Callback, SearchState
 from lemonade_tf.search.evaluator import ChildEvaluator
 from lemonade_tf.search.measurements import Measurements
 from lemonade_tf.search.reporter import Reporter
@@ -65,6 +65,11 @@ class Session:
     stop: StopCondition
     measurements: Measurements
 
+    def begin_generation(self, batch: Batch) -> None:
+        """Record the proposals of a generation, and report its start."""
+        self.evaluator.record_proposals(batch)
+        self.reporter.begin_generation(batch)
+
     def measure(self, front: Iterable[Individual]) -> None:
         """Measure the inference times of a front that were not measured yet."""
         self.measurements.take(self.executor, front, self.stop.is_met)
@@ -105,8 +110,9 @@ def run_session(
         workers = (
             search_workers(config, log_dir=store.path / "logs") if executor is None else executor
         )
-        evaluator = ChildEvaluator(setup, workers, reporter, stop)
-        stack.callback(reporter.notify, "on_search_end")
+        evaluator = ChildEvaluator(setup, workers, stop, reporter.end_network)
+        reporter.restore(list(setup.history.networks.values()), evaluator.front)
+        stack.callback(reporter.end_search)
         stack.callback(evaluator.clean_up)
         stack.enter_context(interruption)
         if executor is None:

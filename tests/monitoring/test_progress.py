@@ -7,13 +7,13 @@ from rich.console import Console
 from run_folders import network
 
 from lemonade_tf.config import SearchConfig
+from lemonade_tf.monitoring.callback import Estimate, SearchState
 from lemonade_tf.monitoring.progress import (
     ProgressDisplay,
     estimate_lines,
     progress_line,
     progress_table,
 )
-from lemonade_tf.monitoring.search_state import Estimate, SearchState
 
 
 @pytest.fixture

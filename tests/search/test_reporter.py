@@ -7,8 +7,8 @@ import pytest
 from run_folders import network
 
 from lemonade_tf.config import SearchConfig
-from lemonade_tf.monitoring.callback import Callback
-from lemonade_tf.monitoring.search_state import SearchState
+from lemonade_tf.evolution import Batch
+from lemonade_tf.monitoring.callback import Callback, SearchState
 from lemonade_tf.search.reporter import Reporter
 
 FRONT = SimpleNamespace(members={"0-0": network("0-0")}, hypervolume=0.5)
@@ -37,10 +37,10 @@ def reporter(tmp_path, recorder):
 
 
 def test_callbacks_see_the_state_after_the_event(reporter, recorder):
-    reporter.begin_generation(3, ["a proposal"])
+    reporter.begin_generation(Batch(3, 1, ("a proposal",)))
     reporter.end_network(network("3-1"), FRONT)
     reporter.end_network(network("3-2", failure="diverged"), FRONT)
-    assert recorder.events == [("generation", 3, ["a proposal"]), ("3-1", 1, 0), ("3-2", 1, 1)]
+    assert recorder.events == [("generation", 3, ("a proposal",)), ("3-1", 1, 0), ("3-2", 1, 1)]
     assert (reporter.state.front, reporter.state.hypervolume) == (FRONT.members, 0.5)
 
 
