@@ -91,7 +91,7 @@ class Cell:
 
         Their number of channels is not proportional to F.
         """
-        found = {INPUT}
+        found = {INPUT}  # absorbers start new channels; all other layers pass them on
         for name in self.graph.topological_order()[1:]:
             node = self.nodes[name]
             if not isinstance(node.layer, ABSORBERS) and found.intersection(node.inputs):
@@ -194,13 +194,7 @@ def cell_network(
     Raises:
         CellError: If n is not positive or F is not a positive multiple of 4.
     """
-    if cells_per_block < 1:
-        raise CellError(f"cells_per_block is {cells_per_block}; expected at least 1.")
-    if filters < _GROWTH or filters % _GROWTH:
-        raise CellError(
-            f"filters is {filters}; expected a positive multiple of {_GROWTH}, because the first of"
-            f" {NUM_BLOCKS} blocks has filters / {_GROWTH}."
-        )
+    _check_sizes(cells_per_block, filters)
     if filters != cell.filters:
         cell = cell.scaled(filters)
     nodes = {
@@ -215,10 +209,11 @@ def cell_network(
     outputs = {0: _STEM}
     for number in range(1, last + 1):
         block = block_index(number, cells_per_block)
-        if number > 1:
+        if number > 1:  # the input of the first cell is the stem
             inputs = []
             for before in (number - 1, number - 2):
                 source = outputs[before]
+                # Two cells can consume a cell before the halving; they share its pooled output.
                 if block_index(before, cells_per_block) < block and block in pooled_blocks:
                     nodes.setdefault(f"pool_{before}", Node(MaxPooling2D(2), (source,)))
                     source = f"pool_{before}"
@@ -232,6 +227,16 @@ def cell_network(
     nodes["logits"] = Node(Dense(num_classes), ("global_pool",))
     nodes["softmax"] = Node(Activation("softmax"), ("logits",))
     return Graph.from_nodes(nodes, "softmax")
+
+
+def _check_sizes(cells_per_block: int, filters: int) -> None:
+    if cells_per_block < 1:
+        raise CellError(f"cells_per_block is {cells_per_block}; expected at least 1.")
+    if filters < _GROWTH or filters % _GROWTH:
+        raise CellError(
+            f"filters is {filters}; expected a positive multiple of {_GROWTH}, because the first of"
+            f" {NUM_BLOCKS} blocks has filters / {_GROWTH}."
+        )
 
 
 def _pooled_blocks(side: int) -> frozenset[int]:

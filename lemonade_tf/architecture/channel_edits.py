@@ -176,6 +176,7 @@ def change_channels(graph: Graph, sources: Sources, fresh: Fresh) -> ChannelChan
         raise ValueError(f"these channels cannot change: {reason}.")
     outputs = {n: s for n in graph if (s := groups.source(n, sources)) is not None}
     changed: dict[str, list[str]] = {"producers": [], "carriers": [], "absorbers": []}
+    # All edits are computed first: setting a layer would forget the groups and the shapes.
     edits: dict[str, Node] = {}
     for name, node in graph.items():
         layer, weights = node.layer, dict(node.weights)
@@ -223,6 +224,8 @@ def change_consumers(graph: Graph, name: str, source: np.ndarray, fresh: Fresh) 
     node = graph[name]
     stand_in = Dense(graph.shapes()[name][-1], use_bias=False)
     graph.set_layer(name, stand_in, weights={}, inputs=node.inputs[:1])
+    # As the producer of a group of its own, the stand-in separates the consumers from whatever is
+    # before the node.
     (group,) = channel_groups(graph).groups_of(name)
     change = change_channels(graph, {group: source}, fresh)
     return replace(change, producers=tuple(n for n in change.producers if n != name))
@@ -264,7 +267,7 @@ def take(array: np.ndarray, source: np.ndarray, axis: int, fill: Any = 0.0) -> n
         axis: The axis.
         fill: A number, or an array of the new shape.
     """
-    taken = np.take(array, np.maximum(source, 0), axis=axis)
+    taken = np.take(array, np.maximum(source, 0), axis=axis)  # fresh ones are overwritten below
     is_fresh = source < 0
     if is_fresh.any():
         where: list[Any] = [slice(None)] * array.ndim

@@ -116,6 +116,8 @@ class ChannelGroups:
         runs = self.runs[name]
         if not any(run.group in sources for run in runs):
             return None
+        # The source of each run counts within its group; shifted by the channels before the run, it
+        # counts within the tensor.
         parts, offset = [], 0
         for run in runs:
             size = self.sizes[run.group]
@@ -194,7 +196,7 @@ class ChannelGroups:
             The runs of each block; None if a block would end between two copies of a channel.
         """
         blocks: list[list[Run]] = [[]]
-        size = room = self.width(runs) // count
+        size = room = self.width(runs) // count  # room: what is left of the current block
         pending = list(self.resolve(runs))
         while pending:
             run = pending[0]
@@ -333,6 +335,7 @@ def _(layer: Layer, at: _Context, *inputs: Runs) -> Runs:
 
 @_propagate.register
 def _(layer: Multiply, at: _Context, *inputs: Runs) -> Runs:
+    # Inputs of one channel are broadcast: they cannot be tied channel by channel.
     wide = [runs for runs in inputs if at.groups.width(runs) == at.shape[-1]]
     for runs in inputs:
         if runs not in wide:
