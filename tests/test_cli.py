@@ -318,7 +318,7 @@ def test_the_first_ctrl_c_ends_cleanly_and_resume_continues(capsys, tmp_path):
         "lemonade-tf: stopped by Ctrl-C; resume with lemonade-tf search"
         f" --workdir {folder} --resume\n"
     )
-    assert "Stopping when what runs is finished" in out
+    assert "Stopping after the running networks" in out
     before = (folder / "history.jsonl").read_bytes()
     status, out, err = run(capsys, "status", folder)
     assert (status, err) == (0, "")
