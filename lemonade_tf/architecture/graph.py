@@ -21,11 +21,12 @@ import numpy as np
 
 from lemonade_tf.architecture.layer import Layer, Shape, ShapeError
 from lemonade_tf.architecture.summary import Row, summary_table
+from lemonade_tf.errors import LemonadeError
 
 MAX_NODES_IN_REPR = 40
 
 
-class GraphError(ValueError):
+class GraphError(LemonadeError, ValueError):
     """An edit would break a graph, or a graph is broken."""
 
 

@@ -12,13 +12,15 @@ from functools import lru_cache
 from math import prod
 from typing import Any, ClassVar
 
+from lemonade_tf.errors import LemonadeError
+
 Shape = tuple[int, ...]
 # (height, width). Constructors also accept one number for both, as in Keras, and convert it, which
 # type checkers cannot express.
 Pair = Any
 
 
-class ShapeError(ValueError):
+class ShapeError(LemonadeError, ValueError):
     """The shapes of a layer's inputs do not fit the layer."""
 
 
