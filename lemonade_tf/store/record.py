@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, ClassVar, Self
 
 from lemonade_tf.errors import LemonadeError
@@ -37,7 +38,7 @@ class Record:
         Raises:
             RecordError: If a key is missing or unknown.
         """
-        expected = {field.name for field in fields(cls)}
+        expected = _keys(cls)
         if values.keys() != expected:
             missing, unknown = sorted(expected - values.keys()), sorted(values.keys() - expected)
             raise RecordError(
@@ -47,17 +48,12 @@ class Record:
                     if names
                 )
             )
-        return cls(**{name: cls._decoded(name, value) for name, value in values.items()})
-
-    @classmethod
-    def _decoded(cls, name: str, value: Any) -> Any:
-        if value is None:
-            return None
-        if name in cls.nested:
-            return cls.nested[name].from_json(value)
-        if name in cls.nested_by_name:
-            return {key: cls.nested_by_name[name].from_json(each) for key, each in value.items()}
-        return value
+        nested: dict[str, Any] = {}
+        for name, kind in cls.nested.items():
+            nested[name] = None if values[name] is None else kind.from_json(values[name])
+        for name, kind in cls.nested_by_name.items():
+            nested[name] = {key: kind.from_json(value) for key, value in values[name].items()}
+        return cls(**{**values, **nested})
 
     def as_json(self) -> dict[str, Any]:
         """Return the record as plain values, as reading its file gives them."""
@@ -66,3 +62,8 @@ class Record:
     def as_stored(self) -> Self:
         """Return the record as reading its file gives it: lists instead of tuples, for instance."""
         return type(self).from_json(self.as_json())
+
+
+@cache
+def _keys(kind: type[Record]) -> frozenset[str]:
+    return frozenset(field.name for field in fields(kind))
