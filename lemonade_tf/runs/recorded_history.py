@@ -83,12 +83,14 @@ def recorded_history(
     for generation in range(1, last + 1):
         accepted = (p.id for p in proposals[generation] if p.outcome == "accepted")
         expected[generation] = set(accepted)
+    # Every network must have been accepted, or be an initial one ...
     for id_, network in networks.items():
         if id_ not in expected.get(network.generation, ()):
             raise StoreError(
                 f"{store.path / HISTORY} has a network {id_} that is not accepted in {PROPOSALS};"
                 " restore the files."
             )
+    # ... and a generation is proposed only when all networks of the earlier ones are recorded.
     for generation in range(last):
         lost = sorted(expected[generation] - networks.keys())
         if lost:

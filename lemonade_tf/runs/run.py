@@ -88,6 +88,8 @@ class Run:
         """Return the hypervolume of the front after each trained network, (networks,)."""
         reference = np.array(coordinates(self.objectives, self.config.reference_point))
         front, value, values = np.empty((0, len(reference))), 0.0, []
+        # A network changes the hypervolume only if no member of the front so far dominates or
+        # equals it; the members that it dominates then leave.
         for record in self.trained:
             point = np.array(coordinates(self.objectives, record.objectives))
             if not (front <= point).all(axis=1).any():
@@ -109,6 +111,8 @@ def _hypervolume_gain(point: np.ndarray, front: np.ndarray, reference: np.ndarra
         Evolutionary Computation 16(1), 2012 (the exclusive hypervolume of WFG).
     """
     box = hypervolume(point[None], reference)
+    # A member moved into the box dominates the same part of it; most members then coincide or
+    # are dominated, which leaves few for the second hypervolume.
     shared = np.maximum(point, front)
     return box - hypervolume(shared[pareto_front(shared, keep_equal=False)], reference)
 

@@ -64,6 +64,7 @@ class RecordList(Generic[R]):
             except journal.JournalError as error:
                 raise StoreError(f"{error}; restore the file.") from error
         records = []
+        # The checksums are correct, so another version of the package wrote a line with other keys.
         for number, line in enumerate(lines, start=1):
             try:
                 records.append(self._kind.from_json(line))
