@@ -322,7 +322,7 @@ def test_the_first_ctrl_c_ends_cleanly_and_resume_continues(capsys, tmp_path):
     before = (folder / "history.jsonl").read_bytes()
     status, out, err = run(capsys, "status", folder)
     assert (status, err) == (0, "")
-    assert "not running; go on with" in out
+    assert "not running; resume with" in out
     status, out, err = run(capsys, "search", "--resume", "--workdir", folder, "--seed", "1")
     assert (status, out) == (2, "")
     assert "--seed was 0, now 1" in err
