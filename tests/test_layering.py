@@ -1,19 +1,23 @@
-"""Who may import whom: the left arm without Keras, the right arm without evolution."""
+"""Which packages may import which; no import cycles; no long chains of imports."""
 
 import ast
 import subprocess
 import sys
+from collections import Counter
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "lemonade_tf"
-ANYTHING = None
+MAX_IMPORT_CHAIN = 14  # modules
+TYPES_ONLY = "TYPE_CHECKING"
+# Same file names in two packages are counterparts: the abstract base, the entry point, the cells.
+COUNTERPARTS = {"__init__", "base", "cells", "driver"}
 
-# Each package, and each module that lies directly in lemonade_tf, to those of ours that it may
-# import; all may import `errors`. What stands here need not exist; what exists has to stand here.
-# A module of a package may stand here by itself: it may import what stands there, rather than what
-# its package may.
+# The packages, and the modules directly in lemonade_tf, that each may import; all may import
+# `errors`. A module of a package may have an entry of its own, which replaces its package's.
 MAY_IMPORT = {
     "errors": set(),
     "architecture": set(),
@@ -60,8 +64,34 @@ MAY_IMPORT = {
         "workers",
     },
     "monitoring": {"config", "evolution", "latency", "report", "runs", "store"},
-    "baselines": ANYTHING,
-    "cli": ANYTHING,
+    "baselines": {
+        "architecture",
+        "config",
+        "datasets",
+        "evolution",
+        "executors",
+        "monitoring",
+        "objectives",
+        "report",
+        "runs",
+        "search",
+        "search_spaces",
+        "store",
+    },
+    "cli": {
+        "__init__",
+        "architecture",
+        "config",
+        "drawing",
+        "keras_bridge",
+        "monitoring",
+        "report",
+        "retraining",
+        "runs",
+        "search",
+        "store",
+        "training",
+    },
     "search": {
         "architecture",
         "config",
@@ -104,21 +134,29 @@ WITHOUT_KERAS = (
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
 
-def _package(module):
-    return _place(".".join(module.with_suffix("").parts))
+def _name(module):
+    """Return the dotted name of a module inside the package, e.g. "store.journal"."""
+    parts = module.with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
 
 
-def _place(name):
-    """The entry of the table that holds for a module, or for a name in it."""
+def _entry(name):
+    """Return the key of MAY_IMPORT that holds for a dotted name inside the package."""
     parts = name.split(".")
-    by_itself = ".".join(parts[:2])
-    return by_itself if by_itself in MAY_IMPORT else parts[0]
+    module = ".".join(parts[:2])
+    return module if module in MAY_IMPORT else parts[0]
 
 
-def _imports(module):
-    """Yield the absolute name of everything that a module imports, at any depth of its code."""
+def _imports(module, *, nested=True):
+    """Yield the absolute name of everything that a module imports.
+
+    Args:
+        module: Its path, relative to the package.
+        nested: Whether to include imports inside functions and under `if TYPE_CHECKING`.
+    """
     inside = ("lemonade_tf", *module.parts[:-1])
-    for node in ast.walk(ast.parse((PACKAGE / module).read_text())):
+    tree = ast.parse((PACKAGE / module).read_text())
+    for node in ast.walk(tree) if nested else tree.body:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -127,20 +165,58 @@ def _imports(module):
             yield from (f"{origin}.{alias.name}" for alias in node.names)
 
 
-def test_every_package_stands_in_the_table():
-    assert {_package(module) for module in MODULES} <= set(MAY_IMPORT)
+@cache
+def _modules():
+    """Return the paths of all modules by dotted name, packages included."""
+    return {_name(path): path for path in MODULES}
+
+
+@cache
+def _exports(package):
+    """Return where the names that a package re-exports come from, by dotted name."""
+    stub = (PACKAGE / _modules()[package]).with_suffix(".pyi")
+    path = stub if stub.exists() else PACKAGE / _modules()[package]
+    names = _imports(path.relative_to(PACKAGE))
+    return {name.rpartition(".")[2]: name.removeprefix("lemonade_tf.") for name in names}
+
+
+def _defining_module(name):
+    """Return the module that an imported name inside the package refers to."""
+    if name in _modules():
+        return name
+    origin, _, attribute = name.rpartition(".")
+    if origin not in _modules():
+        return "__init__"
+    is_package = _modules()[origin].name == "__init__.py"
+    source = _exports(origin).get(attribute) if is_package else None
+    return origin if source is None else _defining_module(source)
+
+
+def _import_graph(*, nested):
+    """Return the modules that each module imports, re-exports followed to their definition."""
+    graph = {}
+    for name, path in _modules().items():
+        if path.name != "__init__.py":  # these only re-export
+            imported = (n for n in _imports(path, nested=nested) if n.startswith("lemonade_tf."))
+            modules = {_defining_module(n.removeprefix("lemonade_tf.")) for n in imported}
+            graph[name] = modules - {name}
+    return graph
+
+
+def test_every_package_has_an_entry_in_the_table():
+    assert {_entry(_name(module)) for module in MODULES} <= set(MAY_IMPORT)
     for allowed in MAY_IMPORT.values():
-        assert (allowed or set()) <= set(MAY_IMPORT)
+        assert allowed <= set(MAY_IMPORT)
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)
-def test_a_module_imports_what_its_package_may(module):
-    package = _package(module)
+def test_a_module_imports_only_what_its_package_may(module):
+    package = _entry(_name(module))
     allowed = MAY_IMPORT[package]
     for name in _imports(module):
         root, _, rest = name.partition(".")
-        if root == "lemonade_tf" and allowed is not ANYTHING and rest != "__version__":
-            places = {_place(rest), rest.partition(".")[0]}  # allowed by itself, or its package
+        if root == "lemonade_tf" and rest != "__version__":
+            places = {_entry(rest), rest.partition(".")[0]}  # the module's entry, or its package's
             assert places & (allowed | {package, "errors"}), f"{module} imports {name}"
         if root == "keras":
             assert package in MAY_IMPORT_KERAS, f"{module} imports {name}"
@@ -148,12 +224,39 @@ def test_a_module_imports_what_its_package_may(module):
             assert module.stem.endswith("_tensorflow"), f"{module} imports {name}"
 
 
-def test_the_table_has_no_circle():
-    pending = {name: set(allowed or ()) for name, allowed in MAY_IMPORT.items()}
-    while pending:
-        free = {name for name, needs in pending.items() if not needs}
-        assert free, f"import each other: {sorted(pending)}"
-        pending = {name: needs - free for name, needs in pending.items() if name not in free}
+def test_the_table_has_no_cycles():
+    tuple(TopologicalSorter(MAY_IMPORT).static_order())  # raises CycleError
+
+
+def test_no_modules_import_each_other_even_inside_functions():
+    graph = _import_graph(nested=False)
+    for name, modules in _import_graph(nested=True).items():
+        graph[name] |= modules - _type_checking_imports(name)
+    tuple(TopologicalSorter(graph).static_order())  # raises CycleError, which names the cycle
+
+
+def _type_checking_imports(name):
+    """Return the modules that a module imports for annotations only."""
+    tree = ast.parse((PACKAGE / _modules()[name]).read_text())
+    blocks = [n for n in tree.body if isinstance(n, ast.If) and ast.unparse(n.test) == TYPES_ONLY]
+    imports = [n for block in blocks for n in block.body if isinstance(n, ast.ImportFrom)]
+    names = [f"{n.module}.{alias.name}" for n in imports for alias in n.names]
+    return {_defining_module(name.removeprefix("lemonade_tf.")) for name in names}
+
+
+def test_no_chain_of_imports_is_long():
+    graph = _import_graph(nested=False)
+    chains = {}
+    for name in TopologicalSorter(graph).static_order():
+        longest = max((chains[n] for n in graph.get(name, ())), key=len, default=())
+        chains[name] = (name, *longest)
+    longest = max(chains.values(), key=len)
+    assert len(longest) <= MAX_IMPORT_CHAIN, " > ".join(longest)
+
+
+def test_no_two_packages_have_modules_of_the_same_name():
+    counts = Counter(module.stem for module in MODULES)
+    assert {stem for stem, count in counts.items() if count > 1} <= COUNTERPARTS
 
 
 def test_the_diagram_in_the_readme_shows_every_package_above_its_imports():
@@ -171,21 +274,17 @@ def test_the_diagram_in_the_readme_shows_every_package_above_its_imports():
             assert height[package] > height[name], f"{module} imports {name}"
 
 
-def test_the_walk_sees_every_kind_of_import(tmp_path, monkeypatch):
+def test_imports_of_every_form_are_found(tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path)
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "a.py").write_text(
         "import keras.ops as o, json\nfrom ..journal import b\nfrom . import c\n"
         "def f():\n    from lemonade_tf import search\n    import tensorflow as tf\n"
     )
-    assert sorted(_imports(Path("store/a.py"))) == [
-        "json",
-        "keras.ops",
-        "lemonade_tf.journal.b",
-        "lemonade_tf.search",
-        "lemonade_tf.store.c",
-        "tensorflow",
-    ]
+    top_level = ["json", "keras.ops", "lemonade_tf.journal.b", "lemonade_tf.store.c"]
+    assert sorted(_imports(Path("store/a.py"), nested=False)) == top_level
+    nested = {*top_level, "lemonade_tf.search", "tensorflow"}
+    assert set(_imports(Path("store/a.py"))) == nested
 
 
 def test_the_left_arm_loads_neither_keras_nor_tensorflow():

@@ -16,14 +16,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import nnls
 
-from lemonade_tf.architecture.graph import Graph
 from lemonade_tf.latency.features import FEATURES, features
-from lemonade_tf.latency.runtime import Runtime
-from lemonade_tf.latency.table import LatencyTable
+
+if TYPE_CHECKING:
+    from lemonade_tf.architecture.graph import Graph
+    from lemonade_tf.latency.runtime import Runtime
+    from lemonade_tf.latency.table import LatencyTable
 
 _MIN_SECONDS = 1e-9  # a prediction is positive, as the objective is on a log scale
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lemonade_tf.config import SearchConfig
-from lemonade_tf.evolution.generation import Proposal
-from lemonade_tf.store import NetworkRecord
+if TYPE_CHECKING:
+    from lemonade_tf.config import SearchConfig
+    from lemonade_tf.evolution.generation import Proposal
+    from lemonade_tf.store import NetworkRecord
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral, Real
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from lemonade_tf.architecture.graph import Graph
 from lemonade_tf.errors import LemonadeError
-from lemonade_tf.objectives.prepare_context import PrepareContext
-from lemonade_tf.objectives.trained_network import TrainedNetwork
+
+if TYPE_CHECKING:
+    from lemonade_tf.architecture.graph import Graph
+    from lemonade_tf.objectives.prepare_context import PrepareContext
+    from lemonade_tf.objectives.trained_network import TrainedNetwork
 
 Scale = Literal["log", "linear"]
 SCALES = ("log", "linear")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lemonade_tf.architecture.graph import Graph
-from lemonade_tf.latency.runtime import Runtime
-from lemonade_tf.latency.table import LatencyTable
+if TYPE_CHECKING:
+    from lemonade_tf.architecture.graph import Graph
+    from lemonade_tf.latency.runtime import Runtime
+    from lemonade_tf.latency.table import LatencyTable
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.text import canonical_hash, same_architecture
 from lemonade_tf.evolution import Evolution, EvolutionSettings, Individual, evolve
 from lemonade_tf.objectives.limits import exceeded
@@ -20,8 +19,11 @@ from lemonade_tf.objectives.objective import ObjectiveError
 from lemonade_tf.search.estimate import estimate_search
 from lemonade_tf.search.failures import SearchError
 from lemonade_tf.search.rebuild import rebuild_individuals
-from lemonade_tf.search.session import Session
-from lemonade_tf.search.setup import Setup
+
+if TYPE_CHECKING:
+    from lemonade_tf.architecture import Graph
+    from lemonade_tf.search.session import Session
+    from lemonade_tf.search.setup import Setup
 
 
 def run_algorithm(session: Session) -> bool:

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.datasets.names import file_id
 from lemonade_tf.evolution import Individual, Purpose, child_seed
-from lemonade_tf.search.extra_datasets import ExtraDataset
-from lemonade_tf.search.setup import Setup
-from lemonade_tf.search.warm_start import WarmStartNetwork
-from lemonade_tf.store import RunStore
 from lemonade_tf.workers.tasks import ChildTask
+
+if TYPE_CHECKING:
+    from lemonade_tf.search.extra_datasets import ExtraDataset
+    from lemonade_tf.search.setup import Setup
+    from lemonade_tf.search.warm_start import WarmStartNetwork
+    from lemonade_tf.store import RunStore
 
 
 @dataclass(frozen=True)

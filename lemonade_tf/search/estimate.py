@@ -23,16 +23,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 from lemonade_tf.architecture.text import to_json
-from lemonade_tf.datasets.dataset import Dataset
-from lemonade_tf.executors import Executor
 from lemonade_tf.monitoring.callback import Estimate
-from lemonade_tf.search.setup import Setup
-from lemonade_tf.search_spaces import SearchSpace
 from lemonade_tf.training.out_of_memory import effective_batch_size
-from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.workers.tasks import Timing, TimingTask
+
+if TYPE_CHECKING:
+    from lemonade_tf.datasets.dataset import Dataset
+    from lemonade_tf.executors import Executor
+    from lemonade_tf.search.setup import Setup
+    from lemonade_tf.search_spaces import SearchSpace
+    from lemonade_tf.training.settings import TrainingSettings
 
 MIN_NETWORKS = 20  # for a smaller search, the estimate would take too large a share of the time
 

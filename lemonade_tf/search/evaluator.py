@@ -10,19 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from lemonade_tf.architecture.text import canonical_hash
 from lemonade_tf.evolution import Batch, Evaluation, Individual
-from lemonade_tf.executors import Executor, Outcome
 from lemonade_tf.search.child_tasks import ChildTasks
 from lemonade_tf.search.failures import FailureWatch, SearchError
 from lemonade_tf.search.front import Front
 from lemonade_tf.search.network_files import NetworkFiles
 from lemonade_tf.search.records import evaluation_of, network_record, proposal_record
-from lemonade_tf.search.setup import Setup
 from lemonade_tf.search.stopping import StopCondition, StoppableTasks
 from lemonade_tf.store import HISTORY, PROPOSALS, NetworkRecord, StoreError, disk_error
-from lemonade_tf.workers.tasks import ChildTask
+
+if TYPE_CHECKING:
+    from lemonade_tf.executors import Executor, Outcome
+    from lemonade_tf.search.setup import Setup
+    from lemonade_tf.workers.tasks import ChildTask
 
 _OTHER_VERSION = (
     "this version of lemonade_tf, or of NumPy, proposes; continue with the versions in config.json."

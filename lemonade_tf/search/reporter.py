@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lemonade_tf.evolution.generation import Batch
-from lemonade_tf.monitoring.callback import Callback, SearchState
-from lemonade_tf.search.front import Front
-from lemonade_tf.store import NetworkRecord
+if TYPE_CHECKING:
+    from lemonade_tf.evolution.generation import Batch
+    from lemonade_tf.monitoring.callback import Callback, SearchState
+    from lemonade_tf.search.front import Front
+    from lemonade_tf.store import NetworkRecord
 
 
 class Reporter:
