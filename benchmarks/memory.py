@@ -21,8 +21,8 @@ from lemonade_tf.architecture.text import to_json
 from lemonade_tf.executors import ProcessExecutor
 from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.training.settings import TrainingSettings
-from lemonade_tf.workers.setup import SEARCH_WORKER, WorkerSetup
 from lemonade_tf.workers.tasks import ChildTask
+from lemonade_tf.workers.worker_setup import SEARCH_WORKER, WorkerSetup
 
 WARM = 20
 

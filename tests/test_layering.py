@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "lemonade_tf"
 MAX_IMPORT_CHAIN = 14  # modules
 TYPES_ONLY = "TYPE_CHECKING"
 # Same file names in two packages are counterparts: the abstract base, the entry point, the cells.
-COUNTERPARTS = {"__init__", "base", "cells", "driver"}
+COUNTERPARTS = {"__init__", "base", "cells", "driver", "settings"}
 
 # The packages, and the modules directly in lemonade_tf, that each may import; all may import
 # `errors`. A module of a package may have an entry of its own, which replaces its package's.

@@ -30,7 +30,7 @@ from lemonade_tf.runs.same_images import check_same_images
 from lemonade_tf.store import NetworkRecord, RetrainedRecord
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.workers.retraining_task import RetrainResult, RetrainTask
-from lemonade_tf.workers.setup import RETRAINING_WORKER, WorkerSetup, worker_processes
+from lemonade_tf.workers.worker_setup import RETRAINING_WORKER, WorkerSetup, worker_processes
 
 _AUGMENTATION = ("pad", "flip", "cutout", "mixup")
 

@@ -16,9 +16,9 @@ from lemonade_tf.architecture.text import canonical_hash
 from lemonade_tf.evolution import Batch, Evaluation, Individual
 from lemonade_tf.search.child_tasks import ChildTasks
 from lemonade_tf.search.failures import FailureWatch, SearchError
-from lemonade_tf.search.front import Front
 from lemonade_tf.search.network_files import NetworkFiles
-from lemonade_tf.search.records import evaluation_of, network_record, proposal_record
+from lemonade_tf.search.outcome_records import evaluation_of, network_record, proposal_record
+from lemonade_tf.search.running_front import Front
 from lemonade_tf.search.stopping import StopCondition, StoppableTasks
 from lemonade_tf.store import HISTORY, PROPOSALS, NetworkRecord, StoreError, disk_error
 

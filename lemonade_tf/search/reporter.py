@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lemonade_tf.evolution.generation import Batch
     from lemonade_tf.monitoring.callback import Callback, SearchState
-    from lemonade_tf.search.front import Front
+    from lemonade_tf.search.running_front import Front
     from lemonade_tf.store import NetworkRecord
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lemonade_tf.config import SearchConfig
 from lemonade_tf.executors import ProcessExecutor
-from lemonade_tf.workers.setup import SEARCH_WORKER, WorkerSetup, worker_processes
+from lemonade_tf.workers.worker_setup import SEARCH_WORKER, WorkerSetup, worker_processes
 
 
 def worker_setup(config: SearchConfig) -> WorkerSetup:

@@ -8,8 +8,8 @@ from lemonade_tf.executors import Executor, Outcome
 from lemonade_tf.runs import read_run
 from lemonade_tf.search import SearchError, search, worker_setup
 from lemonade_tf.store import RunStore
-from lemonade_tf.workers.setup import SEARCH_WORKER
 from lemonade_tf.workers.tasks import ChildTask, ObjectiveTask
+from lemonade_tf.workers.worker_setup import SEARCH_WORKER
 
 
 class LastFirst(Executor):

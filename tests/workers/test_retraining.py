@@ -176,7 +176,7 @@ def test_setting_up_a_process_for_retraining(task):
     code = f"""
 import numpy as np
 from lemonade_tf.workers.retraining_task import RetrainTask
-from lemonade_tf.workers.setup import RETRAINING_WORKER, WorkerSetup
+from lemonade_tf.workers.worker_setup import RETRAINING_WORKER, WorkerSetup
 from lemonade_tf.training.settings import TrainingSettings
 settings = TrainingSettings(epochs=1, pad=1, cutout=2)
 train = WorkerSetup(RETRAINING_WORKER, "digits", None, settings, 1)()

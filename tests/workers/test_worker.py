@@ -54,7 +54,7 @@ def test_setting_up_a_worker_process(parent_file, tmp_path):
 import numpy as np
 from lemonade_tf.workers.tasks import ChildTask
 from lemonade_tf.training.settings import TrainingSettings
-from lemonade_tf.workers.setup import SEARCH_WORKER, WorkerSetup
+from lemonade_tf.workers.worker_setup import SEARCH_WORKER, WorkerSetup
 settings = TrainingSettings(epochs=1, pad=1, cutout=2)
 worker = WorkerSetup(SEARCH_WORKER, "digits", None, settings, 1)()
 import tensorflow as tf

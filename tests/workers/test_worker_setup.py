@@ -3,7 +3,7 @@ import subprocess
 import sys
 
 from lemonade_tf.training.settings import TrainingSettings
-from lemonade_tf.workers.setup import RETRAINING_WORKER, SEARCH_WORKER, WorkerSetup
+from lemonade_tf.workers.worker_setup import RETRAINING_WORKER, SEARCH_WORKER, WorkerSetup
 
 SETTINGS = TrainingSettings(epochs=3)
 

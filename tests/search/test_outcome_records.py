@@ -8,7 +8,7 @@ import pytest
 from lemonade_tf.architecture.text import canonical_hash
 from lemonade_tf.evolution import Individual, Proposal
 from lemonade_tf.executors import Outcome
-from lemonade_tf.search.records import evaluation_of, network_record, proposal_record
+from lemonade_tf.search.outcome_records import evaluation_of, network_record, proposal_record
 from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.store import ExtraDatasetRecord, FileRecord, NetworkRecord, ProposalRecord
 from lemonade_tf.workers.tasks import ChildResult

@@ -6,7 +6,7 @@ import pytest
 from run_folders import network
 
 from lemonade_tf.objectives import ERROR, PARAMETERS
-from lemonade_tf.search.front import Front
+from lemonade_tf.search.running_front import Front
 
 REFERENCE = {"error": 0.9, "parameters": 10_000}
 
