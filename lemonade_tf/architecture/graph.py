@@ -86,7 +86,7 @@ class Graph:
         try:
             return self._nodes[name]
         except KeyError:
-            raise GraphError(f"there is no node {name!r}. {self._suggest(name)}") from None
+            raise self._unknown(name) from None
 
     def __contains__(self, name: str) -> bool:
         return name in self._nodes
@@ -157,8 +157,11 @@ class Graph:
 
     def consumers(self, name: str) -> tuple[str, ...]:
         """Return the names of the nodes that consume `name`, each once, in insertion order."""
-        self._require(name)
-        return self.all_consumers()[name]
+        consumers = self.all_consumers()
+        try:
+            return consumers[name]
+        except KeyError:
+            raise self._unknown(name) from None
 
     def all_consumers(self) -> Mapping[str, tuple[str, ...]]:
         """Return the consumers of every node by its name."""
@@ -226,8 +229,10 @@ class Graph:
                 inputs = self._nodes[node].inputs
                 found[node] = frozenset(inputs).union(*(found[i] for i in inputs))
             self._wiring["ancestors"] = found
-        self._require(name)
-        return self._wiring["ancestors"][name]
+        try:
+            return self._wiring["ancestors"][name]
+        except KeyError:
+            raise self._unknown(name) from None
 
     def cached(self, key: Hashable, compute: Callable[[Graph], Any]) -> Any:
         """Return compute(self), computed once between two edits of the structure.
@@ -441,7 +446,10 @@ class Graph:
 
     def _require(self, name: str) -> None:
         if name not in self._nodes:
-            raise GraphError(f"there is no node {name!r}. {self._suggest(name)}")
+            raise self._unknown(name)
+
+    def _unknown(self, name: str) -> GraphError:
+        return GraphError(f"there is no node {name!r}. {self._suggest(name)}")
 
     def _suggest(self, name: str) -> str:
         similar = difflib.get_close_matches(name, list(self._nodes), n=3, cutoff=0.3)
