@@ -30,7 +30,7 @@ def test_the_driver_makes_setups_and_tasks_without_keras():
     code = (
         "import sys\n"
         "from lemonade_tf.training import augmentation, settings\n"
-        "from lemonade_tf.workers import retraining_task, setup, tasks\n"
+        "from lemonade_tf.workers import retraining_task, tasks, worker_setup\n"
         "print(sorted({'keras', 'tensorflow'} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
