@@ -1,4 +1,4 @@
-"""Searches by inference time: what is foretold decides, what is measured is on record."""
+"""Searches by predicted inference times; the times of the front are measured and recorded."""
 
 import json
 
@@ -43,14 +43,14 @@ def run_search(workdir, **settings):
     return toy_search(workdir, **given)
 
 
-def test_the_objectives_are_cheap_times():
+def test_latencies_are_cheap_objectives():
     assert {LATENCY, LITE_LATENCY} <= set(OBJECTIVES)
     for objective in (LATENCY, LITE_LATENCY):
         assert (objective.cheap, objective.scale, objective.unit) == (True, "log", "s")
         assert objective.prepare is not None
 
 
-def test_what_is_foretold_is_the_objective(tmp_path):
+def test_the_objective_is_the_predicted_time(tmp_path):
     result = run_search(tmp_path / "run")
     assert result.complete
     run = read_run(result.workdir)
@@ -66,16 +66,16 @@ def test_what_is_foretold_is_the_objective(tmp_path):
             break
 
 
-def test_the_front_is_measured_once_and_shown(tmp_path):
+def test_each_network_of_the_front_is_measured_once(tmp_path):
     result = run_search(tmp_path / "run")
     run = read_run(result.workdir)
     lines = run.store.measurements.read()
     keys = [(line.objective, line.id) for line in lines]
     assert len(keys) == len(set(keys))
     assert {(way, row["id"]) for way in RUNTIMES for row in result.front} <= set(keys)
-    foretold = {line.id: line.objectives for line in run.trained}
+    predicted = {line.id: line.objectives for line in run.trained}
     for line in lines:
-        assert line.predicted == foretold[line.id][line.objective]
+        assert line.predicted == predicted[line.id][line.objective]
         assert line.failure is None
         assert line.num_passes == 10
     header, rows = table_rows(run)
@@ -85,7 +85,7 @@ def test_the_front_is_measured_once_and_shown(tmp_path):
     assert all(text.endswith("s") for row in rows for text in row[2:6])
 
 
-def test_what_an_interruption_left_out_is_measured_at_the_end(tmp_path):
+def test_missing_measurements_are_taken_on_resume(tmp_path):
     result = run_search(tmp_path / "run")
     whole = RunStore.open(result.workdir).measurements.read()
     (result.workdir / "measurements.jsonl").unlink()
@@ -95,7 +95,7 @@ def test_what_an_interruption_left_out_is_measured_at_the_end(tmp_path):
     assert found <= {line.id for line in whole}
 
 
-def test_networks_are_measured_while_there_is_time_and_the_others_later(tmp_path):
+def test_measuring_stops_on_request_and_continues_later(tmp_path):
     result = run_search(tmp_path / "run", objectives=("error", "latency"))
     store = RunStore.open(result.workdir)
     (result.workdir / "measurements.jsonl").unlink()
@@ -109,13 +109,13 @@ def test_networks_are_measured_while_there_is_time_and_the_others_later(tmp_path
     assert [line.id for line in store.measurements.read()] == ["1-0", "1-1", "1-2", "1-3"]
 
 
-def test_without_such_objectives_nothing_is_measured(tmp_path):
+def test_without_latencies_nothing_is_measured(tmp_path):
     result = run_search(tmp_path / "run", objectives=("error", "parameters"))
     assert not (result.workdir / "measurements.jsonl").exists()
     assert read_run(result.workdir).config.prepared == {}
 
 
-def test_a_resumed_search_measures_no_network_twice(tmp_path):
+def test_a_resumed_search_does_not_measure_again(tmp_path):
     whole = run_search(tmp_path / "whole")
     cut(tmp_path / "cut", 9, objectives=OBJECTIVE_NAMES)
     assert run_search(tmp_path / "cut", resume=True).complete
@@ -128,7 +128,7 @@ def test_a_resumed_search_measures_no_network_twice(tmp_path):
     assert set(keys[0]) == set(keys[1])
 
 
-def test_a_network_that_cannot_be_run_is_on_record(tmp_path, monkeypatch):
+def test_a_network_that_fails_is_recorded_with_its_failure(tmp_path, monkeypatch):
     monkeypatch.setenv("TOY_FAULT", "unmeasured")
     result = run_search(tmp_path / "run", num_generations=1)
     assert result.complete
@@ -139,7 +139,7 @@ def test_a_network_that_cannot_be_run_is_on_record(tmp_path, monkeypatch):
     assert any(line.failure is None for line in lines)
 
 
-def test_a_worker_that_dies_measuring_does_not_end_the_search(tmp_path, monkeypatch):
+def test_the_search_survives_a_worker_that_dies_measuring(tmp_path, monkeypatch):
     chosen = {"objectives": ("error", "latency"), "latency_table": str(tmp_path / "former")}
     run_search(tmp_path / "former", objectives=("error", "latency"), num_generations=0)
     monkeypatch.setenv("TOY_FAULT", "die_measuring")
@@ -150,7 +150,7 @@ def test_a_worker_that_dies_measuring_does_not_end_the_search(tmp_path, monkeypa
     assert all("died" in line.failure or "signal" in line.failure for line in lines)
 
 
-def test_the_table_of_a_former_run(tmp_path, monkeypatch):
+def test_the_table_of_a_previous_run_is_reused(tmp_path, monkeypatch):
     first = run_search(tmp_path / "first")
     monkeypatch.setattr(measuring, "measure_table", None)  # it would raise
     second = run_search(tmp_path / "second", latency_table=str(tmp_path / "first"))
@@ -159,7 +159,7 @@ def test_the_table_of_a_former_run(tmp_path, monkeypatch):
     assert prepared[0] == prepared[1]
 
 
-def test_a_limit_on_a_time_that_is_not_minimised(tmp_path):
+def test_a_limit_may_be_on_a_latency_that_is_not_minimised(tmp_path):
     first = run_search(tmp_path / "first", num_generations=0)
     times = [line.objectives["latency"] for line in read_run(first.workdir).trained]
     result = run_search(
@@ -171,7 +171,7 @@ def test_a_limit_on_a_time_that_is_not_minimised(tmp_path):
     assert not run.store.measurements.read()
 
 
-def test_a_former_run_without_such_a_table(tmp_path):
+def test_a_previous_run_without_a_valid_table_is_refused(tmp_path):
     first, by_latency = str(tmp_path / "first"), ("error", "latency")
     run_search(first, objectives=by_latency, num_generations=0)
     for given, message in [
@@ -187,7 +187,7 @@ def test_a_former_run_without_such_a_table(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_table_that_cannot_be_measured_is_one_line(tmp_path, monkeypatch):
+def test_a_failure_to_measure_the_table_is_a_one_line_error(tmp_path, monkeypatch):
     def failing(*_, **__):
         raise RuntimeError("no\ndevice")
 
@@ -196,15 +196,15 @@ def test_a_table_that_cannot_be_measured_is_one_line(tmp_path, monkeypatch):
         run_search(tmp_path / "run")
 
 
-def test_the_user_is_told_what_is_prepared(tmp_path):
-    told = []
+def test_callbacks_receive_the_objectives_to_prepare(tmp_path):
+    prepared = []
 
     class Listener(Callback):
         def on_prepare(self, config, objectives):
-            told.append((config.dataset, list(objectives)))
+            prepared.append((config.dataset, list(objectives)))
 
     run_search(tmp_path / "run", num_generations=0, callbacks=[Listener()])
-    assert told == [("digits", list(RUNTIMES))]
+    assert prepared == [("digits", list(RUNTIMES))]
 
 
 def test_an_unknown_protocol_is_refused():
@@ -223,7 +223,7 @@ def test_a_table_of_another_version_is_refused():
 
 
 @pytest.mark.slow  # two minutes: real tables, and seven networks that are trained for real
-def test_a_search_by_measured_times(tmp_path):
+def test_a_search_with_real_tables_and_networks(tmp_path):
     """Everything for real, from the measuring of the tables to the quantised networks."""
     result = search(
         preset="quick",
