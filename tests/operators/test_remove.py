@@ -79,6 +79,18 @@ def test_a_removal_that_does_not_lower_the_parameters_does_not_apply():
     assert "conv_2" in _sites(_blocks(8, 4, 11, kernels=(3, 1, 1)))
 
 
+@pytest.mark.parametrize(("filters", "removable"), [(5, True), (6, False)])
+def test_a_consumer_that_takes_the_block_twice_counts_twice(filters, removable):
+    # 1 * 8 * 4 + 4 * 4 = 48 are removed, 2 * (8 - 4) * filters are added.
+    graph = _blocks(8, 4, kernels=(3, 1))
+    graph.add("twice", L.Concatenate(), ["relu_2", "relu_2"])
+    graph.set_inputs(
+        "head_globalaveragepooling2d", [graph.add("c", L.Conv2D(filters, 1), ["twice"])]
+    )
+    check(graph)
+    assert ("conv_2" in _sites(graph)) == removable
+
+
 @pytest.mark.parametrize(
     "layer",
     [
