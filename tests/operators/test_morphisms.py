@@ -144,6 +144,19 @@ def test_equation_8_blends_by_lambda():
     np.testing.assert_allclose(values[merge], mixed, rtol=1e-12)
 
 
+@pytest.mark.parametrize("merge", [append_input, blend])
+def test_nodes_that_the_other_node_depends_on_keep_their_input(merge):
+    def edit(graph):
+        graph.add("between", L.ReLU(), ["relu_2"])
+        graph.add("other", L.Activation("tanh"), ["between"])
+        return merge(graph, "relu_2", "other")
+
+    before, after, _ = edited(edit)
+    assert after["between"].inputs == ("relu_2",)
+    assert after["pool_2"].inputs not in {("relu_2",), ("other",)}
+    assert_same_function(before, after)
+
+
 @pytest.mark.parametrize(
     "edit",
     [

@@ -89,6 +89,7 @@ def test_a_consumer_that_takes_the_block_twice_counts_twice(filters, removable):
     )
     check(graph)
     assert ("conv_2" in _sites(graph)) == removable
+    assert "twice" not in _sites(graph)  # no skip: both inputs are the main path
 
 
 @pytest.mark.parametrize(
@@ -329,6 +330,15 @@ def test_neighbors_are_found_across_sums_and_concatenations():
     before = {f"{name}_{kind}" for name in ("trunk", "left", "right") for kind in ("conv", "bn")}
     assert set(change.affected) == before | {"depthwise", "depthwise_bn"}
     assert change.repairs == (MeasureStatistics("depthwise_bn"),)
+
+
+def test_a_batch_norm_before_the_next_convolution_is_part_of_it():
+    graph = _blocks(4, 4)
+    at = stack(graph, "relu_2", L.BatchNormalization(), L.ReLU(), L.Conv2D(4), stem="next")
+    graph.set_inputs("head_globalaveragepooling2d", [at])
+    change = _remove(new_weights(graph), "conv_2")
+    assert change.affected == ("conv_1", "bn_1", "next_batchnormalization", "next_conv2d")
+    assert change.fit_repairs == (FitOutputs("next_conv2d"),)
 
 
 def test_removing_an_identity_block_keeps_the_kernel():

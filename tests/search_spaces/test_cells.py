@@ -117,6 +117,15 @@ def test_too_few_filters_are_not_in_the_space():
         assert SMALL_CELLS.allows(child) == (filters // 2 >= MIN_FILTERS)
 
 
+def test_a_cell_with_only_the_projection_of_a_skip_is_not_in_the_space():
+    graph = initial(3).copy(weights=False)
+    for name, node in list(graph.items()):
+        if name.startswith("cell_") and isinstance(node.layer, L.Conv2D):
+            graph.set_layer(name, L.Conv2D(node.layer.filters, 1))
+    assert extract_cell(graph)[0].nodes["conv_1"].layer.kernel_size == (1, 1)
+    assert not SMALL_CELLS.allows(graph)
+
+
 def test_a_network_whose_cells_differ_is_not_in_the_space():
     assert not CELLS.allows(NETWORKS.initial_graphs((8, 8, 1), 10)[0])
     graph = initial(3).copy(weights=False)

@@ -70,11 +70,13 @@ def test_weights_of_other_shapes_are_new():
 def test_a_cell_is_used_for_another_task():
     """Section 5.2: cells found on CIFAR-10, used on ImageNet64x64."""
     graph = cells(3, length=3)
+    graph.set_layer("rescaling", L.Rescaling((0.5,), (-0.1,)))
     other = augmented(graph, input_shape=(64, 48, 3), num_classes=1000)
     check(other)
     assert other.shapes()[other.input] == (64, 48, 3)
     assert other.shapes()[other.output] == (1000,)
-    assert other["rescaling"].layer == L.Rescaling(1 / 127.5, -1.0)  # one channel became three
+    assert other["rescaling"].layer == L.Rescaling(1 / 127.5, -1.0)  # not per channel
+    assert augmented(graph, input_shape=(9, 9, 1))["rescaling"] == graph["rescaling"]
     rescaling = L.Rescaling(2.0)
     assert augmented(graph, rescaling=rescaling)["rescaling"].layer == rescaling
 
