@@ -19,7 +19,7 @@ search") or leaves open is as follows:
   other blocks. For another F, every number in the first block is multiplied by the ratio and
   rounded, to at least 1.
 
-A network is a graph like any other; its cells are recognised by the names of its nodes:
+A network is a graph like any other; its cells are recognized by the names of its nodes:
 cell_3_conv_1 is conv_1 in the third cell, cell_3_input the concatenation that is its input, and
 pool_2 the pooled output of the second cell. `extract_cell` returns (cell, n, F) of a network, and
 `cell_network` builds the network from these.

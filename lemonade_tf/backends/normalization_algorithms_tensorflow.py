@@ -106,18 +106,18 @@ class ChannelSums(Algorithm):
     def forward(self, images, scale, offset, epsilon, share, *constants):
         # BiasAddGrad sums over all axes but the channels, faster than a general reduction.
         mean = ops.BiasAddGrad(out_backprop=images) * share
-        centred = images - mean
-        variance = ops.BiasAddGrad(out_backprop=tf.square(centred)) * share
+        centered = images - mean
+        variance = ops.BiasAddGrad(out_backprop=tf.square(centered)) * share
         inverse = tf.math.rsqrt(variance + epsilon)
         factor = inverse * scale
-        return centred * factor + offset, mean, variance, centred, inverse, factor
+        return centered * factor + offset, mean, variance, centered, inverse, factor
 
     def backward(self, gradient, images, scale, epsilon, share, saved, *constants):
-        centred, inverse, factor = saved
+        centered, inverse, factor = saved
         of_offset = ops.BiasAddGrad(out_backprop=gradient)
-        of_scale = ops.BiasAddGrad(out_backprop=gradient * centred) * inverse
-        slope = of_scale * inverse * share  # so that centred * slope is x^ * sum(g * x^) / n
-        of_images = (gradient - centred * slope - of_offset * share) * factor
+        of_scale = ops.BiasAddGrad(out_backprop=gradient * centered) * inverse
+        slope = of_scale * inverse * share  # so that centered * slope is x^ * sum(g * x^) / n
+        of_images = (gradient - centered * slope - of_offset * share) * factor
         return of_images, of_scale, of_offset
 
 
@@ -145,21 +145,21 @@ class RowProducts(Algorithm):
         shape, repeat, ones = constants
         rows = tf.reshape(images, shape)
         mean = self._sum(rows, repeat, ones) * share
-        centred = rows - mean @ repeat
-        variance = self._sum(tf.square(centred), repeat, ones) * share
+        centered = rows - mean @ repeat
+        variance = self._sum(tf.square(centered), repeat, ones) * share
         inverse = tf.math.rsqrt(variance + epsilon)
         factor = (inverse * scale) @ repeat
-        outputs = tf.reshape(centred * factor + offset[None] @ repeat, tf.shape(images))
-        return outputs, mean[0], variance[0], centred, inverse, factor
+        outputs = tf.reshape(centered * factor + offset[None] @ repeat, tf.shape(images))
+        return outputs, mean[0], variance[0], centered, inverse, factor
 
     def backward(self, gradient, images, scale, epsilon, share, saved, *constants):
         shape, repeat, ones = constants
-        centred, inverse, factor = saved
+        centered, inverse, factor = saved
         rows = tf.reshape(gradient, shape)
         of_offset = self._sum(rows, repeat, ones)
-        of_scale = self._sum(rows * centred, repeat, ones) * inverse
+        of_scale = self._sum(rows * centered, repeat, ones) * inverse
         slope = of_scale * inverse * share  # as in `ChannelSums`, then repeated along rows
-        of_rows = (rows - centred * (slope @ repeat) - (of_offset * share) @ repeat) * factor
+        of_rows = (rows - centered * (slope @ repeat) - (of_offset * share) @ repeat) * factor
         return tf.reshape(of_rows, tf.shape(gradient)), of_scale[0], of_offset[0]
 
     def _sum(self, rows: Any, repeat: Any, ones: Any) -> Any:

@@ -6,7 +6,7 @@ the same as for LEMONADE." Matched to a run of LEMONADE, that means here
 
 - as many networks as it trained, including its initial ones;
 - sizes drawn log-uniformly between its smallest and its largest network. The size is the number of
-  parameters, or the first cheap objective if the run does not minimise parameters;
+  parameters, or the first cheap objective if the run does not minimize parameters;
 - the same training of each network (A.4.4: "all models are trained for 20 epochs"): as many epochs
   as a child, and all other settings. What LEMONADE has in addition, a child's inherited weights and
   its epochs of distillation, is what is compared.

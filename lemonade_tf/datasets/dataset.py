@@ -1,4 +1,4 @@
-"""Labelled images for training, validation and test."""
+"""Labeled images for training, validation and test."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FLOAT32_PRECISION = 1e-7
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Labelled images in three parts.
+    """Labeled images in three parts.
 
     The search trains on the training images and compares networks by their validation error; the
     test images serve the networks of the final front only.

@@ -36,7 +36,7 @@ def load_npz(name: str, path: Path) -> Dataset:
             `y_validation`, `x_test` and `y_test`.
 
     Raises:
-        DatasetError: If the file does not exist or does not hold labelled images.
+        DatasetError: If the file does not exist or does not hold labeled images.
     """
     parts = _read_parts(path)
     images, labels = parts["train"]

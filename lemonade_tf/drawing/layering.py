@@ -5,7 +5,7 @@
    chain of steps from one layer to the next and has a free lane between the boxes.
 2. The vertices of each layer are ordered so that few steps cross. The exact minimum is NP-hard
    even for two layers; sweeps up and down that sort each layer by the mean position of its
-   neighbours (the barycentre heuristic), followed by exchanges of adjacent vertices, come close.
+   neighbors (the barycentre heuristic), followed by exchanges of adjacent vertices, come close.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def _sweep(rows: list[list[int]], steps: Sequence[Edge]) -> list[list[list[int]]
         fixed = above if downwards else below
         for row in rows if downwards else reversed(rows):
             # Ties are resolved against the present order every other time; otherwise vertices with
-            # the same neighbours would never change places.
+            # the same neighbors would never change places.
             row.sort(key=position.__getitem__, reverse=sweep % 4 > 1)
             row.sort(key=lambda vertex: _barycenter(vertex, fixed[vertex], position))
             position.update(zip(row, range(len(row)), strict=True))
@@ -141,7 +141,7 @@ def _sweep(rows: list[list[int]], steps: Sequence[Edge]) -> list[list[list[int]]
 
 
 def _barycenter(vertex: int, neighbors: Sequence[int], position: Mapping[int, int]) -> float:
-    """Return the mean position of the neighbours of a vertex; its own if it has none."""
+    """Return the mean position of the neighbors of a vertex; its own if it has none."""
     if not neighbors:
         return position[vertex]
     return sum(position[neighbor] for neighbor in neighbors) / len(neighbors)

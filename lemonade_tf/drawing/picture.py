@@ -1,7 +1,7 @@
 """Pictures of graphs as PNG, SVG or PDF.
 
 Boxes and arrows as in Figures 9 to 14 of the paper, from the input at the top to the output at the
-bottom; the colour shows the kind of layer. All sizes are in points, 1/72 of an inch.
+bottom; the color shows the kind of layer. All sizes are in points, 1/72 of an inch.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def box_size(box: Box) -> tuple[float, float]:
 
 
 def _lines(box: Box) -> list[tuple[str, float, str]]:
-    """Return the lines of text in a box as (text, font size, colour)."""
+    """Return the lines of text in a box as (text, font size, color)."""
     lines = [(box.title, TEXT_SIZE, "#111111")]
     return [*lines, (box.detail, DETAIL_SIZE, "#444444")] if box.detail else lines
 

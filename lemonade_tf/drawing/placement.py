@@ -37,7 +37,7 @@ class Placement:
     Attributes:
         width: The width of the picture.
         height: The height of the picture.
-        centers: The centre of each box.
+        centers: The center of each box.
         routes: The corners of the line of each arrow, from the border of one box to the border of
             the other.
     """

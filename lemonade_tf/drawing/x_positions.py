@@ -1,11 +1,11 @@
 """Horizontal positions of the boxes and lanes of a layered picture, by linear programming.
 
 Connected vertices should be below each other (Gansner, Koutsofios, North & Vo, 1993, section 4).
-With the order in each layer given, the positions x minimise
+With the order in each layer given, the positions x minimize
 
     sum over steps (a, b) of weight * |x_a - x_b|    where x_b - x_a >= their distance
 
-for neighbours a, b of a layer. A slack variable per step, which is at least x_a - x_b and at least
+for neighbors a, b of a layer. A slack variable per step, which is at least x_a - x_b and at least
 x_b - x_a, makes this a linear programme.
 """
 
@@ -33,7 +33,7 @@ def x_positions(
     Args:
         layers: The vertices in their order.
         widths: The width of each vertex, in points.
-        gaps: The gap between a box and its neighbours, and between two dummies.
+        gaps: The gap between a box and its neighbors, and between two dummies.
     """
     import numpy as np
     from scipy.optimize import linprog

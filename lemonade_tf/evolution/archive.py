@@ -1,4 +1,4 @@
-"""The architectures of a search, to recognise duplicates."""
+"""The architectures of a search, to recognize duplicates."""
 
 from __future__ import annotations
 

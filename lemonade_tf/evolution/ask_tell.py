@@ -15,7 +15,7 @@ would train once more, is resampled (parent and operators) a bounded number of t
 children accepted so far, whether or not they failed, and those proposed in the same batch. If the
 last draw is a duplicate as well, the paper's rule applies: what was evaluated successfully is
 evaluated once more, with the weights of its present parent, so that a search continues even if
-all neighbours of its population were seen. Failed architectures are not evaluated again.
+all neighbors of its population were seen. Failed architectures are not evaluated again.
 
 A child can also exceed a limit, such as a number of parameters. It is resampled likewise, but left
 out if the last draw exceeds a limit, too.

@@ -56,18 +56,18 @@ def log_density(population_values: ArrayLike, values: ArrayLike) -> np.ndarray:
             f"{values.shape}; expected at least one individual and the same number of columns."
         )
     width = _spread(population_values) * num_individuals ** (-1 / (num_dimensions + 4))
-    centre = population_values.mean(axis=0)
-    points, centres = (values - centre) / width, (population_values - centre) / width
+    center = population_values.mean(axis=0)
+    points, centers = (values - center) / width, (population_values - center) / width
     num_rows = max(1, _MAX_DISTANCES // num_individuals)
     starts = range(0, len(points), num_rows)
-    log_sums = [_log_sum(points[start : start + num_rows], centres) for start in starts]
+    log_sums = [_log_sum(points[start : start + num_rows], centers) for start in starts]
     log_volume = np.log(width).sum() + num_dimensions * math.log(2 * math.pi) / 2
     return np.concatenate([[], *log_sums]) - math.log(num_individuals) - log_volume
 
 
-def _log_sum(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
+def _log_sum(points: np.ndarray, centers: np.ndarray) -> np.ndarray:
     """Return the logarithm of the sum of unnormalised kernels at each point (log-sum-exp)."""
-    exponents = cdist(points, centres, "sqeuclidean")
+    exponents = cdist(points, centers, "sqeuclidean")
     exponents *= -0.5
     # Factor out the largest term: the remaining sum lies in [1, n] and cannot underflow.
     largest = exponents.max(axis=1, keepdims=True)

@@ -3,7 +3,7 @@
 All are frozen and light: architectures carry no weights, and the mappings hold plain data that can
 be written to a JSON file unchanged.
 
-Section 4 of the paper splits the objectives, all minimised, in two:
+Section 4 of the paper splits the objectives, all minimized, in two:
 `f(N) = (f_exp(N), f_cheap(N))`. The cheap ones are known as soon as a child is proposed; the
 expensive ones only for the children that were accepted and evaluated.
 """

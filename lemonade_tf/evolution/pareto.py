@@ -1,4 +1,4 @@
-"""Compute Pareto fronts and their hypervolume. All objectives are minimised.
+"""Compute Pareto fronts and their hypervolume. All objectives are minimized.
 
 Section 2 of the paper: `a` dominates `b` if `a_i <= b_i` for every objective `i` and `a_j < b_j`
 for some `j`; the Pareto front consists of the points that no other point dominates. Two equal
@@ -26,7 +26,7 @@ def pareto_front(points: ArrayLike, *, keep_equal: bool = True) -> np.ndarray:
     Takes O(n log n) time for up to three objectives, O(n log^(m-2) n) for m objectives.
 
     Args:
-        points: (n, m), one row per point, all objectives minimised. Infinities are allowed.
+        points: (n, m), one row per point, all objectives minimized. Infinities are allowed.
         keep_equal: Whether to return all of several equal rows on the front, as in the
             definition, or only the first.
 
@@ -56,7 +56,7 @@ def hypervolume(points: ArrayLike, reference: ArrayLike) -> float:
     five objectives takes milliseconds.
 
     Args:
-        points: (n, m), one row per point, all objectives minimised.
+        points: (n, m), one row per point, all objectives minimized.
         reference: (m,), worse than all values of interest in every objective.
 
     Returns:
@@ -102,7 +102,7 @@ def update_front(
     Args:
         population: Evaluated individuals, or records of them.
         newcomers: Likewise.
-        objectives: The names of the objectives, all minimised.
+        objectives: The names of the objectives, all minimized.
 
     Returns:
         The non-dominated individuals of both, oldest first.

@@ -19,7 +19,7 @@ class ObjectiveProtocol(Protocol):
         ...
 
     def value(self, architecture: Any, /) -> float:
-        """Return the value of an architecture, to be minimised."""
+        """Return the value of an architecture, to be minimized."""
         ...
 
     def transform(self, value: float, /) -> float:

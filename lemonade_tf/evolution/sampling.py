@@ -3,7 +3,7 @@
 Parents (equation 1) and the children to evaluate (equation 2) are drawn with probabilities
 inversely proportional to the population's density in the cheap objectives:
 
-    p(N) = c / p_KDE(f_cheap(N)),    c the normalisation,
+    p(N) = c / p_KDE(f_cheap(N)),    c the normalization,
 
 parents with replacement, children without. Uniform sampling, the baseline of appendix A.2, is the
 special case of a constant density.

@@ -17,7 +17,7 @@ from lemonade_tf.inheritance.least_squares import (
 from lemonade_tf.operators.kernels import separate
 
 # The values in a window, 9 x 512, at which a fit takes some ten seconds. For larger windows only
-# the centre is fitted. A separable convolution needs several fits, and is left unchanged if its
+# the center is fitted. A separable convolution needs several fits, and is left unchanged if its
 # window is larger than half of that.
 MAX_COLUMNS = 4608
 
@@ -51,14 +51,14 @@ def fit_layer(
         The new weights, and the mean (len(filters),) to add to the output of the layer; 0 if the
         layer has a bias, or if its mean is not free.
     """
-    centred = free_mean or "bias" in weights
+    centered = free_mean or "bias" in weights
     missing_mean = np.zeros(len(filters))
     if isinstance(layer, SeparableConv2D) and 2 * windows[0].size > MAX_COLUMNS:
         return dict(weights), missing_mean
     if isinstance(layer, SeparableConv2D):
-        new, mean = _fit_separable(weights, replaced, windows, outputs, filters, centred)
+        new, mean = _fit_separable(weights, replaced, windows, outputs, filters, centered)
     else:
-        new, mean = _fit_kernel(layer, weights, windows, outputs, filters, centred)
+        new, mean = _fit_kernel(layer, weights, windows, outputs, filters, centered)
     if "bias" in weights:
         new["bias"] = weights["bias"].copy()
         new["bias"][filters] = mean
@@ -74,7 +74,7 @@ def _fit_kernel(
     windows: np.ndarray,
     outputs: np.ndarray,
     filters: np.ndarray,
-    centred: bool,
+    centered: bool,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Return the kernel of a convolution or dense layer, and the bias of the fitted filters."""
     kernel, bias = weights["kernel"].astype(np.float64), np.zeros(len(filters))
@@ -90,7 +90,7 @@ def _fit_kernel(
         current = kernel[..., filters[here]].reshape(-1, here.sum()).astype(np.float32)
         residuals = outputs[:, here] - inputs.reshape(len(inputs), -1) @ current
         x = inputs[(slice(None), *part)].reshape(len(inputs), -1)
-        moments = Moments.of(x, residuals, centred=centred)
+        moments = Moments.of(x, residuals, centered=centered)
         where = (*part, slice(None), filters[here])
         old = kernel[where].reshape(x.shape[1], -1)
         change = fit_within_growth(
@@ -108,7 +108,7 @@ def _norm_of_sum(kernel: np.ndarray, change: np.ndarray) -> float:
 
 
 def _fitted_positions(height: int, width: int, channels: int) -> tuple[slice, slice]:
-    """Return the positions of a window to fit: all, or the centre of a large one."""
+    """Return the positions of a window to fit: all, or the center of a large one."""
     if height * width * channels <= MAX_COLUMNS:
         return slice(None), slice(None)
     return slice(height // 2, height // 2 + 1), slice(width // 2, width // 2 + 1)
@@ -120,11 +120,11 @@ def _fit_separable(
     windows: np.ndarray,
     outputs: np.ndarray,
     filters: np.ndarray,
-    centred: bool,
+    centered: bool,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Return both kernels of a separable convolution, and the bias of the fitted filters."""
     rows, height, width, channels = windows.shape
-    moments = Moments.of(windows.reshape(rows, -1), outputs, centred=centred)
+    moments = Moments.of(windows.reshape(rows, -1), outputs, centered=centered)
     if replaced is not None:
         # Start from the factors closest to the replaced kernel on this data: the singular value
         # decomposition, per input channel i, of G_i^(1/2) K[:, i], where G_i are the second

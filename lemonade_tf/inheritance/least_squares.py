@@ -1,7 +1,7 @@
 """Fit the kernel of a layer in closed form: ridge regression towards the kernel that it has.
 
 Let the rows of x be the windows that a layer takes as input, and those of y its desired output. A
-kernel K becomes K + D, where D minimises
+kernel K becomes K + D, where D minimizes
 
     mean over rows |x (K + D) - y|^2 + r |D|^2
 
@@ -15,7 +15,7 @@ much. Without this limit, highly correlated inputs give a kernel of large number
 and a child with such a kernel diverges at the learning rate that the parent was trained with.
 
 If the layer has a bias, or a batch normalization follows whose mean can absorb it, x and y are
-centred first.
+centered first.
 
 A depthwise-separable convolution with depthwise kernel d and pointwise kernel p computes the kernel
 
@@ -47,8 +47,8 @@ class Moments:
     Attributes:
         gram: x^T x / rows, (columns, columns).
         cross: x^T y / rows, (columns, filters).
-        x_mean: The mean of x, (columns,); 0 unless the moments are centred.
-        y_mean: The mean of y, (filters,); 0 unless the moments are centred.
+        x_mean: The mean of x, (columns,); 0 unless the moments are centered.
+        y_mean: The mean of y, (filters,); 0 unless the moments are centered.
     """
 
     gram: np.ndarray
@@ -57,16 +57,16 @@ class Moments:
     y_mean: np.ndarray
 
     @classmethod
-    def of(cls, x: np.ndarray, y: np.ndarray, *, centred: bool) -> Moments:
+    def of(cls, x: np.ndarray, y: np.ndarray, *, centered: bool) -> Moments:
         """Compute the moments of x (rows, columns) and y (rows, filters).
 
         Args:
             x: Inputs, float32.
             y: Desired outputs, float32.
-            centred: Whether to subtract the means first.
+            centered: Whether to subtract the means first.
         """
         x_mean, y_mean = x.mean(0, dtype=np.float64), y.mean(0, dtype=np.float64)
-        if not centred:
+        if not centered:
             x_mean, y_mean = np.zeros_like(x_mean), np.zeros_like(y_mean)
         gram, cross = np.zeros((x.shape[1], x.shape[1])), np.zeros((x.shape[1], y.shape[1]))
         # Products in float32, sums of chunks in float64: fast, and exact enough for many rows.

@@ -64,7 +64,7 @@ class LatencyModel:
 
 def fit(table: LatencyTable) -> LatencyModel:
     """Fit the weights of a latency model to the measured times of a table."""
-    # Minimise sum_i importance_i (features_i w / seconds_i - 1)^2, the relative errors. A row of
+    # Minimize sum_i importance_i (features_i w / seconds_i - 1)^2, the relative errors. A row of
     # the least-squares problem is multiplied by the square root of its importance.
     seconds = np.array([row.seconds for row in table.rows])
     relative = np.array([row.features for row in table.rows]) / seconds[:, None]

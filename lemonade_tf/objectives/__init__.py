@@ -1,4 +1,4 @@
-"""The objectives that a search minimises.
+"""The objectives that a search minimizes.
 
 A *cheap* objective is computed from the graph alone; the search uses it to decide which children
 to train. An *expensive* one is measured on the trained network.

@@ -2,7 +2,7 @@
 
 The paper counts the time of a forward pass among the cheap objectives (A.3), and measures it for
 every proposal. Here hundreds of proposals are compared per generation, in a process without Keras.
-So a search measures a table of sample networks once, before it starts, and minimises the time that
+So a search measures a table of sample networks once, before it starts, and minimizes the time that
 a latency model predicts; the same table and seed give the same search. The actual times of the
 networks of the front are measured after each generation and recorded beside the predictions.
 """

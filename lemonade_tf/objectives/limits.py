@@ -1,6 +1,6 @@
 """Limits on cheap objectives: a network over a limit is never trained.
 
-The paper has no limits. But its density favours extreme networks, so a search without limits may
+The paper has no limits. But its density favors extreme networks, so a search without limits may
 spend hours on networks that are too large to be useful.
 """
 
@@ -18,7 +18,7 @@ class Limit:
     """The maximum of a cheap objective.
 
     Attributes:
-        objective: The objective; the search need not minimise it.
+        objective: The objective; the search need not minimize it.
         maximum: The largest value allowed.
     """
 

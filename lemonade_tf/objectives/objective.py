@@ -1,4 +1,4 @@
-"""Objectives: numbers that a search minimises.
+"""Objectives: numbers that a search minimizes.
 
 The paper splits the objectives in two (section 4). A *cheap* one is a function of the graph; the
 search uses it to decide which children to train. An *expensive* one is a function of the trained
@@ -45,7 +45,7 @@ class ObjectiveError(LemonadeError, ValueError):
 
 @dataclass(frozen=True)
 class Objective:
-    """Define a number that a search minimises.
+    """Define a number that a search minimizes.
 
     Attributes:
         name: The name in files, tables and options: a Python identifier.

@@ -128,11 +128,11 @@ def spaced_labels(objective: Objective, values: dict[float, float]) -> list[str]
 
     The first and the last value always have a label.
     """
-    labelled, last, end = [], -1.0, max(values, default=0.0)
+    labeled, last, end = [], -1.0, max(values, default=0.0)
     for at in sorted(values):
         if at - last >= MIN_DISTANCE and (at == end or end - at >= MIN_DISTANCE):
-            labelled.append(at)
+            labeled.append(at)
             last = at
-    texts = format_ticks(objective, [values[at] for at in labelled])
-    by_position = dict(zip(labelled, texts, strict=True))
+    texts = format_ticks(objective, [values[at] for at in labeled])
+    by_position = dict(zip(labeled, texts, strict=True))
     return [by_position.get(at, "") for at in sorted(values)]

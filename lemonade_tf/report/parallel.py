@@ -1,6 +1,6 @@
 """The front in parallel coordinates: one axis per objective, one line per network.
 
-All objectives are minimised, so low is good on each axis. The lines of a front cross: a network
+All objectives are minimized, so low is good on each axis. The lines of a front cross: a network
 whose line were the lowest on every axis would dominate the others.
 """
 

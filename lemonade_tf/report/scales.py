@@ -10,7 +10,7 @@ from lemonade_tf.store import NetworkRecord
 
 MARGIN = 0.06  # space beyond the outermost values, as a fraction of the axis
 SINGLE_VALUE_FACTOR = 1.5  # how far a log axis extends around a single value
-# Multiples of powers of ten that are labelled, from many to few.
+# Multiples of powers of ten that are labeled, from many to few.
 _MULTIPLES = ((1, 2, 3, 4, 5, 6, 7, 8, 9), (1, 2, 5), (1, 3), (1,))
 
 

@@ -1,6 +1,6 @@
 """Measure the inference times of the networks on the front, in addition to the predicted times.
 
-A search minimises the predicted inference time (see `objectives.inference_time`). After each
+A search minimizes the predicted inference time (see `objectives.inference_time`). After each
 generation, when nothing else runs, one worker measures the networks that are new on the front, one
 after the other. If a network cannot be run, or its worker crashes, the failure is recorded and the
 search continues.

@@ -37,8 +37,8 @@ def prepare_objectives(
         ConfigError: If the tables of a previous run are missing or invalid for this search.
         ObjectiveError: If an objective cannot be prepared.
     """
-    minimised = {find_objective(name).name for name in config.objectives}
-    names = [*config.objectives, *(name for name in config.limit if name not in minimised)]
+    minimized = {find_objective(name).name for name in config.objectives}
+    names = [*config.objectives, *(name for name in config.limit if name not in minimized)]
     input_shape = initial[0].shapes()[initial[0].input]
     reused = reused_tables(config, [name for name in RUNTIMES if name in names], input_shape)
     tasks = [

@@ -26,7 +26,7 @@ class Setup:
         store: The run folder, locked.
         dataset: The first data set.
         space: The search space.
-        objectives: The objectives, all minimised, in the order of the settings.
+        objectives: The objectives, all minimized, in the order of the settings.
         limits: The limits that no network may exceed.
         initial: The initial networks; only their shapes are used.
         warm_start: The networks of a previous run that the initial networks start from, if any.

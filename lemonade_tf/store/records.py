@@ -165,7 +165,7 @@ class MeasurementRecord(Record):
     Attributes:
         id: The network.
         objective: The inference time, as an objective is named.
-        predicted: Seconds per inference that the search minimised.
+        predicted: Seconds per inference that the search minimized.
         measured: Seconds per inference; None if it failed.
         standard_error: The relative standard error of `measured`; None after a single pass.
         num_passes: Forward passes that were timed.

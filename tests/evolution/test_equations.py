@@ -70,7 +70,7 @@ def _inverse_densities(cheap, population, graphs):
     inverse = []
     for point in np.array(coordinates)[NUM_NETWORKS:]:
         kernels = [
-            prod(stats.norm.pdf(x, centre, width) for x, centre, width in zip(*row, strict=True))
+            prod(stats.norm.pdf(x, center, width) for x, center, width in zip(*row, strict=True))
             for row in ((point, other, widths) for other in values)
         ]
         inverse.append(NUM_NETWORKS / sum(kernels))

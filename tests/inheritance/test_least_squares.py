@@ -20,18 +20,20 @@ def normal(*shape):
 
 def test_moments_are_means_of_products():
     x, y = normal(9000, 3) + 2, normal(9000, 2) - 1
-    plain = Moments.of(x, y, centred=False)
+    plain = Moments.of(x, y, centered=False)
     np.testing.assert_allclose(plain.gram, x.T @ x / 9000, rtol=1e-4)
     np.testing.assert_array_equal(plain.y_mean, 0)
-    centred = Moments.of(x, y, centred=True)
-    np.testing.assert_allclose(centred.gram, np.cov(x.T, bias=True), atol=1e-4)
-    np.testing.assert_allclose(centred.cross, (x - x.mean(0)).T @ (y - y.mean(0)) / 9000, atol=1e-4)
-    np.testing.assert_allclose(centred.x_mean, x.mean(0), rtol=1e-5)
+    centered = Moments.of(x, y, centered=True)
+    np.testing.assert_allclose(centered.gram, np.cov(x.T, bias=True), atol=1e-4)
+    np.testing.assert_allclose(
+        centered.cross, (x - x.mean(0)).T @ (y - y.mean(0)) / 9000, atol=1e-4
+    )
+    np.testing.assert_allclose(centered.x_mean, x.mean(0), rtol=1e-5)
 
 
 def test_without_a_ridge_the_kernel_is_the_least_squares_solution():
     x, y, start = normal(500, 7), normal(500, 3), normal(7, 3)
-    moments = Moments.of(x, y - x @ start, centred=False)
+    moments = Moments.of(x, y - x @ start, centered=False)
     found = start + fit_kernel_change(moments, 0.0)
     np.testing.assert_allclose(found, np.linalg.lstsq(x, y)[0], atol=1e-4)
 
@@ -39,7 +41,7 @@ def test_without_a_ridge_the_kernel_is_the_least_squares_solution():
 def test_directions_without_data_do_not_change():
     x = np.zeros((50, 4), np.float32)
     x[:, 0] = normal(50)
-    change = fit_kernel_change(Moments.of(x, normal(50, 2), centred=False), 1e-2)
+    change = fit_kernel_change(Moments.of(x, normal(50, 2), centered=False), 1e-2)
     np.testing.assert_allclose(change[1:], 0, atol=1e-6)
     assert np.abs(change[0]).min() > 1e-3
 
@@ -54,7 +56,7 @@ def test_fit_separable_kernels_recovers_a_separable_map():
     depthwise, pointwise = normal(4, 3, 2), normal(3, 2, 5)
     y = (x @ kernel_of(depthwise, pointwise)).astype(np.float32)
     start = depthwise + 0.3 * normal(4, 3, 2), pointwise + 0.3 * normal(3, 2, 5)
-    moments = Moments.of(x, y, centred=False)
+    moments = Moments.of(x, y, centered=False)
 
     def loss(kernels):
         return ((x @ kernel_of(*kernels) - y) ** 2).mean()

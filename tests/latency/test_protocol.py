@@ -115,5 +115,5 @@ def test_invalid_settings_are_refused():
         Protocol(batch_size=0)
     with pytest.raises(ValueError, match="expected a condition that stops"):
         Protocol(max_standard_error=0.0, max_seconds=inf)
-    with pytest.raises(ValueError, match="unknown settings of a protocol: colour"):
-        Protocol.from_json({"colour": 1})
+    with pytest.raises(ValueError, match="unknown settings of a protocol: color"):
+        Protocol.from_json({"color": 1})

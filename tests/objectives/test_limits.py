@@ -26,7 +26,7 @@ def test_a_limit_is_exceeded_by_larger_values_only():
     assert exceeded(limits(parameters=maximum - 0.5), GRAPH) == {"parameters": maximum}
 
 
-def test_a_limit_may_be_on_an_objective_that_is_not_minimised():
+def test_a_limit_may_be_on_an_objective_that_is_not_minimized():
     both = limits(multiply_adds=count_multiply_adds(GRAPH), parameters=1e9)
     assert exceeded(both, GRAPH) == {}
     assert exceeded(both, LARGE) == {"multiply_adds": count_multiply_adds(LARGE)}

@@ -90,7 +90,7 @@ def test_the_search_is_gone_on_with_by_the_same_objectives(here):
     assert (here / "prepared.txt").read_text() == "once\n" * 2  # not for the resumption
 
 
-def test_a_limit_on_a_prepared_objective_that_is_not_minimised(here):
+def test_a_limit_on_a_prepared_objective_that_is_not_minimized(here):
     chosen = {"objectives": ("error", "own:DEPTH"), "limit": {"own:TIME": 22}}  # 4 * 0.25 a layer
     toy_search(here / "whole", in_process=True, **chosen)
     run = read_run(here / "whole")

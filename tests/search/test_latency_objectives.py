@@ -159,7 +159,7 @@ def test_the_table_of_a_previous_run_is_reused(tmp_path, monkeypatch):
     assert prepared[0] == prepared[1]
 
 
-def test_a_limit_may_be_on_a_latency_that_is_not_minimised(tmp_path):
+def test_a_limit_may_be_on_a_latency_that_is_not_minimized(tmp_path):
     first = run_search(tmp_path / "first", num_generations=0)
     times = [line.objectives["latency"] for line in read_run(first.workdir).trained]
     result = run_search(

@@ -107,7 +107,7 @@ def test_an_os_error_is_raised_unchanged(tmp_path):
 
 @pytest.fixture(scope="module")
 def odd(digits):
-    """Digits as inverted images, labelled by whether they are odd."""
+    """Digits as inverted images, labeled by whether they are odd."""
     inverted = {f"x_{part}": 255 - getattr(digits, f"x_{part}") for part in PARTS}
     labels = {f"y_{part}": getattr(digits, f"y_{part}") % 2 for part in PARTS}
     return replace(digits, name="odd", num_classes=2, **inverted, **labels)
