@@ -103,7 +103,7 @@ class Evolution:
         for individual in individuals:
             self._archive.add(canonical_hash(individual.architecture), individual)
         self._failed = {i.id for i in individuals if not i.is_evaluated}
-        self._pending: dict[str, Individual] = {}
+        self._pending: dict[str, tuple[str, Individual]] = {}  # by id, with their hash
         self._population: list[Individual] = []
         self._reported = [i for i in individuals if i.is_evaluated]
 
@@ -119,7 +119,7 @@ class Evolution:
     @property
     def pending(self) -> tuple[Individual, ...]:
         """The accepted children that were not reported yet."""
-        return tuple(self._pending.values())
+        return tuple(child for _, child in self._pending.values())
 
     def propose(self) -> Batch:
         """Propose a batch of children of the present population, and accept some of them.
@@ -131,8 +131,9 @@ class Evolution:
         drawn, num_attempts = self._draw(number)
         batch = Batch(number, num_attempts, tuple(self._accept(number, drawn)))
         for child in batch.accepted:
-            self._archive.add(self._archive.canonical_hash(child.architecture), child)
-            self._pending[child.id] = child
+            key = self._archive.canonical_hash(child.architecture)
+            self._archive.add(key, child)
+            self._pending[child.id] = key, child
         self.generation = number
         return batch
 
@@ -155,7 +156,7 @@ class Evolution:
                 f"{', '.join(self._pending) or 'none'}. Report each accepted child once."
             )
         evaluation = evaluation.checked(self._expensive)
-        child = self._pending.pop(evaluation.id)
+        _, child = self._pending.pop(evaluation.id)
         if evaluation.failure is None:
             self._reported.append(child.with_evaluation(evaluation))
         else:
@@ -212,13 +213,20 @@ class Evolution:
         key = self._archive.canonical_hash(child.architecture)
         here = in_batch.find(key, child.architecture)
         earlier = None if here else self._archive.find(key, child.architecture)
-        # Another copy of a failed child would fail again; one of a pending child would be wasted.
-        may_repeat = earlier and earlier not in self._failed and earlier not in self._pending
         duplicate_of = here or earlier
-        if duplicate_of is None or (is_last and may_repeat):
+        # Another copy of a failed child would fail again; one of a pending child would be wasted.
+        may_repeat = is_last and earlier is not None and earlier not in self._failed
+        if duplicate_of is None or (may_repeat and not self._is_pending(key, child.architecture)):
             in_batch.add(key, child)
             return Proposal(child, "rejected", duplicate_of)
         return Proposal(child, "duplicate", duplicate_of)
+
+    def _is_pending(self, key: str, architecture: Any) -> bool:
+        """Return whether a pending child has an architecture, perhaps as a repeated one."""
+        return any(
+            key == pending_key and self._archive.same_architecture(architecture, child.architecture)
+            for pending_key, child in self._pending.values()
+        )
 
     def _accept(self, number: int, drawn: list[Proposal]) -> list[Proposal]:
         """Mark the proposals that the second sampling stage accepts."""

@@ -152,6 +152,12 @@ def test_a_pending_architecture_is_not_accepted_twice():
     subject.report(Evaluation(child.id, {"error": 1}))
     [repeated] = subject.propose().accepted
     assert repeated.architecture == child.architecture
+    # Its copy is pending now.
+    batch = subject.propose()
+    assert batch.accepted == ()
+    assert {p.duplicate_of for p in batch.proposals} == {child.id}
+    subject.report(Evaluation(repeated.id, {"error": 1}))
+    assert len(subject.propose().accepted) == 1
 
 
 # --- Duplicates ------------------------------------------------------------------------------
