@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,6 @@ from lemonade_tf.objectives.limits import exceeded
 from lemonade_tf.objectives.objective import ObjectiveError
 from lemonade_tf.search.estimate import estimate_search
 from lemonade_tf.search.failures import SearchError
-from lemonade_tf.search.rebuild import rebuild_individuals
 
 if TYPE_CHECKING:
     from lemonade_tf.architecture import Graph
@@ -32,20 +31,18 @@ def run_algorithm(session: Session) -> bool:
     Raises:
         SearchError: If no initial network could be trained, networks fail for a reason that is not
             theirs, or an objective has no value for a proposed network.
-        StoreError: If the recorded part is damaged, or a file cannot be written.
+        StoreError: If a recorded file is damaged, or a file cannot be written.
     """
-    setup, evaluator = session.setup, session.evaluator
-    history = setup.history
-    recorded = rebuild_individuals(history, setup.initial, setup.objectives, setup.store)
-    if recorded:  # the search may have been killed before it wrote front.csv
-        evaluator.front.write()
+    setup = session.setup
+    if setup.recorded:  # the search may have been killed before it wrote front.csv
+        session.evaluator.front.write()
     session.reporter.notify("on_search_begin")
-    if not recorded:
+    if not setup.recorded:
         _estimate(session)
     with _objective_errors_end_the_search():
         initial = _train_initial(session)
-        evolution = _evolution(setup, initial, recorded)
-        if history.start_generation == 1:
+        evolution = _evolution(setup, initial)
+        if setup.history.start_generation == 1:
             session.end_generation(evolution.population)
         complete = _run_generations(session, evolution)
     if complete:
@@ -99,9 +96,7 @@ def _train_initial(session: Session) -> list[Individual]:
     )
 
 
-def _evolution(
-    setup: Setup, initial: list[Individual], recorded: Mapping[str, Individual]
-) -> Evolution:
+def _evolution(setup: Setup, initial: list[Individual]) -> Evolution:
     """Return the evolution that continues after the recorded networks."""
     config, start = setup.config, setup.history.start_generation
     return Evolution(
@@ -119,7 +114,7 @@ def _evolution(
         canonical_hash=canonical_hash,
         same_architecture=same_architecture,
         exceeded=lambda child: exceeded(setup.limits, child.architecture, child.cheap),
-        history=[i for i in recorded.values() if 0 < i.generation < start],
+        history=[i for i in setup.recorded.values() if 0 < i.generation < start],
         start_generation=start,
     )
 

@@ -14,6 +14,7 @@ from lemonade_tf.runs.recorded_history import RecordedHistory, read_recorded_his
 from lemonade_tf.runs.same_images import check_same_images
 from lemonade_tf.search.extra_datasets import extra_datasets
 from lemonade_tf.search.initial_networks import initial_graphs, search_space, within_limits
+from lemonade_tf.search.rebuild import rebuild_individuals
 from lemonade_tf.search.setup import Setup
 from lemonade_tf.search.versions import warn_of_other_versions
 from lemonade_tf.search.warm_start import WarmStartNetwork
@@ -71,18 +72,21 @@ def _recorded_setup(
     """Return the setup of a recorded run."""
     space = search_space(config)
     limits = run_limits(recorded.settings, recorded.prepared)
+    objectives = run_objectives(recorded.settings, recorded.prepared)
     initial, warm_start = _initial(config, store, dataset, limits)
+    history = read_recorded_history(store, len(initial))
     return Setup(
         config=config,
         store=store,
         dataset=dataset,
         space=space,
-        objectives=run_objectives(recorded.settings, recorded.prepared),
+        objectives=objectives,
         limits=limits,
         initial=initial,
         warm_start=warm_start,
         reference_point=recorded.reference_point,
-        history=read_recorded_history(store, len(initial)),
+        history=history,
+        recorded=rebuild_individuals(history, initial, objectives, store),
         extra_datasets=extra_datasets(extra),
     )
 

@@ -111,14 +111,14 @@ def run_session(
             search_workers(config, log_dir=store.path / "logs") if executor is None else executor
         )
         evaluator = ChildEvaluator(setup, workers, stop, reporter.end_network)
+        names = [objective.name for objective in setup.objectives]
+        measurements = Measurements(store, names, config.latency_protocol)
         reporter.restore(list(setup.history.networks.values()), evaluator.front)
         stack.callback(reporter.end_search)
         stack.callback(evaluator.clean_up)
         stack.enter_context(interruption)
         if executor is None:
             stack.enter_context(workers)
-        names = [objective.name for objective in setup.objectives]
-        measurements = Measurements(store, names, config.latency_protocol)
         complete = algorithm(Session(setup, workers, evaluator, reporter, stop, measurements))
     return SearchResult(
         workdir=store.path,

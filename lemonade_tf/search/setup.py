@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from lemonade_tf.architecture import Graph
 from lemonade_tf.config import SearchConfig
 from lemonade_tf.datasets.dataset import Dataset
+from lemonade_tf.evolution import Individual
 from lemonade_tf.objectives.limits import Limit
 from lemonade_tf.objectives.objective import Objective
 from lemonade_tf.runs.recorded_history import RecordedHistory
@@ -32,6 +33,7 @@ class Setup:
         warm_start: The networks of a previous run that the initial networks start from, if any.
         reference_point: The reference point of the hypervolume, by objective.
         history: The recorded part of the search.
+        recorded: The recorded networks by id, rebuilt; shapes only.
         extra_datasets: The data sets after the first.
     """
 
@@ -45,6 +47,7 @@ class Setup:
     warm_start: Sequence[WarmStartNetwork]
     reference_point: Mapping[str, float]
     history: RecordedHistory = field(default_factory=RecordedHistory)
+    recorded: Mapping[str, Individual] = field(default_factory=dict)
     extra_datasets: Sequence[ExtraDataset] = ()
 
     @property

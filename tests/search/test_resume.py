@@ -203,6 +203,29 @@ def test_a_version_that_proposes_other_children_is_refused(tmp_path):
         toy_search(workdir, in_process=True, resume=True)
 
 
+def test_a_version_that_rebuilds_other_networks_is_refused_and_changes_nothing(tmp_path):
+    class Watch(Callback):
+        events = 0
+
+        def on_search_begin(self, state):
+            self.events += 1
+
+        def on_search_end(self, state):
+            self.events += 1
+
+    workdir, watch = cut(tmp_path / "run", 6, keep_all=True), Watch()
+    store = RunStore.open(workdir)
+    first, *others = store.history.read()
+    store.history.replace([replace(first, architecture_hash="0" * 64), *others])
+    before = {path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()}
+    given = {"in_process": True, "resume": True, "keep_all": False, "callbacks": [watch]}
+    with pytest.raises(StoreError, match=f"the network {first.id}, rebuilt .* differs from the"):
+        toy_search(workdir, **given)
+    assert before == {path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()}
+    assert watch.events == 0
+    assert not store.is_locked()
+
+
 def test_other_versions_are_a_warning(tmp_path, caplog):
     workdir = cut(tmp_path / "run", 5)
     store = RunStore.open(workdir)
