@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lemonade_tf.config import SearchConfig
 from lemonade_tf.monitoring.durations import format_duration
 from lemonade_tf.runs.quality import front_hypervolume
 from lemonade_tf.runs.recorded_history import recorded_history
@@ -77,15 +76,15 @@ def read_status(workdir: str | Path) -> Status:
     # the second one only.
     is_running = is_running or store.is_locked()
     run = Run(store, store.read_config(), history)
-    settings = SearchConfig.from_flat(run.config.settings)
-    num_expected = run.config.num_initial + settings.num_generations * settings.num_accepted
+    num_generations = run.config.num_generations
+    num_expected = run.config.num_initial + num_generations * run.config.num_accepted
     front = run.front()
     return Status(
         is_running=is_running,
-        is_finished=not is_running and _is_finished(run, proposals, settings.num_generations),
+        is_finished=not is_running and _is_finished(run, proposals, num_generations),
         resumable=run.config.resumable,
         generation=max((record.generation for record in history), default=0),
-        num_generations=settings.num_generations,
+        num_generations=num_generations,
         num_trained=len(run.trained),
         failures={record.id: record.failure for record in history if record.failure is not None},
         proposals=Counter(proposal.outcome for proposal in proposals),

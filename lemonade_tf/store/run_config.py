@@ -109,6 +109,16 @@ class RunConfig(Record):
         return self.settings["seed"]
 
     @property
+    def num_generations(self) -> int:
+        """The number of generations of the whole search."""
+        return self.settings["num_generations"]
+
+    @property
+    def num_accepted(self) -> int:
+        """The number of children that each generation trains."""
+        return self.settings["num_accepted"]
+
+    @property
     def dataset(self) -> str:
         """The data set, or several of them separated by commas."""
         return self.settings["dataset"]

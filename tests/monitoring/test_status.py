@@ -9,6 +9,7 @@ from runs import CONFIG, line, make_run, with_settings
 from toy_training import cut, toy_search
 
 from lemonade_tf.monitoring.status import read_status, status_lines
+from lemonade_tf.objectives import ObjectiveError
 from lemonade_tf.store import RandomSearchRecord, RunStore, StoreError
 
 CONFIG = with_settings(CONFIG, num_generations=2, num_accepted=2)
@@ -88,6 +89,13 @@ def test_a_random_search_cannot_be_resumed(tmp_path):
     assert not status.resumable
     [state, *_] = status_lines(status, "RUN")
     assert state == "RUN: not running; it is a random search, which cannot be resumed"
+
+
+def test_an_objective_that_cannot_be_imported_here_is_no_usage_error(tmp_path):
+    objectives = ["error", "parameters", "no_such_module:OBJECTIVE"]
+    folder = make_run(tmp_path / "run", config=with_settings(CONFIG, objectives=objectives))
+    with pytest.raises(ObjectiveError, match=r"^objective 'no_such_module:OBJECTIVE'"):
+        read_status(folder)
 
 
 def test_lists_that_grow_while_they_are_read_are_consistent(tmp_path, caplog):
