@@ -152,7 +152,7 @@ class ChildEvaluator:
         self, individual: Individual, outcome: Outcome, first_failure: str | None = None
     ) -> Evaluation:
         """Record a network that was trained, or failed."""
-        full = disk_error(self._store.path / "staging", outcome.errno)
+        full = disk_error(self._store.models.staging, outcome.errno)
         if full is not None:
             raise full
         evaluation = evaluation_of(individual.id, outcome).checked(self._expensive)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from lemonade_tf.errors import LemonadeError
 from lemonade_tf.store.disk_errors import StoreError, explained
@@ -23,7 +21,7 @@ _TIMEOUT = 0.5  # seconds; whoever checks for a lock holds it for a moment
 
 
 class FolderLock:
-    """An exclusive lock on a folder, as a context manager or by `acquire` and `release`.
+    """An exclusive lock on a folder.
 
     Args:
         path: The folder.
@@ -50,18 +48,6 @@ class FolderLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-
-    def __enter__(self) -> Self:
-        self.acquire()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.release()
 
 
 def lock_folder(path: Path, *, shared: bool = False, seconds: float = 0.0) -> int | None:
