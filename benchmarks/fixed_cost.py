@@ -1,6 +1,6 @@
 """Compare the fixed cost of a child, besides its training steps, with plain Keras: seconds.
 
-    python benchmarks/fixed_price.py [--quick]
+    python benchmarks/fixed_cost.py [--quick]
 
 The fixed cost covers everything besides steady steps: building the model, tracing, compiling, the
 first step, the first evaluation. Both sides build a network, train it for two epochs of one batch
@@ -24,7 +24,7 @@ TARGETS = {3: 0.35, 10: 0.25, 30: 0.2}
 NUM_EPOCHS, IMAGES = 2, BATCH
 
 
-def price_of_ours(network, turns):
+def cost_of_ours(network, turns):
     """Train a child as a worker does; the turn's result is its fixed cost in seconds."""
     from lemonade_tf.backends.batch_transform import NoAugmentation
     from lemonade_tf.backends.current import current_backend
@@ -64,7 +64,7 @@ def price_of_ours(network, turns):
     turns.end(_beyond_steady(started, trained - clock[-1], evaluated))
 
 
-def price_of_keras(network, turns):
+def cost_of_keras(network, turns):
     """Train a child with `compile`, `fit` and `evaluate`."""
     import keras
 
@@ -114,11 +114,11 @@ def plain_model(network):
 def compare(num_blocks, number, sides):
     """Return the fixed costs of one network in seconds: ours and plain Keras's."""
     network = chain(num_blocks, (12 + number, 24 + number, 48 + number))
-    prices = []
+    costs = []
     for side in sides if number % 2 else sides[::-1]:
         side.start(network)
-        prices.append(side.turn())
-    return prices if number % 2 else prices[::-1]
+        costs.append(side.turn())
+    return costs if number % 2 else costs[::-1]
 
 
 def main():
@@ -127,13 +127,13 @@ def main():
     quick = parser.parse_args().quick
     pairs = {3: 2, 10: 2} if quick else {3: 11, 10: 9, 30: 7}
     over = {}
-    with Side(price_of_ours) as ours, Side(price_of_keras) as plain:
+    with Side(cost_of_ours) as ours, Side(cost_of_keras) as plain:
         compare(3, 0, (ours, plain))  # warm-up
         print("blocks   ours   Keras   ratio (range of pairs)   target")
         for num_blocks, number in pairs.items():
-            prices = [compare(num_blocks, n, (ours, plain)) for n in range(1, number + 1)]
-            seconds = np.median(prices, axis=0)
-            ratios = np.divide(*np.transpose(prices))
+            costs = [compare(num_blocks, n, (ours, plain)) for n in range(1, number + 1)]
+            seconds = np.median(costs, axis=0)
+            ratios = np.divide(*np.transpose(costs))
             over[num_blocks] = np.median(ratios) / TARGETS[num_blocks]
             print(
                 f"{num_blocks:6} {seconds[0]:6.2f} s {seconds[1]:5.2f} s   {np.median(ratios):.2f}"
