@@ -16,7 +16,7 @@ def python2_pickle(content):
     """Return what cPickle of Python 2.7 and NumPy 1 wrote, protocol 2, less the memo.
 
     Args:
-        content: Keys to text, lists of whole numbers, or uint8 arrays.
+        content: Keys to text, lists of integers, or uint8 arrays.
     """
     items = b"".join(_string(key.encode()) + _python2_value(item) for key, item in content.items())
     return b"\x80\x02}(" + items + b"u."

@@ -4,7 +4,7 @@ import signal
 
 
 def pytest_configure(config):
-    """Let Ctrl-C through to what tests start, also where a shell started pytest without it."""
+    """Let Ctrl-C reach the processes of tests, even if the shell ignored SIGINT for pytest."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -15,7 +15,7 @@ OPERATORS = {operator.name: operator for operator in (*EXACT, *APPROXIMATE)}
 
 
 def as_if_trained(graph, rng):
-    """Return the graph with statistics, scales and lambdas that are nobody's default."""
+    """Return the graph with statistics, scales and lambdas that differ from the defaults."""
     graph = graph.copy()
     for name, node in list(graph.items()):
         new = dict(node.weights)
@@ -138,7 +138,7 @@ def new_weights(graph, seed=0):
 
 
 def stack(graph, at, *layers, stem):
-    """Add layers one behind the other, named stem_kind, and return the name of the last."""
+    """Add layers one after the other, named stem_kind, and return the name of the last."""
     for layer in layers:
         at = graph.add(f"{stem}_{type(layer).__name__.lower()}", layer, [at])
     return at
@@ -154,7 +154,7 @@ def convolutions(*widths, shape=(6, 6, 2)):
 
 
 def finished(graph, at, *, num_classes=3):
-    """Add global pooling, a dense layer and a softmax behind a node; make them the output."""
+    """Add global pooling, a dense layer and a softmax after a node; make them the output."""
     head = (L.GlobalAveragePooling2D(), L.Dense(num_classes), L.Activation("softmax"))
     graph.output = stack(graph, at, *head, stem="head")
     return graph
@@ -264,7 +264,7 @@ GRAPHS = {
 
 
 def fresh(graph):
-    """Return the same graph with nothing remembered."""
+    """Return the same graph with an empty cache."""
     return Graph.from_nodes(dict(graph.items()), graph.output)
 
 

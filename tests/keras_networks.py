@@ -7,7 +7,7 @@ layers = keras.layers
 
 
 def randomised(model, seed=0):
-    """Give a model weights and statistics that are nobody's default; return it."""
+    """Give a model weights and statistics that differ from the defaults; return it."""
     rng = np.random.default_rng(seed)
     for layer in model.layers:
         if isinstance(layer, keras.Model):

@@ -1,4 +1,4 @@
-"""A run folder made by hand, for tests of what reads one."""
+"""A run folder made by hand, for tests of its readers."""
 
 from dataclasses import replace
 

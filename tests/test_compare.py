@@ -31,12 +31,12 @@ def compare(script, run, picture):
 
 
 @pytest.mark.parametrize(
-    ("name", "begin"),
+    ("name", "first_bytes"),
     [("a.png", b"\x89PNG\r\n"), ("b.SVG", b"<?xml"), ("new/folder/c.pdf", b"%PDF")],
 )
-def test_the_suffix_chooses_the_format(script, run, tmp_path, name, begin, capsys):
+def test_the_suffix_chooses_the_format(script, run, tmp_path, name, first_bytes, capsys):
     compare(script, run, tmp_path / name)
-    assert (tmp_path / name).read_bytes().startswith(begin)
+    assert (tmp_path / name).read_bytes().startswith(first_bytes)
     assert f"Picture: {tmp_path / name}" in capsys.readouterr().out
 
 

@@ -1,4 +1,4 @@
-"""Toy networks for the evolution: tuples of integers, with objectives in whole numbers."""
+"""Toy networks for the evolution: tuples of integers, with integer objectives."""
 
 from lemonade_tf.evolution import Evaluation, Evolution, EvolutionSettings, Individual, evolve
 from lemonade_tf.objectives import Objective

@@ -1,4 +1,4 @@
-"""Networks of cells: built from (cell, n, F), and taken apart into them again."""
+"""Networks of cells: built from (cell, n, F), and these extracted from them."""
 
 import pytest
 from graphs import cells

@@ -1,4 +1,4 @@
-"""Queries and edits of a graph: edits check first, and no stale fact stays in the cache."""
+"""Queries and edits of a graph: edits check first, and the cache holds no stale facts."""
 
 import re
 

@@ -73,14 +73,14 @@ def test_sizes_are_spread_over_the_range_on_a_log_scale(networks):
     assert counts.min() >= 4  # of 10 expected
 
 
-def test_a_walk_is_on_record(networks):
+def test_a_walk_is_recorded(networks):
     for walk in networks[:5]:
         rng = np.random.default_rng(0)
         graph = replay(INITIAL[walk.initial], walk.operators, rng=rng).graph
         assert canonical_hash(graph) == canonical_hash(walk.graph)
 
 
-def test_the_seed_decides_and_more_networks_begin_with_the_same(networks):
+def test_a_larger_number_extends_the_networks_of_the_same_seed(networks):
     again = draw(3)
     assert [w.operators for w in again] == [w.operators for w in networks[:3]]
     assert draw(1, seed=1)[0].operators != again[0].operators
@@ -95,13 +95,13 @@ def test_a_walk_ends_near_its_target(target):
     assert len(walk.operators) >= random_search.NUM_FREE_STEPS
 
 
-def test_a_walk_that_cannot_arrive_gives_up(monkeypatch):
+def test_a_walk_that_cannot_reach_its_target_gives_up(monkeypatch):
     monkeypatch.setattr(random_search, "MAX_PROPOSALS", 30)
     given = {"size": PARAMETERS, "target": 10, "bounds": (5, 20)}
     assert random_walk(NETWORKS, INITIAL, **given, rng=np.random.default_rng(0)) is None
 
 
-def test_a_range_without_networks_is_said(monkeypatch):
+def test_a_range_without_networks_is_reported(monkeypatch):
     monkeypatch.setattr(random_search, "MAX_PROPOSALS", 15)
     monkeypatch.setattr(random_search, "MAX_WALKS", 2)
     with pytest.raises(SearchError, match=r"found only 0 of 3 networks with 5 to 20 parameters"):
@@ -162,7 +162,7 @@ class StopAfter(Callback):
 
 
 @pytest.mark.parametrize(("stop_after", "complete"), [(1, False), (9, True)])
-def test_one_that_is_stopped_is_not_complete(tmp_path, monkeypatch, stop_after, complete):
+def test_a_stopped_random_search_is_not_complete(tmp_path, monkeypatch, stop_after, complete):
     given = read_run(make_run(tmp_path / "run", HISTORY, QUICK))
     callbacks = [StopAfter(stop_after)]
     result = random_search.random_search(
@@ -175,7 +175,7 @@ def test_one_that_is_stopped_is_not_complete(tmp_path, monkeypatch, stop_after, 
 
 
 @pytest.mark.slow
-def test_a_random_search_is_a_run_that_compares_with_the_other(tmp_path):
+def test_a_random_search_can_be_compared_with_its_run(tmp_path):
     reference = {"error": 0.95, "parameters": 1_234_567}
     given = read_run(make_run(tmp_path / "run", HISTORY, replace(QUICK, reference_point=reference)))
     result = random_search.random_search(given, str(tmp_path / "random"), seed=5, workers=2)

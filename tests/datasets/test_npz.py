@@ -222,7 +222,7 @@ BAD_FILES = {
     "no array": _no_array,
     "encrypted": _encrypted,
     "unknown compression": _unknown_compression,
-    "text": lambda path: path.write_text("hello, this is no archive"),
+    "text": lambda path: path.write_text("hello, this is not an archive"),
     "nothing": lambda path: path.write_bytes(b""),
     "pickle": lambda path: path.write_bytes(pickle.dumps({"x_train": 1})),
     "truncated": _truncated,

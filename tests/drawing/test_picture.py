@@ -76,7 +76,7 @@ def test_boxes_are_below_their_inputs():
     assert centers == sorted(centers)
 
 
-def test_kinds_of_layers_have_different_colours():
+def test_kinds_of_layers_have_different_colors():
     (axes,) = picture(every_layer()).axes
     boxes = [patch for patch in axes.patches if isinstance(patch, FancyBboxPatch)]
     colors = {

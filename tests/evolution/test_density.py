@@ -13,7 +13,7 @@ from lemonade_tf.evolution import density, log_density
 
 
 def _formula(population, values):
-    """Write the density of the module's docstring out, one product at a time."""
+    """Compute the density in the module's docstring one product at a time."""
     n, d = population.shape
     widths = [n ** (-1 / (d + 4)) * (population[:, k].std() or 1.0) for k in range(d)]
     return [

@@ -94,7 +94,7 @@ def test_only_the_given_filters_are_fitted(layer, weights):
         assert not np.array_equal(new[key][..., columns], weights[key][..., columns])
 
 
-def test_only_the_centre_of_large_windows_is_fitted(monkeypatch):
+def test_only_the_center_of_large_windows_is_fitted(monkeypatch):
     monkeypatch.setattr(layer_fits, "MAX_COLUMNS", 10)
     layer, weights = LAYERS["convolution"]
     windows = windows_for(layer)

@@ -1,4 +1,4 @@
-"""The error in whole numbers of 8 bits, of a network that was trained."""
+"""The error of a trained network after int8 quantization."""
 
 import os
 

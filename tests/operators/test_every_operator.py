@@ -232,7 +232,7 @@ def test_applying_at_an_unknown_node_is_an_error(operator):
 
 
 @pytest.mark.parametrize("seed", range(160))
-def test_chains_of_operators_keep_the_promises(seed):
+def test_chains_of_operators_preserve_the_invariants(seed):
     """Up to ten operators in sequence, with new weights between; exact ones keep the logits."""
     rng = np.random.default_rng(seed)
     start = list(GRAPHS.values())[seed % len(GRAPHS)]() if seed % 2 else small(seed)

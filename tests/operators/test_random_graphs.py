@@ -96,7 +96,7 @@ def test_every_kind_of_layer_occurs():
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_operators_keep_their_promises(seed):
+def test_operators_preserve_the_invariants(seed):
     graph = random_graph(seed)
     shapes, x = graph.copy(weights=False), images(graph, 2, seed)
     rng = np.random.default_rng(seed)

@@ -62,7 +62,7 @@ def test_sites():
     ],
     ids=str,
 )
-def test_it_applies_if_the_parameters_become_fewer(layer, listed):
+def test_it_applies_if_it_lowers_the_number_of_parameters(layer, listed):
     graph = convolutions(2)
     finished(graph, graph.add("it", layer, ["a"]))
     assert (SeparateSite("it") in SEPARATE.candidates(graph)) == listed

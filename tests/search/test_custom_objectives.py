@@ -1,4 +1,4 @@
-"""Searches by objectives that a user wrote, from the command's text to the report."""
+"""Searches with custom objectives, from the command line to the report."""
 
 import csv
 import os
@@ -59,8 +59,8 @@ def here(tmp_path, monkeypatch):
     sys.modules.pop("own", None)
 
 
-def test_a_search_by_objectives_of_ones_own(here):
-    result = toy_search(here / "run", objectives=ALL)  # in processes of their own
+def test_a_search_with_custom_objectives(here):
+    result = toy_search(here / "run", objectives=ALL)  # in separate processes
     assert result.complete
     run = read_run(here / "run")
     assert run.config.settings["objectives"] == list(ALL)
@@ -82,7 +82,7 @@ def test_a_search_by_objectives_of_ones_own(here):
     assert read_status(here / "run").front_size == len(rows)
 
 
-def test_the_search_is_gone_on_with_by_the_same_objectives(here):
+def test_a_search_resumes_with_the_same_objectives(here):
     whole = toy_search(here / "whole", in_process=True, objectives=ALL)
     cut(here / "cut", 7, objectives=ALL)
     assert toy_search(here / "cut", in_process=True, resume=True).complete
@@ -91,7 +91,7 @@ def test_the_search_is_gone_on_with_by_the_same_objectives(here):
 
 
 def test_a_limit_on_a_prepared_objective_that_is_not_minimized(here):
-    chosen = {"objectives": ("error", "own:DEPTH"), "limit": {"own:TIME": 22}}  # 4 * 0.25 a layer
+    chosen = {"objectives": ("error", "own:DEPTH"), "limit": {"own:TIME": 22}}  # 4 * 0.25 per layer
     toy_search(here / "whole", in_process=True, **chosen)
     run = read_run(here / "whole")
     assert max(line.objectives["depth"] for line in run.trained) <= 22
@@ -111,7 +111,7 @@ def test_nothing_is_prepared_for_a_folder_that_holds_a_run(here):
     assert (here / "prepared.txt").read_text() == "once\n"
 
 
-def test_a_module_that_is_gone_is_one_line(here, capsys):
+def test_a_missing_module_is_reported_in_one_line(here, capsys):
     toy_search(here / "run", in_process=True, num_generations=0, objectives=ALL)
     del sys.modules["own"]
     (here / "own.py").unlink()
@@ -135,13 +135,13 @@ def test_a_module_that_is_gone_is_one_line(here, capsys):
         ),
     ],
 )
-def test_what_cannot_begin_leaves_no_folder(here, objectives, error, message):
+def test_a_search_that_cannot_start_leaves_no_folder(here, objectives, error, message):
     with pytest.raises(error, match=message):
         toy_search(here / "run", in_process=True, objectives=objectives)
     assert not (here / "run").exists()
 
 
-def test_too_few_classes_for_five(here):
+def test_too_few_classes_for_top5_error(here):
     labels = np.arange(60) % 4
     np.savez("four.npz", x_train=np.zeros((60, 8, 8, 1), np.uint8), y_train=labels)
     with pytest.raises(ConfigError, match=r"'top5_error' is 0 .* requires at least 6 classes"):

@@ -134,7 +134,7 @@ class Recorder(Callback):
         self.events = []
 
     def on_search_begin(self, state):
-        self.events.append("begin")
+        self.events.append("search begin")
 
     def on_estimate(self, state):
         self.events.append(state.estimate.num_networks)
@@ -159,4 +159,4 @@ def test_a_search_is_estimated_unless_it_is_small(tmp_path, num_accepted):
     with pytest.raises(SearchError, match="not trained here"):
         search(config, callbacks=[recorder], executor=executor)
     expected = [] if 4 + num_accepted < MIN_NETWORKS else [4 + num_accepted]
-    assert recorder.events == ["begin", *expected, "0-0", "0-1", "0-2"]
+    assert recorder.events == ["search begin", *expected, "0-0", "0-1", "0-2"]

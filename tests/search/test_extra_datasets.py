@@ -51,7 +51,7 @@ def whole(search, tmp_path_factory):
     return workdir
 
 
-# --- What is left ----------------------------------------------------------------------------
+# --- The run folder ----------------------------------------------------------------------------
 
 
 def test_all_errors_are_objectives(whole):
@@ -126,11 +126,11 @@ def test_one_data_set_leaves_what_it_did_before(tmp_path):
     assert header == "id,file,error,parameters,test_error"
 
 
-# --- Whatever ends it ------------------------------------------------------------------------
+# --- Interruptions and failures ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("after", [1, 4, 6])
-def test_a_search_that_was_ended_goes_on_to_the_same_end(tmp_path, search, whole, data_sets, after):
+def test_a_stopped_search_resumes_to_the_same_result(tmp_path, search, whole, data_sets, after):
     given = {"dataset": data_sets, "preset": "quick", "num_generations": 2}
     workdir = cut(tmp_path / "run", after, **given)
     assert search(workdir, resume=True).complete
@@ -210,7 +210,7 @@ def test_other_data_sets_are_other_settings(tmp_path, search, data_sets):
             search(workdir, resume=True, dataset=changed)
 
 
-# --- The first is as if it were alone --------------------------------------------------------
+# --- The first data set --------------------------------------------------------
 
 
 def task_of(individual, extra, tmp_path):
@@ -244,24 +244,24 @@ def test_the_task_on_the_first_data_set_is_the_same_without_extra_ones(data_sets
     assert other["rescaling"].layer == load_dataset(data_sets[1]).rescaling()
 
 
-def test_a_network_of_a_former_run_is_begun_with_on_all(data_sets, tmp_path):
+def test_a_previous_run_provides_the_initial_networks_on_all_data_sets(data_sets, tmp_path):
     _, extra = load_datasets(",".join(data_sets))
     file = tmp_path / "8-1.h5"
     file.write_text("a network")
     graph = NETWORKS.initial_graphs((8, 8, 1), 10)[1].copy(weights=False)
-    origin = WarmStartNetwork("8-1", str(file), describe_file(file), graph)
-    tasks = ChildTasks(3, RunStore(tmp_path), [origin], (), extra_datasets(extra))
+    warm_start = WarmStartNetwork("8-1", str(file), describe_file(file), graph)
+    tasks = ChildTasks(3, RunStore(tmp_path), [warm_start], (), extra_datasets(extra))
     task = tasks.task(Individual(0, 0, None, (), graph, {}))
     for each, num_classes in ((task, 10), (task.extra_datasets[0], 2)):
-        begun = from_json(each.architecture)
-        assert (each.parent_file, begun.shapes()[begun.output]) == (str(file), (num_classes,))
+        start = from_json(each.architecture)
+        assert (each.parent_file, start.shapes()[start.output]) == (str(file), (num_classes,))
     file.write_text("another")
     with pytest.raises(StoreError, match="is missing or has changed since the search started"):
         tasks.task(Individual(0, 0, None, (), graph, {}))
 
 
 @pytest.mark.parametrize("space", [NETWORKS, CELLS])
-def test_children_for_both_are_the_same_but_for_their_ends(data_sets, space):
+def test_children_on_both_data_sets_differ_only_in_their_last_layers(data_sets, space):
     _, extra = load_datasets(",".join(data_sets))
     [odd] = extra_datasets(extra)
     rng = np.random.default_rng(0)
@@ -295,7 +295,7 @@ def test_an_operator_that_does_not_apply_to_both_is_not_proposed(tmp_path):
     assert not many.allows(graph, [record(remove, site)])
 
 
-# --- What is refused -------------------------------------------------------------------------
+# --- Refusals -------------------------------------------------------------------------
 
 
 def test_images_of_different_sizes(tmp_path, data_sets):
@@ -330,7 +330,7 @@ def test_settings_that_make_no_sense(settings, message):
         make_config(**settings)
 
 
-def test_errors_that_are_not_named_are_added_and_others_stay_where_they_are():
+def test_unlisted_errors_are_added_and_others_keep_their_place():
     def objectives(*names):
         return make_config(dataset=("digits", "cifar10"), objectives=names).objectives
 
@@ -343,7 +343,7 @@ def test_errors_that_are_not_named_are_added_and_others_stay_where_they_are():
     assert objectives(*given) == given
 
 
-# --- What else works -------------------------------------------------------------------------
+# --- Random search -------------------------------------------------------------------------
 
 
 def test_random_search(tmp_path, whole):
@@ -352,11 +352,11 @@ def test_random_search(tmp_path, whole):
     assert len(read_run(tmp_path / "run").trained) == len(read_run(whole).trained)
 
 
-# --- In earnest ------------------------------------------------------------------------------
+# --- Real training ------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_trained_networks_of_a_search_that_was_ended_and_gone_on_with(tmp_path, data_sets):
+def test_trained_networks_of_a_stopped_and_resumed_search(tmp_path, data_sets):
     import keras
 
     given = {"preset": "quick", "dataset": data_sets, "num_generations": 1, "workers": 1}

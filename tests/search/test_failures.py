@@ -25,7 +25,7 @@ def test_three_equal_failures_in_a_row_are_a_reason_to_end(watch):
 @pytest.mark.parametrize(
     "between",
     [outcome(), outcome("ValueError: other", "raised"), outcome("diverged: nan")],
-    ids=["trained", "another failure", "one of its own"],
+    ids=["trained", "another failure", "its own failure"],
 )
 def test_any_other_outcome_starts_the_count_over(watch, between):
     failure = outcome("ValueError: no", "raised")

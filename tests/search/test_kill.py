@@ -20,7 +20,7 @@ TESTS = Path(__file__).parents[1]
 
 
 def start(workdir, fault="", seconds=0.03, **settings):
-    """Start a search in a process of its own."""
+    """Start a search in a separate process."""
     return subprocess.Popen(
         [sys.executable, TESTS / "toy_training.py", workdir, json.dumps(settings), fault],
         stdout=subprocess.PIPE,

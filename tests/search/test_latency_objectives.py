@@ -1,4 +1,4 @@
-"""Searches by predicted inference times; the times of the front are measured and recorded."""
+"""Searches with predicted inference times; the times of the front are measured and recorded."""
 
 import json
 
@@ -26,7 +26,7 @@ OBJECTIVE_NAMES = ("error", "parameters", *RUNTIMES)
 
 
 def made_up_table(runtime, initial, propose, *, num_classes, threads, rng):
-    """Return a table of the initial networks alone, measured by nobody."""
+    """Return a table of the initial networks alone, with made-up times."""
     model = LatencyModel(runtime, tuple(1e-9 * (1 + i % 3) for i in range(len(FEATURES))))
     rows = tuple(row_of(graph, model.seconds(graph), runtime) for graph in initial)
     shape = initial[0].shapes()[initial[0].input]
@@ -222,9 +222,9 @@ def test_a_table_of_another_version_is_refused():
         LATENCY.with_prepared(values).value(graph)
 
 
-@pytest.mark.slow  # two minutes: real tables, and seven networks that are trained for real
+@pytest.mark.slow  # two minutes: real tables, and real training of seven networks
 def test_a_search_with_real_tables_and_networks(tmp_path):
-    """Everything for real, from the measuring of the tables to the quantised networks."""
+    """Use the real code throughout, from measuring the tables to the quantized networks."""
     result = search(
         preset="quick",
         objectives=("error", "parameters", *RUNTIMES, "int8_error"),

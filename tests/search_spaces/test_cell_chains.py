@@ -26,18 +26,18 @@ def structures(graph):
     _, cells_per_block, _ = extract_cell(graph)
     found = []
     for number in range(1, num_cells(cells_per_block) + 1):
-        begin, outside = f"cell_{number}_", {f"cell_{number}_input", "stem_relu"}
+        prefix, outside = f"cell_{number}_", {f"cell_{number}_input", "stem_relu"}
         found.append(
             {
-                name.removeprefix(begin): (
+                name.removeprefix(prefix): (
                     type(node.layer).__name__,
                     getattr(node.layer, "kernel_size", None),
                     getattr(node.layer, "filters", 0)
                     / {0: 1, 1: 2, 2: 4}[number // (cells_per_block + 1)],
-                    tuple("input" if i in outside else i.removeprefix(begin) for i in node.inputs),
+                    tuple("input" if i in outside else i.removeprefix(prefix) for i in node.inputs),
                 )
                 for name, node in graph.items()
-                if name.startswith(begin) and name not in outside
+                if name.startswith(prefix) and name not in outside
             }
         )
     return found

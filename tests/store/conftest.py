@@ -1,4 +1,4 @@
-"""A run folder, for tests of what lies in it."""
+"""A run folder, for tests of its contents."""
 
 import pytest
 from run_folders import CONFIG

@@ -1,4 +1,4 @@
-"""The files of a run's networks: adopted whole, checked, kept while they are needed."""
+"""The files of a run's networks: adopted atomically, checked, kept while they are needed."""
 
 import hashlib
 import os

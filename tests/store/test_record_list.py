@@ -1,4 +1,4 @@
-"""Lists of records: what is appended is there, whole, whatever happens."""
+"""Lists of records: appended records are complete, whatever happens."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The run folder: what is written is there, whole, whatever happens."""
+"""The run folder: what was written is complete, whatever happens."""
 
 import csv
 import errno

@@ -192,7 +192,7 @@ class TestTargets:
         ):
             np.testing.assert_allclose(mine, theirs, rtol=3e-7)
 
-    def test_without_mixup_are_as_they_are(self):
+    def test_without_mixup_are_unchanged(self):
         augmentation = replace(OBLONG, mixup=0)
         images, classes = _batch(augmentation)
         for targets in (classes, np.eye(3, dtype=np.float32)[classes]):
@@ -200,7 +200,7 @@ class TestTargets:
             np.testing.assert_array_equal(same, targets)
 
     def test_do_not_change_the_images(self):
-        """A teacher can be asked about the prepared images, before there are targets."""
+        """A teacher can predict the transformed images before the targets exist."""
         images, classes = _batch(CIFAR)
         draws = _draws(CIFAR)
         first, _ = _augment(CIFAR, images, classes, draws)
@@ -256,7 +256,7 @@ class TestDraw:
         partner = draws["partner"]
         np.testing.assert_array_equal(np.sort(partner, axis=1), np.tile(np.arange(64), (400, 1)))
         assert len(np.unique(partner, axis=0)) == 400
-        with_themselves = (partner == np.arange(64)).sum()  # one a batch is expected
+        with_themselves = (partner == np.arange(64)).sum()  # one per batch is expected
         assert abs(with_themselves - 400) < 4 * np.sqrt(400)
 
     def test_images_of_a_batch_draw_independently(self, draws):

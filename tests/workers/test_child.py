@@ -119,7 +119,7 @@ def test_better_starts_are_closer_to_the_parent(parent_file, digits, settings, p
 
 @pytest.mark.slow
 def test_all_copies_of_a_cell_are_changed_repaired_and_distilled(digits, settings, tmp_path):
-    parent = cells(2, length=0, num_classes=10)  # one convolution a cell, F = 16
+    parent = cells(2, length=0, num_classes=10)  # one convolution per cell, F = 16
     parent_file, output = str(tmp_path / "3.h5"), tmp_path / "17.h5"
     save_model(parent, parent_file, {})
     prune = {"operator": "prune_filters_in_cells", "site": {"node": "conv_1", "fraction": "1/2"}}
