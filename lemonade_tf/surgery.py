@@ -51,7 +51,7 @@ class Surgery:
     Args:
         model: A functional or Sequential model of layers that `from_keras` supports. It stays
             unchanged.
-        images: Some hundred images of the kind that the model is for, as the model takes them,
+        images: A few hundred images from the model's domain, preprocessed like its input,
             (n, height, width, channels); labels are not needed. With images, the layers that
             consumed what was pruned or removed are fitted to output the same as before.
         input_shape: (height, width, channels), for a model that leaves them open.

@@ -186,7 +186,7 @@ def test_the_same_seed_gives_the_same_weights(model):
             lambda s: s.separate("block_conv"),
             "has 96 parameters; a separable .* would have 108",
         ),
-        (lambda s: s.remove("stem_conv"), r"'stem_conv' turns \(17, 17, 3\) into \(8, 8, 8\)"),
+        (lambda s: s.remove("stem_conv"), r"changes the shape \(17, 17, 3\) to \(8, 8, 8\)"),
         (lambda s: s.remove("block_conv"), "not followed by batch norm and an activation alone"),
         (lambda s: s.remove("block_bn"), "'block_bn' is a BatchNormalization; expected a conv"),
         (lambda s: s.add_skip("last_out", "stem_out"), "'stem_out' does not depend on 'last_out'"),

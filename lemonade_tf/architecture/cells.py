@@ -7,10 +7,10 @@ block has F / 4. What the paper leaves to Liu et al. (2017, "Progressive neural 
 search") or leaves open is as follows:
 
 - A cell of stride 2 pools its input (2x2 max pooling), as the blocks of space I do. So does every
-  cell with an input from before the halving. (Liu et al. give stride 2 to whatever consumes the
-  cell's input.) With pooling before the cell, all cells are the same inside, no resolutions have to
-  be aligned there, and an operator that applies to one cell applies to the others. Images that are
-  down to one pixel are not pooled.
+  cell with an input from before the downsampling. (Liu et al. give stride 2 to whatever consumes
+  the cell's input.) With pooling before the cell, all cells are the same inside, no resolutions
+  have to be aligned there, and an operator that applies to one cell applies to the others. Images
+  of one pixel are not pooled.
 - The stem is a 3x3 Conv-BatchNorm-ReLU block with the F / 4 filters of the first block. (Liu et al.
   have no ReLU in it: their cells start with one, these end with one.) The input of the first cell
   is the stem; that of the second is the first cell and the stem.
@@ -132,7 +132,7 @@ def num_cells(cells_per_block: int) -> int:
 
 
 def block_index(number: int, cells_per_block: int) -> int:
-    """Return the index, from 0, of the block whose numbers of filters a cell has.
+    """Return the index, from 0, of the block whose filter counts a cell has.
 
     Args:
         number: The number of the cell, from 1; 0 for the stem. A cell of stride 2 belongs to the
@@ -276,7 +276,7 @@ def _extract_cell(graph: Graph) -> tuple[Cell, int, int]:
         )
     filters = stem.filters * _GROWTH
     cell = Cell(dict(_first_cell(graph)), _first_output(graph), filters)
-    # The network is built again from its first cell: it has to be the same, node by node.
+    # Rebuild the network from its first cell and compare it node by node.
     expected = cell_network(
         cell,
         cells_per_block=cells_per_block,

@@ -1,8 +1,9 @@
 """Changes of the number of channels, wherever they occur in a network.
 
 Widening and pruning are the same operation: channel j of the new tensor is channel ``source[j]`` of
-the old one, or fresh. `channel_groups` tells which channels can only change together. A change maps
-some groups to sources; applying it edits every node whose input or output contains one of them:
+the old one, or fresh. `channel_groups` determines which channels can only change together. A change
+maps some groups to sources; applying it edits every node whose input or output contains one of
+them:
 
 - *producers* (convolutions and dense layers) get new filters for fresh channels: W[..., source];
 - *carriers* (batch norms and depthwise convolutions) select their weights per channel;
@@ -65,14 +66,14 @@ PASS_THROUGH = (
 
 
 def absorbs(layer: Layer) -> bool:
-    """Return whether a layer can absorb any number of channels; not in blocks, as with groups."""
+    """Return whether a layer can absorb any number of channels; a grouped convolution cannot."""
     return isinstance(layer, ABSORBERS) and not (isinstance(layer, Conv2D) and layer.groups > 1)
 
 
 def can_append_channels(graph: Graph, name: str) -> bool:
     """Return whether the output of a node can get more channels without any other effect.
 
-    True if every path from the node meets a convolution or a dense layer before a sum, a product,
+    True if every path from the node reaches a convolution or a dense layer before a sum, a product,
     a grouped convolution or the output: that layer absorbs the new channels with zero weights.
     """
     return name in graph.cached("absorbed", _absorbed_nodes)
@@ -176,7 +177,7 @@ def change_channels(graph: Graph, sources: Sources, fresh: Fresh) -> ChannelChan
         raise ValueError(f"these channels cannot change: {reason}.")
     outputs = {n: s for n in graph if (s := groups.source(n, sources)) is not None}
     changed: dict[str, list[str]] = {"producers": [], "carriers": [], "absorbers": []}
-    # All edits are computed first: setting a layer would forget the groups and the shapes.
+    # All edits are computed first: setting a layer invalidates the cached groups and shapes.
     edits: dict[str, Node] = {}
     for name, node in graph.items():
         layer, weights = node.layer, dict(node.weights)
@@ -224,8 +225,8 @@ def change_consumers(graph: Graph, name: str, source: np.ndarray, fresh: Fresh) 
     node = graph[name]
     stand_in = Dense(graph.shapes()[name][-1], use_bias=False)
     graph.set_layer(name, stand_in, weights={}, inputs=node.inputs[:1])
-    # As the producer of a group of its own, the stand-in separates the consumers from whatever is
-    # before the node.
+    # The stand-in starts a separate group, so the consumers are independent of everything before
+    # the node.
     (group,) = channel_groups(graph).groups_of(name)
     change = change_channels(graph, {group: source}, fresh)
     return replace(change, producers=tuple(n for n in change.producers if n != name))

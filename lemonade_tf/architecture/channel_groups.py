@@ -212,7 +212,7 @@ class ChannelGroups:
             else:
                 self._split(run.group, room // run.repeat)
                 pending = list(self.resolve(pending))
-        # A group may have been split after a block had got a run of it.
+        # A group may have been split after a run of it was assigned to a block.
         return [self.resolve(block) for block in blocks]
 
     def fix(self, runs: Iterable[Run], reason: str) -> Runs:

@@ -26,8 +26,8 @@ class ShapeError(LemonadeError, ValueError):
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer without its weights. Abstract, but not an `abc.ABC`: proposals check the kinds of
-    layers all the time, and isinstance is ten times slower with an ABC.
+    """A layer without its weights. Abstract, but not an `abc.ABC`: proposals check layer kinds
+    constantly, and isinstance is ten times slower with an ABC.
 
     Attributes:
         num_inputs: The number of inputs; None for two or more. Only the kind Input has none.

@@ -6,7 +6,7 @@ connection costs the memory of the tensor that it keeps. Intermediate tensors of
 while it runs: the output of the depthwise half of a separable convolution, and the two scaled
 inputs of a convex sum in the saved model. Nothing is computed in place and nothing is fused.
 
-Weights are not included: they take another `4 * count_parameters(graph)` bytes.
+Weights are not included: they take an additional `4 * count_parameters(graph)` bytes.
 """
 
 from __future__ import annotations

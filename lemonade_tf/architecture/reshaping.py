@@ -67,8 +67,8 @@ class Cropping2D(Layer):
         width = inputs[0][1] - sum(self.cropping[1])
         if height < 1 or width < 1:
             raise ShapeError(
-                f"Cropping2D of {self.cropping} got an input of shape {inputs[0]}; expected a"
-                " larger image, of which something is left."
+                f"Cropping2D of {self.cropping} got an input of shape {inputs[0]}; expected an"
+                " image larger than what is cropped."
             )
         return (height, width, inputs[0][-1])
 

@@ -18,7 +18,7 @@ from lemonade_tf.backends.lite_tensorflow import LiteRTModel, to_lite
 from lemonade_tf.backends.training_tensorflow import TensorFlowTrainer
 from lemonade_tf.keras_bridge.graph_to_model import to_keras
 
-# In lower case. cuDNN, cuBLAS and XLA report exhausted memory by errors of various types.
+# In lower case. cuDNN, cuBLAS and XLA report exhausted memory with errors of various types.
 _OUT_OF_MEMORY_MESSAGES = (
     "out of memory",
     "out_of_memory",

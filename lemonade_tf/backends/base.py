@@ -67,7 +67,7 @@ class Backend(ABC):
         Args:
             model: What `training_model` built.
             momentum: Nesterov momentum, in [0, 1).
-            weight_decay: Factor of the kernels in their gradient.
+            weight_decay: Weight decay factor of kernels.
             transform: Transform of each batch, as part of the compiled step.
         """
 
@@ -100,7 +100,7 @@ class Backend(ABC):
         Args:
             network: A graph, or a model with one input and one output.
             logits: Whether to leave out the softmax at the end of a graph. In int8 a softmax has
-                256 values, among which many classes cannot be told apart.
+                256 values, too few to distinguish many classes.
             quantize: "int8" for full integer quantization, with uint8 input and output.
             calibration: (n, height, width, channels), raw pixels of about a hundred training
                 images or more, whose activations determine the ranges; required to quantize.

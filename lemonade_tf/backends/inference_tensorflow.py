@@ -30,7 +30,7 @@ class TensorFlowForward(Forward):
 
     def _run(self, finish: Callable[[Any], Any], images: Inputs) -> Any:
         if finish not in self._traced:
-            # Of unknown batch size, so that the last, smaller batch needs no tracing of its own.
+            # The batch size is unknown, so that the smaller last batch is not traced separately.
             specs = tf.nest.map_structure(
                 lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), images
             )

@@ -120,7 +120,7 @@ class TensorFlowTrainer(Trainer):
             loss = self._step(inputs, labels, tf.gather(learning_rates, step))
             return step + 1, total + loss
 
-        # One iteration at a time: each step reads the weights that the step before has written.
+        # One iteration at a time: each step reads the weights that the previous step wrote.
         _, total = tf.while_loop(
             has_next, take_step, (tf.constant(0), tf.constant(0.0)), parallel_iterations=1
         )

@@ -34,8 +34,8 @@ class Comparison:
         name: The folder.
         num_networks: The number of networks that were trained without failure.
         front_size: The number of networks on the front.
-        best_error: The least validation error, a fraction; None without networks.
-        test_error: The test error of the network with the least validation error; None without
+        best_error: The lowest validation error, a fraction; None without networks.
+        test_error: The test error of the network with the lowest validation error; None without
             networks or test images.
         hypervolume: The hypervolume of the front, up to the common reference point.
     """
@@ -127,7 +127,7 @@ def _scales(run: Run) -> str:
 
 
 def _check_prepared(first: Run, other: Run) -> None:
-    """Check that the objectives of two runs were prepared to the same.
+    """Check that preparing the objectives of two runs had the same results.
 
     Raises:
         ComparisonError: If one was not.

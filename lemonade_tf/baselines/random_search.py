@@ -2,7 +2,7 @@
 
 "We generated random networks, trained and evaluated them and computed the resulting Pareto front.
 The number and parameter range of these random networks as well as the training time was exactly
-the same as for LEMONADE." Matched to a run of LEMONADE, that means here
+the same as for LEMONADE." For a random search matched to a run of LEMONADE, this means
 
 - as many networks as it trained, including its initial ones;
 - sizes drawn log-uniformly between its smallest and its largest network. The size is the number of

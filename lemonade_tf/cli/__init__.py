@@ -1,6 +1,6 @@
 """The command `lemonade-tf`.
 
-Exit status: 0 on success, 2 for a usage error, 1 for any other error. An error is one line on the
+Exit status: 0 on success, 2 for a usage error, 1 for any other error. An error is one line on
 standard error that states what happened and what to do.
 """
 

@@ -8,6 +8,6 @@ PROGRAM = "lemonade-tf"
 
 
 def fail(message: str, status: int = 1) -> int:
-    """Print a message as one line on the standard error and return the exit status."""
+    """Print a message as one line on standard error and return the exit status."""
     print(f"{PROGRAM}: {' '.join(message.split())}", file=sys.stderr)
     return status

@@ -96,7 +96,7 @@ def _attribute_texts(kind: type[Any]) -> dict[str, str]:
     return texts
 
 
-# --- Values with a format of their own -------------------------------------------------------
+# --- Values with a custom format -------------------------------------------------------
 
 
 class _Merge(argparse.Action):

@@ -48,7 +48,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_command(commands, "status", "show the progress of a search")
     pin = _add_command(commands, "pin", "keep the files of networks that leave the front")
     pin.add_argument("ids", metavar="ID", nargs="+", help="networks to keep")
-    _add_command(commands, "report", "write the plots and report.html of a run, print its front")
+    _add_command(commands, "report", "write the plots and report.html of a run and print its front")
     _add_draw(commands)
     _add_retrain(commands)
     return parser
@@ -69,13 +69,13 @@ def _add_search(commands: Any) -> None:
     parser.add_argument(
         "--preset",
         choices=list(PRESETS),
-        help="named settings, which other options override. By default 'digits' for the data set"
+        help="Named settings, which other options override. By default 'digits' for the data set"
         " digits, 'digits_cells' for digits and --space cells, and 'paper' for other data sets",
     )
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="resume the search in --workdir, or start it if there is none. The settings of that"
+        help="Resume the search in --workdir, or start it if there is none. The settings of that"
         " search are used unless they are given again",
     )
     add_settings(parser, SearchConfig, _SEARCH_GROUPS, PRESETS)
@@ -125,8 +125,8 @@ def _add_retrain(commands: Any) -> None:
             "Train networks of a run's front from scratch, on the training and validation images"
             " together, for the final test error. Augmentation is that of the run; the other"
             " settings are the paper's by default, which take hours per network. If the run has"
-            " several data sets, the first is used. An interrupted command continues when it is"
-            " run again."
+            " several data sets, the first is used. Rerun an interrupted"
+            " command to continue it."
         ),
     )
     parser.add_argument(

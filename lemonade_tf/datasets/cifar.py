@@ -165,7 +165,7 @@ def _read_archive(layout: CifarLayout, archive: Path) -> dict[str, Examples]:
     """Read the files of an archive: examples by file name."""
     names = {f"{layout.folder}/{name}": name for name in (*layout.train, layout.test)}
     examples, members = {}, []
-    fix = f"Replace it by {layout.archive} from {layout.url}, or delete it to download it again"
+    fix = f"Replace it with {layout.archive} from {layout.url}, or delete it to download it again"
     try:
         with gzip.open(archive) as content:
             # Members are read in the order of the archive: seeking backwards decompresses again.

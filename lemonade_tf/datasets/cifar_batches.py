@@ -44,7 +44,7 @@ def read_batch(
     if not {"data", label_key} <= set(content):
         raise DatasetError(
             f"{where} has keys {names_in_line(sorted(content))}; expected data and {label_key}. If"
-            f" it belongs to another data set, replace it by the file of {archive}."
+            f" it belongs to another data set, replace it with the file of {archive}."
         )
     rows = content["data"]
     if not isinstance(rows, np.ndarray) or rows.dtype != np.uint8:

@@ -18,7 +18,7 @@ _CHUNK = 1 << 20  # bytes
 
 
 def download(url: str, path: Path, *, sha256: str, timeout: float = TIMEOUT) -> None:
-    """Download a file and verify its checksum; announce it by one line on stdout.
+    """Download a file and verify its checksum; announce it in one line on stdout.
 
     Args:
         url: The URL of the file.
@@ -42,7 +42,7 @@ def download(url: str, path: Path, *, sha256: str, timeout: float = TIMEOUT) -> 
                 )
     except OSError as error:
         raise DatasetError(
-            f"{path} cannot be written ({one_line(error)}). Choose another folder by --data_dir."
+            f"{path} cannot be written ({one_line(error)}). Choose another folder with --data_dir."
         ) from error
 
 

@@ -53,7 +53,7 @@ def check_labels(where: str, labels: np.ndarray) -> np.ndarray:
 
     Args:
         where: Names the array in errors.
-        labels: Integers from 0 up, (images,) or (images, 1), in any numeric type.
+        labels: Non-negative integers, (images,) or (images, 1), in any numeric type.
 
     Raises:
         DatasetError: If the array does not hold class indices.
@@ -63,18 +63,18 @@ def check_labels(where: str, labels: np.ndarray) -> np.ndarray:
     if labels.ndim != 1:
         raise DatasetError(
             f"{where} has shape {labels.shape}; expected (images,), the class index of each image."
-            " Convert one-hot labels by labels.argmax(axis=1)."
+            " Convert one-hot labels with labels.argmax(axis=1)."
         )
     if labels.dtype.kind not in "iuf":
         raise DatasetError(
-            f"{where} has dtype {labels.dtype}; expected integers from 0 up. {_NUMBER_CLASSES}"
+            f"{where} has dtype {labels.dtype}; expected non-negative integers. {_NUMBER_CLASSES}"
         )
     if labels.dtype.kind == "f":
         labels = labels.astype(np.float64)  # float16 cannot represent the limit below
     wrong = labels[(labels < 0) | (labels != np.floor(labels)) | (labels > 2**31 - 1)]
     if len(wrong):
         raise DatasetError(
-            f"{where} contains {wrong[0]}; expected integers from 0 up. {_NUMBER_CLASSES}"
+            f"{where} contains {wrong[0]}; expected non-negative integers. {_NUMBER_CLASSES}"
         )
     return labels.astype(np.int32)
 
@@ -87,8 +87,8 @@ def check_training_examples(where: str, labels: np.ndarray) -> None:
     """
     if len(labels) < MIN_IMAGES:
         raise DatasetError(
-            f"{where} has {len(labels)} training images; expected at least {MIN_IMAGES}, as a part"
-            " is held out for validation."
+            f"{where} has {len(labels)} training images; expected at least {MIN_IMAGES}, because"
+            " some are held out for validation."
         )
     present = np.unique(labels)
     if len(present) < 2:

@@ -4,7 +4,7 @@
 
 Images are raw pixels from 0 to 255 of shape (images, height, width, channels) or, with one channel,
 (images, height, width). Floats stay unchanged; a network then expects their range. Labels are
-integers from 0 up. Object arrays are refused, so nothing in the file is ever unpickled.
+non-negative integers. Object arrays are refused, so nothing in the file is ever unpickled.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Read the pickles that image data sets are published as, without running what they name.
+"""Read the pickles in which image data sets are published, without executing code from them.
 
 A pickle is a program: it names functions and calls them. The files of CIFAR, written by Python 2,
 name `numpy.core.multiarray._reconstruct`, `numpy.ndarray` and `numpy.dtype`; Python 3 adds

@@ -33,8 +33,8 @@ def hold_out_validation(labels: np.ndarray, where: str) -> tuple[np.ndarray, np.
     if num_held_out > len(labels) - num_classes:
         raise DatasetError(
             f"{where} has {num_classes} classes in {len(labels)} images; expected more than one"
-            " image per class, as a part is held out for validation. Add images, or a validation"
-            " part."
+            " image per class, because some are held out for validation. Add images, or a"
+            " validation part."
         )
     return hold_out(labels, num_held_out)
 

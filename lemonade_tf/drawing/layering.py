@@ -5,7 +5,7 @@
    chain of steps from one layer to the next and has a free lane between the boxes.
 2. The vertices of each layer are ordered so that few steps cross. The exact minimum is NP-hard
    even for two layers; sweeps up and down that sort each layer by the mean position of its
-   neighbors (the barycentre heuristic), followed by exchanges of adjacent vertices, come close.
+   neighbors (the barycenter heuristic), followed by exchanges of adjacent vertices, come close.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def arrange_layers(num_boxes: int, edges: Sequence[Edge]) -> list[Layers]:
     """Return arrangements of a graph in layers with as few crossings as were found.
 
     There are several starts: with each box as low and as high as its edges allow, and for both from
-    the order of the boxes and from random orders. The result is the same for the same edges.
+    the order of the boxes and from random orders. The result is deterministic.
 
     Args:
         num_boxes: The number of boxes.
@@ -130,7 +130,7 @@ def _sweep(rows: list[list[int]], steps: Sequence[Edge]) -> list[list[list[int]]
         downwards = sweep % 2 == 0
         fixed = above if downwards else below
         for row in rows if downwards else reversed(rows):
-            # Ties are resolved against the present order every other time; otherwise vertices with
+            # Ties are resolved against the current order every other time; otherwise vertices with
             # the same neighbors would never change places.
             row.sort(key=position.__getitem__, reverse=sweep % 4 > 1)
             row.sort(key=lambda vertex: _barycenter(vertex, fixed[vertex], position))

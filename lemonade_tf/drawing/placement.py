@@ -49,7 +49,7 @@ class Placement:
 
 
 def place(diagram: Diagram, sizes: Sequence[tuple[float, float]]) -> Placement:
-    """Return positions for the boxes and the arrows of a diagram; the same for the same diagram.
+    """Return positions for the boxes and the arrows of a diagram, deterministically.
 
     Args:
         diagram: The boxes and arrows.

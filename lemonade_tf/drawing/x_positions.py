@@ -6,7 +6,7 @@ With the order in each layer given, the positions x minimize
     sum over steps (a, b) of weight * |x_a - x_b|    where x_b - x_a >= their distance
 
 for neighbors a, b of a layer. A slack variable per step, which is at least x_a - x_b and at least
-x_b - x_a, makes this a linear programme.
+x_b - x_a, makes this a linear program.
 """
 
 from __future__ import annotations

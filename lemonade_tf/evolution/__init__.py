@@ -1,6 +1,6 @@
 """Algorithm 1 of the paper: evolve a population along the Pareto front.
 
-The evolution knows nothing of networks. Architectures are opaque to it; a function that proposes a
+Evolution knows nothing about networks. Architectures are opaque to it; a function that proposes a
 child, a hash, and a test for equality are arguments of `Evolution`.
 """
 

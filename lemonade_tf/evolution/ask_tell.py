@@ -5,20 +5,20 @@
     accept n_ac of them by equation 2
     P <- ParetoFrontier(P u {child})                report, per evaluated child
 
-`propose` reads the population as it is at that moment, and `report` updates it; their order is up
+`propose` reads the current population, and `report` updates it; their order is up
 to the caller. `evolve` waits for all children of a batch before it proposes the next, which is the
 paper's Algorithm 1. Without this barrier the search is asynchronous: propose another batch
 whenever a worker is idle.
 
-Differs from the paper in two points. A child whose architecture was seen before, which the paper
-would train once more, is resampled (parent and operators) a bounded number of times. Seen are all
-children accepted so far, whether or not they failed, and those proposed in the same batch. If the
-last draw is a duplicate as well, the paper's rule applies: what was evaluated successfully is
-evaluated once more, with the weights of its present parent, so that a search continues even if
-all neighbors of its population were seen. Failed architectures are not evaluated again.
+It differs from the paper in two ways. A child whose architecture was seen before, which the paper
+would train once more, is resampled (parent and operators) a bounded number of times. This covers
+all children accepted so far, whether or not they failed, and those proposed in the same batch. If
+the last draw is a duplicate as well, the paper's rule applies: what was evaluated successfully is
+evaluated once more, with the weights of its current parent, so that a search continues even if all
+neighbors of its population have been seen. Failed architectures are not evaluated again.
 
-A child can also exceed a limit, such as a number of parameters. It is resampled likewise, but left
-out if the last draw exceeds a limit, too.
+A child can also exceed a limit, such as a number of parameters. It is also resampled, but dropped
+if the last draw exceeds a limit as well.
 """
 
 from __future__ import annotations
@@ -118,11 +118,11 @@ class Evolution:
 
     @property
     def pending(self) -> tuple[Individual, ...]:
-        """The accepted children that were not reported yet."""
+        """The accepted children that have not been reported yet."""
         return tuple(child for _, child in self._pending.values())
 
     def propose(self) -> Batch:
-        """Propose a batch of children of the present population, and accept some of them.
+        """Propose a batch of children of the current population, and accept some of them.
 
         Returns:
             The proposals. Those that are accepted are pending until they are reported.

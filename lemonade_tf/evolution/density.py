@@ -1,12 +1,12 @@
 """Estimate the density of the population in the cheap objectives: p_KDE of section 4.
 
 The paper uses a kernel density estimator without further details. This one has Gaussian kernels on
-coordinates standardised over the population, so that parameters and seconds count alike,
+coordinates standardized over the population, so that parameters and seconds count alike,
 
     p(x) = 1/n  sum_i  prod_k  N(x_k; x_ik, h s_k),    s_k the standard deviation of x_.k,
 
 and the bandwidth of Scott's rule, `h = n^(-1/(d+4))`, for n individuals and d objectives. A
-coordinate with the same value for all individuals is not standardised. Densities are computed and
+coordinate with the same value for all individuals is not standardized. Densities are computed and
 returned as logarithms, because the sampling needs 1/p even where p underflows to zero.
 
 scikit-learn's `KernelDensity` is the same estimator, but its tree truncates the sum far from the
@@ -66,7 +66,7 @@ def log_density(population_values: ArrayLike, values: ArrayLike) -> np.ndarray:
 
 
 def _log_sum(points: np.ndarray, centers: np.ndarray) -> np.ndarray:
-    """Return the logarithm of the sum of unnormalised kernels at each point (log-sum-exp)."""
+    """Return the logarithm of the sum of unnormalized kernels at each point (log-sum-exp)."""
     exponents = cdist(points, centers, "sqeuclidean")
     exponents *= -0.5
     # Factor out the largest term: the remaining sum lies in [1, n] and cannot underflow.

@@ -40,7 +40,7 @@ def evolve(
         Each generation, after the population was updated.
 
     Raises:
-        ValueError: If an evaluation is of no accepted child, or has other objectives than the
+        ValueError: If an evaluation is not of an accepted child, or has other objectives than the
             initial networks.
     """
     while evolution.generation < evolution.settings.num_generations:

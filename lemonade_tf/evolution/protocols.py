@@ -1,4 +1,4 @@
-"""What the evolution needs from its user: objectives, and functions on architectures."""
+"""What evolution needs from its caller: objectives, and functions on architectures."""
 
 from __future__ import annotations
 

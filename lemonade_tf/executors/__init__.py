@@ -1,6 +1,7 @@
 """Run independent tasks, such as the training of a child, in this process or in others.
 
-This package knows nothing of networks: the caller defines the tasks and the function that runs one.
+This package knows nothing about networks: the caller defines the tasks and the function that runs
+one.
 """
 
 from lemonade_tf.executors.base import Executor, Outcome, WorkerSetupError

@@ -235,7 +235,7 @@ class WorkerPool:
 
     def _reap_all(self, how: str, log: str) -> list[Answer]:
         """Remove all workers, which died with the server."""
-        failure = f"the server of the workers {how}"
+        failure = f"the worker server {how}"
         workers = list(self._workers.values())
         self.close()
         if not any(worker.was_ready for worker in workers):

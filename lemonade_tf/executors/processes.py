@@ -1,7 +1,7 @@
 """Run tasks in worker processes.
 
 A crash, a hang or an out-of-memory kill fails only the task at hand, and the worker is replaced.
-Workers that have run many tasks are replaced too, as a remedy against memory leaks. Results do not
+Workers that have run many tasks are replaced too, to limit memory leaks. Results do not
 depend on which worker runs a task, unless the task itself does.
 
 The driver imports none of the modules that workers need. `server` explains how workers start, and

@@ -2,9 +2,9 @@
 
 In training, batch normalization uses the statistics of the batch, so an inserted block is the
 identity only if its moving statistics are the right ones. They are measured in training mode: every
-batch normalization on the way normalizes by the batch. The function at inference stays the same: a
-new channel is multiplied by zero weights, and an inserted block sets its scale and offset to the
-measured deviation and mean.
+batch normalization along the way uses the statistics of the batch. The function at inference stays
+the same: a new channel is multiplied by zero weights, and an inserted block sets its scale and
+offset to the measured deviation and mean.
 
 A single walk up to the last repair, layer by layer and without compiling, serves all of them.
 """
@@ -56,7 +56,7 @@ def measure_statistics(
 
 
 def _normalize(layer: Any, inputs: Any, repair: MeasureStatistics | None) -> Any:
-    """Repair a layer if asked to, and normalize its input by the statistics of the batch."""
+    """Repair a layer if requested, and normalize its input by the statistics of the batch."""
     axes = list(range(len(inputs.shape) - 1))
     mean, variance = keras.ops.moments(inputs, axes)  # pyright: ignore[reportGeneralTypeIssues]
     if repair is not None:

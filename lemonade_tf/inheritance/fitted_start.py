@@ -1,6 +1,6 @@
 """Fit the layers after removed or pruned ones to their outputs in the parent, before any training.
 
-An approximate operator takes inputs away from layers. On some training images, each of these layers
+An approximate operator deprives layers of inputs. On some training images, each of these layers
 is fitted in topological order (`layer_fits`) to reproduce the output that it has in the parent. Its
 inputs are those that it now has in the child, so a later layer compensates for the remaining error
 of an earlier one.
@@ -95,7 +95,7 @@ def _call(layer: Any, inputs: list[Any]) -> Any:
 
 
 class _Fitter:
-    """Computes the nodes of the child, and fits layers on the way.
+    """Computes the nodes of the child, and fits layers along the way.
 
     Args:
         change: The change of `parent`.

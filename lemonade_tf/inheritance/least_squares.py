@@ -10,9 +10,9 @@ Setting the gradient to zero gives a linear system in the second moments of the 
     (G + r I) D = C,        G = x^T x / rows,    C = x^T (y - x K) / rows
 
 The ridge r is a fraction of the mean square of x, so directions that the images do not determine
-keep their weights. Of `RIDGES`, the first one counts at which the norm of the kernel does not grow
-much. Without this limit, highly correlated inputs give a kernel of large numbers that cancel out,
-and a child with such a kernel diverges at the learning rate that the parent was trained with.
+keep their weights. The ridge is the first of `RIDGES` with which the norm of the kernel does not
+grow much. Without this limit, highly correlated inputs give a kernel of large numbers that cancel
+out, and a child with such a kernel diverges at the learning rate that the parent was trained with.
 
 If the layer has a bias, or a batch normalization follows whose mean can absorb it, x and y are
 centered first.
@@ -69,7 +69,7 @@ class Moments:
         if not centered:
             x_mean, y_mean = np.zeros_like(x_mean), np.zeros_like(y_mean)
         gram, cross = np.zeros((x.shape[1], x.shape[1])), np.zeros((x.shape[1], y.shape[1]))
-        # Products in float32, sums of chunks in float64: fast, and exact enough for many rows.
+        # Products in float32, sums of chunks in float64: fast, and accurate enough for many rows.
         for start in range(0, len(x), _CHUNK):
             rows = x[start : start + _CHUNK] - x_mean.astype(np.float32)
             gram += rows.T @ rows

@@ -1,7 +1,7 @@
 """Between graphs and Keras: models, weights, files.
 
-`load_graph` and `load_record` read a saved file with h5py alone; what needs Keras is imported when
-it is first used.
+`load_graph` and `load_record` read a saved file with h5py alone; code that needs Keras is imported
+on first use.
 """
 
 from lemonade_tf.lazy import lazy_exports

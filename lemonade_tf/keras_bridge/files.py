@@ -68,7 +68,7 @@ def _content(file: h5py.File, path: Path) -> dict[str, Any]:
     if DATASET not in file or _WEIGHTS not in file:
         raise FileError(
             f"{fspath(path)} was not written by lemonade_tf: it has no dataset {DATASET!r}. If it"
-            " is a Keras model, convert it by from_keras(keras.models.load_model(path))."
+            " is a Keras model, convert it with from_keras(keras.models.load_model(path))."
         )
     dataset: Any = file[DATASET]
     try:

@@ -17,7 +17,7 @@ def split(model: keras.Model, ends: Sequence[str]) -> tuple[keras.Model, keras.M
     Returns:
         A model that outputs the values of those layers, and one that takes these values as inputs
         and outputs what the whole model does. For a single layer, the value is not in a list.
-        Neither model has weights of its own.
+        Both share the weights of the whole model.
     """
     tensors = [model.get_layer(name).output for name in ends]
     return keras.Model(model.input, tensors), keras.Model(tensors, model.output)

@@ -31,7 +31,7 @@ class Measured:
     """Measured inference times.
 
     Attributes:
-        results: The time per image of each network, or one line on why there is none.
+        results: The time per image of each network, or the reason why there is none, in one line.
         machine: A description of the machine.
         versions: Versions of the packages that ran the networks.
         seconds: The duration of all measurements.

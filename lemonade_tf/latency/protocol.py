@@ -85,7 +85,7 @@ DEFAULT = Protocol()
 PAPER = Protocol(
     average="mean", group_seconds=0.0, max_standard_error=0.0, max_passes=5000, max_seconds=inf
 )
-# A table averages out the errors of its 180 networks, so each may be less exact.
+# A table averages out the errors of its 180 networks, so each may be less accurate.
 TABLE = Protocol(max_standard_error=0.02, max_seconds=0.15)
 PROTOCOLS: Mapping[str, Protocol] = {"default": DEFAULT, "paper": PAPER}
 

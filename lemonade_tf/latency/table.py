@@ -128,7 +128,7 @@ class LatencyTable:
         """Return the table that `as_json` converted.
 
         Raises:
-            TableError: If the values are no table, or one of another format.
+            TableError: If the values are not a table, or have another format.
         """
         check_format(values)
         try:

@@ -40,7 +40,7 @@ class SearchState:
         config: The settings.
         workdir: The run folder.
         num_expected: The number of networks that a complete search trains.
-        generation: The number of the present generation; 0 while the initial networks train.
+        generation: The number of the current generation; 0 while the initial networks train.
         num_trained: Networks trained and evaluated, including the initial ones.
         num_failed: Networks that failed.
         num_recalled: How many of both were recorded before the search was resumed.
@@ -66,7 +66,7 @@ class SearchState:
 
     @property
     def best_error(self) -> float | None:
-        """The least validation error, a fraction; None before the first network."""
+        """The lowest validation error, a fraction; None before the first network."""
         return min((record.error for record in self.front.values()), default=None)
 
 

@@ -24,7 +24,7 @@ class ProgressDisplay(Callback):
     """Show the progress: live on a terminal, else as one line per generation.
 
     Args:
-        console: Where to write; by default the standard output.
+        console: Where to write; by default, standard output.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -64,7 +64,7 @@ class ProgressDisplay(Callback):
                 self._print(text)
 
     def on_stop_requested(self, state: SearchState) -> None:
-        """Print the effect of Ctrl-C, and that of another one."""
+        """Print the effect of Ctrl-C, and of pressing it again."""
         self._print("Stopping after the running networks; press Ctrl-C again to stop now.")
 
     def on_network_end(self, state: SearchState, record: NetworkRecord) -> None:

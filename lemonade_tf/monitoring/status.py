@@ -24,7 +24,7 @@ _OUTCOMES = {
 
 @dataclass(frozen=True)
 class Status:
-    """Describe how far a search has come.
+    """Describe the progress of a search.
 
     Attributes:
         is_running: Whether a process is running the search now.
@@ -38,7 +38,7 @@ class Status:
             "over_limit".
         num_expected: The number of networks that the whole search trains.
         front_size: The number of networks on the front.
-        best_error: The least validation error, a fraction; None before the first network.
+        best_error: The lowest validation error, a fraction; None before the first network.
         hypervolume: The hypervolume of the front, up to the reference point in config.json.
         seconds_by_phase: Seconds by phase of training, summed over all networks.
         seconds_since_last: Seconds since the last network was recorded; None before the first.
@@ -63,7 +63,7 @@ class Status:
 
 
 def read_status(workdir: str | Path) -> Status:
-    """Read how far the search in a folder has come.
+    """Read the progress of the search in a folder.
 
     Raises:
         StoreError: If the folder holds no run, or a damaged one.

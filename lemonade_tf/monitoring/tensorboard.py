@@ -34,7 +34,7 @@ class TensorBoard(Callback):
         self._file: _EventFile | None = None  # None after an error
 
     def on_search_begin(self, state: SearchState) -> None:
-        """Open a new file. It voids later steps of earlier files, whose search was killed."""
+        """Open a new file. It invalidates later steps of files by killed searches."""
         purge_step = state.num_recalled + 1 if state.num_recalled else None
         with self._without_errors(state):
             self._file = _EventFile(state.workdir / FOLDER)
@@ -70,7 +70,7 @@ class TensorBoard(Callback):
             self._file = None
             text = " ".join(f"{type(error).__name__}: {error}".split())
             _logger.warning(
-                "%s: no more summaries for TensorBoard are written (%s). The search continues; to"
+                "%s: no more TensorBoard summaries are written (%s). The search continues; to"
                 " get summaries again, fix this and resume the search.",
                 state.workdir / FOLDER,
                 text,
@@ -90,7 +90,7 @@ class _EventFile:
         self._file = (folder / name).open("xb")
 
     def begin(self, purge_step: int | None) -> None:
-        """Write the header of the file. It voids all steps of other files from `purge_step` on."""
+        """Write the header of the file. It invalidates other files' steps from `purge_step` on."""
         from tensorboardX.proto.event_pb2 import SessionLog  # pyright: ignore[reportAttributeAccessIssue]
 
         self._add(0, file_version="brain.Event:2")

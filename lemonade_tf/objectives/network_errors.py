@@ -28,7 +28,7 @@ def _chance_level_top5_error(num_classes: int) -> float:
     if num_classes < 6:
         raise ObjectiveError(
             f"the objective 'top5_error' is 0 for all networks with {num_classes} classes; it"
-            " requires at least 6 classes. Leave it out."
+            " requires at least 6 classes. Omit it."
         )
     return 1 - 5 / num_classes
 

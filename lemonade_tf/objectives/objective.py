@@ -215,7 +215,7 @@ class Objective:
             if isinstance(value, bool) or not isinstance(value, Real):
                 raise ObjectiveError(
                     f"the objective {self.name!r} returned {value!r} of type"
-                    f" {type(value).__name__}; expected a number. Convert it by float(...)."
+                    f" {type(value).__name__}; expected a number. Convert it with float(...)."
                 )
             value = int(value) if isinstance(value, Integral) else float(value)
         if not math.isfinite(value):

@@ -55,7 +55,7 @@ class Operator(ABC):
     site: type
 
     def candidates(self, graph: Graph) -> tuple[Any, ...]:
-        """Return the sites where the operator applies, in an order that the graph determines."""
+        """Return the sites where the operator applies, in an order determined by the graph."""
         return graph.cached(("candidates", self), self._candidates)
 
     def _candidates(self, graph: Graph) -> tuple[Any, ...]:

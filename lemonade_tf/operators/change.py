@@ -21,8 +21,8 @@ from lemonade_tf.architecture.channel_groups import FRESH
 class MeasureStatistics:
     """A batch normalization whose statistics must be measured on training images.
 
-    The operator guessed them. The guess keeps the function at inference, but training normalizes
-    by the statistics of the batch, so they must match the data as well.
+    The operator estimated them. The estimate preserves the function at inference, but training
+    normalizes by the statistics of the batch, so they must match the data as well.
 
     Attributes:
         node: The batch normalization.

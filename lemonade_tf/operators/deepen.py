@@ -7,15 +7,15 @@ undoes the normalization; and the ReLU changes nothing where its input is not ne
 
     ReLU(gamma * (x - mean) / sqrt(variance + epsilon) + beta) = x    for x >= 0
 
-So the block goes only where values are proven non-negative: after a ReLU, and on through pooling,
-concatenation and the like, but not after a convex sum, whose lambda may leave [0, 1]. (The paper
-starts scale and offset from the batch variance and mean; equation 5 holds with the standard
-deviation.)
+So a block is inserted only where values are proven non-negative: after a ReLU, or after pooling,
+concatenation and the like of such values, but not after a convex sum, whose lambda may become
+negative. (The paper starts scale and offset from the batch variance and mean; equation 5 holds with
+the standard deviation.)
 
 The paper leaves the kernel size open: it is drawn from {3, 5}. The block has as many filters as its
-input has channels, which the identity needs. A kernel with weights that never meet a pixel, because
-it reaches beyond the image in height or width from every position (5x5 on 2x2 or 8x2), does not
-apply; so on images one pixel high or wide only 1x1 is possible.
+input has channels, which the identity needs. A kernel does not apply if some of its weights are
+never multiplied with a pixel, because it extends beyond the image in height or width at every
+position (5x5 on 2x2 or 8x2); so on images one pixel high or wide only 1x1 is possible.
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ def compose(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def _shifted(size: int, by: int) -> tuple[slice, slice]:
     """Return the target and the origin of the values that stay when a row of them is shifted."""
-    by = max(-size, min(size, by))  # a kernel may be larger than the row: then nothing stays
+    by = max(-size, min(size, by))  # a kernel may be larger than the row: then nothing remains
     return slice(max(by, 0), size + min(by, 0)), slice(max(-by, 0), size - max(by, 0))
 
 

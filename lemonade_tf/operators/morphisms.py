@@ -129,7 +129,7 @@ def append_input(graph: Graph, node: str, other: str) -> tuple[str, ChannelChang
 
     Args:
         graph: The graph to edit.
-        node: The node; every path from it must meet a convolution or dense layer.
+        node: The node; every path from it must reach a convolution or dense layer.
         other: A node that may depend on `node`, but not the other way round.
 
     Returns:
@@ -139,7 +139,7 @@ def append_input(graph: Graph, node: str, other: str) -> tuple[str, ChannelChang
     width, extra = shapes[node][-1], shapes[other][-1]
     name = graph.unique_name("skip_concat")
     merge = graph.insert_after(node, name, ReLU(), exclude={*graph.ancestors(other), other})
-    # A ReLU stands in for the concatenation until its consumers expect the further channels:
+    # A ReLU stands in for the concatenation until its consumers expect the additional channels:
     # before that, its output would not have the number of channels that they take.
     source = np.append(np.arange(width), np.full(extra, FRESH))
     change = change_consumers(graph, merge, source, lambda _, shape: np.ones(shape, np.float32))

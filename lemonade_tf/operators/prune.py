@@ -7,7 +7,7 @@ by sums or products; the paper does not say how its authors choose. How many sta
 shapes alone.
 
 Affected, and therefore distilled: the pruned convolutions, the batch norms on them, their consumers
-and the batch norms after those (A.1). The consumers are fitted, to do without what was pruned.
+and the batch norms after those (A.1). The consumers are fitted to compensate for what was pruned.
 """
 
 from __future__ import annotations

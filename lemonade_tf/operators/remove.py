@@ -10,14 +10,14 @@ numbers of channels.
 
 A *skip* ends in a convex sum or a concatenation. Its consumers then take the main path alone, and
 layers that only the skip used are removed with it. Imported networks have residual sums: of the two
-inputs of an Add, the one with weights of its own is removed, if the other has none.
+inputs of an Add, the one whose branch has weights is removed, if the other has none.
 
 The operator applies where it lowers the number of parameters: the middle of a 64-8-64 bottleneck
 stays, and so does a convex sum without a 1x1 convolution, which has no parameters to save.
 
 Affected, and therefore distilled, are the immediate predecessor and successor layers (A.1), a batch
 norm counting as part of its convolution. With training images at hand, least squares fits the
-successors to make up for what they lost, before any training.
+successors to compensate for what they lost, before any training.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ class Remove(Operator):
             )
         if _main_path(graph, site.node) is None:
             return (
-                f"{site.node!r} does not end a skip or branch that has weights of its own and can"
-                " be removed"
+                f"{site.node!r} is not the end of a skip or branch that can be removed: one whose"
+                " removal removes weights"
             )
         return None
 
@@ -116,14 +116,14 @@ def _block_refusal(graph: Graph, convolution: str) -> str | None:
     shapes = graph.shapes()
     before, after = shapes[graph[convolution].inputs[0]], shapes[convolution]
     if not same_window(graph[convolution].layer):
-        return f"{convolution!r} turns {before} into {after}, or pads unevenly"
+        return f"{convolution!r} changes the shape {before} to {after}, or pads unevenly"
     consumers = absorbing_consumers(graph, names[-1])
     if consumers is None:  # a sum or the like, which cannot take another number of channels
         if before == after:
             return None
         return (
-            f"{convolution!r} turns {before[-1]} channels into {after[-1]}, and not all of its"
-            " consumers are convolutions and dense layers, which could take other channels"
+            f"{convolution!r} changes the number of channels from {before[-1]} to {after[-1]}, and"
+            " not all of its consumers are convolutions or dense layers, which accept any number"
         )
     removed = sum(layer_parameters(graph[n].layer, *graph.input_shapes(n)) for n in names)
     for consumer, offsets in consumers.items():

@@ -7,10 +7,10 @@ From the output y of an earlier block to the output x of a later one, in one of 
 
 (see `morphisms`).
 
-A block ends in a ReLU (in imported networks, or another activation). A skip starts there, or at
-the end of an earlier skip, and ends there. A concatenation goes only where every path from x meets
-a convolution or dense layer before a sum or the output. Where y is larger than x, it goes through
-max pooling (as between the blocks of the initial networks); where a sum needs another number of
+A block ends in a ReLU (in imported networks, or another activation). A skip starts there, or at the
+end of an earlier skip, and ends at such a node. A concatenation applies only where every path from
+x reaches a convolution or dense layer before a sum or the output. Where y is larger than x, it is
+max-pooled (as between the blocks of the initial networks); where a sum needs another number of
 channels, h is a 1x1 convolution, randomly initialized: equation 8 allows any h, and lambda = 0 is
 the only zero. The kind of skip is drawn with the site: the paper names both and prefers neither.
 """
@@ -155,7 +155,7 @@ def skip_sites(graph: Graph, sources: Sequence[str], targets: Iterable[str]) -> 
 def resampling(source: Shape, target: Shape) -> tuple[MaxPooling2D, ...] | None:
     """Return the layers that bring images of one resolution to another.
 
-    An empty tuple where the resolutions agree; None where no single pooling does it.
+    An empty tuple where the resolutions agree; None where no single pooling achieves it.
     """
     return () if source[:2] == target[:2] else _pooling(source[:2], target[:2])
 

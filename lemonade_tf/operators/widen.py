@@ -124,7 +124,7 @@ def num_added(size: int, factor: float) -> int:
 
 
 def _step(graph: Graph, name: str) -> int:
-    """Return the least number of filters by which a convolution can grow."""
+    """Return the smallest number of filters by which a convolution can grow."""
     steps = Counter()
     for run in channel_groups(graph).runs[name]:
         steps[run.group] += run.repeat

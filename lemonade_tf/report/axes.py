@@ -58,7 +58,7 @@ def format_small_axis(
 
 
 def end_labels(objective: Objective, networks: Sequence[NetworkRecord]) -> dict[float, str]:
-    """Return the labels of the least and the largest value by position; a single one if equal."""
+    """Return the labels of the extreme values by position; a single one if they are equal."""
     values = values_of(objective, networks)
     if not values:
         return {}

@@ -38,7 +38,7 @@ def format_value(objective: Objective, value: float) -> str:
 def format_ticks(objective: Objective, values: Sequence[float]) -> list[str]:
     """Format values for an axis: 9.76 %, 117k, 12.3 kB, 1.2 ms.
 
-    They get as many digits as it takes to tell different values apart.
+    They get as many digits as are needed to distinguish different values.
     """
     unit, texts = objective.unit, []
     for digits in range(3, MAX_DIGITS + 1):

@@ -17,7 +17,7 @@ from lemonade_tf.runs.run import Run
 from lemonade_tf.store import NetworkRecord
 
 IN_CELLS = "_in_cells"  # suffix of the operators of space II
-MADE_BY_WIDTH = 24  # least width of the column in characters
+MADE_BY_WIDTH = 24  # minimum width of the column in characters
 
 
 def table_rows(run: Run) -> tuple[list[str], list[list[str]]]:

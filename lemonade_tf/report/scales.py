@@ -26,7 +26,7 @@ def plot_values(objective: Objective, networks: Sequence[NetworkRecord]) -> list
 
 
 def extent(objective: Objective, networks: Sequence[NetworkRecord]) -> tuple[float, float]:
-    """Return the least and the largest value; widened if they are equal."""
+    """Return the smallest and the largest value; widened if they are equal."""
     values = values_of(objective, networks)
     low, high = min(values, default=1.0), max(values, default=1.0)
     if low < high:
@@ -46,7 +46,7 @@ def limits(objective: Objective, low: float, high: float) -> tuple[float, float]
 
 
 def positions(objective: Objective, networks: Sequence[NetworkRecord]) -> list[float]:
-    """Return where the values of networks lie between the least (0) and the largest (1)."""
+    """Return where the values of networks lie between the smallest (0) and the largest (1)."""
     low, high = extent(objective, networks)
     return [position(objective, value, low, high) for value in values_of(objective, networks)]
 

@@ -129,7 +129,7 @@ def _chosen(run: Run, ids: Sequence[str]) -> list[NetworkRecord]:
         path = run.store.models.path(record.id)
         if not path.is_file():
             raise RetrainError(
-                f"{path} is missing; restore it, or list the networks to train without {record.id}."
+                f"{path} is missing; restore it, or list the ids to train and omit {record.id}."
             )
     return chosen
 
@@ -144,7 +144,7 @@ def _check_dataset(run: Run) -> None:
         dataset = load_dataset(_dataset_name(run), run.config.settings["data_dir"])
     except DatasetError as error:
         raise RetrainError(
-            f"the data set of {run.store.path} cannot be read: {error} Relative paths start at the"
+            f"the data set of {run.store.path} cannot be read: {error} Relative paths refer to the"
             " folder in which the search was started."
         ) from error
     check_same_images(run.store.path, dataset, run.config.images)

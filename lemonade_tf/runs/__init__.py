@@ -1,4 +1,4 @@
-"""Run folders as values, for all that read them: reports, status, retraining, comparisons."""
+"""Run folders as values, for all readers: reports, status, retraining, comparisons."""
 
 from lemonade_tf.runs.run import Run, read_run
 

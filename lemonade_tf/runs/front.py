@@ -1,4 +1,4 @@
-"""The Pareto front of a run, for the search that writes it and for all that read it."""
+"""The Pareto front of a run, for the search that writes it and for all readers."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How far a search came: the finished part of its history and proposals, checked for consistency.
+"""The recorded part of a search: its history and proposals, checked for consistency.
 
-The history is the truth: a child counts as evaluated if and only if it has a record there. All
-records are checked against each other, so a folder that was damaged, or put together from several,
+The history is authoritative: a child counts as evaluated if and only if it has a record there. All
+records are checked against each other, so a folder that was damaged, or combined from several,
 is refused.
 """
 
@@ -39,7 +39,7 @@ class RecordedHistory:
 
     @property
     def pending(self) -> list[ProposalRecord]:
-        """The accepted children of the unfinished generation that were not evaluated yet."""
+        """The accepted children of the unfinished generation that have not been evaluated yet."""
         proposals = self.proposals.get(self.start_generation, ())
         return [p for p in proposals if p.outcome == "accepted" and p.id not in self.networks]
 

@@ -9,7 +9,7 @@ from lemonade_tf.store import ImagesRecord, StoreError
 
 
 def describe_images(dataset: Dataset) -> ImagesRecord:
-    """Return what config.json records of a data set."""
+    """Return the description of a data set that config.json records."""
     return ImagesRecord(
         num_classes=dataset.num_classes,
         input_shape=list(dataset.input_shape),
@@ -28,7 +28,7 @@ def check_same_images(run: Path, dataset: Dataset, recorded: ImagesRecord) -> No
     Args:
         run: The folder of the search.
         dataset: The images now.
-        recorded: What config.json of the run records of them.
+        recorded: Their description in config.json of the run.
 
     Raises:
         StoreError: If it is not.

@@ -1,4 +1,4 @@
-"""A search: the parts connected, from the data set to the folder of trained networks.
+"""A search, from the data set to the folder of trained networks: connects the other packages.
 
 Start reading at `driver`. `start` and `resume` set up a run; `session` runs `algorithm` in it, with
 an `evaluator` that trains and records networks and a `reporter` of the progress.

@@ -89,10 +89,10 @@ def _train_initial(session: Session) -> list[Individual]:
             " another --workdir."
         )
     if session.stop.is_requested():
-        raise SearchError("stopped before an initial network was trained; continue with --resume.")
+        raise SearchError("stopped before any initial network was trained; resume with --resume.")
     raise SearchError(
-        f"--max_hours is {session.setup.config.max_hours:g}, which passed before an initial network"
-        " was trained; continue with --resume and more hours."
+        f"--max_hours is {session.setup.config.max_hours:g}; no initial network was trained within"
+        " that time. Resume with --resume and a larger --max_hours."
     )
 
 

@@ -1,8 +1,8 @@
 """Run a search: LEMONADE from the data set to the folder of trained networks.
 
 `algorithm` decides with `evolution` which children to train; an executor distributes them to
-workers, which replay their operators on their parent's file, distil, train and evaluate them;
-`store` records the results; `session` connects these parts. This process never holds a weight and
+workers, which replay their operators on their parent's file, distill, train and evaluate them;
+`store` records the results; `session` connects these parts. This process never holds weights and
 never loads Keras.
 """
 
@@ -72,7 +72,8 @@ def search(
     """
     if config is not None and settings:
         raise TypeError(
-            f"search() got a config and the settings {', '.join(settings)}; expected one of both."
+            f"search() got a config and the settings {', '.join(settings)}; expected only one of"
+            " them."
         )
     started = time.monotonic()
     workdir = settings.get("workdir") if config is None else config.workdir

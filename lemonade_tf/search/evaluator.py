@@ -1,8 +1,8 @@
 """Train children in workers, and record their results.
 
-A child that fails is recorded and dropped. If its process died, it is tried once more first, as
-that may have been an accident; a child that raised an exception or timed out would do so again. A
-cause that would fail every child ends the search: the same failure several times in a row, or a
+A child that fails is recorded and dropped. If its process died, it is first retried once, because
+the cause may have been temporary; a child that raised an exception or timed out would do so again.
+A cause that would fail every child ends the search: the same failure several times in a row, or a
 full disk.
 """
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lemonade_tf.workers.tasks import ChildTask
 
 _OTHER_VERSION = (
-    "this version of lemonade_tf, or of NumPy, proposes; continue with the versions in config.json."
+    "this version of lemonade_tf or NumPy proposes; resume with the versions in config.json."
 )
 
 
@@ -82,7 +82,7 @@ class ChildEvaluator:
         recorded = list(self._history.proposals.get(batch.generation, ()))
         if recorded != [record.as_stored() for record in records[: len(recorded)]]:
             raise StoreError(
-                f"{self._store.path / PROPOSALS} has other children for generation"
+                f"{self._store.path / PROPOSALS} has different children for generation"
                 f" {batch.generation} than {_OTHER_VERSION}"
             )
         if not recorded:

@@ -1,4 +1,4 @@
-"""Train every network on further data sets.
+"""Train every network on extra data sets.
 
 Networks evolve on the first data set. On an extra one, the same architecture has its own rescaling
 and number of classes, so it follows from the graph for the first, and its children are made by the

@@ -115,7 +115,7 @@ class WithinLimits:
         """Log a warning if networks are left out."""
         if not all(self.is_kept):
             _logger.warning(
-                "%d of %d initial networks are over --limit %s, and left out.",
+                "%d of %d initial networks are over --limit %s, and are left out.",
                 self.is_kept.count(False),
                 len(self.is_kept),
                 ", ".join(map(str, self.limits)),

@@ -25,7 +25,7 @@ class Measurements:
 
     Args:
         store: The run folder.
-        objectives: The names of its objectives; those that are no inference times are ignored.
+        objectives: The names of its objectives; those that are not inference times are ignored.
         protocol: The measuring protocol: a name in `lemonade_tf.latency.PROTOCOLS`.
     """
 
@@ -41,7 +41,7 @@ class Measurements:
         front: Iterable[Individual],
         stop_when: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Measure the networks that are not recorded, and record each.
+        """Measure the networks that have no record yet, and record each.
 
         Args:
             executor: Its workers have nothing else to do.

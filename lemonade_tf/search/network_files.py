@@ -65,7 +65,7 @@ class NetworkFiles:
             self._num_children[parent] -= 1
 
     def discard(self, front: Iterable[str]) -> None:
-        """Remove the files of networks neither on the front nor a parent of a child to come."""
+        """Remove the files of networks neither on the front nor a parent of a pending child."""
         self._models.keep({*front, *(+self._num_children), *self._unsettled}, self._extra)
 
 

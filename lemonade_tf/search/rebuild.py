@@ -1,7 +1,7 @@
 """Rebuild the recorded networks of a search that is resumed.
 
-A search is determined by its settings and its seed; only the results of training cannot be
-recomputed at no cost: the history and the network files. So resuming reads the history (see
+A search is determined by its settings and its seed; only the results of training, the history and
+the network files, are expensive to recompute. So resuming reads the history (see
 `runs.recorded_history`), rebuilds its networks from their operators (shapes only), and continues
 with the first incomplete generation. That generation proposes the same children again, and those
 that are recorded are not trained again.

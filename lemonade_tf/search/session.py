@@ -1,4 +1,4 @@
-"""Run a search in its folder: start workers, hand over to the algorithm, leave the folder complete.
+"""Run a search in its folder: start workers, run the algorithm, leave a complete folder.
 
 The algorithm is LEMONADE (`search.algorithm`) or random search (`baselines.random_search`).
 """
@@ -71,7 +71,7 @@ class Session:
         self.reporter.begin_generation(batch)
 
     def measure(self, front: Iterable[Individual]) -> None:
-        """Measure the inference times of a front that were not measured yet."""
+        """Measure the inference times of a front that have not been measured yet."""
         self.measurements.take(self.executor, front, self.stop.is_met)
 
     def end_generation(self, front: Iterable[Individual]) -> None:

@@ -67,7 +67,7 @@ def start_run(
         classes = {each.error: each.dataset.num_classes for each in extras}
         reference = reference_point(objectives, initial, dataset.num_classes, classes)
     except ObjectiveError as error:
-        raise ConfigError(f"--objectives: {error} (computed for the initial networks)") from error
+        raise ConfigError(f"--objectives: for an initial network, {error}") from error
     if matched is not None:
         reference = matched.reference_point
     kept.warn()

@@ -12,7 +12,7 @@ from lemonade_tf.workers.worker_setup import SEARCH_WORKER, WorkerSetup, worker_
 def worker_setup(config: SearchConfig) -> WorkerSetup:
     """Return the set-up of a worker that carries out the tasks of a search.
 
-    Pass it to an executor of your own:
+    Pass it to a custom executor:
 
         with InProcessExecutor(worker_setup(config)) as executor:
             search(config, executor=executor)

@@ -51,7 +51,7 @@ class NetworkSpace(SearchSpace):
     """Search space I.
 
     Attributes:
-        min_convolutions: The least number of convolutions.
+        min_convolutions: The minimum number of convolutions.
     """
 
     name: str = "networks"
@@ -98,12 +98,12 @@ NETWORKS = NetworkSpace()
 
 
 def minimum_filters(side: int) -> int:
-    """Return the least number of filters of a convolution, for images of this side in pixels."""
+    """Return the minimum number of filters of a convolution, for images of this side in pixels."""
     return max(4, round(8 * min(1, side / 32)))
 
 
 def minimum_parameters(side: int) -> int:
-    """Return the least number of parameters of a network, for images of this side in pixels."""
+    """Return the minimum number of parameters of a network, for images of this side in pixels."""
     return round(10_000 * min(1, side / 32) ** 2)
 
 

@@ -1,4 +1,4 @@
-"""Write files atomically: they appear whole or not at all, even if the machine crashes.
+"""Write files atomically: they appear complete or not at all, even if the machine crashes.
 
 Write to another name on the same file system, flush the file to disk (fsync), rename it, flush the
 folder to disk: a rename is atomic, but only flushing makes it durable.

@@ -17,7 +17,7 @@ except ModuleNotFoundError:
     ) from None
 
 _PAUSE = 0.02  # seconds between two attempts
-_TIMEOUT = 0.5  # seconds; whoever checks for a lock holds it for a moment
+_TIMEOUT = 0.5  # seconds; a process that checks for a lock holds it for a moment
 
 
 class FolderLock:

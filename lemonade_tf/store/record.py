@@ -1,7 +1,7 @@
 """The base of all records of a run: typed values that are JSON objects on disk.
 
 The fields of a record are the keys of its object, all of them written and all of them required: a
-line with a key too many or too few was not written by this version of the package.
+line with an extra or a missing key was not written by this version of the package.
 """
 
 from __future__ import annotations

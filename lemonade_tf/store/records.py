@@ -14,7 +14,7 @@ Outcome = Literal["accepted", "rejected", "duplicate", "over_limit"]
 
 @dataclass(frozen=True)
 class FileRecord(Record):
-    """What a file was when it was written.
+    """The size and checksum of a file when it was written.
 
     Attributes:
         bytes: Its size.
@@ -63,7 +63,7 @@ class NetworkRecord(Record):
         objectives: Every objective of the run by name, in their order there; None where it failed.
         test_error: The share of test images that are misclassified; None without test images.
         epochs: Epochs of training.
-        batch_size: Images per training step; less than was asked for where that ran out of memory.
+        batch_size: Images per training step; smaller than the setting if that ran out of memory.
         num_images: Images that went through training and distillation.
         images_per_second: Images per second of training and distillation, without compilation.
         losses: The mean training loss of each epoch.
@@ -192,7 +192,7 @@ class InitialRecord(Record):
     Attributes:
         id: Its id in that run.
         path: Its file.
-        file: What the file was when the search started.
+        file: The size and checksum of the file when the search started.
         architecture: Its architecture for the new data, as JSON of `architecture.text`.
     """
 

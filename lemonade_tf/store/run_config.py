@@ -52,7 +52,7 @@ class RunConfig(Record):
         num_initial: The number of initial networks.
         reference_point: The reference point of the hypervolume, by objective.
         extra_datasets: The data sets after the first, by their names.
-        prepared: What the objectives that need preparation were prepared to, by name.
+        prepared: The results of preparing the objectives that need it, by name.
         random_search: What a random search was matched to; None for a search.
         lemonade_tf: The version of this package.
         versions: The versions of Python and of other packages.

@@ -1,7 +1,7 @@
 """The folder of a run: written by a search, read by reports and when a search is resumed.
 
     initial.jsonl      the networks of a previous run that the search started from, if it did
-    config.json        all settings; written before what follows: without it, there is no run
+    config.json        all settings; written before the files below: without it, there is no run
     history.jsonl      one line per trained network
     proposals.jsonl    one line per proposed child
     models/ID.h5       the networks of the population, and the pinned ones
@@ -12,9 +12,9 @@
     plots/             figures
     staging/           networks that a worker is writing
 
-Files appear whole or not at all, and the lists only grow: a search that is killed loses nothing
-that it had finished. One search at a time writes to a folder; it holds a lock on it, which the
-system releases when the process ends, for whatever reason.
+Files appear complete or not at all, and the lists are append-only: a search that is killed loses
+nothing that it had finished. One search at a time writes to a folder; it holds a lock on it, which
+the system releases when the process ends, for whatever reason.
 
 config.json has a checksum and a random `run_id`; every line of a list has a checksum that depends
 on this id, and the lines of history.jsonl have the checksums of the network files. So damage, and
@@ -102,7 +102,7 @@ class RunStore:
         store.models.make_folders()
         store.lock()
         try:
-            cls.check_vacant(workdir)  # another search may have come and gone
+            cls.check_vacant(workdir)  # another search may have started and ended meanwhile
             store._run_id = uuid.uuid4().hex
             store._write_initial(initial)
             store.write_config(config)

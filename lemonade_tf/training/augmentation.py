@@ -15,7 +15,7 @@ image x of height x width pixels:
        x <- lambda * x + (1 - lambda) * x_partner
        y <- lambda * y + (1 - lambda) * y_partner
 
-   lambda is drawn per image; the program of Zhang et al. draws it per batch.
+   lambda is drawn per image; the code of Zhang et al. draws it per batch.
 
 The order matters. Cutout follows the crop: as its authors intend, the center of the square is
 uniform over what the network sees, and no crop moves the square out of sight. Mixup comes last:
@@ -25,7 +25,7 @@ square cut out of the mixture would erase the same pixels of both images.
 The color is the mean of the training images. Networks take raw pixels and start with a `Rescaling`
 that maps this color to 0, so it corresponds to the zero padding and the zero square of those who
 normalize images first. (Loshchilov & Hutter write that Zagoruyko & Komodakis (2016), whose set-up
-they use, pad with reflections; the program of Loshchilov & Hutter pads with zeros after subtracting
+they use, pad with reflections; the code of Loshchilov & Hutter pads with zeros after subtracting
 the mean, as here.)
 
 Crop, flip and Cutout are a single gather from a list of all pixels of the batch followed by `fill`:
@@ -242,7 +242,7 @@ def _mix(values: Any, share: Any, partner: Any) -> Any:
 
 
 def augmentation_for(data: Dataset, settings: TrainingSettings) -> BatchTransform:
-    """Return the augmentation that the settings ask for.
+    """Return the augmentation that the settings request.
 
     Raises:
         ValueError: If it does not fit the images.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import xlogy
 
-EPSILON_IMAGES = 1000  # most training images on which it is estimated
+EPSILON_IMAGES = 1000  # maximum number of training images on which it is estimated
 _SMALLEST = np.finfo(np.float32).tiny  # replaces probabilities that underflowed to 0
 
 

@@ -88,8 +88,8 @@ def fit(
         settings: Batch size, learning rate, momentum and weight decay.
         rng: Draws the order of the images and the random numbers of the transform.
         transform: Transform of each batch.
-        resume: State of the same training to continue from, instead of the present weights of the
-            model and the present state of `rng`.
+        resume: State of the same training to continue from, instead of the current weights of the
+            model and the current state of `rng`.
         on_epoch: Called after each epoch with a function that returns the state. The state is a
             copy of all weights, so it is made only on demand.
 

@@ -50,23 +50,23 @@ class TrainingSettings:
         learning_rate: Initial learning rate of training; cosine decay to 0.
         distillation_learning_rate: Initial learning rate of distillation; cosine decay to 0.
         momentum: Nesterov momentum, in [0, 1).
-        weight_decay: Factor of the kernels in their gradient.
+        weight_decay: Weight decay factor of kernels; other weights do not decay.
         pad: Augmentation: pixels of padding on each side before a random crop; 0 for no crop.
         flip: Augmentation: whether to mirror images left to right with probability 1/2.
         cutout: Augmentation: side of the square that Cutout erases, in pixels; 0 for none. The
             default is its authors' value for CIFAR-10; theirs for CIFAR-100 is 8.
         mixup: Augmentation: both parameters of the Beta distribution of mixup's weights; 0 for no
             mixup. The default is its authors' value for CIFAR.
-        statistics_images: Most training images on which the statistics of inserted batch
-            normalizations are measured.
+        statistics_images: Maximum number of training images on which the statistics of inserted
+            batch normalizations are measured.
         approximate_start: Weights that approximate operators start from, before distillation:
-            "inherited", the parent's where they fit; "fitted", these brought closest to the parent
+            "inherited", the parent's where they fit; "fitted", these fitted to the parent's outputs
             by least squares (see `inheritance`); "random", new weights in all affected layers, as
             in A.1 ("inherit all weights except the weights of the affected layers").
-        fit_images: Most training images on which layers are fitted.
+        fit_images: Maximum number of training images on which layers are fitted.
         distillation_memory: Gigabytes that a worker may use to cache the outputs of the part that
             parent and child share, for all training images. If they need more, every epoch of
-            distillation computes them again.
+            distillation recomputes them.
         evaluation_batch_size: Images per batch in evaluation.
 
     Raises:

@@ -1,6 +1,6 @@
 """Training one child, from its parent's file and its operators to its own file (Algorithm 1).
 
-Load the parent, apply the operators, fit and measure what they leave to repair, distill if an
+Load the parent, apply the operators, carry out their repairs, distill if an
 operator is approximate, train, evaluate, save. The inputs are plain values, the data set and the
 parent's file.
 """
@@ -57,7 +57,7 @@ def train_child(
 ) -> ChildResult:
     """Create a child, train it, write its file, and return its error.
 
-    A child that runs out of memory is tried once more from the start, with the same seeds and half
+    A child that runs out of memory is retried once from the start, with the same seeds and half
     the batch size. If it runs out of memory again, or diverges, the result has a failure and there
     is no file.
 

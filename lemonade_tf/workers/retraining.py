@@ -1,9 +1,9 @@
 """Training one network of a front from scratch (A.4.4), from its architecture to a test error.
 
 "All models are trained from scratch on the training and validation set": the weights are new, the
-validation images are trained on, and the test images measure the error. A training of hours is
-interrupted now and then, so it writes checkpoints, and resumes from one to exactly the weights that
-it would have had otherwise.
+validation images are trained on, and the test images measure the error. Training takes hours and
+may be interrupted, so it writes checkpoints; a resumed training ends with exactly the same weights
+as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ def _state_to_resume(checkpoints: Checkpoints) -> tuple[TrainingState | None, st
     try:
         return checkpoints.read(), None
     except CheckpointError as unusable:
-        return None, f"trained from the start, as {unusable}"
+        return None, f"trained from the start because {unusable}"
 
 
 def _record(task: RetrainTask, result: RetrainResult) -> dict[str, Any]:

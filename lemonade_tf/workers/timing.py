@@ -90,7 +90,7 @@ def time_network(
 
 
 def _time_calls(call: Callable[[], Any]) -> tuple[float, float]:
-    """Return the seconds that the first call takes more than a later one, and of a later one."""
+    """Return the extra seconds of the first call, and the seconds of a later one."""
     start = time.perf_counter()
     call()
     first = time.perf_counter() - start

@@ -201,7 +201,7 @@ def test_the_archive_of_another_data_set_is_refused(tmp_path):
         "cifar10",
         _write_archive(tmp_path, CIFAR10, cifar100_files()),
         r"cifar-10-python\.tar\.gz has no file cifar-10-batches-py/data_batch_1; found "
-        r"cifar-100-python/train, cifar-100-python/test\. Is it .* Replace it by cifar-10-python",
+        r"cifar-100-python/train, cifar-100-python/test\. Is it .* Replace it with cifar-10-pyth",
     )
 
 

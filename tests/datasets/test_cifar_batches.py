@@ -59,7 +59,7 @@ GOOD = {"data": rows(3), "labels": [1, 2, 3]}
 BAD_CONTENT = {
     "cifar-100 under this name": (
         {"data": rows(3), "fine_labels": [1, 2, 3], "coarse_labels": [1, 1, 1]},
-        r"has keys coarse_labels, data, fine_labels; expected data and labels\. .*replace it by",
+        r"has keys coarse_labels, data, fine_labels; expected data and labels\. .*replace it with",
     ),
     "no images": ({"labels": [1]}, r"has keys labels; expected data and labels"),
     "nothing": ({}, r"has keys nothing; expected"),

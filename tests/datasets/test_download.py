@@ -126,7 +126,7 @@ def test_the_path_in_the_message_is_absolute(tmp_path, monkeypatch, refusing_add
 
 def test_a_file_in_place_of_the_folder_is_reported(tmp_path, address):
     (tmp_path / "data").write_text("mine")
-    with pytest.raises(DatasetError, match=r"data/a cannot be written \(.*by --data_dir"):
+    with pytest.raises(DatasetError, match=r"data/a cannot be written \(.*with --data_dir"):
         download(f"{address}/a", tmp_path / "data" / "a", sha256=SHA256)
 
 

@@ -159,7 +159,7 @@ class TestReplacement:
             os.kill(server, signal.SIGKILL)
             rest = {outcome.task: outcome for outcome in outcomes}
         assert rest[("sleep", 600)].failure == (
-            "the server of the workers was killed by signal 9 (SIGKILL; often out of memory)"
+            "the worker server was killed by signal 9 (SIGKILL; often out of memory)"
         )
         assert [rest["square", number].result for number in (3, 4)] == [9, 16]
 

@@ -105,16 +105,18 @@ def _to_a_full_disk(monkeypatch, after):
     return written
 
 
-@pytest.mark.parametrize("after", [0, 3, 40], ids=["begin", "network", "later"])
+@pytest.mark.parametrize("after", [0, 3, 40], ids=["search begin", "network", "later"])
 def test_a_full_disk_is_one_warning(tmp_path, monkeypatch, caplog, run, after):
     written = _to_a_full_disk(monkeypatch, after)
     toy_search(tmp_path / "run", in_process=True, tensorboard=True)
     assert len(written) == after + 1
     assert len(read_run(tmp_path / "run").history) == len(run.history)
-    [told] = [record for record in caplog.records if record.name == LOGGER]
-    assert told.levelno == logging.WARNING
-    message = f"{tmp_path / 'run' / 'tensorboard'}: no more summaries for TensorBoard are written"
-    assert told.getMessage().startswith(f"{message} (OSError: [Errno 28] No space left on device).")
+    [warning] = [record for record in caplog.records if record.name == LOGGER]
+    assert warning.levelno == logging.WARNING
+    message = f"{tmp_path / 'run' / 'tensorboard'}: no more TensorBoard summaries are written"
+    assert warning.getMessage().startswith(
+        f"{message} (OSError: [Errno 28] No space left on device)."
+    )
 
 
 def test_a_file_that_cannot_be_closed_leaves_the_run_folder_unlocked(tmp_path, monkeypatch, caplog):

@@ -105,7 +105,7 @@ def test_numpy_values_are_converted_to_python_numbers():
         (None, "returned None of type NoneType; expected a number"),
         ("12", "returned '12' of type str; expected a number"),
         (True, "returned True of type bool"),
-        (np.zeros(1), r"returned array\(\[0.\]\) of type ndarray; .* by float"),
+        (np.zeros(1), r"returned array\(\[0.\]\) of type ndarray; .* with float"),
         (0, 'returned 0, which has no logarithm; expected more than 0, or the scale "linear"'),
     ],
 )

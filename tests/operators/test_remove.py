@@ -387,7 +387,8 @@ def test_neither_of_two_branches_with_weights_is_removed():
     assert "sum" not in _sites(graph)
     reason = REMOVE.refusal(graph, RemoveSite("sum"))
     assert reason == (
-        "'sum' does not end a skip or branch that has weights of its own and can be removed"
+        "'sum' is not the end of a skip or branch that can be removed: one whose removal removes"
+        " weights"
     )
 
 

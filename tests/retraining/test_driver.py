@@ -332,7 +332,7 @@ def without_model(run):
     ("spoil", "words"),
     [
         (without_front, "{run} has no front: no network has been trained yet"),
-        (without_model, "1-0.h5 is missing; restore it, or list the networks to train without 1-0"),
+        (without_model, "1-0.h5 is missing; restore it, or list the ids to train and omit 1-0"),
         (
             lambda run: change_settings(run, dataset="gone.npz"),
             "data set of {run} cannot be read: gone.npz does not exist",

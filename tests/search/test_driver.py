@@ -53,7 +53,7 @@ class Recorder(Callback):
         self.events = []
 
     def on_search_begin(self, state):
-        self.events.append("begin")
+        self.events.append("search begin")
 
     def on_generation_begin(self, state, proposals):
         self.events.append(f"generation {state.generation}: {len(proposals)} proposals")
@@ -93,7 +93,7 @@ def test_a_search_leaves_a_front_of_trained_networks(finished):
     assert run.hypervolumes()[-1] == pytest.approx(result.hypervolume)
 
 
-def test_all_networks_and_proposals_are_on_record(finished):
+def test_all_networks_and_proposals_are_recorded(finished):
     result, _ = finished
     run = read_run(result.workdir)
     assert {line.id for line in run.history[:4]} == {"0-0", "0-1", "0-2", "0-3"}
@@ -133,9 +133,9 @@ def test_every_network_can_be_rebuilt_from_its_initial_network_and_its_operators
         assert canonical_hash(graph) == lines[row["id"]].architecture_hash
 
 
-def test_callbacks_are_told_of_everything_in_order(finished):
+def test_callbacks_receive_all_events_in_order(finished):
     events = finished[1].events
-    assert events[0] == "begin"
+    assert events[0] == "search begin"
     assert events[-1] == "end"
     assert sorted(events[1:5]) == ["0-0", "0-1", "0-2", "0-3"]
     assert events[5].startswith("population")
@@ -143,7 +143,7 @@ def test_callbacks_are_told_of_everything_in_order(finished):
     assert sum(event.startswith("population") for event in events) == 3
 
 
-def test_the_settings_and_the_reference_point_are_on_record(finished):
+def test_the_settings_and_the_reference_point_are_recorded(finished):
     config = json.loads((finished[0].workdir / "config.json").read_text())
     assert config["objectives"] == ["error", "parameters"]
     assert config["format"] == 2
@@ -238,7 +238,7 @@ def test_out_of_time_ends_the_search_cleanly(images, tmp_path):
 def test_too_little_time_for_a_single_network_is_an_error(images, tmp_path):
     settings = {**TINY, "dataset": str(images), "workdir": str(tmp_path / "run")}
     config = make_config("paper", **settings, max_hours=1e-7)
-    with pytest.raises(SearchError, match="--max_hours is 1e-07, which passed before an initial"):
+    with pytest.raises(SearchError, match="--max_hours is 1e-07; no initial network was"):
         search(config)
 
 
@@ -260,7 +260,7 @@ def test_a_callback_that_raises_ends_the_search_and_leaves_what_was_finished(ima
 
 
 def test_config_and_settings_together_are_refused():
-    with pytest.raises(TypeError, match="expected one of both"):
+    with pytest.raises(TypeError, match="expected only one of them"):
         search(make_config(), seed=3)
 
 

@@ -126,7 +126,7 @@ def test_one_data_set_leaves_what_it_did_before(tmp_path):
     assert header == "id,file,error,parameters,test_error"
 
 
-# --- Interruptions and failures ------------------------------------------------------------------------
+# --- Interruptions and failures ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("after", [1, 4, 6])
@@ -210,7 +210,7 @@ def test_other_data_sets_are_other_settings(tmp_path, search, data_sets):
             search(workdir, resume=True, dataset=changed)
 
 
-# --- The first data set --------------------------------------------------------
+# --- The first data set ------------------------------------------------------------------------
 
 
 def task_of(individual, extra, tmp_path):
@@ -295,7 +295,7 @@ def test_an_operator_that_does_not_apply_to_both_is_not_proposed(tmp_path):
     assert not many.allows(graph, [record(remove, site)])
 
 
-# --- Refusals -------------------------------------------------------------------------
+# --- Refusals ----------------------------------------------------------------------------------
 
 
 def test_images_of_different_sizes(tmp_path, data_sets):
@@ -343,7 +343,7 @@ def test_unlisted_errors_are_added_and_others_keep_their_place():
     assert objectives(*given) == given
 
 
-# --- Random search -------------------------------------------------------------------------
+# --- Random search -----------------------------------------------------------------------------
 
 
 def test_random_search(tmp_path, whole):
@@ -352,7 +352,7 @@ def test_random_search(tmp_path, whole):
     assert len(read_run(tmp_path / "run").trained) == len(read_run(whole).trained)
 
 
-# --- Real training ------------------------------------------------------------------------------
+# --- Real training -----------------------------------------------------------------------------
 
 
 @pytest.mark.slow

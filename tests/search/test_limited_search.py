@@ -48,7 +48,7 @@ def test_no_network_over_a_limit_is_trained(tmp_path, caplog, sampling):
     (warning,) = [r.getMessage() for r in caplog.records if "initial networks" in r.getMessage()]
     assert warning == (
         "2 of 4 initial networks are over --limit parameters=60,000, multiply_adds=500,000,"
-        " and left out."
+        " and are left out."
     )
 
 
@@ -69,7 +69,7 @@ def test_a_search_without_limits_cannot_be_limited_later(tmp_path):
         toy_search(tmp_path / "run", resume=True, limit={"parameters": 60_000})
 
 
-def test_where_no_initial_network_is_within_the_limits_the_search_does_not_begin(tmp_path):
+def test_a_search_without_initial_networks_within_the_limits_does_not_start(tmp_path):
     limit = {"parameters": 1_000, "file_bytes": 2e6}
     with pytest.raises(ConfigError) as caught:
         toy_search(tmp_path / "run", in_process=True, limit=limit)

@@ -199,7 +199,7 @@ def test_a_version_that_proposes_other_children_is_refused(tmp_path):
     proposals = store.proposals.read()
     other = replace(proposals[0], parent="0-1" if proposals[0].parent != "0-1" else "0-2")
     store.proposals.replace([other, *proposals[1:]])
-    with pytest.raises(StoreError, match="has other children for generation 1"):
+    with pytest.raises(StoreError, match="has different children for generation 1"):
         toy_search(workdir, in_process=True, resume=True)
 
 

@@ -123,8 +123,8 @@ def test_an_unusable_checkpoint_is_a_remark(retrainer, task, tmp_path):
     path.write_bytes(path.read_bytes()[:-1])
     result = retrainer(task)
     assert (
-        result.remark == f"trained from the start, as {path} is damaged: its content does not"
-        " match its SHA-256."
+        result.remark == f"trained from the start because {path} is damaged: its content does"
+        " not match its SHA-256."
     )
     assert (result.losses, result.resumed_at) == (whole.losses, 0)
     of_another = replace(task, settings={"epochs": 3, "seed": 1})
