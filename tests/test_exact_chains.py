@@ -135,7 +135,7 @@ def still(graph, digits, *, steps):
 
 
 def without_gradient(graph, weights, digits):
-    """Return those of the weights that have no gradient after three steps, so that never move.
+    """Return those of the weights that have no gradient after three steps and so never move.
 
     Deep in a skip whose lambda is still small there is one, but a step may be less than half a
     unit in the last place of a scale or an offset.

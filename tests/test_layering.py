@@ -111,7 +111,7 @@ MAY_IMPORT = {
         "workers",
     },
     "__main__": {"cli"},
-    "__init__": {"lazy"},  # it imports what it is asked for, when it is asked for
+    "__init__": {"lazy"},  # it imports names on first access
 }
 MAY_IMPORT_KERAS = {
     "backends",

@@ -1,7 +1,7 @@
 """Graphs as hashes that ignore names, compared up to names, and as JSON.
 
-Two graphs are the *same architecture* if renaming the nodes of one gives the other, whatever the
-order of nodes and of the inputs of an Add or a Multiply. Such graphs have the same
+Two graphs are the *same architecture* if renaming the nodes of one gives the other, regardless of
+the order of nodes and of the inputs of an Add or a Multiply. Such graphs have the same
 `canonical_hash`; graphs with the same hash are compared by `same_architecture`, so that collisions
 are harmless.
 
@@ -101,7 +101,7 @@ def _match(
 
     The renaming is consistent, so it maps each node of the first graph to one of the second. Every
     node of the second is reached from its output, so the renaming is onto. As both graphs have the
-    same number of nodes, it is one to one, too.
+    same number of nodes, it is also one to one.
 
     Args:
         first: A graph.

@@ -56,8 +56,7 @@ class Generation:
 
     Attributes:
         batch: The proposed children.
-        evaluations: In the order of the children, whatever the order of completion; failed ones
-            included.
+        evaluations: In the order of the children, not of completion; failed ones included.
         children: The children evaluated without failure, with all their objectives.
         population: The Pareto front after this generation, oldest first.
     """

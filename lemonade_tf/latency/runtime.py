@@ -28,7 +28,7 @@ class Runtime:
     Attributes:
         name: The name of its objective.
         single_image: Whether a pass processes one image, as on a phone; otherwise a batch.
-        single_thread: Whether it runs on one thread, whatever the number of threads of the search.
+        single_thread: Whether it runs on one thread, regardless of the threads of the search.
         folds_layers: Whether it folds batch normalizations and ReLUs into the preceding layer.
         compile: Builds a pass of a network with weights over a batch of raw images.
     """

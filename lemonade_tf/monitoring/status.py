@@ -72,7 +72,7 @@ def read_status(workdir: str | Path) -> Status:
     is_running = store.is_locked()
     history = store.history.read(growing=is_running)
     proposals = store.proposals.read(growing=is_running)
-    # The lists are read one after the other: a search that started meanwhile may have written to
+    # The lists are read one after the other: a search that started in between may have written to
     # the second one only.
     is_running = is_running or store.is_locked()
     run = Run(store, store.read_config(), history)

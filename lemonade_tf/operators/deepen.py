@@ -50,7 +50,7 @@ from lemonade_tf.operators.morphisms import insert_affine, insert_linear, repeat
 KERNEL_SIZES = (3, 5)
 _NEVER_NEGATIVE = ("relu", "relu6", "sigmoid", "hard_sigmoid", "softplus", "softmax")
 # Outputs of these are non-negative if all inputs are. A convex sum is not among them: training may
-# move its lambda out of [0, 1]. Neither is a convolution, whatever its weights are now.
+# move its lambda out of [0, 1]. Neither is a convolution, regardless of its current weights.
 _PRESERVE_SIGN = (
     MaxPooling2D,
     AveragePooling2D,
@@ -117,7 +117,7 @@ class InsertConvolution(Operator):
     def _apply(self, graph: Graph, site: InsertSite, rng: np.random.Generator) -> Change:
         convolution = insert_linear(graph, site.node, site.kernel_size)
         # The convolution is the identity, so the statistics of its output are those of the node,
-        # whose layers a guess can be based on.
+        # whose layers an estimate can be based on.
         normalization = insert_affine(graph, convolution, like=site.node)
         relu = repeat_idempotent(graph, normalization, ReLU(), "relu")
         return Change(
@@ -137,7 +137,7 @@ def _sign_refusal(graph: Graph, name: str) -> str:
 
 
 def non_negative(graph: Graph) -> Mapping[str, None]:
-    """Return the nodes whose values are never negative, whatever the weights.
+    """Return the nodes whose values are never negative, regardless of the weights.
 
     Returns:
         Their names as keys, in topological order.

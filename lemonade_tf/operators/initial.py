@@ -1,4 +1,4 @@
-"""Initial values of new weights, and guesses of batch statistics, without any data."""
+"""Initial values of new weights, and estimates of batch statistics, without any data."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def inherited_weights(
 
 
 def output_statistics(graph: Graph, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Guess mean and variance of each channel of a node's output.
+    """Estimate mean and variance of each channel of a node's output.
 
     The output of a batch normalization has mean beta and variance gamma^2. If its values are
     normally distributed, those after a ReLU have a rectified normal distribution: with
@@ -109,8 +109,8 @@ def output_statistics(graph: Graph, name: str) -> tuple[np.ndarray, np.ndarray]:
         mean = beta Phi(a) + |gamma| phi(a)
         variance = (beta^2 + gamma^2) Phi(a) + beta |gamma| phi(a) - mean^2
 
-    Pooling is assumed to keep both. Without such a layer before the node, the guess is (0, 1). The
-    guess is for graphs whose batch statistics nobody measures; training measures them.
+    Pooling is assumed to keep both. Without such a layer before the node, the result is (0, 1). The
+    estimate is for graphs whose batch statistics are not measured; training measures them.
 
     Returns:
         mean and variance, each (channels,), float32.

@@ -49,13 +49,13 @@ def insert_linear(graph: Graph, node: str, kernel_size: int) -> str:
 def insert_affine(graph: Graph, node: str, *, like: str) -> str:
     """Insert a batch norm after a node that undoes its own normalization, and return its name.
 
-    Equation 5: the statistics are A and b, scale and offset C and d. The statistics are guessed
+    Equation 5: the statistics are A and b, scale and offset C and d. The statistics are estimated
     from the batch norms before; to keep the function in training too, they must be measured.
 
     Args:
         graph: The graph to edit.
         node: The node.
-        like: An earlier node with the same output, whose statistics are guessed.
+        like: An earlier node with the same output, whose statistics are estimated.
     """
     weights = {}
     if graph.has_weights:

@@ -20,7 +20,7 @@ class Reporter:
         state: The state, which callbacks see.
         callbacks: The callbacks.
         started: When the search started or resumed, a value of `time.monotonic`.
-        deadline: When it ends at the latest, likewise; None without a limit.
+        deadline: When it ends at the latest, a value of `time.monotonic`; None without a limit.
     """
 
     def __init__(

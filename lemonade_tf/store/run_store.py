@@ -14,7 +14,7 @@
 
 Files appear complete or not at all, and the lists are append-only: a search that is killed loses
 nothing that it had finished. One search at a time writes to a folder; it holds a lock on it, which
-the system releases when the process ends, for whatever reason.
+the system releases when the process ends for any reason.
 
 config.json has a checksum and a random `run_id`; every line of a list has a checksum that depends
 on this id, and the lines of history.jsonl have the checksums of the network files. So damage, and

@@ -169,7 +169,7 @@ def test_removing_fresh_channels_restores_every_weight(make):
 
 
 def test_fresh_input_of_a_separable_convolution_can_be_learned():
-    """Its pointwise weights are zero; with a zero depthwise kernel, too, no gradient would flow."""
+    """The pointwise weights are zero; with a zero depthwise kernel no gradient would flow."""
     graph = convolutions(2)
     graph.add("separable", L.SeparableConv2D(3, 3), ["a"])
     graph = new_weights(finished(graph, "separable"))

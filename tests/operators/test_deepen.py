@@ -203,7 +203,7 @@ def test_the_block_is_the_identity():
     np.testing.assert_allclose(values[relu], values["relu_2"], rtol=0, atol=1e-10)
 
 
-def test_the_batch_norm_starts_with_the_guessed_statistics_of_its_input():
+def test_the_batch_norm_starts_with_the_estimated_statistics_of_its_input():
     graph = small()
     change = _insert(graph, "pool_1")
     _, bn, _ = change.affected

@@ -1,4 +1,4 @@
-"""Initial weights, and guesses of statistics compared with drawn values."""
+"""Initial weights, and estimates of statistics compared with drawn values."""
 
 import numpy as np
 import pytest
@@ -99,7 +99,7 @@ def test_statistics_of_a_concatenation_are_concatenated():
     np.testing.assert_array_equal(variance, np.concatenate([part[1] for part in parts]))
 
 
-def test_the_default_guess_is_0_and_1():
+def test_the_default_estimate_is_0_and_1():
     mean, variance = output_statistics(small(), "conv_2")
     np.testing.assert_array_equal(mean, np.zeros(8, np.float32))
     np.testing.assert_array_equal(variance, np.ones(8, np.float32))

@@ -152,9 +152,7 @@ def test_the_settings_and_the_reference_point_are_recorded(finished):
     assert {"python", "keras", "tensorflow"} <= set(config["versions"])
 
 
-def test_the_same_seed_gives_the_same_search_whatever_the_number_of_workers(
-    finished, images, tmp_path
-):
+def test_the_same_seed_gives_the_same_search_with_any_number_of_workers(finished, images, tmp_path):
     settings = {**TINY, "dataset": str(images), "workdir": str(tmp_path / "again"), "workers": 1}
     again = search(make_config("paper", **settings))
 
