@@ -1,3 +1,5 @@
+"""Random search."""
+
 import os
 import signal
 from dataclasses import replace
@@ -46,7 +48,7 @@ def networks():
     return draw(30)
 
 
-def test_networks_are_in_the_space_and_as_large_as_asked_for(networks):
+def test_networks_are_in_the_space_and_within_the_size_range(networks):
     assert len(networks) == 30
     for walk in networks:
         check(walk.graph)
@@ -119,14 +121,14 @@ def test_the_size_is_the_first_cheap_objective_of_a_run_without_parameters(tmp_p
         assert size_of(read_run(make_run(tmp_path / str(number), (), config))) == expected
 
 
-def test_a_run_without_networks_cannot_be_compared_with(tmp_path):
+def test_a_run_without_a_trained_network_is_refused(tmp_path):
     run = read_run(make_run(tmp_path / "run", history=(line("0-0", None, 5, failure="diverged"),)))
     with pytest.raises(SearchError, match="no trained network; choose a run"):
         random_search.random_search(run, str(tmp_path / "random"), seed=0)
     assert not (tmp_path / "random").exists()
 
 
-def test_other_images_than_those_of_the_run(tmp_path):
+def test_changed_images_are_refused(tmp_path):
     run = read_run(make_run(tmp_path / "run", HISTORY, CONFIG))
     with pytest.raises(StoreError, match=r"digits has changed since the search in .*run started"):
         random_search.random_search(run, str(tmp_path / "random"), seed=0)

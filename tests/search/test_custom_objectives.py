@@ -95,9 +95,9 @@ def test_a_limit_on_a_prepared_objective_that_is_not_minimized(here):
     toy_search(here / "whole", in_process=True, **chosen)
     run = read_run(here / "whole")
     assert max(line.objectives["depth"] for line in run.trained) <= 22
-    beyond = [p.exceeded for p in run.store.proposals.read() if p.outcome == "over_limit"]
-    assert beyond
-    assert all(list(values) == ["time"] and values["time"] > 22 for values in beyond)
+    exceeded = [p.exceeded for p in run.store.proposals.read() if p.outcome == "over_limit"]
+    assert exceeded
+    assert all(list(values) == ["time"] and values["time"] > 22 for values in exceeded)
     cut(here / "cut", 6, **chosen)
     assert toy_search(here / "cut", in_process=True, resume=True).complete
     assert results(here / "cut") == results(here / "whole")
@@ -161,7 +161,7 @@ def test_a_cheap_objective_that_fails_later_ends_the_search_until_it_is_fixed(he
     assert results(here / "run") == results(here / "whole")
 
 
-def test_an_expensive_objective_that_fails_is_the_failure_of_that_child(here, monkeypatch):
+def test_an_expensive_objective_that_fails_is_a_failure_of_the_child(here, monkeypatch):
     chosen = {"objectives": ("error", "own:DEPTH", "own:DOUBT"), "in_process": True}
     whole = read_run(toy_search(here / "whole", **chosen).workdir)
     depths = [line.objectives["depth"] for line in whole.history if line.generation == 1]

@@ -1,3 +1,5 @@
+"""A search with real training on a small data set."""
+
 import json
 import subprocess
 import sys
@@ -201,13 +203,13 @@ def test_a_folder_that_holds_a_run_is_refused(finished, images):
     assert (finished[0].workdir / "history.jsonl").read_bytes() == before
 
 
-def test_a_data_set_that_does_not_exist_leaves_no_folder(tmp_path):
+def test_a_missing_data_set_leaves_no_folder(tmp_path):
     with pytest.raises(DatasetError, match=r"nothing\.npz"):
         search(dataset=str(tmp_path / "nothing.npz"), workdir=str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 
 
-def test_augmentation_that_is_too_large_for_the_images_is_named(tmp_path):
+def test_augmentation_that_does_not_fit_the_images_is_an_error_with_the_option(tmp_path):
     images = tmp_path / "small.npz"
     np.savez(images, x_train=np.zeros((20, 8, 8, 1), np.uint8), y_train=np.arange(20) % 2)
     for given, message in (({}, "--cutout is 16; expected 0"), ({"pad": 8}, "--pad is 8; expect")):
@@ -216,7 +218,7 @@ def test_augmentation_that_is_too_large_for_the_images_is_named(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_out_of_time_ends_the_search_cleanly(images, tmp_path):
+def test_the_time_limit_ends_the_search_after_the_running_networks(images, tmp_path):
     seconds = 20.0
     started = time.monotonic()
 
@@ -240,7 +242,7 @@ def test_too_little_time_for_a_single_network_is_an_error(images, tmp_path):
         search(config)
 
 
-def test_a_callback_that_raises_ends_the_search_and_leaves_what_was_finished(images, tmp_path):
+def test_an_exception_of_a_callback_ends_the_search_and_keeps_finished_networks(images, tmp_path):
     class Stop(Callback):
         def on_network_end(self, state, record):
             if state.num_trained == 2:

@@ -1,3 +1,5 @@
+"""The estimated duration of a search."""
+
 import time
 from dataclasses import replace
 

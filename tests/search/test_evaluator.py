@@ -1,9 +1,15 @@
 """Failures of networks, and the files that are kept."""
 
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from toy_training import accepted, cut, results, toy_search
 
 from lemonade_tf.monitoring.callback import Callback
+from lemonade_tf.runs import read_run
+from lemonade_tf.runs.recorded_history import read_recorded_history
 from lemonade_tf.search import SearchError
 from lemonade_tf.store import RunStore, StoreError
 
@@ -83,7 +89,9 @@ class Ledger(Callback):
         self.pending, self.most = [], 0
 
     def on_generation_begin(self, state, proposals):
-        self.pending = [p.individual for p in proposals if p.outcome == "accepted"]
+        recorded = {record.id for record in RunStore.open(state.workdir).history.read()}
+        accepted = [p.individual for p in proposals if p.outcome == "accepted"]
+        self.pending = [child for child in accepted if child.id not in recorded]
 
     def on_network_end(self, state, record):
         self.pending = [child for child in self.pending if child.id != record.id]
@@ -93,18 +101,47 @@ class Ledger(Callback):
         self.most = max(self.most, len(files))
 
 
+# A search in which parents leave the front while their children are pending.
+LARGE = {"num_generations": 5, "num_proposed": 30, "num_accepted": 12, "seed": 3}
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory):
+    """A copy of such a search, interrupted in the second generation."""
+    return cut(tmp_path_factory.mktemp("interrupted") / "run", 22, **LARGE)
+
+
+@pytest.fixture
+def workdir(interrupted, tmp_path):
+    return Path(shutil.copytree(interrupted, tmp_path / "run"))
+
+
 def test_files_of_the_front_and_of_parents_of_pending_children_are_kept(tmp_path):
     ledger = Ledger()
-    toy_search(tmp_path / "run", in_process=True, num_generations=6, callbacks=[ledger])
+    toy_search(tmp_path / "run", in_process=True, callbacks=[ledger], **LARGE)
     assert ledger.most > 4
-    # After resuming, the pending children are known from the proposals only.
-    workdir, ledger = cut(tmp_path / "cut", 9), Ledger()
-    toy_search(workdir, in_process=True, resume=True, callbacks=[ledger])
-    assert ledger.most
 
 
-def test_parents_of_pending_children_are_kept_if_resuming_fails(tmp_path, whole):
-    workdir = cut(tmp_path / "run", 9)
+def test_pending_children_are_known_after_resuming(workdir):
+    run = read_run(workdir)
+    pending = read_recorded_history(run.store, run.config.num_initial).pending
+    assert len(pending) == 4 + 2 * 12 - 22
+    assert not {proposal.id for proposal in pending} & {record.id for record in run.history}
+    ledger = Ledger()
+    toy_search(workdir, in_process=True, resume=True, callbacks=[ledger], **LARGE)
+    assert ledger.most > 4
+
+
+def _needed_only_by_children(workdir):
+    """Return the parents of pending children that are not on the front."""
+    run = read_run(workdir)
+    history = read_recorded_history(run.store, run.config.num_initial)
+    front = {record.id for record in run.front()}
+    return sorted({proposal.parent for proposal in history.pending} - front)
+
+
+def test_parents_of_pending_children_are_kept_if_resuming_fails(workdir):
+    assert _needed_only_by_children(workdir)
     before = sorted(path.name for path in (workdir / "models").iterdir())
 
     class Fail(Callback):
@@ -112,10 +149,34 @@ def test_parents_of_pending_children_are_kept_if_resuming_fails(tmp_path, whole)
             raise RuntimeError("no")
 
     with pytest.raises(RuntimeError, match="no"):
-        toy_search(workdir, in_process=True, resume=True, callbacks=[Fail()])
+        toy_search(workdir, in_process=True, resume=True, callbacks=[Fail()], **LARGE)
     assert sorted(path.name for path in (workdir / "models").iterdir()) == before
-    toy_search(workdir, in_process=True, resume=True)
-    assert results(workdir) == whole
+
+
+def test_a_damaged_file_of_a_parent_is_refused(workdir):
+    [parent, *_] = _needed_only_by_children(workdir)
+    (workdir / "models" / f"{parent}.h5").write_text("{}")
+    with pytest.raises(StoreError, match=rf"{parent}\.h5 has changed since the search wrote"):
+        toy_search(workdir, in_process=True, resume=True, **LARGE)
+
+
+def test_a_record_of_another_network_than_the_proposed_one_is_refused(workdir):
+    store = RunStore.open(workdir)
+    *earlier, first, second = store.history.read()
+    assert first.generation == second.generation == 2
+    other = {n: getattr(first, n) for n in ("parent", "operators", "architecture_hash")}
+    store.history.replace([*earlier, first, replace(second, **other)])
+    with pytest.raises(StoreError, match=f"the network {second.id} differs from the one that"):
+        toy_search(workdir, in_process=True, resume=True, **LARGE)
+
+
+def test_staged_files_are_removed_at_the_end(tmp_path):
+    class Stage(Callback):
+        def on_network_end(self, state, record):
+            RunStore(state.workdir).models.staging_path(record.id).write_text("unfinished")
+
+    toy_search(tmp_path / "run", in_process=True, num_generations=0, callbacks=[Stage()])
+    assert list((tmp_path / "run" / "staging").iterdir()) == []
 
 
 def test_keep_all_keeps_all_files(tmp_path, whole):

@@ -54,7 +54,7 @@ def whole(search, tmp_path_factory):
 # --- The run folder ----------------------------------------------------------------------------
 
 
-def test_all_errors_are_objectives(whole):
+def test_the_error_on_each_data_set_is_an_objective(whole):
     run = read_run(whole)
     names = ["error", "error_odd", "parameters"]
     assert run.config.settings["objectives"] == names
@@ -117,7 +117,7 @@ def test_the_report(whole):
     assert write_report(read_run(whole)).is_file()
 
 
-def test_one_data_set_leaves_what_it_did_before(tmp_path):
+def test_one_data_set_leaves_no_extra_records(tmp_path):
     toy_search(tmp_path / "run", in_process=True, num_generations=0)
     run = read_run(tmp_path / "run")
     assert run.config.extra_datasets == {}
@@ -158,7 +158,9 @@ def test_killed_between_the_files_and_the_line_of_a_network(tmp_path, search, wh
     assert results(workdir) == results(whole)
 
 
-def test_a_failure_on_one_data_set_is_that_of_the_network(tmp_path, search, whole, monkeypatch):
+def test_a_failure_on_one_data_set_is_a_failure_of_the_network(
+    tmp_path, search, whole, monkeypatch
+):
     failing = next(line.id for line in read_run(whole).history if line.generation == 1)
     monkeypatch.setenv("TOY_FAULT", f"raise:{failing}.odd")
     search(tmp_path / "run", keep_all=True)
@@ -170,7 +172,7 @@ def test_a_failure_on_one_data_set_is_that_of_the_network(tmp_path, search, whol
     assert not list((tmp_path / "run").rglob(f"{failing}*.h5"))
 
 
-def test_other_images(tmp_path, search):
+def test_changed_images_of_an_extra_data_set_are_refused(tmp_path, search):
     workdir = tmp_path / "run"
     search(workdir, num_generations=0)
     store = RunStore.open(workdir)
@@ -181,7 +183,7 @@ def test_other_images(tmp_path, search):
         search(workdir, resume=True)
 
 
-def test_a_damaged_file_of_the_second(tmp_path, search):
+def test_a_damaged_file_of_an_extra_data_set_is_refused(tmp_path, search):
     workdir = tmp_path / "run"
     search(workdir, num_generations=0)
     damaged = workdir / "models" / "0-0.odd.h5"
@@ -202,7 +204,7 @@ def test_pinned_networks_keep_all_files(tmp_path, search):
         assert (workdir / "models" / f"{id_}.odd.h5").is_file()
 
 
-def test_other_data_sets_are_other_settings(tmp_path, search, data_sets):
+def test_other_data_sets_are_refused_on_resuming(tmp_path, search, data_sets):
     workdir = tmp_path / "run"
     search(workdir, num_generations=0)
     for changed in (data_sets[0], "digits,cifar10"):
@@ -276,7 +278,7 @@ def test_children_on_both_data_sets_differ_only_in_their_last_layers(data_sets, 
             parent = child
 
 
-def test_an_operator_that_does_not_apply_to_both_is_not_proposed(tmp_path):
+def test_a_child_whose_operators_do_not_apply_on_all_data_sets_is_not_proposed(tmp_path):
     """A narrow layer before the logits saves parameters if there are many classes, not if few."""
     labels = np.arange(1200) % 600
     np.savez(tmp_path / "many.npz", x_train=np.zeros((1200, 8, 8, 1), np.uint8), y_train=labels)
@@ -325,7 +327,7 @@ def test_images_of_different_sizes(tmp_path, data_sets):
         ),
     ],
 )
-def test_settings_that_make_no_sense(settings, message):
+def test_invalid_settings_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         make_config(**settings)
 
@@ -346,7 +348,7 @@ def test_unlisted_errors_are_added_and_others_keep_their_place():
 # --- Random search -----------------------------------------------------------------------------
 
 
-def test_random_search(tmp_path, whole):
+def test_random_search_trains_on_all_data_sets(tmp_path, whole):
     result = random_search(read_run(whole), tmp_path / "run", seed=0, executor=toy_executor())
     assert {"error_odd", "test_error_odd"} <= result.front[0].keys()
     assert len(read_run(tmp_path / "run").trained) == len(read_run(whole).trained)

@@ -1,3 +1,5 @@
+"""Failures in a row that end a search."""
+
 import pytest
 
 from lemonade_tf.executors import Outcome

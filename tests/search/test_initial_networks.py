@@ -1,3 +1,5 @@
+"""The initial networks of a search that starts from a previous run."""
+
 import numpy as np
 import pytest
 from runs import CONFIG, make_run

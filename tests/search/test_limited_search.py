@@ -1,4 +1,4 @@
-"""Searches with limits on cheap objectives, and with objectives on another scale."""
+"""Searches with limits on cheap objectives, and with another scale of an objective."""
 
 from collections import Counter
 
@@ -63,7 +63,7 @@ def test_a_limited_search_is_resumed(tmp_path):
     assert results(tmp_path / "cut") == results(tmp_path / "whole")
 
 
-def test_a_search_without_limits_cannot_be_limited_later(tmp_path):
+def test_limits_cannot_be_added_on_resuming(tmp_path):
     toy_search(tmp_path / "run", in_process=True, num_generations=0)
     with pytest.raises(ConfigError, match="--limit was none, now parameters=60000"):
         toy_search(tmp_path / "run", resume=True, limit={"parameters": 60_000})
@@ -97,7 +97,9 @@ def test_a_search_without_initial_networks_within_the_limits_does_not_start(tmp_
         (["--limit", "parameters=1e3"], "--limit: none of the 4 initial networks is within"),
     ],
 )
-def test_wrong_use_is_one_line_and_status_2(capsys, tmp_path, monkeypatch, arguments, words):
+def test_invalid_limits_and_scales_are_usage_errors(
+    capsys, tmp_path, monkeypatch, arguments, words
+):
     monkeypatch.chdir(tmp_path)
     try:
         status = main(["search", *arguments])
@@ -110,7 +112,7 @@ def test_wrong_use_is_one_line_and_status_2(capsys, tmp_path, monkeypatch, argum
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_scale_is_that_of_the_density_the_hypervolume_and_the_plots(tmp_path):
+def test_the_scale_applies_to_density_hypervolume_and_plots(tmp_path):
     log = toy_search(tmp_path / "log", **MANY)
     linear = toy_search(tmp_path / "linear", scale={"parameters": "linear"}, **MANY)
     first, second = (read_run(result.workdir) for result in (log, linear))
