@@ -140,8 +140,8 @@ def test_a_network_that_fails_is_recorded_with_its_failure(tmp_path, monkeypatch
 
 
 def test_the_search_survives_a_worker_that_dies_measuring(tmp_path, monkeypatch):
-    chosen = {"objectives": ("error", "latency"), "latency_table": str(tmp_path / "former")}
-    run_search(tmp_path / "former", objectives=("error", "latency"), num_generations=0)
+    chosen = {"objectives": ("error", "latency"), "latency_table": str(tmp_path / "previous")}
+    run_search(tmp_path / "previous", objectives=("error", "latency"), num_generations=0)
     monkeypatch.setenv("TOY_FAULT", "die_measuring")
     result = run_search(tmp_path / "run", in_process=False, num_generations=1, **chosen)
     assert result.complete
