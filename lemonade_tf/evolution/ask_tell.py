@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from lemonade_tf.evolution.archive import Archive
+from lemonade_tf.evolution.consistency import check_history, expensive_names
 from lemonade_tf.evolution.density import log_density
 from lemonade_tf.evolution.generation import Batch, Proposal
 from lemonade_tf.evolution.individual import Evaluation, Individual
@@ -92,8 +93,8 @@ class Evolution:
         history: Sequence[Individual] = (),
         start_generation: int = 1,
     ) -> None:
-        self._expensive = _expensive_names(initial, cheap)
-        _check_history(history, start_generation)
+        self._expensive = expensive_names(initial, cheap)
+        check_history(history, start_generation)
         self.settings = settings
         self.generation = start_generation - 1
         self._propose, self._cheap = propose, tuple(cheap)
@@ -251,40 +252,3 @@ class Evolution:
 
     def _rng(self, number: int, attempt: int, purpose: Purpose) -> np.random.Generator:
         return np.random.default_rng(child_seed(self._seed, number, attempt, purpose))
-
-
-def _expensive_names(
-    initial: Sequence[Individual], cheap: Sequence[ObjectiveProtocol]
-) -> tuple[str, ...]:
-    """Return the expensive objectives' names; check that all initial networks have the same."""
-    if not initial or not cheap:
-        raise ValueError(
-            f"there are {len(initial)} initial networks and {len(cheap)} cheap objectives; "
-            "expected at least one of each."
-        )
-    names = tuple(initial[0].expensive)
-    for individual in initial:
-        if not names or set(individual.expensive) != set(names):
-            raise ValueError(
-                f"the initial network {individual.id} has the expensive objectives "
-                f"{sorted(individual.expensive)}; expected those of {initial[0].id}, "
-                f"{sorted(names)}, and at least one. Evaluate all initial networks, or leave out "
-                "those that failed."
-            )
-        if set(individual.cheap) != {objective.name for objective in cheap}:
-            raise ValueError(
-                f"the initial network {individual.id} has the cheap objectives "
-                f"{sorted(individual.cheap)}; expected {sorted(c.name for c in cheap)}."
-            )
-    return names
-
-
-def _check_history(history: Sequence[Individual], start_generation: int) -> None:
-    """Check that the history lies between the initial networks and the first batch."""
-    for individual in history:
-        if not 1 <= individual.generation < start_generation:
-            raise ValueError(
-                f"{individual.id} is in the history before generation {start_generation}; "
-                f"expected generations 1 to {start_generation - 1} only. Initial networks belong "
-                "in `initial`; an incomplete generation is proposed again."
-            )
