@@ -42,7 +42,7 @@ setup(
             "absl-py>=2.1",
             "hypothesis>=6.100",
             "pre-commit>=4",
-            "pyright>=1.1.400",
+            "pyright[nodejs]>=1.1.400",
             "pytest>=8",
             "pytest-xdist>=3.5",
             "ruff>=0.9",
