@@ -18,9 +18,9 @@ import numpy as np
 
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.text import canonical_hash
-from lemonade_tf.config import make_config
 from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.monitoring.status import read_status
+from lemonade_tf.presets import make_config
 from lemonade_tf.runs import read_run
 from lemonade_tf.search.rebuild import rebuild_individuals
 from lemonade_tf.search.resume import resume_run

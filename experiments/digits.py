@@ -19,9 +19,9 @@ import numpy as np
 from absl import flags
 from common import run_script
 
-from lemonade_tf.config import make_config
 from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.monitoring.progress import ProgressDisplay
+from lemonade_tf.presets import make_config
 from lemonade_tf.report import write_report
 from lemonade_tf.runs import read_run
 from lemonade_tf.runs.quality import front_hypervolume

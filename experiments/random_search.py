@@ -25,8 +25,8 @@ from common import run_script
 
 from lemonade_tf.baselines.comparison import compare, comparison_figure, comparison_table
 from lemonade_tf.baselines.random_search import random_search
-from lemonade_tf.config import make_config
 from lemonade_tf.monitoring.progress import ProgressDisplay
+from lemonade_tf.presets import make_config
 from lemonade_tf.report import write_figure, write_report
 from lemonade_tf.runs import read_run
 from lemonade_tf.search import search

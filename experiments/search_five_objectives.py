@@ -35,9 +35,9 @@ Expected: see docs/measured.md.
 from absl import flags
 from common import run_script
 
-from lemonade_tf.config import make_config
 from lemonade_tf.datasets.names import parse_datasets
 from lemonade_tf.monitoring.progress import ProgressDisplay
+from lemonade_tf.presets import make_config
 from lemonade_tf.report import write_report
 from lemonade_tf.runs import read_run
 from lemonade_tf.runs.quality import front_hypervolume

@@ -11,14 +11,14 @@ parameters. We have not repeated this experiment.
     python experiments/search_networks.py --workdir RUN --quick
 
 scales the search down to seconds on scikit-learn's digits. The settings are the presets `paper` and
-`quick` of `lemonade_tf.config`.
+`quick` of `lemonade_tf.presets`.
 """
 
 from absl import flags
 from common import run_script
 
-from lemonade_tf.config import make_config
 from lemonade_tf.monitoring.progress import ProgressDisplay
+from lemonade_tf.presets import make_config
 from lemonade_tf.report import write_report
 from lemonade_tf.runs import read_run
 from lemonade_tf.search import search

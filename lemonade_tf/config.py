@@ -1,4 +1,4 @@
-"""The settings of a search, and presets of them.
+"""The settings of a search.
 
 The defaults are the paper's (sections 5.1 and A.4.4), those of training included: 100 generations
 with 200 proposed and 40 accepted children each, 4,000 trained networks in all. That took the paper
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from math import inf
 from pathlib import Path
@@ -21,7 +21,6 @@ from typing import Any, Literal, Self, get_args
 from lemonade_tf.datasets.dataset_error import DatasetNameError
 from lemonade_tf.datasets.names import join_datasets, parse_datasets
 from lemonade_tf.errors import LemonadeError
-from lemonade_tf.latency.runtime import RUNTIMES
 from lemonade_tf.objectives.dataset_errors import is_dataset_error, with_dataset_errors
 from lemonade_tf.objectives.lookup import find_objectives, run_limits, run_objectives
 from lemonade_tf.objectives.objective import ObjectiveError
@@ -262,108 +261,6 @@ class SearchConfig(FlatConfig):
 def _check_objectives(settings: Mapping[str, Any]) -> None:
     find_objectives(settings["objectives"])
     run_objectives({**settings, "scale": {}})
-
-
-# --- Presets ---------------------------------------------------------------------------------
-
-# Digits are 8x8 pixels: there is no room for crops and holes, and a mirrored digit is no digit.
-_DIGITS = {
-    "dataset": "digits",
-    "filters": (32, 64),
-    "pad": 0,
-    "flip": False,
-    "cutout": 0,
-    "mixup": 0.0,
-}
-
-PRESETS: Mapping[str, Mapping[str, Any]] = {
-    # The paper's search in either space: 56 GPU-days of 2018.
-    "paper": {},
-    # scikit-learn's digits: about five minutes on two CPU cores.
-    "digits": {
-        **_DIGITS,
-        "num_generations": 10,
-        "num_proposed": 80,
-        "num_accepted": 16,
-        "epochs": 4,
-        "distillation_epochs": 2,
-    },
-    # Cells on the same digits: about 100 networks.
-    "digits_cells": {
-        **_DIGITS,
-        "space": "cells",
-        "num_generations": 8,
-        "num_proposed": 60,
-        "num_accepted": 12,
-        "epochs": 4,
-        "distillation_epochs": 2,
-    },
-    # A smoke test: a few seconds.
-    "quick": {
-        **_DIGITS,
-        "num_generations": 2,
-        "num_proposed": 12,
-        "num_accepted": 3,
-        "epochs": 2,
-        "distillation_epochs": 1,
-    },
-}
-
-
-def preset_for(dataset: str | Iterable[str], space: str = "networks") -> str:
-    """Return the default preset for a data set (the first of several) and a space."""
-    if parse_datasets(join_datasets(dataset))[0] != "digits":
-        return "paper"
-    return "digits_cells" if space == "cells" else "digits"
-
-
-def make_config(preset: str | None = None, **settings: Any) -> SearchConfig:
-    """Return the settings of a preset with some of them replaced.
-
-    Args:
-        preset: A name in `PRESETS`. Defaults to `preset_for` the data set and the space.
-        **settings: Fields of `SearchConfig` and of `TrainingSettings`.
-
-    Raises:
-        ConfigError: If there is no such preset or setting, if a value is out of range, or if a
-            setting has no effect.
-    """
-    if preset is None:
-        preset = preset_for(
-            settings.get("dataset", SearchConfig.dataset), settings.get("space", SearchConfig.space)
-        )
-    if preset not in PRESETS:
-        raise ConfigError(f"--preset is {preset!r}; expected one of {', '.join(PRESETS)}.")
-    config = SearchConfig.from_flat({**PRESETS[preset], **settings})
-    check_effects(config, settings)
-    return config
-
-
-def check_effects(config: SearchConfig, given: Iterable[str]) -> None:
-    """Check that every given setting has an effect, so that none is ignored silently.
-
-    Args:
-        config: All settings.
-        given: The names of the settings that the user gave.
-
-    Raises:
-        ConfigError: If one has no effect; the message says which setting it depends on.
-    """
-    named = {*config.objectives, *config.limit}
-    for names, has_effect, advice in (
-        (("filters", "cells_per_block"), config.space == "cells", "use --space cells"),
-        (
-            ("latency_table", "latency_protocol"),
-            bool(named & set(RUNTIMES)),
-            f"add one of {', '.join(RUNTIMES)} to --objectives",
-        ),
-    ):
-        for name in names:
-            if name in given and not has_effect:
-                raise ConfigError(f"--{name} has no effect here; omit it, or {advice}.")
-
-
-# --- Resuming --------------------------------------------------------------------------------
 
 
 def resumed_config(before: Mapping[str, Any], given: Mapping[str, Any]) -> SearchConfig:

@@ -6,8 +6,8 @@ import numpy as np
 import run_folders
 from run_folders import network
 
-from lemonade_tf.config import make_config
 from lemonade_tf.objectives import ERROR, MULTIPLY_ADDS, PARAMETERS, TOP5_ERROR, Objective
+from lemonade_tf.presets import make_config
 from lemonade_tf.runs import read_run
 from lemonade_tf.store import RunStore
 

@@ -2,15 +2,8 @@ import json
 
 import pytest
 
-from lemonade_tf.config import (
-    PRESETS,
-    ConfigError,
-    SearchConfig,
-    default_workdir,
-    make_config,
-    preset_for,
-    resumed_config,
-)
+from lemonade_tf.config import ConfigError, SearchConfig, default_workdir, resumed_config
+from lemonade_tf.presets import PRESETS, make_config, preset_for
 
 
 def test_the_defaults_are_the_papers():

@@ -51,6 +51,7 @@ MAY_IMPORT = {
     "objectives": {"architecture", "backends", "datasets", "latency"},
     "drawing": {"architecture", "store"},
     "config": {"datasets", "latency", "objectives", "training.settings"},
+    "presets": {"config", "datasets", "latency"},
     "runs": {"architecture", "datasets", "evolution", "objectives", "store"},
     "report": {"evolution", "objectives", "runs", "store"},
     "retraining": {
@@ -85,6 +86,7 @@ MAY_IMPORT = {
         "drawing",
         "keras_bridge",
         "monitoring",
+        "presets",
         "report",
         "retraining",
         "runs",
@@ -104,6 +106,7 @@ MAY_IMPORT = {
         "monitoring",
         "objectives",
         "operators",
+        "presets",
         "runs",
         "search_spaces",
         "store",

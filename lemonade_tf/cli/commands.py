@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lemonade_tf.cli.failure import fail
-from lemonade_tf.config import make_config
+from lemonade_tf.presets import make_config
 from lemonade_tf.retraining import RetrainConfig
 
 if TYPE_CHECKING:  # keeps --help and --version fast

@@ -9,7 +9,8 @@ from typing import Any, NoReturn
 from lemonade_tf import __version__
 from lemonade_tf.cli.failure import PROGRAM
 from lemonade_tf.cli.options import add_settings
-from lemonade_tf.config import PRESETS, TRAINING, SearchConfig
+from lemonade_tf.config import TRAINING, SearchConfig
+from lemonade_tf.presets import PRESETS
 from lemonade_tf.retraining import RetrainConfig
 
 _SEARCH_GROUPS = {

@@ -14,18 +14,12 @@ from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
-from lemonade_tf.config import (
-    PRESETS,
-    ConfigError,
-    SearchConfig,
-    check_effects,
-    make_config,
-    resumed_config,
-)
+from lemonade_tf.config import ConfigError, SearchConfig, resumed_config
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.datasets.loading import load_datasets
 from lemonade_tf.executors import Executor, Outcome
 from lemonade_tf.monitoring.callback import Callback
+from lemonade_tf.presets import PRESETS, check_effects, make_config
 from lemonade_tf.search.algorithm import run_algorithm
 from lemonade_tf.search.resume import resume_run
 from lemonade_tf.search.session import SearchResult, run_session

@@ -21,12 +21,12 @@ from lemonade_tf.baselines.random_search import (
     random_walk,
     size_of,
 )
-from lemonade_tf.config import make_config
 from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.monitoring.callback import Callback
 from lemonade_tf.monitoring.status import read_status, status_lines
 from lemonade_tf.objectives import MULTIPLY_ADDS, PARAMETERS, Limit
 from lemonade_tf.operators import replay
+from lemonade_tf.presets import make_config
 from lemonade_tf.report import table_rows, write_report
 from lemonade_tf.runs import read_run
 from lemonade_tf.runs.quality import reference_point

@@ -13,10 +13,11 @@ from lemonade_tf.architecture import check
 from lemonade_tf.architecture.cells import extract_cell
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.text import canonical_hash
-from lemonade_tf.config import ConfigError, make_config
+from lemonade_tf.config import ConfigError
 from lemonade_tf.datasets.dataset_error import DatasetError
 from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.operators import replay
+from lemonade_tf.presets import make_config
 from lemonade_tf.runs import read_run
 from lemonade_tf.search import Callback, SearchError, SearchResult, search
 from lemonade_tf.search_spaces import NETWORKS, augment

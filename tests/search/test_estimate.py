@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lemonade_tf.config import make_config
 from lemonade_tf.executors import InProcessExecutor
 from lemonade_tf.monitoring.callback import Callback
+from lemonade_tf.presets import make_config
 from lemonade_tf.search import SearchError, search
 from lemonade_tf.search.estimate import (
     MIN_NETWORKS,

@@ -12,11 +12,12 @@ from toy_training import Break, cut, results, toy_executor, toy_search
 
 from lemonade_tf.architecture.text import from_json, same_architecture
 from lemonade_tf.baselines.random_search import random_search
-from lemonade_tf.config import ConfigError, make_config
+from lemonade_tf.config import ConfigError
 from lemonade_tf.datasets.dataset_error import DatasetError
 from lemonade_tf.datasets.loading import load_dataset, load_datasets
 from lemonade_tf.evolution import Individual
 from lemonade_tf.operators import OPERATORS, record, replay
+from lemonade_tf.presets import make_config
 from lemonade_tf.report import table_rows, write_report
 from lemonade_tf.runs import read_run
 from lemonade_tf.search import search as run_search

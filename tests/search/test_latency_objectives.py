@@ -7,7 +7,7 @@ import pytest
 from toy_training import Toy, cut, results, toy_search
 
 from lemonade_tf.architecture.text import from_json
-from lemonade_tf.config import ConfigError, make_config
+from lemonade_tf.config import ConfigError
 from lemonade_tf.evolution import Individual
 from lemonade_tf.executors import InProcessExecutor
 from lemonade_tf.latency import KERAS, RUNTIMES, LatencyModel, LatencyTable, Protocol, measuring
@@ -15,6 +15,7 @@ from lemonade_tf.latency.features import FEATURES
 from lemonade_tf.latency.table import row_of
 from lemonade_tf.monitoring.callback import Callback
 from lemonade_tf.objectives import LATENCY, LITE_LATENCY, OBJECTIVES, ObjectiveError
+from lemonade_tf.presets import make_config
 from lemonade_tf.report import table_rows
 from lemonade_tf.runs import read_run
 from lemonade_tf.search import search

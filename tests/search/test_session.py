@@ -3,8 +3,8 @@
 import pytest
 from toy_training import SETTINGS, Toy, results
 
-from lemonade_tf.config import make_config
 from lemonade_tf.executors import Executor, Outcome
+from lemonade_tf.presets import make_config
 from lemonade_tf.runs import read_run
 from lemonade_tf.search import SearchError, search, worker_setup
 from lemonade_tf.store import RunStore

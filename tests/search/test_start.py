@@ -5,8 +5,8 @@ from multiprocessing.pool import ThreadPool
 
 import pytest
 
-from lemonade_tf.config import make_config
 from lemonade_tf.datasets.loading import load_dataset
+from lemonade_tf.presets import make_config
 from lemonade_tf.search import start as module
 from lemonade_tf.search.start import start_run
 from lemonade_tf.store import RunStore, StoreError
