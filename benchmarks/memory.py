@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from lemonade_tf.architecture.text import to_json
+from lemonade_tf.datasets.source import NamedDatasets
 from lemonade_tf.executors import ProcessExecutor
 from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.training.settings import TrainingSettings
@@ -68,7 +69,7 @@ def main():
     settings = TrainingSettings(
         epochs=1, distillation_epochs=0, pad=0, flip=False, cutout=0, mixup=0.0
     )
-    worker_setup = WorkerSetup(SEARCH_WORKER, "digits", None, settings, 1)
+    worker_setup = WorkerSetup(SEARCH_WORKER, NamedDatasets("digits"), settings, 1)
     setup = partial(importlib.import_module("memory").WithMemory, worker_setup)
     worker, driver = [], []
     with (

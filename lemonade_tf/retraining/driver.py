@@ -22,6 +22,7 @@ from lemonade_tf.config import ConfigError
 from lemonade_tf.datasets.dataset_error import DatasetError
 from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.datasets.names import parse_datasets
+from lemonade_tf.datasets.source import NamedDatasets
 from lemonade_tf.executors import Outcome
 from lemonade_tf.retraining.folder import RetrainedFolder, RetrainError
 from lemonade_tf.retraining.retrain_config import RetrainConfig
@@ -164,13 +165,8 @@ def _train(
     if not tasks:
         return
     settings = run.config.settings
-    setup = WorkerSetup(
-        RETRAINING_WORKER,
-        _dataset_name(run),
-        settings["data_dir"],
-        training,
-        settings["threads"],
-    )
+    source = NamedDatasets(_dataset_name(run), settings["data_dir"])
+    setup = WorkerSetup(RETRAINING_WORKER, source, training, settings["threads"])
     with worker_processes(
         setup, num_workers=config.workers, max_num_workers=len(tasks), log_dir=log_dir
     ) as executor:

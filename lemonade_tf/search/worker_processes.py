@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lemonade_tf.config import SearchConfig
+from lemonade_tf.datasets.source import NamedDatasets
 from lemonade_tf.executors import ProcessExecutor
 from lemonade_tf.workers.worker_setup import SEARCH_WORKER, WorkerSetup, worker_processes
 
@@ -17,9 +18,8 @@ def worker_setup(config: SearchConfig) -> WorkerSetup:
         with InProcessExecutor(worker_setup(config)) as executor:
             search(config, executor=executor)
     """
-    return WorkerSetup(
-        SEARCH_WORKER, config.dataset, config.data_dir, config.training, config.threads
-    )
+    source = NamedDatasets(config.dataset, config.data_dir)
+    return WorkerSetup(SEARCH_WORKER, source, config.training, config.threads)
 
 
 def search_workers(

@@ -21,7 +21,7 @@ from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.backends.current import current_backend
 from lemonade_tf.datasets.dataset import Dataset
-from lemonade_tf.datasets.loading import load_dataset
+from lemonade_tf.datasets.source import DatasetSource
 from lemonade_tf.keras_bridge.files import load_graph, load_record
 from lemonade_tf.keras_bridge.saving import save_model
 from lemonade_tf.keras_bridge.weights import read_weights
@@ -36,18 +36,16 @@ from lemonade_tf.workers.retraining_task import RetrainResult, RetrainTask
 
 
 def setup_retraining(
-    dataset: str,
+    source: DatasetSource,
     settings: TrainingSettings,
     *,
-    data_dir: str | None = None,
     threads: int | None = None,
 ) -> Callable[[RetrainTask], RetrainResult]:
     """Set up this process for training from scratch, and return the function that does it.
 
     Args:
-        dataset: A name or a path, for `load_dataset`.
+        source: Where to get the data set from; networks are trained on the first.
         settings: The training settings.
-        data_dir: Folder of the data sets, for `load_dataset`.
         threads: CPU threads per operation; results depend on it in the last digits.
 
     Raises:
@@ -55,7 +53,8 @@ def setup_retraining(
         ValueError: If the augmentation does not fit its images.
     """
     current_backend().set_up(threads)
-    return Retrainer(load_dataset(dataset, data_dir), settings)
+    data, _ = source.load()
+    return Retrainer(data, settings)
 
 
 def training_and_validation(data: Dataset) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ from typing import Any
 from lemonade_tf.backends.batch_transform import BatchTransform
 from lemonade_tf.backends.current import current_backend
 from lemonade_tf.datasets.dataset import Dataset
-from lemonade_tf.datasets.loading import load_datasets
+from lemonade_tf.datasets.source import DatasetSource
 from lemonade_tf.latency.measuring import measure_networks
 from lemonade_tf.latency.measuring_task import MeasuringTask
 from lemonade_tf.training.augmentation import augmentation_for
@@ -30,18 +30,16 @@ from lemonade_tf.workers.timing import time_network
 
 
 def setup_worker(
-    dataset: str,
+    source: DatasetSource,
     settings: TrainingSettings,
     *,
-    data_dir: str | None = None,
     threads: int | None = None,
 ) -> Callable[[Task], Any]:
     """Set up this process for a search, and return the function that carries out tasks.
 
     Args:
-        dataset: Names or paths, for `load_datasets`.
+        source: Where to get the data sets from.
         settings: The training settings.
-        data_dir: Folder of the data sets, for `load_datasets`.
         threads: CPU threads per operation. A setting of the run, as results depend on it in the
             last digits.
 
@@ -50,7 +48,7 @@ def setup_worker(
         ValueError: If the augmentation does not fit its images.
     """
     current_backend().set_up(threads)
-    data, extra = load_datasets(dataset, data_dir)
+    data, extra = source.load()
     return Worker(
         data,
         settings,

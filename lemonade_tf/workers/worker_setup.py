@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from lemonade_tf.datasets.source import DatasetSource
 from lemonade_tf.executors import ProcessExecutor, default_num_workers
 from lemonade_tf.training.settings import TrainingSettings
 
@@ -23,15 +24,13 @@ class WorkerSetup:
     Attributes:
         entry_point: MODULE:FUNCTION. The function takes the other attributes, and returns the
             function that carries out tasks.
-        dataset: Names or paths of data sets.
-        data_dir: Folder of the official archives of data sets.
+        source: Where the process gets the data sets from.
         settings: The training settings.
         threads: CPU threads per operation; results depend on it in the last digits.
     """
 
     entry_point: str
-    dataset: str
-    data_dir: str | None
+    source: DatasetSource
     settings: TrainingSettings
     threads: int
 
@@ -44,7 +43,7 @@ class WorkerSetup:
         """Set up this process, and return the function that carries out tasks."""
         module, _, function = self.entry_point.partition(":")
         set_up = getattr(import_module(module), function)
-        return set_up(self.dataset, self.settings, data_dir=self.data_dir, threads=self.threads)
+        return set_up(self.source, self.settings, threads=self.threads)
 
 
 def worker_processes(

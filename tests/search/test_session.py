@@ -3,6 +3,7 @@
 import pytest
 from toy_training import SETTINGS, Toy, results
 
+from lemonade_tf.datasets.source import NamedDatasets
 from lemonade_tf.executors import Executor, Outcome
 from lemonade_tf.presets import make_config
 from lemonade_tf.runs import read_run
@@ -80,9 +81,6 @@ def test_the_folder_is_released_if_the_executor_fails(tmp_path):
 def test_worker_setup_has_the_settings_that_results_depend_on():
     config = make_config("quick", threads=3, data_dir="archives", epochs=7)
     setup = worker_setup(config)
-    assert (setup.entry_point, setup.dataset, setup.data_dir) == (
-        SEARCH_WORKER,
-        "digits",
-        "archives",
-    )
+    assert setup.entry_point == SEARCH_WORKER
+    assert setup.source == NamedDatasets("digits", "archives")
     assert (setup.settings.epochs, setup.threads) == (7, 3)

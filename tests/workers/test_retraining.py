@@ -175,11 +175,12 @@ def test_setting_up_a_process_for_retraining(task):
     values = {f.name: getattr(task, f.name) for f in fields(task) if "seed" not in f.name}
     code = f"""
 import numpy as np
+from lemonade_tf.datasets.source import NamedDatasets
 from lemonade_tf.workers.retraining_task import RetrainTask
 from lemonade_tf.workers.worker_setup import RETRAINING_WORKER, WorkerSetup
 from lemonade_tf.training.settings import TrainingSettings
 settings = TrainingSettings(epochs=1, pad=1, cutout=2)
-train = WorkerSetup(RETRAINING_WORKER, "digits", None, settings, 1)()
+train = WorkerSetup(RETRAINING_WORKER, NamedDatasets("digits"), settings, 1)()
 seed = np.random.SeedSequence(0)
 result = train(RetrainTask(weights_seed=seed, training_seed=seed, **{values!r}))
 print(result.failure, len(result.losses))

@@ -52,11 +52,12 @@ def test_children_are_freed(parent_file, digits, insertion, tmp_path, thaw):
 def test_setting_up_a_worker_process(parent_file, tmp_path):
     code = f"""
 import numpy as np
+from lemonade_tf.datasets.source import NamedDatasets
 from lemonade_tf.workers.tasks import ChildTask
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.workers.worker_setup import SEARCH_WORKER, WorkerSetup
 settings = TrainingSettings(epochs=1, pad=1, cutout=2)
-worker = WorkerSetup(SEARCH_WORKER, "digits", None, settings, 1)()
+worker = WorkerSetup(SEARCH_WORKER, NamedDatasets("digits"), settings, 1)()
 import tensorflow as tf
 assert tf.config.threading.get_intra_op_parallelism_threads() == 1
 seed = np.random.SeedSequence(0)

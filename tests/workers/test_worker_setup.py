@@ -2,25 +2,29 @@ import pickle
 import subprocess
 import sys
 
+from lemonade_tf.datasets.source import NamedDatasets
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.workers.worker_setup import RETRAINING_WORKER, SEARCH_WORKER, WorkerSetup
 
 SETTINGS = TrainingSettings(epochs=3)
 
 
-def record_arguments(dataset, settings, *, data_dir, threads):
-    return lambda task: (task, dataset, settings, data_dir, threads)
+SOURCE = NamedDatasets("digits", "folder")
+
+
+def record_arguments(source, settings, *, threads):
+    return lambda task: (task, source, settings, threads)
 
 
 def test_a_setup_calls_its_entry_point():
-    setup = WorkerSetup(f"{__name__}:record_arguments", "digits", "folder", SETTINGS, 2)
+    setup = WorkerSetup(f"{__name__}:record_arguments", SOURCE, SETTINGS, 2)
     run = pickle.loads(pickle.dumps(setup))()
-    assert run("task") == ("task", "digits", SETTINGS, "folder", 2)
+    assert run("task") == ("task", SOURCE, SETTINGS, 2)
 
 
 def test_the_module_of_the_entry_point_is_preloaded():
     modules = [
-        WorkerSetup(entry_point, "digits", None, SETTINGS, 1).preload
+        WorkerSetup(entry_point, SOURCE, SETTINGS, 1).preload
         for entry_point in (SEARCH_WORKER, RETRAINING_WORKER)
     ]
     assert modules == [("lemonade_tf.workers.worker",), ("lemonade_tf.workers.retraining",)]
