@@ -30,7 +30,15 @@ MAY_IMPORT = {
     "datasets": {"architecture", "store"},
     "keras_bridge": {"architecture", "lazy", "store"},
     "backends": {"architecture", "keras_bridge"},
-    "training": {"architecture", "backends", "datasets", "keras_bridge", "operators", "store"},
+    "training": {
+        "architecture",
+        "backends",
+        "datasets",
+        "executors",
+        "keras_bridge",
+        "operators",
+        "store",
+    },
     "training.settings": set(),
     "inheritance": {"architecture", "operators"},
     "workers": {

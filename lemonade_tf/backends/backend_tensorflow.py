@@ -10,9 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.backends.base import Backend
+from lemonade_tf.backends.base import Backend, JitCompile
 from lemonade_tf.backends.batch_normalization_tensorflow import FusedBatchNormalization
 from lemonade_tf.backends.batch_transform import NO_AUGMENTATION, BatchTransform
+from lemonade_tf.backends.compilation import CompilationCosts
 from lemonade_tf.backends.inference_tensorflow import TensorFlowForward, inference_pass
 from lemonade_tf.backends.lite_tensorflow import LiteRTModel, to_lite
 from lemonade_tf.backends.training_tensorflow import TensorFlowTrainer
@@ -27,6 +28,8 @@ _OUT_OF_MEMORY_MESSAGES = (
     "failed to allocate",
     "dst tensor is not initialized",
 )
+
+_COSTS = CompilationCosts()  # measured in this process
 
 
 class TensorFlowBackend(Backend):
@@ -73,9 +76,18 @@ class TensorFlowBackend(Backend):
         momentum: float,
         weight_decay: float,
         transform: BatchTransform = NO_AUGMENTATION,
+        jit_compile: JitCompile = "auto",
+        num_steps: int = 0,
     ) -> TensorFlowTrainer:
         """Return a trainer of the weights that are trainable now; see `Backend.trainer`."""
-        return TensorFlowTrainer(model, momentum, weight_decay, transform)
+        if jit_compile == "auto":  # on a CPU, steps compiled by XLA are no faster
+            has_gpu = bool(tf.config.list_logical_devices("GPU"))
+            by_xla = has_gpu and _COSTS.xla_pays(model, num_steps)
+        else:
+            by_xla = jit_compile == "always"
+        return TensorFlowTrainer(
+            model, momentum, weight_decay, transform, jit_compile=by_xla, costs=_COSTS
+        )
 
     def forward(self, model: keras.Model) -> TensorFlowForward:
         """Return the compiled inference function of a model."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # the driver of a search, which imports this for `BatchTransf
     from lemonade_tf.architecture.graph import Graph
 
 Inputs = np.ndarray | list[np.ndarray]
+JitCompile = Literal["auto", "always", "never"]
 
 
 class LiteError(LemonadeError):
@@ -61,6 +62,8 @@ class Backend(ABC):
         momentum: float,
         weight_decay: float,
         transform: BatchTransform = NO_AUGMENTATION,
+        jit_compile: JitCompile = "auto",
+        num_steps: int = 0,
     ) -> Trainer:
         """Return a trainer of the weights that are trainable now, with zero momenta.
 
@@ -69,6 +72,8 @@ class Backend(ABC):
             momentum: Nesterov momentum, in [0, 1).
             weight_decay: Weight decay factor of kernels.
             transform: Transform of each batch, as part of the compiled step.
+            jit_compile: Whether XLA compiles the training; see `TrainingSettings`.
+            num_steps: How many steps are planned, for "auto".
         """
 
     @abstractmethod
@@ -133,10 +138,34 @@ class Trainer(ABC):
     Attributes:
         num_traces: How many times the step was traced.
         seconds_compiling: Seconds spent on tracing and compiling it.
+        jit_compile: Whether XLA compiles it.
     """
 
     num_traces: int = 0
     seconds_compiling: float = 0.0
+    jit_compile: bool = False
+
+    @abstractmethod
+    def compile(
+        self,
+        images: Any,
+        targets: Any,
+        indices: np.ndarray,
+        learning_rates: np.ndarray,
+        draws: Mapping[str, np.ndarray],
+    ) -> None:
+        """Compile the epoch for arguments like these, without taking a step.
+
+        `run_epoch` does so itself, if nobody did. Calling this first separates compiling, which
+        mostly uses the CPU, from training, which uses the device.
+
+        Args:
+            images: As in `run_epoch`; of the others, only shapes and types are used.
+            targets: As in `run_epoch`.
+            indices: As in `run_epoch`.
+            learning_rates: As in `run_epoch`.
+            draws: As in `run_epoch`.
+        """
 
     @abstractmethod
     def run_epoch(
@@ -146,6 +175,7 @@ class Trainer(ABC):
         indices: np.ndarray,
         learning_rates: np.ndarray,
         draws: Mapping[str, np.ndarray],
+        num_steps: int | None = None,
     ) -> float:
         """Take one step of stochastic gradient descent per row of `indices`.
 
@@ -159,6 +189,8 @@ class Trainer(ABC):
             indices: (num_steps, batch_size) int32, the images of each step.
             learning_rates: (num_steps,) float32.
             draws: The random numbers of the batch transform, arrays (num_steps, ...).
+            num_steps: Take only the first steps, without compiling for their number; by default,
+                all.
 
         Returns:
             The mean loss of the steps; not finite if the loss of a step was not.

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 import keras
@@ -22,6 +23,7 @@ import tensorflow as tf
 
 from lemonade_tf.backends.base import Trainer
 from lemonade_tf.backends.batch_transform import BatchTransform
+from lemonade_tf.backends.compilation import CompilationCosts
 
 
 class TensorFlowTrainer(Trainer):
@@ -32,8 +34,9 @@ class TensorFlowTrainer(Trainer):
         momentum: See `Backend.trainer`.
         weight_decay: See `Backend.trainer`.
         transform: See `Backend.trainer`.
-        jit_compile: Whether XLA compiles the epoch. On a GPU the first epoch then takes seconds
-            longer, and the others run several times faster.
+        jit_compile: Whether XLA compiles the epoch. On a GPU, compiling then takes seconds, and
+            steps are several times faster.
+        costs: Learns from the seconds of compiling and of steps.
     """
 
     def __init__(
@@ -44,15 +47,35 @@ class TensorFlowTrainer(Trainer):
         transform: BatchTransform,
         *,
         jit_compile: bool = False,
+        costs: CompilationCosts | None = None,
     ) -> None:
         self._model, self._transform = model, transform
         self._momentum, self._weight_decay = momentum, weight_decay
-        self._jit_compile = jit_compile
+        self.jit_compile = jit_compile
+        self._costs = CompilationCosts() if costs is None else costs
         weights = model.trainable_variables
         self._variables = [weight.value for weight in weights]
         self._decays = [weight_decay > 0 and w.name.endswith("kernel") for w in weights]
         self._momenta = [tf.Variable(tf.zeros_like(v)) for v in self._variables]
         self._epoch: Any = None
+
+    def compile(
+        self,
+        images: Any,
+        targets: Any,
+        indices: np.ndarray,
+        learning_rates: np.ndarray,
+        draws: Mapping[str, np.ndarray],
+    ) -> None:
+        """Trace and compile the epoch; see `Trainer.compile`."""
+        start = time.perf_counter()
+        inputs = _on_device(images, targets, indices, learning_rates, draws, num_steps=0)
+        jit_compile = True if self.jit_compile else None  # None: the default of TensorFlow
+        epoch = tf.function(self._trace_epoch, autograph=False, jit_compile=jit_compile)
+        self._epoch = epoch.get_concrete_function(*inputs)
+        self._epoch(*inputs)  # without a step: XLA compiles at the first call
+        self.seconds_compiling = time.perf_counter() - start
+        self._costs.add_compiling(self.jit_compile, self.seconds_compiling)
 
     def run_epoch(
         self,
@@ -61,17 +84,19 @@ class TensorFlowTrainer(Trainer):
         indices: np.ndarray,
         learning_rates: np.ndarray,
         draws: Mapping[str, np.ndarray],
+        num_steps: int | None = None,
     ) -> float:
         """Take one step per row of `indices`; see `Trainer.run_epoch`."""
-        on_device = {name: tf.constant(values) for name, values in draws.items()}
-        inputs = (images, targets, tf.constant(indices), tf.constant(learning_rates), on_device)
         if self._epoch is None:
-            start = time.perf_counter()
-            compiled = True if self._jit_compile else None  # None: the default of TensorFlow
-            epoch = tf.function(self._trace_epoch, autograph=False, jit_compile=compiled)
-            self._epoch = epoch.get_concrete_function(*inputs)
-            self.seconds_compiling = time.perf_counter() - start
-        return float(self._epoch(*inputs)) / len(indices)
+            self.compile(images, targets, indices, learning_rates, draws)
+        num_steps = len(indices) if num_steps is None else num_steps
+        start = time.perf_counter()
+        inputs = _on_device(images, targets, indices, learning_rates, draws, num_steps)
+        loss = float(self._epoch(*inputs)) / num_steps
+        if isfinite(loss):  # else the epoch may have ended early
+            seconds = time.perf_counter() - start
+            self._costs.add_steps(self._model, self.jit_compile, num_steps, seconds)
+        return loss
 
     def state(self) -> dict[str, np.ndarray]:
         """Copy what steps change."""
@@ -104,9 +129,9 @@ class TensorFlowTrainer(Trainer):
         indices: tf.Tensor,
         learning_rates: tf.Tensor,
         draws: Mapping[str, tf.Tensor],
+        num_steps: tf.Tensor,
     ) -> tf.Tensor:
         self.num_traces += 1
-        num_steps: Any = indices.shape[0]
 
         def has_next(step: tf.Tensor, total: tf.Tensor) -> tf.Tensor:
             return (step < num_steps) & tf.math.is_finite(total)
@@ -149,6 +174,20 @@ class TensorFlowTrainer(Trainer):
                 use_nesterov=True,
             )
         return loss
+
+
+def _on_device(
+    images: Any,
+    targets: Any,
+    indices: np.ndarray,
+    learning_rates: np.ndarray,
+    draws: Mapping[str, np.ndarray],
+    num_steps: int,
+) -> tuple[Any, ...]:
+    """Return the inputs of the compiled epoch."""
+    tensors = {name: tf.constant(values) for name, values in draws.items()}
+    steps = tf.constant(num_steps, tf.int32)
+    return images, targets, tf.constant(indices), tf.constant(learning_rates), tensors, steps
 
 
 def _gather(images: Any, batch: tf.Tensor) -> Any:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from lemonade_tf.executors.device_turn import turn_variables
+
 _THREADS = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -43,4 +45,7 @@ def worker_environment(slot: int, gpus: Sequence[str]) -> dict[str, str]:
         slot: The number of the worker, from 0.
         gpus: The available GPUs as in CUDA_VISIBLE_DEVICES, assigned round-robin.
     """
-    return {"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]} if gpus else {}
+    if not gpus:
+        return {}
+    gpu = gpus[slot % len(gpus)]
+    return {"CUDA_VISIBLE_DEVICES": gpu, **turn_variables([gpu])}

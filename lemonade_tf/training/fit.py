@@ -19,6 +19,7 @@ from lemonade_tf.architecture import Graph
 from lemonade_tf.backends.base import Trainer
 from lemonade_tf.backends.batch_transform import NO_AUGMENTATION, BatchTransform
 from lemonade_tf.backends.current import current_backend
+from lemonade_tf.executors.device_turn import device_turn
 from lemonade_tf.training.out_of_memory import effective_batch_size
 from lemonade_tf.training.schedule import cosine
 from lemonade_tf.training.settings import TrainingSettings
@@ -35,8 +36,9 @@ class FitResult:
     Attributes:
         losses: Mean loss of each epoch.
         num_images: Images processed, each counted once per epoch.
-        seconds: Wall-clock seconds, compiling included.
+        seconds: Wall-clock seconds, compiling and waiting included.
         seconds_compiling: Seconds spent on compiling the step.
+        seconds_waiting: Seconds spent on waiting for other processes to train on the device.
         num_traces: How many times the step was traced: once.
     """
 
@@ -44,6 +46,7 @@ class FitResult:
     num_images: int = 0
     seconds: float = 0.0
     seconds_compiling: float = 0.0
+    seconds_waiting: float = 0.0
     num_traces: int = 0
 
 
@@ -79,6 +82,9 @@ def fit(
     Each epoch shuffles the images and drops those that do not fill the last batch. If there are
     fewer images than `batch_size`, one batch holds all of them.
 
+    Processes that share a GPU take turns: this one compiles the step, waits until no other trains
+    there, and then takes all its steps.
+
     Args:
         model: A model that outputs logits; see `Backend.training_model`.
         images: (n, height, width, channels), raw pixels, preferably already on the device
@@ -106,7 +112,7 @@ def fit(
     batch_size = effective_batch_size(settings, count)
     num_steps = count // batch_size
     rates = cosine(settings.learning_rate, epochs * num_steps).reshape(epochs, num_steps)
-    trainer = make_trainer(model, settings, transform)
+    trainer = make_trainer(model, settings, transform, num_steps=epochs * num_steps)
     losses: list[float] = []
     if resume is not None:
         losses.extend(resume.losses)
@@ -116,7 +122,7 @@ def fit(
     def state() -> TrainingState:
         return TrainingState(tuple(losses), rng.bit_generator.state, trainer.state())
 
-    for epoch in range(len(losses), epochs):
+    def run_epoch(epoch: int) -> None:
         # The order is drawn before the transform, for whole epochs: a resumed training draws the
         # same numbers.
         order = rng.permutation(count)[: num_steps * batch_size].astype(np.int32)
@@ -128,26 +134,49 @@ def fit(
                 f"the loss is {losses[-1]} after epoch {epoch + 1} of {epochs} with an initial"
                 f" learning rate of {settings.learning_rate}; try a smaller one."
             )
-        if on_epoch is not None:
-            on_epoch(state)
+
+    seconds_waiting = 0.0
+    if len(losses) < epochs:
+        like = transform.draw(num_steps, batch_size, rng=np.random.default_rng(0))
+        indices = np.zeros((num_steps, batch_size), np.int32)
+        trainer.compile(images, targets, indices, rates[0], like)
+        with device_turn() as seconds_waiting:
+            for epoch in range(len(losses), epochs):
+                run_epoch(epoch)
+                if on_epoch is not None:
+                    on_epoch(state)
     return FitResult(
         losses=tuple(losses),
         num_images=epochs * num_steps * batch_size,
         seconds=time.perf_counter() - start,
         seconds_compiling=trainer.seconds_compiling,
+        seconds_waiting=seconds_waiting,
         num_traces=trainer.num_traces,
     )
 
 
 def make_trainer(
-    model: keras.Model, settings: TrainingSettings, transform: BatchTransform = NO_AUGMENTATION
+    model: keras.Model,
+    settings: TrainingSettings,
+    transform: BatchTransform = NO_AUGMENTATION,
+    *,
+    num_steps: int = 0,
 ) -> Trainer:
-    """Return the backend's trainer of the weights that are trainable now."""
+    """Return the backend's trainer of the weights that are trainable now.
+
+    Args:
+        model: A model that outputs logits.
+        settings: The training settings.
+        transform: Transform of each batch.
+        num_steps: How many steps are planned.
+    """
     return current_backend().trainer(
         model,
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
         transform=transform,
+        jit_compile=settings.jit_compile,
+        num_steps=num_steps,
     )
 
 

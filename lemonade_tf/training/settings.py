@@ -24,6 +24,8 @@ from typing import Any, Literal, get_args
 
 Start = Literal["fitted", "inherited", "random"]
 STARTS: tuple[Start, ...] = get_args(Start)
+JitCompile = Literal["auto", "always", "never"]
+JIT_COMPILE: tuple[JitCompile, ...] = get_args(JitCompile)
 
 _COUNTS = {
     "epochs": 0,
@@ -68,6 +70,9 @@ class TrainingSettings:
             parent and child share, for all training images. If they need more, every epoch of
             distillation recomputes them.
         evaluation_batch_size: Images per batch in evaluation.
+        jit_compile: Whether XLA compiles the training of a network: "always", "never", or "auto",
+            on a GPU if it saves more time than it takes, judged by the networks trained so far.
+            Results differ in the last digits.
 
     Raises:
         ValueError: If a value is out of range.
@@ -89,6 +94,7 @@ class TrainingSettings:
     fit_images: int = 1024
     distillation_memory: float = 1.0
     evaluation_batch_size: int = 256
+    jit_compile: JitCompile = "auto"
 
     def __post_init__(self) -> None:
         for name, least in _COUNTS.items():
@@ -102,6 +108,8 @@ class TrainingSettings:
         self._require("momentum", 0 <= self.momentum < 1, "a number in [0, 1)")
         known = self.approximate_start in STARTS
         self._require("approximate_start", known, f"one of {', '.join(STARTS)}")
+        known = self.jit_compile in JIT_COMPILE
+        self._require("jit_compile", known, f"one of {', '.join(JIT_COMPILE)}")
 
     def _require(self, name: str, holds: bool, expected: str) -> None:
         if not holds:

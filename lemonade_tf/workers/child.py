@@ -249,12 +249,13 @@ class _Attempt:
         )
 
     def _record_speed(self, distilled: FitResult, trained: FitResult) -> None:
-        """Separate compiling from steps in the seconds, and record the speed of the steps."""
-        self.seconds["distill"] -= distilled.seconds_compiling
-        self.seconds["train"] -= trained.seconds_compiling
+        """Separate compiling and waiting from steps, and record the speed of the steps."""
+        for phase, result in (("distill", distilled), ("train", trained)):
+            self.seconds[phase] -= result.seconds_compiling + result.seconds_waiting
         self.seconds["compile"] = distilled.seconds_compiling + trained.seconds_compiling
+        self.seconds["wait"] = distilled.seconds_waiting + trained.seconds_waiting
         num_images = distilled.num_images + trained.num_images
-        steps = distilled.seconds + trained.seconds - self.seconds["compile"]
+        steps = distilled.seconds + trained.seconds - self.seconds["compile"] - self.seconds["wait"]
         self._facts["num_images"] = num_images
         self._facts["images_per_second"] = num_images / steps if num_images else None
 

@@ -61,8 +61,9 @@ class ChildResult:
         error: Fraction of validation images that it misclassifies; None if it failed.
         test_error: The same for test images; None if there are none.
         failure: Why there is no error, in one line; None on success.
-        seconds: Wall-clock seconds of each phase that was reached ("compile" is not included in
-            "distill" and "train"), and "total", which includes an attempt that ran out of memory.
+        seconds: Wall-clock seconds of each phase that was reached, and "total", which includes an
+            attempt that ran out of memory. "distill" and "train" do not include compiling
+            ("compile") and waiting for other processes on the same GPU ("wait").
         losses: Mean loss of each epoch of training.
         distillation_losses: Mean loss of each epoch of distillation.
         epsilon: Equation 9, "before" and "after" distillation, each as "cross_entropy" and "kl"
@@ -70,8 +71,8 @@ class ChildResult:
         epochs: Epochs of training.
         batch_size: Images per step; half of the setting if that ran out of memory.
         num_images: Images processed in training and distillation.
-        images_per_second: Speed of training and distillation, without compiling; None if no images
-            were processed.
+        images_per_second: Speed of training and distillation, without compiling and waiting; None if
+            no images were processed.
         parameters: Number of parameters; None if the network failed before it was built.
         multiply_adds: Multiply-adds per image; None as above.
         measured: Expensive objectives besides the error, by name.

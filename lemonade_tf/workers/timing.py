@@ -61,7 +61,8 @@ def time_network(
     batch_size = effective_batch_size(settings, len(dataset.x_train))
     indices = rng.integers(len(dataset.x_train), size=(NUM_STEPS, batch_size), dtype=np.int32)
     rates = np.zeros(NUM_STEPS, np.float32)  # weight decay is scaled by the rate as well
-    trainer = make_trainer(model, settings, transform)
+    steps_per_epoch = len(dataset.x_train) // batch_size
+    trainer = make_trainer(model, settings, transform, num_steps=settings.epochs * steps_per_epoch)
 
     def train() -> None:
         draws = transform.draw(NUM_STEPS, batch_size, rng=rng)

@@ -37,6 +37,41 @@ def test_a_trained_model_is_freed(network, digits):
     assert [reference() for reference in references] == [None] * 3
 
 
+@pytest.mark.parametrize("jit_compile", ["never", pytest.param("always", marks=pytest.mark.slow)])
+def test_compiling_takes_no_step_and_an_epoch_as_many_as_requested(network, digits, jit_compile):
+    place = current_backend().place
+    images, labels = place(digits.x_train), place(digits.y_train)
+    indices, rates = np.arange(64, dtype=np.int32).reshape(4, 16), np.float32([0.1] * 4)
+
+    def trainer():
+        model = current_backend().training_model(network)
+        return current_backend().trainer(
+            model, momentum=0.9, weight_decay=5e-4, jit_compile=jit_compile
+        )
+
+    chosen, whole = trainer(), trainer()
+    before = chosen.state()
+    chosen.compile(images, labels, np.zeros_like(indices), np.zeros_like(rates), {})
+    assert chosen.num_traces == 1
+    np.testing.assert_equal(chosen.state(), before)
+    loss = chosen.run_epoch(images, labels, indices, rates, {}, num_steps=3)
+    expected = whole.run_epoch(images, labels, indices[:3], rates[:3], {})
+    assert chosen.num_traces == 1
+    np.testing.assert_allclose(loss, expected, rtol=1e-6)
+    for name, value in whole.state().items():
+        np.testing.assert_allclose(chosen.state()[name], value, rtol=1e-5, atol=1e-6)
+
+
+def test_without_a_gpu_xla_is_used_only_on_request(network):
+    model = current_backend().training_model(network)
+
+    def is_compiled(**options):
+        return current_backend().trainer(model, momentum=0.9, weight_decay=0, **options).jit_compile
+
+    assert not is_compiled(num_steps=10**9)
+    assert is_compiled(jit_compile="always")
+
+
 @pytest.mark.slow
 def test_an_epoch_compiled_by_xla_trains_the_same_weights(network, digits):
     place = current_backend().place
@@ -101,6 +136,7 @@ def test_operations_on_bytes_of_images_have_gpu_kernels(network, digits):
         tf.constant(np.arange(32, dtype=np.int32).reshape(2, 16)),
         tf.constant(np.float32([0.1, 0.1])),
         {},
+        tf.constant(2),
     )
     model = current_backend().training_model(network)
     trainer = current_backend().trainer(model, momentum=0.9, weight_decay=5e-4)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from lemonade_tf.executors.device_turn import turn_variables
 from lemonade_tf.executors.environment import server_environment, worker_environment
 
 
@@ -33,7 +34,8 @@ def test_log_level_and_memory_growth_of_the_user_are_kept():
 
 @pytest.mark.parametrize(("slot", "gpu"), [(0, "3"), (1, "GPU-5a"), (2, "3"), (3, "GPU-5a")])
 def test_gpus_are_assigned_round_robin(slot, gpu):
-    assert worker_environment(slot, ["3", "GPU-5a"]) == {"CUDA_VISIBLE_DEVICES": gpu}
+    found = worker_environment(slot, ["3", "GPU-5a"])
+    assert found == {"CUDA_VISIBLE_DEVICES": gpu, **turn_variables([gpu])}
 
 
 def test_without_gpus_no_variable_is_set():

@@ -78,11 +78,14 @@ def test_the_learning_rate_decays_over_all_epochs(network, digits, monkeypatch):
     class Recorder:
         num_traces, seconds_compiling = 1, 0.0
 
+        def compile(self, images, targets, indices, learning_rates, draws):
+            assert indices.shape == (3, 100)
+
         def run_epoch(self, images, targets, indices, learning_rates, draws):
             assert indices.shape == (3, 100)
             rates.extend(learning_rates)
             return 1.0
 
-    monkeypatch.setattr("lemonade_tf.training.fit.make_trainer", lambda *_: Recorder())
+    monkeypatch.setattr("lemonade_tf.training.fit.make_trainer", lambda *_, **__: Recorder())
     train(network, digits, epochs=4, batch_size=100, learning_rate=0.3)
     np.testing.assert_array_equal(rates, cosine(0.3, 12))

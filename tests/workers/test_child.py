@@ -22,7 +22,18 @@ from lemonade_tf.workers import child as child_module
 from lemonade_tf.workers.child import train_child
 from lemonade_tf.workers.tasks import ChildTask
 
-PHASES = ["load", "operators", "build", "repair", "distill", "train", "compile", "evaluate", "save"]
+PHASES = [
+    "load",
+    "operators",
+    "build",
+    "repair",
+    "distill",
+    "train",
+    "compile",
+    "wait",
+    "evaluate",
+    "save",
+]
 
 
 def task(parent_file, output, *operators, seed=5):
