@@ -10,18 +10,16 @@ why they cannot outlive the driver. They ignore SIGINT and SIGTERM, and write th
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from lemonade_tf.executors import pickling
-from lemonade_tf.executors.base import Executor, Outcome, Setup, Task, TaskQueue
-from lemonade_tf.executors.pool import Answer, Worker, WorkerPool
+from lemonade_tf.executors.base import Setup
+from lemonade_tf.executors.pooled import PooledExecutor, check_counts
+from lemonade_tf.executors.process_pool import ProcessPool, WorkerProcess
 
-_Running = dict[Worker, tuple[Task, float]]  # the task of a worker and its start time
 
-
-class ProcessExecutor(Executor):
+class ProcessExecutor(PooledExecutor[WorkerProcess]):
     """Runs tasks in worker processes, which are forked from a server with imported modules.
 
     Args:
@@ -53,100 +51,14 @@ class ProcessExecutor(Executor):
         preload: Sequence[str] = (),
         log_dir: str | Path | None = None,
     ):
-        _check(num_workers=num_workers, threads=threads, max_tasks_per_worker=max_tasks_per_worker)
-        self._pool = WorkerPool(
+        check_counts(
+            num_workers=num_workers, threads=threads, max_tasks_per_worker=max_tasks_per_worker
+        )
+        pool = ProcessPool(
             pickling.dumps(setup),
             num_workers=num_workers,
             threads=threads,
             preload=preload,
             log_dir=None if log_dir is None else Path(log_dir),
         )
-        self.num_workers = num_workers
-        self._max_tasks_per_worker = max_tasks_per_worker
-        self._task_timeout = float("inf") if task_timeout is None else task_timeout
-        self._is_running = self._is_closed = False
-
-    def run(self, tasks: Iterable[Task], *, deadline: float | None = None) -> Iterator[Outcome]:
-        self._check_free()
-        self._is_running = True
-        queue = TaskQueue(tasks, deadline)
-        running: _Running = {}
-        try:
-            self._pool.poll(0.0)  # notice workers that died since the previous run
-            while not self._is_closed:
-                self._assign(queue, running)
-                if not running and not queue.num_left:
-                    return
-                self._pool.start_workers(queue.num_left)
-                answers = self._pool.poll(self._timeout(queue, running))
-                outcomes = [self._outcome(answer, running) for answer in answers]
-                self._stop_overdue(running)
-                yield from outcomes
-        finally:
-            self._is_running = False
-            for worker in running:
-                self._pool.discard(worker)
-
-    def close(self) -> None:
-        self._is_closed = True
-        self._pool.close()
-
-    def _check_free(self) -> None:
-        if self._is_closed:
-            raise RuntimeError("the executor is closed; create a new one.")
-        if self._is_running:
-            raise RuntimeError(
-                "the executor is running other tasks; exhaust or close that iterator first."
-            )
-
-    def _assign(self, queue: TaskQueue, running: _Running) -> None:
-        """Send a task to each idle worker."""
-        # `zip` takes a task only if there is a worker, because the workers come first.
-        for worker, task in zip(self._pool.idle, queue, strict=False):
-            message = pickling.dumps(task)
-            running[worker] = task, time.monotonic()
-            self._pool.send(worker, message)
-
-    def _timeout(self, queue: TaskQueue, running: _Running) -> float:
-        """Return the seconds to wait for messages: until a task times out, or the deadline."""
-        if not running:
-            return queue.seconds_left
-        starts = [start for worker, (_, start) in running.items() if worker.state == "busy"]
-        return max(0.0, min(starts, default=float("inf")) + self._task_timeout - time.monotonic())
-
-    def _outcome(self, answer: Answer, running: _Running) -> Outcome:
-        """Convert an answer to an outcome, and retire a worker that has run enough tasks."""
-        worker = answer.worker
-        task, start = running.pop(worker)
-        if worker.state == "idle" and worker.num_answers >= self._max_tasks_per_worker:
-            self._pool.retire(worker)
-        seconds = time.monotonic() - start
-        return Outcome(
-            task,
-            answer.result,
-            answer.failure,
-            worker.slot,
-            seconds,
-            answer.log,
-            answer.cause,
-            answer.errno,
-        )
-
-    def _stop_overdue(self, running: _Running) -> None:
-        """Stop the workers whose task exceeded the time limit."""
-        for worker, (_, start) in running.items():
-            seconds = time.monotonic() - start
-            if worker.state == "busy" and seconds >= self._task_timeout:
-                self._pool.stop(worker, _timeout_message(seconds, self._task_timeout))
-
-
-def _timeout_message(seconds: float, limit: float) -> str:
-    """Describe a timeout, in the unit that suits the limit."""
-    unit, size = ("hours", 3600) if limit >= 3600 else ("seconds", 1)
-    return f"after {seconds / size:.1f} {unit}; the time limit is {limit / size:g} {unit}"
-
-
-def _check(**numbers: int) -> None:
-    for name, number in numbers.items():
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise ValueError(f"{name} is {number!r}; expected an integer of at least 1.")
+        super().__init__(pool, max_tasks_per_worker=max_tasks_per_worker, task_timeout=task_timeout)

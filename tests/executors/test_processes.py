@@ -13,7 +13,7 @@ import executor_toys as toys
 import pytest
 
 from lemonade_tf.executors import ProcessExecutor, WorkerSetupError
-from lemonade_tf.executors.processes import _timeout_message
+from lemonade_tf.executors.pooled import _timeout_message
 
 ROOT = Path(__file__).parents[2]
 LONG = 30.0  # seconds; no step takes this long
@@ -132,7 +132,7 @@ class TestReplacement:
         assert [outcome.result for outcome in outcomes] == [1, 4]
 
     def test_a_wait_without_an_answer_is_repeated(self, monkeypatch):
-        monkeypatch.setattr("lemonade_tf.executors.pool._LONGEST_WAIT", 0.02)
+        monkeypatch.setattr("lemonade_tf.executors.process_pool._LONGEST_WAIT", 0.02)
         with ProcessExecutor(toys.plain, num_workers=1) as executor:
             outcomes = list(executor.run([("sleep", 0.3), ("square", 2)]))
         assert [outcome.failure for outcome in outcomes] == [None, None]
@@ -241,7 +241,7 @@ class TestEnvironment:
         assert os.environ["OMP_NUM_THREADS"] == "64"
 
     def test_each_worker_has_a_gpu(self, monkeypatch):
-        monkeypatch.setattr("lemonade_tf.executors.pool.visible_gpus", lambda: ("4", "7"))
+        monkeypatch.setattr("lemonade_tf.executors.process_pool.visible_gpus", lambda: ("4", "7"))
         found = self._environments(num_workers=3)
         assert {slot: values[2] for slot, values in found.items()}.items() <= {
             (0, "4"),
