@@ -122,27 +122,27 @@ def fit(
     def state() -> TrainingState:
         return TrainingState(tuple(losses), rng.bit_generator.state, trainer.state())
 
-    def run_epoch(epoch: int) -> None:
+    def draw() -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
         # The order is drawn before the transform, for whole epochs: a resumed training draws the
         # same numbers.
         order = rng.permutation(count)[: num_steps * batch_size].astype(np.int32)
-        draws = transform.draw(num_steps, batch_size, rng=rng)
-        indices = order.reshape(num_steps, batch_size)
-        losses.append(trainer.run_epoch(images, targets, indices, rates[epoch], draws))
-        if not isfinite(losses[-1]):
-            raise TrainingDiverged(
-                f"the loss is {losses[-1]} after epoch {epoch + 1} of {epochs} with an initial"
-                f" learning rate of {settings.learning_rate}; try a smaller one."
-            )
+        return order.reshape(num_steps, batch_size), transform.draw(num_steps, batch_size, rng=rng)
 
     seconds_waiting = 0.0
-    if len(losses) < epochs:
-        like = transform.draw(num_steps, batch_size, rng=np.random.default_rng(0))
-        indices = np.zeros((num_steps, batch_size), np.int32)
-        trainer.compile(images, targets, indices, rates[0], like)
+    first = len(losses)
+    if first < epochs:
+        indices, draws = draw()
+        trainer.compile(images, targets, indices, rates[first], draws)
         with device_turn() as seconds_waiting:
-            for epoch in range(len(losses), epochs):
-                run_epoch(epoch)
+            for epoch in range(first, epochs):
+                if epoch > first:
+                    indices, draws = draw()
+                losses.append(trainer.run_epoch(images, targets, indices, rates[epoch], draws))
+                if not isfinite(losses[-1]):
+                    raise TrainingDiverged(
+                        f"the loss is {losses[-1]} after epoch {epoch + 1} of {epochs} with an"
+                        f" initial learning rate of {settings.learning_rate}; try a smaller one."
+                    )
                 if on_epoch is not None:
                     on_epoch(state)
     return FitResult(
