@@ -71,8 +71,8 @@ class ChildResult:
         epochs: Epochs of training.
         batch_size: Images per step; half of the setting if that ran out of memory.
         num_images: Images processed in training and distillation.
-        images_per_second: Speed of training and distillation, without compiling and waiting; None if
-            no images were processed.
+        images_per_second: Speed of training and distillation, without compiling and waiting; None
+            if no images were processed.
         parameters: Number of parameters; None if the network failed before it was built.
         multiply_adds: Multiply-adds per image; None as above.
         measured: Expensive objectives besides the error, by name.
