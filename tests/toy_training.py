@@ -46,7 +46,7 @@ SETTINGS = {
 }
 
 
-def start_worker(dataset, settings, *, data_dir, threads):
+def start_worker(source, settings, *, threads):
     """Set up a worker like the real one; environment variables select a fault."""
     return Toy(os.environ.get("TOY_FAULT", ""), float(os.environ.get("TOY_SECONDS", 0.03)))
 
@@ -135,7 +135,7 @@ def _epsilon(task, share):
 
 def toy_executor():
     """Return an executor that trains toys in this process."""
-    return InProcessExecutor(lambda: start_worker("digits", None, data_dir=None, threads=1))
+    return InProcessExecutor(lambda: start_worker(None, None, threads=1))
 
 
 def toy_search(workdir, *, in_process=False, **settings):
