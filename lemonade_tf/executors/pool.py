@@ -18,7 +18,6 @@ class PoolWorker:
 
     slot: int
     state: Literal["starting", "idle", "busy", "ending"] = "starting"
-    num_answers: int = 0
 
 
 W = TypeVar("W", bound=PoolWorker)
@@ -64,6 +63,10 @@ class Pool(ABC, Generic[W]):
             num_free += 1
 
     @abstractmethod
+    def resume(self) -> None:
+        """Notice workers that died since the previous run. No worker is busy."""
+
+    @abstractmethod
     def _start_worker(self, slot: int) -> None:
         """Start a worker in a free slot."""
 
@@ -85,14 +88,6 @@ class Pool(ABC, Generic[W]):
         Raises:
             WorkerSetupError: If workers failed to start.
         """
-
-    @abstractmethod
-    def stop(self, worker: W, reason: str) -> None:
-        """Kill a busy worker. The answer to its task is a failure for the given reason."""
-
-    @abstractmethod
-    def retire(self, worker: W) -> None:
-        """Let an idle worker exit."""
 
     @abstractmethod
     def discard(self, worker: W) -> None:

@@ -18,17 +18,10 @@ class PooledExecutor(Executor, Generic[W]):
 
     Args:
         pool: The workers; closed with the executor.
-        max_tasks_per_worker: Number of tasks after which a worker is replaced.
-        task_timeout: Seconds after which a task fails and its worker is replaced; None for no
-            limit.
     """
 
-    def __init__(
-        self, pool: Pool[W], *, max_tasks_per_worker: float, task_timeout: float | None
-    ) -> None:
+    def __init__(self, pool: Pool[W]) -> None:
         self._pool = pool
-        self._max_tasks_per_worker = max_tasks_per_worker
-        self._task_timeout = float("inf") if task_timeout is None else task_timeout
         self._is_running = self._is_closed = False
 
     @property
@@ -42,16 +35,14 @@ class PooledExecutor(Executor, Generic[W]):
         queue = TaskQueue(tasks, deadline)
         running: _Running[W] = {}
         try:
-            self._pool.poll(0.0)  # notice workers that died since the previous run
+            self._pool.resume()
             while not self._is_closed:
                 self._assign(queue, running)
                 if not running and not queue.num_left:
                     return
                 self._pool.start_workers(queue.num_left)
-                answers = self._pool.poll(self._timeout(queue, running))
-                outcomes = [self._outcome(answer, running) for answer in answers]
-                self._stop_overdue(running)
-                yield from outcomes
+                answers = self._pool.poll(float("inf") if running else queue.seconds_left)
+                yield from [_outcome(answer, *running.pop(answer.worker)) for answer in answers]
         finally:
             self._is_running = False
             for worker in running:
@@ -77,43 +68,19 @@ class PooledExecutor(Executor, Generic[W]):
             self._pool.send(worker, task)
             running[worker] = task, start
 
-    def _timeout(self, queue: TaskQueue, running: _Running[W]) -> float:
-        """Return the seconds to wait for messages: until a task times out, or the deadline."""
-        if not running:
-            return queue.seconds_left
-        starts = [start for worker, (_, start) in running.items() if worker.state == "busy"]
-        return max(0.0, min(starts, default=float("inf")) + self._task_timeout - time.monotonic())
 
-    def _outcome(self, answer: Answer[W], running: _Running[W]) -> Outcome:
-        """Convert an answer to an outcome, and retire a worker that has run enough tasks."""
-        worker = answer.worker
-        task, start = running.pop(worker)
-        if worker.state == "idle" and worker.num_answers >= self._max_tasks_per_worker:
-            self._pool.retire(worker)
-        seconds = time.monotonic() - start
-        return Outcome(
-            task,
-            answer.result,
-            answer.failure,
-            worker.slot,
-            seconds,
-            answer.log,
-            answer.cause,
-            answer.errno,
-        )
-
-    def _stop_overdue(self, running: _Running[W]) -> None:
-        """Stop the workers whose task exceeded the time limit."""
-        for worker, (_, start) in running.items():
-            seconds = time.monotonic() - start
-            if worker.state == "busy" and seconds >= self._task_timeout:
-                self._pool.stop(worker, _timeout_message(seconds, self._task_timeout))
-
-
-def _timeout_message(seconds: float, limit: float) -> str:
-    """Describe a timeout, in the unit that suits the limit."""
-    unit, size = ("hours", 3600) if limit >= 3600 else ("seconds", 1)
-    return f"after {seconds / size:.1f} {unit}; the time limit is {limit / size:g} {unit}"
+def _outcome(answer: Answer, task: Task, start: float) -> Outcome:
+    """Return the outcome of a task that was sent to a worker."""
+    return Outcome(
+        task,
+        answer.result,
+        answer.failure,
+        answer.worker.slot,
+        time.monotonic() - start,
+        answer.log,
+        answer.cause,
+        answer.errno,
+    )
 
 
 def check_counts(**numbers: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import pickle
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -36,6 +37,8 @@ class WorkerProcess(PoolWorker):
     connection: Connection
     log: WorkerLog
     has_task: bool = False
+    task_start: float = 0.0
+    num_answers: int = 0
     was_ready: bool = False
     stop_reason: str | None = None
 
@@ -47,6 +50,8 @@ class ProcessPool(Pool[WorkerProcess]):
         setup: The pickled setup; see `ProcessExecutor`.
         num_workers: The largest number of workers at a time.
         threads: CPU threads per worker.
+        max_tasks_per_worker: Number of tasks after which a worker is replaced.
+        task_timeout: Seconds after which a task fails and its worker is replaced.
         preload: Modules to import before any worker is forked.
         log_dir: Folder for the output of the workers; None for unnamed files.
     """
@@ -57,6 +62,8 @@ class ProcessPool(Pool[WorkerProcess]):
         *,
         num_workers: int,
         threads: int,
+        max_tasks_per_worker: int,
+        task_timeout: float,
         preload: Sequence[str],
         log_dir: Path | None,
     ):
@@ -64,6 +71,8 @@ class ProcessPool(Pool[WorkerProcess]):
         self._setup = setup
         self._num_workers = num_workers
         self._threads = threads
+        self._max_tasks_per_worker = max_tasks_per_worker
+        self._task_timeout = task_timeout
         self._preload = tuple(preload)
         self._log_dir = log_dir
         self._gpus = visible_gpus()
@@ -75,9 +84,12 @@ class ProcessPool(Pool[WorkerProcess]):
     def num_workers(self) -> int:
         return self._num_workers
 
+    def resume(self) -> None:
+        self.poll(0.0)
+
     def send(self, worker: WorkerProcess, task: Task) -> None:
         message = pickling.dumps(task)
-        worker.state, worker.has_task = "busy", True
+        worker.state, worker.has_task, worker.task_start = "busy", True, time.monotonic()
         self._send(worker, message)
 
     def poll(self, timeout: float) -> list[Answer[WorkerProcess]]:
@@ -86,29 +98,32 @@ class ProcessPool(Pool[WorkerProcess]):
             return []
         workers = [worker for worker in self._workers.values() if worker.state != "ending"]
         connections = [server.control, *(worker.connection for worker in workers)]
-        ready = wait(connections, min(timeout, _LONGEST_WAIT))
+        ready = wait(connections, min(timeout, self._seconds_to_timeout(), _LONGEST_WAIT))
         answers = []
         for worker in workers:
             if worker.connection in ready:
                 answers += self._receive(worker)
         if server.control in ready:
             answers += self._receive_from_server(server)
+        self._stop_overdue()
         return answers
 
-    def stop(self, worker: WorkerProcess, reason: str | None = None) -> None:
-        worker.stop_reason = reason
-        self.retire(worker)
-        worker.server.kill(worker.serial)
+    def _seconds_to_timeout(self) -> float:
+        """Return the seconds until the first task exceeds the time limit."""
+        starts = [w.task_start for w in self._workers.values() if w.state == "busy"]
+        return max(0.0, min(starts, default=float("inf")) + self._task_timeout - time.monotonic())
+
+    def _stop_overdue(self) -> None:
+        """Stop the workers whose task exceeded the time limit."""
+        for worker in self._workers.values():
+            seconds = time.monotonic() - worker.task_start
+            if worker.state == "busy" and seconds >= self._task_timeout:
+                self._stop(worker, _timeout_message(seconds, self._task_timeout))
 
     def discard(self, worker: WorkerProcess) -> None:
         if worker.serial in self._workers:
             worker.has_task = False
-            self.stop(worker)
-
-    def retire(self, worker: WorkerProcess) -> None:
-        # A worker exits when it is disconnected, unless it is busy.
-        worker.state = "ending"
-        worker.connection.close()
+            self._stop(worker)
 
     def close(self) -> None:
         """Kill all workers and wait until they have exited."""
@@ -119,6 +134,17 @@ class ProcessPool(Pool[WorkerProcess]):
         if self._server is not None:
             server, self._server = self._server, None
             server.close()
+
+    def _stop(self, worker: WorkerProcess, reason: str | None = None) -> None:
+        """Kill a worker. If it has a task, the answer is a failure for the given reason."""
+        worker.stop_reason = reason
+        self._retire(worker)
+        worker.server.kill(worker.serial)
+
+    def _retire(self, worker: WorkerProcess) -> None:
+        """Disconnect from a worker, which then exits unless it is busy."""
+        worker.state = "ending"
+        worker.connection.close()
 
     def _start_worker(self, slot: int) -> None:
         """Start a worker in a slot, and the server if it is not running."""
@@ -141,19 +167,19 @@ class ProcessPool(Pool[WorkerProcess]):
         try:
             worker.connection.send_bytes(message)
         except OSError:
-            self.retire(worker)  # it died; the server will report how
+            self._retire(worker)  # it died; the server will report how
 
     def _receive(self, worker: WorkerProcess) -> list[Answer[WorkerProcess]]:
         """Receive a message of a worker, and return the answer if it is one."""
         try:
             message = worker.connection.recv_bytes()
         except (EOFError, OSError):
-            self.stop(worker)  # it died or is about to; the server will report how
+            self._stop(worker)  # it died or is about to; the server will report how
             return []
         kind, *values = _loads(message)
         if kind == "setup_failed":
             worker.was_ready = True  # its exit is not a death in setup
-            self.retire(worker)
+            self._retire(worker)
             raise WorkerSetupError(*values)
         worker.state = "idle"
         if kind == "ready":
@@ -161,6 +187,8 @@ class ProcessPool(Pool[WorkerProcess]):
             return []
         worker.has_task = False
         worker.num_answers += 1
+        if worker.num_answers >= self._max_tasks_per_worker:
+            self._retire(worker)
         if kind == "done":
             return [Answer(worker, result=values[0])]
         failure, log, number = values
@@ -226,3 +254,9 @@ def _loads(message: bytes) -> tuple[Any, ...]:
         return pickle.loads(message)
     except Exception as error:
         return "failed", f"the result cannot be unpickled: {describe_error(error)}", "", None
+
+
+def _timeout_message(seconds: float, limit: float) -> str:
+    """Describe a timeout, in the unit that suits the limit."""
+    unit, size = ("hours", 3600) if limit >= 3600 else ("seconds", 1)
+    return f"after {seconds / size:.1f} {unit}; the time limit is {limit / size:g} {unit}"

@@ -58,7 +58,9 @@ class ProcessExecutor(PooledExecutor[WorkerProcess]):
             pickling.dumps(setup),
             num_workers=num_workers,
             threads=threads,
+            max_tasks_per_worker=max_tasks_per_worker,
+            task_timeout=float("inf") if task_timeout is None else task_timeout,
             preload=preload,
             log_dir=None if log_dir is None else Path(log_dir),
         )
-        super().__init__(pool, max_tasks_per_worker=max_tasks_per_worker, task_timeout=task_timeout)
+        super().__init__(pool)

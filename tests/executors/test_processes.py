@@ -13,7 +13,7 @@ import executor_toys as toys
 import pytest
 
 from lemonade_tf.executors import ProcessExecutor, WorkerSetupError
-from lemonade_tf.executors.pooled import _timeout_message
+from lemonade_tf.executors.process_pool import _timeout_message
 
 ROOT = Path(__file__).parents[2]
 LONG = 30.0  # seconds; no step takes this long
