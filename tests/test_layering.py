@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "evolution": set(),
     "store": set(),
     "lazy": set(),
-    "executors": set(),
+    "executors": {"store"},
     "datasets": {"architecture", "store"},
     "keras_bridge": {"architecture", "lazy", "store"},
     "backends": {"architecture", "keras_bridge"},

@@ -13,6 +13,9 @@ from lemonade_tf.executors.devices import (
 )
 from lemonade_tf.executors.in_process import InProcessExecutor
 from lemonade_tf.executors.processes import ProcessExecutor
+from lemonade_tf.executors.ray_cluster import RayExecutor
+from lemonade_tf.executors.ray_connection import ray_connection
+from lemonade_tf.executors.task_files import NamesFiles, TaskFiles
 
 __all__ = [
     # running tasks
@@ -20,7 +23,12 @@ __all__ = [
     "InProcessExecutor",
     "Outcome",
     "ProcessExecutor",
+    "RayExecutor",
     "WorkerSetupError",
+    "ray_connection",
+    # files of tasks
+    "NamesFiles",
+    "TaskFiles",
     # the machine
     "count_cores",
     "count_gpus",

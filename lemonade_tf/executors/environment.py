@@ -20,6 +20,12 @@ _THREADS = (
     "NPROC",  # thread pools of JAX
 )
 
+# For a GPU that several workers share, so that none reserves all its memory.
+SHARED_GPU = {
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+}
+
 
 def server_environment(
     inherited: Mapping[str, str], *, threads: int, share_gpus: bool
@@ -30,11 +36,9 @@ def server_environment(
         inherited: The environment of the driver. Its numbers of threads are replaced, because
             results depend on them.
         threads: CPU threads per worker.
-        share_gpus: Whether several workers share a GPU, so that none may reserve all its memory.
+        share_gpus: Whether several workers share a GPU.
     """
-    defaults = {"TF_CPP_MIN_LOG_LEVEL": "1"}
-    if share_gpus:
-        defaults |= {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    defaults = {"TF_CPP_MIN_LOG_LEVEL": "1", **(SHARED_GPU if share_gpus else {})}
     return {**defaults, **inherited, **dict.fromkeys(_THREADS, str(threads))}
 
 

@@ -64,3 +64,13 @@ class ProcessExecutor(PooledExecutor[WorkerProcess]):
             log_dir=None if log_dir is None else Path(log_dir),
         )
         super().__init__(pool)
+
+    def start(self) -> None:
+        """Start a worker, and wait until it is ready, before there is a task.
+
+        Raises:
+            WorkerSetupError: If workers failed to start.
+        """
+        while not self._pool.idle:
+            self._pool.start_workers(1)
+            self._pool.poll(float("inf"))
