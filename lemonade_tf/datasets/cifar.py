@@ -22,11 +22,12 @@ from pathlib import Path
 
 import numpy as np
 
+from lemonade_tf.datasets.array_files import Allocate
 from lemonade_tf.datasets.cifar_batches import names_in_line, read_batch
 from lemonade_tf.datasets.dataset import Dataset, Examples
 from lemonade_tf.datasets.dataset_error import DatasetError, one_line
 from lemonade_tf.datasets.download import download
-from lemonade_tf.datasets.splits import hold_out_validation
+from lemonade_tf.datasets.splits import hold_out_validation, take_rows
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ CIFAR100 = CifarLayout(
 )
 
 
-def load_cifar(layout: CifarLayout, data_dir: Path) -> Dataset:
+def load_cifar(layout: CifarLayout, data_dir: Path, allocate: Allocate = np.empty) -> Dataset:
     """Load 45,000 training, 5,000 validation and 10,000 test images.
 
     The number of classes is that of the layout, even if the files contain fewer.
@@ -89,6 +90,7 @@ def load_cifar(layout: CifarLayout, data_dir: Path) -> Dataset:
     Args:
         layout: CIFAR10 or CIFAR100.
         data_dir: The folder that contains the folder or the archive of the data set.
+        allocate: Allocates the arrays of images.
 
     Raises:
         DatasetError: If a file is missing and cannot be downloaded, or is malformed.
@@ -97,11 +99,11 @@ def load_cifar(layout: CifarLayout, data_dir: Path) -> Dataset:
     train, validation = hold_out_validation(labels, f"{layout.name}: the training set")
     return Dataset(
         name=layout.name,
-        x_train=images[train],
+        x_train=take_rows(images, train, allocate),
         y_train=labels[train],
-        x_validation=images[validation],
+        x_validation=take_rows(images, validation, allocate),
         y_validation=labels[validation],
-        x_test=x_test,
+        x_test=take_rows(x_test, np.arange(len(x_test)), allocate),
         y_test=y_test,
         num_classes=layout.num_classes,
     )

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from lemonade_tf.architecture.layers import Rescaling
+from lemonade_tf.datasets.channel_statistics import channel_statistics
 
 Examples = tuple[np.ndarray, np.ndarray]  # images and labels
 
-_CHUNK = 4096  # images converted to float64 at a time
+_DIGEST_CHUNK = 4096  # images
 _FLOAT32_PRECISION = 1e-7
 
 
@@ -32,6 +33,9 @@ class Dataset:
         x_test: Like `x_train`; None without test images.
         y_test: Like `y_train`; None without test images.
         num_classes: The number of classes.
+        known_rescaling: What `rescaling` returns, if it is not to be computed from `x_train`.
+
+    Arrays may be memory maps of files larger than the memory: nothing here copies one of them.
     """
 
     name: str
@@ -42,6 +46,7 @@ class Dataset:
     x_test: np.ndarray | None
     y_test: np.ndarray | None
     num_classes: int
+    known_rescaling: Rescaling | None = None
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -62,7 +67,9 @@ class Dataset:
         ):
             if array is not None:
                 digest.update(f"{array.dtype}{array.shape}".encode())
-                digest.update(np.ascontiguousarray(array).data)
+                for start in range(0, len(array), _DIGEST_CHUNK):
+                    part = array[start : start + _DIGEST_CHUNK]
+                    digest.update(np.ascontiguousarray(part).data)
         return digest.hexdigest()
 
     def rescaling(self) -> Rescaling:
@@ -70,17 +77,13 @@ class Dataset:
 
         Its output has mean 0 and standard deviation 1 per channel; a constant channel becomes 0.
         """
-        mean = _channel_means(self.x_train, lambda pixels: pixels)
-        deviation = np.sqrt(_channel_means(self.x_train, lambda pixels: (pixels - mean) ** 2))
+        if self.known_rescaling is not None:
+            return self.known_rescaling
+        return self._computed_rescaling
+
+    @cached_property
+    def _computed_rescaling(self) -> Rescaling:
+        mean, deviation = channel_statistics(self.x_train)
         constant = deviation <= _FLOAT32_PRECISION * np.abs(mean)
         deviation = np.where(constant, 1.0, deviation)
         return Rescaling(scale=tuple(1 / deviation), offset=tuple(-mean / deviation))
-
-
-def _channel_means(images: np.ndarray, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Average a function of the pixels over each channel, in float64: (channels,)."""
-    total = np.zeros(images.shape[-1])
-    for start in range(0, len(images), _CHUNK):
-        chunk = images[start : start + _CHUNK].astype(np.float64)
-        total += function(chunk).sum(axis=(0, 1, 2))
-    return total / np.prod(images.shape[:3])

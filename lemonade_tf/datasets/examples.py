@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import numpy as np
 
 from lemonade_tf.datasets.dataset_error import DatasetError
@@ -10,42 +12,65 @@ MIN_IMAGES = 10
 _NUMBER_CLASSES = "Number the classes: numpy.unique(labels, return_inverse=True)[1]."
 
 
-def check_images(where: str, images: np.ndarray) -> np.ndarray:
-    """Convert images to (images, height, width, channels), uint8 or float32.
+class ImageConverter:
+    """Converts images to uint8 or float32, some at a time, and checks them.
 
     Args:
         where: Names the array in errors.
-        images: Pixels of shape (images, height, width, channels) or (images, height, width).
+        shape: The shape of all images, (images, height, width, channels) or (images, height,
+            width).
+        dtype: Their type.
+
+    Attributes:
+        shape: (images, height, width, channels).
+        dtype: The type of converted images, uint8 or float32.
 
     Raises:
-        DatasetError: If the array does not hold images.
+        DatasetError: If such an array does not hold images.
     """
-    if images.ndim == 3:
-        images = images[..., np.newaxis]
-    if images.ndim != 4 or images.size == 0:
-        raise DatasetError(
-            f"{where} has shape {images.shape}; expected (images, height, width, channels) or"
-            " (images, height, width), all at least 1."
-        )
-    if images.dtype.kind in "iu":
-        if images.min() < 0 or images.max() > 255:
+
+    def __init__(self, where: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        self.shape = (*shape, 1) if len(shape) == 3 else shape
+        if len(self.shape) != 4 or not all(self.shape):
             raise DatasetError(
-                f"{where} has integers from {images.min()} to {images.max()}; expected pixels from"
-                " 0 to 255. Rescale them, or store them as floats."
+                f"{where} has shape {self.shape}; expected (images, height, width, channels) or"
+                " (images, height, width), all at least 1."
             )
-        return images.astype(np.uint8, copy=False)
-    if images.dtype.kind != "f":
-        raise DatasetError(
-            f"{where} has dtype {images.dtype}; expected uint8 pixels from 0 to 255, or floats."
-        )
-    with np.errstate(over="ignore"):
-        images = images.astype(np.float32, copy=False)
-    if not np.isfinite(images).all():
-        raise DatasetError(
-            f"{where} contains {np.count_nonzero(~np.isfinite(images))} NaN or infinite values;"
-            " expected finite pixels. Replace them, or remove their images."
-        )
-    return images
+        if dtype.kind not in "iuf":
+            raise DatasetError(
+                f"{where} has dtype {dtype}; expected uint8 pixels from 0 to 255, or floats."
+            )
+        self.dtype = np.dtype(np.float32 if dtype.kind == "f" else np.uint8)
+        self._where = where
+        self._lowest, self._highest, self._num_not_finite = inf, -inf, 0
+
+    def convert(self, images: np.ndarray) -> np.ndarray:
+        """Convert some of the images."""
+        if images.dtype.kind in "iu":
+            self._lowest = min(self._lowest, int(images.min()))
+            self._highest = max(self._highest, int(images.max()))
+        with np.errstate(over="ignore"):
+            images = images.astype(self.dtype, copy=False)
+        if images.dtype.kind == "f":
+            self._num_not_finite += np.count_nonzero(~np.isfinite(images))
+        return images.reshape(-1, *self.shape[1:])
+
+    def check(self) -> None:
+        """Check the values of all images that have been converted.
+
+        Raises:
+            DatasetError: If they are not pixels.
+        """
+        if self._lowest < 0 or self._highest > 255:
+            raise DatasetError(
+                f"{self._where} has integers from {self._lowest} to {self._highest}; expected"
+                " pixels from 0 to 255. Rescale them, or store them as floats."
+            )
+        if self._num_not_finite:
+            raise DatasetError(
+                f"{self._where} contains {self._num_not_finite} NaN or infinite values; expected"
+                " finite pixels. Replace them, or remove their images."
+            )
 
 
 def check_labels(where: str, labels: np.ndarray) -> np.ndarray:

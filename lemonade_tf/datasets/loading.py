@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
+from lemonade_tf.datasets.array_files import Allocate
 from lemonade_tf.datasets.cifar import CIFAR10, CIFAR100, load_cifar
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.datasets.dataset_error import DatasetError, UnknownDatasetError
@@ -14,9 +17,10 @@ from lemonade_tf.datasets.digits import load_digits_dataset
 from lemonade_tf.datasets.names import extra_dataset_names, parse_datasets
 from lemonade_tf.datasets.npz import load_npz
 
-# Loaders by name; each takes the folder that holds the files of data sets.
-DATASETS: Mapping[str, Callable[[Path], Dataset]] = {
-    "digits": lambda _: load_digits_dataset(),
+# Loaders by name; each takes the folder that holds the files of data sets, and allocates its images
+# with the given function, so that workers share large ones (see `array_files`).
+DATASETS: Mapping[str, Callable[[Path, Allocate], Dataset]] = {
+    "digits": lambda *_: load_digits_dataset(),
     "cifar10": partial(load_cifar, CIFAR10),
     "cifar100": partial(load_cifar, CIFAR100),
 }
@@ -24,7 +28,10 @@ DATA_DIR = Path("data")  # in the current directory
 
 
 def load_dataset(
-    name: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None = None
+    name: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    allocate: Allocate = np.empty,
 ) -> Dataset:
     """Load a data set by name, or from an `.npz` file.
 
@@ -33,16 +40,18 @@ def load_dataset(
         data_dir: The folder with the files of named data sets, which are downloaded into it if
             they are missing (see `lemonade_tf.datasets.cifar`); by default `data` in the current
             directory. Paths of `.npz` files are not relative to it.
+        allocate: Allocates the arrays of images; see `ArrayFiles`.
 
     Raises:
         DatasetError: If the data set is unknown or cannot be used.
     """
     name = os.fspath(name)
     if name in DATASETS:
-        return DATASETS[name](DATA_DIR if data_dir is None else Path(data_dir).expanduser())
+        folder = DATA_DIR if data_dir is None else Path(data_dir).expanduser()
+        return DATASETS[name](folder, allocate)
     path = Path(name).expanduser()
     if path.suffix == ".npz" or path.is_file():
-        return load_npz(name, path)
+        return load_npz(name, path, allocate)
     raise UnknownDatasetError(
         f"unknown data set {name!r}; expected one of {', '.join(sorted(DATASETS))}, or the path of"
         " an .npz file with x_train and y_train."
@@ -50,13 +59,17 @@ def load_dataset(
 
 
 def load_datasets(
-    dataset: str, data_dir: str | os.PathLike[str] | None = None
+    dataset: str,
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    allocate: Allocate = np.empty,
 ) -> tuple[Dataset, dict[str, Dataset]]:
     """Load the data sets of a `dataset` setting.
 
     Args:
         dataset: One or several data sets as for `load_dataset`, separated by commas.
         data_dir: As for `load_dataset`.
+        allocate: As for `load_dataset`.
 
     Returns:
         The first data set, and the extra ones by name.
@@ -64,7 +77,9 @@ def load_datasets(
     Raises:
         DatasetError: If one cannot be used, or their images differ in shape.
     """
-    first, *others = (load_dataset(name, data_dir) for name in parse_datasets(dataset))
+    first, *others = (
+        load_dataset(name, data_dir, allocate=allocate) for name in parse_datasets(dataset)
+    )
     extra_datasets = dict(zip(extra_dataset_names(dataset), others, strict=True))
     for name, extra in extra_datasets.items():
         if extra.input_shape != first.input_shape:

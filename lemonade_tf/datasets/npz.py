@@ -5,20 +5,25 @@
 Images are raw pixels from 0 to 255 of shape (images, height, width, channels) or, with one channel,
 (images, height, width). Floats stay unchanged; a network then expects their range. Labels are
 non-negative integers. Object arrays are refused, so nothing in the file is ever unpickled.
+
+Images are read, checked and converted some at a time, so the file may be larger than the memory.
 """
 
 from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from lemonade_tf.datasets.dataset import Dataset, Examples
+from lemonade_tf.datasets.array_files import Allocate
+from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.datasets.dataset_error import DatasetError, one_line
-from lemonade_tf.datasets.examples import check_images, check_labels, check_training_examples
+from lemonade_tf.datasets.examples import ImageConverter, check_labels, check_training_examples
+from lemonade_tf.datasets.npz_members import NpzMember, npz_members
 from lemonade_tf.datasets.splits import hold_out_validation
 
 _PARTS = ("train", "validation", "test")
@@ -27,68 +32,60 @@ _PARTS = ("train", "validation", "test")
 _UNREADABLE = (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
-def load_npz(name: str, path: Path) -> Dataset:
+def load_npz(name: str, path: Path, allocate: Allocate = np.empty) -> Dataset:
     """Load a data set from an `.npz` file; hold out images for validation if it has none.
 
     Args:
         name: The name of the data set.
         path: A file with arrays `x_train` and `y_train`, and optionally `x_validation` and
             `y_validation`, `x_test` and `y_test`.
+        allocate: Allocates the arrays of images.
 
     Raises:
         DatasetError: If the file does not exist or does not hold labeled images.
     """
-    parts = _read_parts(path)
-    images, labels = parts["train"]
-    num_classes = int(labels.max()) + 1
-    if "validation" not in parts:
-        train, validation = hold_out_validation(labels, f"{path}: y_train")
-        parts["validation"] = images[validation], labels[validation]
-        images, labels = images[train], labels[train]
-    x_test, y_test = parts.get("test", (None, None))
-    return Dataset(name, images, labels, *parts["validation"], x_test, y_test, num_classes)
-
-
-def _read_parts(path: Path) -> dict[str, Examples]:
-    """Read and check the images and labels of each part that the file has."""
-    arrays = _arrays(path)
-    parts = {"train": _examples(path, arrays, "train")}
-    x_train, y_train = parts["train"]
-    check_training_examples(str(path), y_train)
-    for part in _PARTS[1:]:
-        if not {f"x_{part}", f"y_{part}"} & set(arrays):
-            continue
-        images, labels = parts[part] = _examples(path, arrays, part)
-        if images.shape[1:] != x_train.shape[1:] or images.dtype != x_train.dtype:
-            raise DatasetError(
-                f"{path}: x_{part} has images of shape {images.shape[1:]} ({images.dtype}), x_train"
-                f" of shape {x_train.shape[1:]} ({x_train.dtype}); expected the same in both."
-            )
-        if labels.max() > y_train.max():
-            raise DatasetError(
-                f"{path}: y_{part} contains class {labels.max()}, y_train only 0 to"
-                f" {y_train.max()}; expected the classes of y_train."
-            )
-    return parts
-
-
-def _arrays(path: Path) -> Mapping[str, np.ndarray]:
-    """Read the arrays of a file that belong to a data set."""
     if not path.is_file():
         raise DatasetError(
             f"{path} does not exist; expected an .npz file with x_train and y_train."
         )
     names = [f"{axis}_{part}" for part in _PARTS for axis in "xy"]
+    with _explained(path), path.open("rb") as file:
+        members = npz_members(path, file, names)
+        labels = _labels(path, members)
+        images = {part: _converter(path, members, part) for part in labels}
+        _check_same_kind(path, images, labels)
+        y_train = labels["train"]
+        num_classes = int(y_train.max()) + 1
+        if "validation" in labels:
+            [x_train] = _read(members["x_train"], images["train"], allocate)
+            [x_validation] = _read(members["x_validation"], images["validation"], allocate)
+            y_validation = labels["validation"]
+        else:
+            split = hold_out_validation(y_train, f"{path}: y_train")
+            x_train, x_validation = _read(members["x_train"], images["train"], allocate, split)
+            y_train, y_validation = (y_train[rows] for rows in split)
+        x_test = None
+        if "test" in labels:
+            [x_test] = _read(members["x_test"], images["test"], allocate)
+    return Dataset(
+        name=name,
+        x_train=x_train,
+        y_train=y_train,
+        x_validation=x_validation,
+        y_validation=y_validation,
+        x_test=x_test,
+        y_test=labels.get("test"),
+        num_classes=num_classes,
+    )
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Raise the errors of reading a file as `DatasetError`."""
     try:
-        with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("it holds a single array")
-            arrays = {name: archive[name] for name in names if name in archive}
-        for name, array in arrays.items():
-            if not isinstance(array, np.ndarray):
-                raise ValueError(f"{name} is not an array")
-        return arrays
+        yield
+    except DatasetError:
+        raise
     except MemoryError as error:
         raise DatasetError(
             f"{path} does not fit into memory ({one_line(error)}). Use fewer or smaller images. If"
@@ -101,19 +98,68 @@ def _arrays(path: Path) -> Mapping[str, np.ndarray]:
         ) from error
 
 
-def _examples(path: Path, arrays: Mapping[str, np.ndarray], part: str) -> Examples:
-    """Return the checked images and labels of one part."""
-    for name in (f"x_{part}", f"y_{part}"):
-        if name not in arrays:
+def _labels(path: Path, members: Mapping[str, NpzMember]) -> dict[str, np.ndarray]:
+    """Return the checked labels of each part that the file has."""
+    labels = {}
+    for part in _PARTS:
+        names = f"x_{part}", f"y_{part}"
+        if part != "train" and not set(names) & set(members):
+            continue
+        for name in names:
+            if name not in members:
+                raise DatasetError(
+                    f"{path} has no array {name}; expected both x_{part} and y_{part}, found"
+                    f" {', '.join(members) or 'neither'}."
+                )
+        labels[part] = check_labels(f"{path}: {names[1]}", members[names[1]].read())
+    return labels
+
+
+def _converter(path: Path, members: Mapping[str, NpzMember], part: str) -> ImageConverter:
+    member = members[f"x_{part}"]
+    return ImageConverter(f"{path}: x_{part}", member.shape, member.dtype)
+
+
+def _check_same_kind(
+    path: Path, images: Mapping[str, ImageConverter], labels: Mapping[str, np.ndarray]
+) -> None:
+    """Check that each image has a label, and that the parts have images and classes alike."""
+    for part, each in images.items():
+        if each.shape[0] != len(labels[part]):
             raise DatasetError(
-                f"{path} has no array {name}; expected both x_{part} and y_{part}, found"
-                f" {', '.join(arrays) or 'neither'}."
+                f"{path}: x_{part} has {each.shape[0]} images, y_{part} {len(labels[part])} labels;"
+                " expected one label per image."
             )
-    images = check_images(f"{path}: x_{part}", arrays[f"x_{part}"])
-    labels = check_labels(f"{path}: y_{part}", arrays[f"y_{part}"])
-    if len(images) != len(labels):
-        raise DatasetError(
-            f"{path}: x_{part} has {len(images)} images, y_{part} {len(labels)} labels; expected"
-            " one label per image."
-        )
-    return images, labels
+    train, y_train = images["train"], labels["train"]
+    check_training_examples(str(path), y_train)
+    for part, each in images.items():
+        if (each.shape[1:], each.dtype) != (train.shape[1:], train.dtype):
+            raise DatasetError(
+                f"{path}: x_{part} has images of shape {each.shape[1:]} ({each.dtype}), x_train of"
+                f" shape {train.shape[1:]} ({train.dtype}); expected the same in both."
+            )
+        if labels[part].max() > y_train.max():
+            raise DatasetError(
+                f"{path}: y_{part} contains class {labels[part].max()}, y_train only 0 to"
+                f" {y_train.max()}; expected the classes of y_train."
+            )
+
+
+def _read(
+    member: NpzMember,
+    converter: ImageConverter,
+    allocate: Allocate,
+    split: Sequence[np.ndarray] = (),
+) -> list[np.ndarray]:
+    """Read images into an array per part of a split, the indices of its images in order."""
+    split = split or [np.arange(converter.shape[0])]
+    parts = [allocate((len(rows), *converter.shape[1:]), converter.dtype) for rows in split]
+    start = 0
+    for chunk in member.rows():
+        converted = converter.convert(chunk)
+        for rows, part in zip(split, parts, strict=True):
+            first, last = np.searchsorted(rows, [start, start + len(converted)])
+            part[first:last] = converted[rows[first:last] - start]
+        start += len(converted)
+    converter.check()
+    return parts

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
+from lemonade_tf.datasets.array_files import ArrayFile
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.datasets.loading import load_datasets
 
@@ -42,3 +44,41 @@ class NamedDatasets(DatasetSource):
     def load(self) -> Datasets:
         """Load the data sets; see `load_datasets`."""
         return load_datasets(self.dataset, self.data_dir)
+
+
+@dataclass(frozen=True, eq=False)
+class SharedDatasets(DatasetSource):
+    """Data sets that the driver has loaded: small arrays by value, large ones in mapped files.
+
+    Attributes:
+        first: The fields of the first data set, with an `ArrayFile` for each mapped array.
+        extra: The same of the extra data sets, by name.
+    """
+
+    first: Mapping[str, Any]
+    extra: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, first: Dataset, extra: Mapping[str, Dataset] | None = None) -> Self:
+        """Return the source of data sets whose arrays `ArrayFiles.allocate` has created."""
+        return cls(_packed(first), {name: _packed(each) for name, each in (extra or {}).items()})
+
+    def load(self) -> Datasets:
+        """Map the files of the data sets."""
+        return _unpacked(self.first), {name: _unpacked(each) for name, each in self.extra.items()}
+
+
+def _packed(dataset: Dataset) -> Mapping[str, Any]:
+    packed = {field.name: getattr(dataset, field.name) for field in fields(dataset)}
+    for name, value in packed.items():
+        packed[name] = ArrayFile.of(value) or value
+    # It takes two passes over the images, so workers do not repeat it.
+    return packed | {"known_rescaling": dataset.rescaling()}
+
+
+def _unpacked(packed: Mapping[str, Any]) -> Dataset:
+    values: dict[str, Any] = {
+        name: value.open() if isinstance(value, ArrayFile) else value
+        for name, value in packed.items()
+    }
+    return Dataset(**values)

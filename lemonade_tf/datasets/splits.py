@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from lemonade_tf.datasets.array_files import Allocate
 from lemonade_tf.datasets.dataset_error import DatasetError
 
 _SEED = 1912  # never change it: splits must stay the same
 _MAX_VALIDATION_IMAGES = 5000
+_ROWS = 4096  # copied at a time
 
 
 def hold_out_validation(labels: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:
@@ -53,3 +55,11 @@ def hold_out(labels: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarray]:
     pool = order[~first_of_class]
     held_out = np.sort(pool[np.arange(num) * len(pool) // num])
     return np.setdiff1d(np.arange(len(labels)), held_out), held_out
+
+
+def take_rows(images: np.ndarray, rows: np.ndarray, allocate: Allocate) -> np.ndarray:
+    """Copy some rows of an array to a new one."""
+    taken = allocate((len(rows), *images.shape[1:]), images.dtype)
+    for start in range(0, len(rows), _ROWS):
+        taken[start : start + _ROWS] = images[rows[start : start + _ROWS]]
+    return taken

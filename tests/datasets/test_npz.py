@@ -243,10 +243,10 @@ def test_out_of_memory_is_reported(tmp_path, monkeypatch):
     path = tmp_path / "large.npz"
     _write(path, x_train=_images(), y_train=_labels())
 
-    def read(self, name):
+    def read(self):
         raise MemoryError("Unable to allocate 7 TiB")
 
-    monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", read)
+    monkeypatch.setattr("lemonade_tf.datasets.npz.NpzMember.read", read)
     with pytest.raises(DatasetError, match=r"large\.npz does not fit into memory .*7 TiB.*fewer"):
         load_dataset(path)
 
@@ -261,3 +261,31 @@ def test_a_missing_file_is_reported(tmp_path, suffix):
     (tmp_path / "folder.npz").mkdir()
     with pytest.raises(DatasetError, match=r"folder\.npz.* does not exist; expected an \.npz"):
         load_dataset(tmp_path / f"folder.npz{suffix}")
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_images_are_read_in_chunks(tmp_path, monkeypatch, save, order):
+    x, y = np.asarray(_images(60) / 7, order=order), _labels(60)
+    save(tmp_path / "a.npz", x_train=x, y_train=y, x_test=x[:7], y_test=y[:7])
+    whole = load_dataset(tmp_path / "a.npz")
+    monkeypatch.setattr("lemonade_tf.datasets.npz_members._BYTES", 7 * 6 * 5 * 3 * 8)
+    shapes = []
+
+    def allocate(shape, dtype):
+        shapes.append(shape)
+        return np.full(shape, 77, dtype)
+
+    chunked = load_dataset(tmp_path / "a.npz", allocate=allocate)
+    assert chunked.digest() == whole.digest()
+    assert _rows(chunked.x_train) | _rows(chunked.x_validation) == _rows(x.astype(np.float32))
+    assert shapes == [(54, 6, 5, 3), (6, 6, 5, 3), (7, 6, 5, 3)]
+
+
+def test_a_checksum_is_verified(tmp_path):
+    path = _write(tmp_path / "bad.npz", x_train=_images(), y_train=_labels())
+    content = bytearray(path.read_bytes())
+    content[1000] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DatasetError, match=r"bad\.npz is not a readable .*CRC"):
+        load_dataset(path)
