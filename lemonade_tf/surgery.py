@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from lemonade_tf.architecture import Graph
+from lemonade_tf.backends.current import current_backend
 from lemonade_tf.inheritance.batch_statistics import measure_statistics
 from lemonade_tf.inheritance.fitted_start import fit_outputs
 from lemonade_tf.keras_bridge import from_keras, read_weights, to_keras
@@ -192,7 +193,8 @@ class Surgery:
         if self._images is None:
             self.graph = change.graph
         else:
-            self.graph = self._repaired(change, self._images, exact=operator.exact)
+            with current_backend().full_precision():
+                self.graph = self._repaired(change, self._images, exact=operator.exact)
         return change.affected
 
     def _repaired(self, change: Change, images: np.ndarray, *, exact: bool) -> Graph:

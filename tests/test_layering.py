@@ -39,7 +39,7 @@ MAY_IMPORT = {
         "operators",
         "store",
     },
-    "training.settings": set(),
+    "training.settings": {"backends"},
     "inheritance": {"architecture", "operators"},
     "workers": {
         "architecture",
@@ -54,7 +54,7 @@ MAY_IMPORT = {
         "search_spaces",
         "training",
     },
-    "surgery": {"architecture", "inheritance", "keras_bridge", "operators"},
+    "surgery": {"architecture", "backends", "inheritance", "keras_bridge", "operators"},
     "latency": {"architecture", "backends", "operators"},
     "objectives": {"architecture", "backends", "datasets", "latency"},
     "drawing": {"architecture", "store"},

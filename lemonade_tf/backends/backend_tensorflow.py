@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Literal
 
 import keras
@@ -10,12 +11,13 @@ import numpy as np
 import tensorflow as tf
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.backends.base import Backend, JitCompile
+from lemonade_tf.backends.base import Backend, JitCompile, Precision
 from lemonade_tf.backends.batch_normalization_tensorflow import FusedBatchNormalization
 from lemonade_tf.backends.batch_transform import NO_AUGMENTATION, BatchTransform
 from lemonade_tf.backends.compilation import CompilationCosts
 from lemonade_tf.backends.inference_tensorflow import TensorFlowForward, inference_pass
 from lemonade_tf.backends.lite_tensorflow import LiteRTModel, to_lite
+from lemonade_tf.backends.precision_tensorflow import tensor_float_32
 from lemonade_tf.backends.training_tensorflow import TensorFlowTrainer
 from lemonade_tf.keras_bridge.graph_to_model import to_keras
 
@@ -36,7 +38,8 @@ class TensorFlowBackend(Backend):
     """Trains and runs models on TensorFlow; see `Backend`."""
 
     def set_up(self, threads: int | None = None) -> None:
-        """Set the number of threads and turn off graph rewriting; see `Backend.set_up`."""
+        """Set the number of threads, turn off graph rewriting and TF32; see `Backend.set_up`."""
+        tf.config.experimental.enable_tensor_float_32_execution(False)
         # Graph rewriting (Grappler) takes a large part of the time of a child's first step, and
         # hardly makes the other steps faster.
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
@@ -50,6 +53,10 @@ class TensorFlowBackend(Backend):
                 f"threads is {threads}, but TensorFlow has already run in this process with another"
                 " number; set up workers in a process in which nothing has run yet."
             ) from error
+
+    def full_precision(self) -> AbstractContextManager[None]:
+        """Return a context without TF32; see `Backend.full_precision`."""
+        return tensor_float_32(False)
 
     def place(self, array: np.ndarray) -> tf.Tensor | tf.Variable:
         """Copy an array to the device."""
@@ -78,6 +85,7 @@ class TensorFlowBackend(Backend):
         transform: BatchTransform = NO_AUGMENTATION,
         jit_compile: JitCompile = "auto",
         num_steps: int = 0,
+        precision: Precision = "float32",
     ) -> TensorFlowTrainer:
         """Return a trainer of the weights that are trainable now; see `Backend.trainer`."""
         if jit_compile == "auto":  # on a CPU, steps compiled by XLA are no faster
@@ -86,7 +94,13 @@ class TensorFlowBackend(Backend):
         else:
             by_xla = jit_compile == "always"
         return TensorFlowTrainer(
-            model, momentum, weight_decay, transform, jit_compile=by_xla, costs=_COSTS
+            model,
+            momentum,
+            weight_decay,
+            transform,
+            jit_compile=by_xla,
+            costs=_COSTS,
+            precision=precision,
         )
 
     def forward(self, model: keras.Model) -> TensorFlowForward:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,6 +19,8 @@ if TYPE_CHECKING:  # the driver of a search, which imports this for `BatchTransf
 
 Inputs = np.ndarray | list[np.ndarray]
 JitCompile = Literal["auto", "always", "never"]
+# Of multiplications in training; see `TrainingSettings`.
+Precision = Literal["float32", "tf32", "bfloat16"]
 
 
 class LiteError(LemonadeError):
@@ -31,12 +34,21 @@ class Backend(ABC):
     def set_up(self, threads: int | None = None) -> None:
         """Configure the process for training many small networks, before anything runs in it.
 
+        From then on, the process computes as in `full_precision`, except in training steps.
+
         Args:
             threads: CPU threads per operation; by default one per core. Results depend on it in
                 the last digits.
 
         Raises:
             RuntimeError: If the backend has already run with another number of threads.
+        """
+
+    @abstractmethod
+    def full_precision(self) -> AbstractContextManager[None]:
+        """Return a context in which a GPU multiplies float32 numbers without rounding them first.
+
+        What promises to be exact requires it.
         """
 
     @abstractmethod
@@ -64,6 +76,7 @@ class Backend(ABC):
         transform: BatchTransform = NO_AUGMENTATION,
         jit_compile: JitCompile = "auto",
         num_steps: int = 0,
+        precision: Precision = "float32",
     ) -> Trainer:
         """Return a trainer of the weights that are trainable now, with zero momenta.
 
@@ -74,6 +87,8 @@ class Backend(ABC):
             transform: Transform of each batch, as part of the compiled step.
             jit_compile: Whether XLA compiles the training; see `TrainingSettings`.
             num_steps: How many steps are planned, for "auto".
+            precision: Of the multiplications in training steps. Weights and momenta are float32 in
+                any precision, and so is everything else that runs the model.
         """
 
     @abstractmethod
@@ -84,7 +99,8 @@ class Backend(ABC):
     def inference_pass(self, graph: Graph, images: np.ndarray) -> Callable[[], np.ndarray]:
         """Return a function without arguments to time: one inference pass over a batch.
 
-        It starts from raw pixels in the memory of the host, and returns the outputs there.
+        It starts from raw pixels in the memory of the host, and returns the outputs there. It
+        computes in the precision that users of a saved file get by default, on a GPU in TF32.
 
         Args:
             graph: The network, with weights.

@@ -9,6 +9,9 @@ traced once per process for all shapes. In training, one of three algorithms com
 The gradient is written out for `tf.gradients`, not with `tf.custom_gradient`, which keeps every
 network registered until the process ends. The variables are those of Keras's layer, as saved files
 contain them.
+
+Images may be bfloat16, and then so are the normalized images; statistics, scale and offset are
+float32.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from lemonade_tf.backends.normalization_algorithms_tensorflow import (
 )
 
 _SMALLEST_EPSILON = 1.001e-5  # the fused kernel silently replaces a smaller epsilon by this one
+_DTYPES = (tf.float32, tf.bfloat16)
 _VECTOR = 4  # channels that the fused kernel's vector registers hold on a CPU
 _FEW = 32  # below so many channels, rows of several pixels are faster
 # One object each, as functions are traced and cached per algorithm.
@@ -50,9 +54,9 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         if _is_supported(inputs):
             # A frozen layer (`trainable` is False) normalizes by its moving statistics, also when
             # `training` is True; Keras's layer does so with a gradient.
-            if not training:
+            if not training and inputs.dtype == tf.float32:
                 return self._infer(inputs)
-            if self.trainable and None not in inputs.shape:
+            if training and self.trainable and None not in inputs.shape:
                 return self._train(inputs)
         return super().call(inputs, training=training, mask=mask)
 
@@ -92,8 +96,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
 
 def _is_supported(inputs: Any) -> bool:
-    """Return whether inputs are float32 images in a graph that is being traced."""
-    return not tf.executing_eagerly() and len(inputs.shape) == 4 and inputs.dtype == tf.float32
+    """Return whether inputs are images of a supported dtype in a graph that is being traced."""
+    return not tf.executing_eagerly() and len(inputs.shape) == 4 and inputs.dtype in _DTYPES
 
 
 def _handle(variable: Any) -> tf.Tensor:
@@ -127,11 +131,11 @@ def _normalize(
     share = _constant(np.float32(images.shape[-1] / images.shape.num_elements()))
     constants = [_constant(array) for array in algorithm.constants(tuple(images.shape))]
     dtypes = tuple(tensor.dtype for tensor in constants)
-    forward, backward = _functions(algorithm, epsilon, dtypes)
+    forward, backward = _functions(algorithm, epsilon, images.dtype, dtypes)
     rate = _constant(np.float32(1 - momentum))
     outputs, *saved = ops.StatefulPartitionedCall(
         args=[images, scale, offset, *averages, rate, share, *constants],
-        Tout=[tf.float32] * 4,
+        Tout=[images.dtype] + [tf.float32] * 3,
         f=forward,
     )
     outputs.set_shape(images.shape)
@@ -148,7 +152,7 @@ def _gradient(op: tf.Operation, gradient: Any, *_unused: Any) -> tuple[Any, ...]
     [(backward, rest)] = op.graph.get_collection((_GRADIENT, op.name))
     _, images, scale, _ = op.inputs
     gradients = ops.PartitionedCall(
-        args=[gradient, images, scale, *rest], Tout=[tf.float32] * 3, f=backward
+        args=[gradient, images, scale, *rest], Tout=[images.dtype] + [tf.float32] * 2, f=backward
     )
     for of_input, forward_input in zip(gradients, op.inputs[1:], strict=True):
         of_input.set_shape(forward_input.shape)
@@ -171,7 +175,7 @@ def _inference(epsilon: float) -> Any:
 
 @cache
 def _functions(
-    algorithm: Algorithm, epsilon: float, dtypes: tuple[tf.DType, ...]
+    algorithm: Algorithm, epsilon: float, images_dtype: tf.DType, dtypes: tuple[tf.DType, ...]
 ) -> tuple[Any, Any]:
     """Trace forward and backward function of an algorithm once, for images of any shape."""
 
@@ -189,11 +193,11 @@ def _functions(
         saved = (first, second, third)
         return algorithm.backward(gradient, images, scale, epsilon, share, saved, *constants)
 
-    specs = [tf.TensorSpec(_SHAPE, dtype) for dtype in dtypes]
+    images, *specs = [tf.TensorSpec(_SHAPE, dtype) for dtype in (images_dtype, *dtypes)]
     with tf.init_scope():  # otherwise the functions would keep the first network alive
         return (
-            _traced(forward, [_FLOAT] * 3 + [_HANDLE] * 2 + [_FLOAT] * 2 + specs),
-            _traced(backward, [_FLOAT] * 7 + specs),
+            _traced(forward, [images] + [_FLOAT] * 2 + [_HANDLE] * 2 + [_FLOAT] * 2 + specs),
+            _traced(backward, [images] * 2 + [_FLOAT] * 5 + specs),
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from lemonade_tf.backends.base import Forward, Inputs
+from lemonade_tf.backends.precision_tensorflow import tensor_float_32
 
 
 class TensorFlowForward(Forward):
@@ -52,4 +53,9 @@ def inference_pass(model: keras.Model, images: np.ndarray) -> Callable[[], np.nd
 
     spec = tf.TensorSpec(images.shape, images.dtype)
     function = tf.function(infer, autograph=False).get_concrete_function(spec)
-    return lambda: function(tf.constant(images)).numpy()
+
+    def run() -> np.ndarray:
+        with tensor_float_32(True):  # TensorFlow's default
+            return function(tf.constant(images)).numpy()
+
+    return run

@@ -11,6 +11,8 @@ Results differ from those of Keras by rounding, most with many pixels and few ch
 variance of Keras is off by 1e-5, and the sums of `RowProducts` by 1e-7. Neither is more correct for
 training; but where an activation is so close to 0 that its sign differs, the gradients after
 several blocks differ by 1e-3 and more between any two algorithms, and from those in float64.
+
+Images and their gradients may be bfloat16. Everything else is float32.
 """
 
 from __future__ import annotations
@@ -104,21 +106,24 @@ class ChannelSums(Algorithm):
         return ()
 
     def forward(self, images, scale, offset, epsilon, share, *constants):
+        dtype, images = images.dtype, tf.cast(images, tf.float32)
         # BiasAddGrad sums over all axes but the channels, faster than a general reduction.
         mean = ops.BiasAddGrad(out_backprop=images) * share
         centered = images - mean
         variance = ops.BiasAddGrad(out_backprop=tf.square(centered)) * share
         inverse = tf.math.rsqrt(variance + epsilon)
         factor = inverse * scale
-        return centered * factor + offset, mean, variance, centered, inverse, factor
+        outputs = tf.cast(centered * factor + offset, dtype)
+        return outputs, mean, variance, centered, inverse, factor
 
     def backward(self, gradient, images, scale, epsilon, share, saved, *constants):
         centered, inverse, factor = saved
+        gradient = tf.cast(gradient, tf.float32)
         of_offset = ops.BiasAddGrad(out_backprop=gradient)
         of_scale = ops.BiasAddGrad(out_backprop=gradient * centered) * inverse
         slope = of_scale * inverse * share  # so that centered * slope is x^ * sum(g * x^) / n
         of_images = (gradient - centered * slope - of_offset * share) * factor
-        return of_images, of_scale, of_offset
+        return tf.cast(of_images, images.dtype), of_scale, of_offset
 
 
 class RowProducts(Algorithm):
@@ -143,24 +148,26 @@ class RowProducts(Algorithm):
 
     def forward(self, images, scale, offset, epsilon, share, *constants):
         shape, repeat, ones = constants
-        rows = tf.reshape(images, shape)
+        rows = tf.cast(tf.reshape(images, shape), tf.float32)
         mean = self._sum(rows, repeat, ones) * share
         centered = rows - mean @ repeat
         variance = self._sum(tf.square(centered), repeat, ones) * share
         inverse = tf.math.rsqrt(variance + epsilon)
         factor = (inverse * scale) @ repeat
         outputs = tf.reshape(centered * factor + offset[None] @ repeat, tf.shape(images))
+        outputs = tf.cast(outputs, images.dtype)
         return outputs, mean[0], variance[0], centered, inverse, factor
 
     def backward(self, gradient, images, scale, epsilon, share, saved, *constants):
         shape, repeat, ones = constants
         centered, inverse, factor = saved
-        rows = tf.reshape(gradient, shape)
+        rows = tf.cast(tf.reshape(gradient, shape), tf.float32)
         of_offset = self._sum(rows, repeat, ones)
         of_scale = self._sum(rows * centered, repeat, ones) * inverse
         slope = of_scale * inverse * share  # as in `ChannelSums`, then repeated along rows
         of_rows = (rows - centered * (slope @ repeat) - (of_offset * share) @ repeat) * factor
-        return tf.reshape(of_rows, tf.shape(gradient)), of_scale[0], of_offset[0]
+        of_images = tf.cast(tf.reshape(of_rows, tf.shape(gradient)), images.dtype)
+        return of_images, of_scale[0], of_offset[0]
 
     def _sum(self, rows: Any, repeat: Any, ones: Any) -> Any:
         """Return the sums over pixels: (1, channels)."""

@@ -21,9 +21,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lemonade_tf.backends.base import Trainer
+from lemonade_tf.backends.base import Precision, Trainer
 from lemonade_tf.backends.batch_transform import BatchTransform
 from lemonade_tf.backends.compilation import CompilationCosts
+from lemonade_tf.backends.precision_tensorflow import training_precision
 
 
 class TensorFlowTrainer(Trainer):
@@ -37,6 +38,7 @@ class TensorFlowTrainer(Trainer):
         jit_compile: Whether XLA compiles the epoch. On a GPU, compiling then takes seconds, and
             steps are several times faster.
         costs: Learns from the seconds of compiling and of steps.
+        precision: See `Backend.trainer`.
     """
 
     def __init__(
@@ -48,11 +50,13 @@ class TensorFlowTrainer(Trainer):
         *,
         jit_compile: bool = False,
         costs: CompilationCosts | None = None,
+        precision: Precision = "float32",
     ) -> None:
         self._model, self._transform = model, transform
         self._momentum, self._weight_decay = momentum, weight_decay
         self.jit_compile = jit_compile
         self._costs = CompilationCosts() if costs is None else costs
+        self._precision: Precision = precision
         weights = model.trainable_variables
         self._variables = [weight.value for weight in weights]
         self._decays = [weight_decay > 0 and w.name.endswith("kernel") for w in weights]
@@ -72,8 +76,10 @@ class TensorFlowTrainer(Trainer):
         inputs = _on_device(images, targets, indices, learning_rates, draws, num_steps=0)
         jit_compile = True if self.jit_compile else None  # None: the default of TensorFlow
         epoch = tf.function(self._trace_epoch, autograph=False, jit_compile=jit_compile)
-        self._epoch = epoch.get_concrete_function(*inputs)
-        self._epoch(*inputs)  # without a step: XLA compiles at the first call
+        with training_precision(self._model, self._precision):
+            traced: Any = epoch.get_concrete_function(*inputs)
+            traced(*inputs)  # without a step: XLA compiles at the first call
+        self._epoch = traced
         self.seconds_compiling = time.perf_counter() - start
         self._costs.add_compiling(self.jit_compile, self.seconds_compiling)
 
@@ -92,7 +98,8 @@ class TensorFlowTrainer(Trainer):
         num_steps = len(indices) if num_steps is None else num_steps
         start = time.perf_counter()
         inputs = _on_device(images, targets, indices, learning_rates, draws, num_steps)
-        loss = float(self._epoch(*inputs)) / num_steps
+        with training_precision(self._model, self._precision):
+            loss = float(self._epoch(*inputs)) / num_steps
         if isfinite(loss):  # else the epoch may have ended early
             seconds = time.perf_counter() - start
             self._costs.add_steps(self._model, self.jit_compile, num_steps, seconds)

@@ -24,7 +24,7 @@ _SEARCH_GROUPS = {
     "run folder": ("workdir", "keep_all", "tensorboard"),
 }
 _RETRAIN_GROUPS = {
-    "training": ("epochs", "learning_rate", "batch_size", "weight_decay", "seed"),
+    "training": ("epochs", "learning_rate", "batch_size", "weight_decay", "precision", "seed"),
     "resources": ("workers",),
 }
 

@@ -16,7 +16,8 @@ import keras
 class ConvexSum(keras.layers.Layer):
     """(1 - lambda) x + lambda y for its inputs [x, y].
 
-    lambda is a plain weight: it starts at exactly 0, and is not restricted to [0, 1].
+    lambda is a plain weight: it starts at exactly 0, and is not restricted to [0, 1]. The sum is
+    computed in float32 even if the inputs are bfloat16, where 1 - 0.001 is 1.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -26,13 +27,18 @@ class ConvexSum(keras.layers.Layer):
     def build(self, input_shape: Sequence[Any]) -> None:
         """Create lambda, a scalar weight."""
         self.share = self.add_weight(
-            shape=(), initializer=self.lambda_initializer, name="lambda", trainable=True
+            shape=(),
+            initializer=self.lambda_initializer,
+            name="lambda",
+            trainable=True,
+            autocast=False,
         )
 
     def call(self, inputs: Sequence[Any]) -> Any:
         """Return the sum."""
-        x, y = inputs
-        return (1 - self.share) * x + self.share * y
+        wide: list[Any] = [keras.ops.cast(each, self.variable_dtype) for each in inputs]
+        x, y = wide
+        return keras.ops.cast((1 - self.share) * x + self.share * y, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Sequence[Any]) -> Any:
         """Return the shape of both inputs."""

@@ -177,6 +177,7 @@ def make_trainer(
         transform=transform,
         jit_compile=settings.jit_compile,
         num_steps=num_steps,
+        precision=settings.precision,
     )
 
 

@@ -22,10 +22,15 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Literal, get_args
 
+from lemonade_tf.backends.base import JitCompile, Precision
+
 Start = Literal["fitted", "inherited", "random"]
 STARTS: tuple[Start, ...] = get_args(Start)
-JitCompile = Literal["auto", "always", "never"]
-JIT_COMPILE: tuple[JitCompile, ...] = get_args(JitCompile)
+_CHOICES = {
+    "approximate_start": STARTS,
+    "jit_compile": get_args(JitCompile),
+    "precision": get_args(Precision),
+}
 
 _COUNTS = {
     "epochs": 0,
@@ -73,6 +78,11 @@ class TrainingSettings:
         jit_compile: Whether XLA compiles the training of a network: "always", "never", or "auto",
             on a GPU if it saves more time than it takes, judged by the networks trained so far.
             Results differ in the last digits.
+        precision: Precision of the multiplications in training steps: "float32"; "tf32", which
+            rounds factors to 10 bits on NVIDIA GPUs with tensor cores and equals float32 elsewhere;
+            "bfloat16" (8 bits), faster on GPUs with tensor cores, slower on CPUs. Weights, batch
+            normalization and logits are float32 in training, and so is everything outside of
+            training steps, such as errors and saved files.
 
     Raises:
         ValueError: If a value is out of range.
@@ -95,6 +105,7 @@ class TrainingSettings:
     distillation_memory: float = 1.0
     evaluation_batch_size: int = 256
     jit_compile: JitCompile = "auto"
+    precision: Precision = "tf32"
 
     def __post_init__(self) -> None:
         for name, least in _COUNTS.items():
@@ -106,10 +117,8 @@ class TrainingSettings:
         for name in _NOT_NEGATIVE:
             self._require(name, _is_finite(self, name) and getattr(self, name) >= 0, "at least 0")
         self._require("momentum", 0 <= self.momentum < 1, "a number in [0, 1)")
-        known = self.approximate_start in STARTS
-        self._require("approximate_start", known, f"one of {', '.join(STARTS)}")
-        known = self.jit_compile in JIT_COMPILE
-        self._require("jit_compile", known, f"one of {', '.join(JIT_COMPILE)}")
+        for name, known in _CHOICES.items():
+            self._require(name, getattr(self, name) in known, f"one of {', '.join(known)}")
 
     def _require(self, name: str, holds: bool, expected: str) -> None:
         if not holds:

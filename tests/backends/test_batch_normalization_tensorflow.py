@@ -39,7 +39,7 @@ def train(layer, x, signature=None):
         sources = [x, *(v.value for v in layer.trainable_variables)]
         return y, *tf.gradients(y, sources, gradient)
 
-    found = step(tf.constant(x), tf.constant(gradient_of(x.shape)))
+    found = step(tf.constant(x), tf.cast(gradient_of(x.shape), x.dtype))
     return [*found, *(v.numpy() for v in layer.non_trainable_variables)]
 
 
@@ -88,6 +88,20 @@ def test_training_equals_keras(channels):
     fused, stock = layers(channels)
     x = images(8, 6, 6, channels)
     assert_close(train(fused, x), [np.asarray(a) for a in train(stock, x)], 2e-6)
+
+
+@pytest.mark.parametrize("channels", CHANNELS)
+def test_bfloat16_images_are_normalized_in_float32(channels):
+    """Only images and their gradients are rounded, to 8 bits."""
+    fused, _ = layers(channels)
+    x = tf.cast(images(8, 6, 6, channels), tf.bfloat16)
+    expected = reference(fused, x.numpy().astype(np.float32))
+    fused.dtype_policy = keras.DTypePolicy("mixed_bfloat16")
+    y, of_images, *others = train(fused, x)
+    assert y.dtype == of_images.dtype == tf.bfloat16
+    for found, exact in zip((y, of_images), expected[:2], strict=True):
+        np.testing.assert_allclose(found.numpy().astype(np.float32), exact, rtol=2**-8, atol=0.02)
+    assert_close(others, expected[2:], 2e-2)
 
 
 @settings(max_examples=20, deadline=None)

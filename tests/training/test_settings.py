@@ -25,6 +25,7 @@ def test_the_defaults_are_the_papers():
         ("momentum", 1.0, r"momentum is 1.0; expected a number in \[0, 1\)"),
         ("weight_decay", float("nan"), "weight_decay is nan; expected at least 0"),
         ("distillation_memory", -1.0, "distillation_memory is -1.0"),
+        ("precision", "float16", "'float16'; expected one of float32, tf32, bfloat16"),
         ("approximate_start", "best", "'best'; expected one of fitted, inherited, random"),
     ],
 )

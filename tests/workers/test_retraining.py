@@ -100,10 +100,12 @@ def test_the_weights_of_the_source_do_not_matter(
     assert_equal_weights(load_graph(task.output), expected)
 
 
-@pytest.mark.parametrize("epoch", [1, 3])
+@pytest.mark.parametrize(("epoch", "precision"), [(1, "tf32"), (3, "tf32"), (1, "bfloat16")])
 def test_a_killed_training_ends_with_the_same_weights(
-    retrainer, task, small, epoch, tmp_path, monkeypatch, assert_equal_weights
+    task, small, epoch, precision, tmp_path, monkeypatch, assert_equal_weights
 ):
+    settings = replace(SETTINGS, precision=precision)
+    retrainer = Retrainer(small, settings)
     whole = retrainer(replace(task, output=str(tmp_path / "whole.h5")))
     (tmp_path / "3-1.checkpoint").unlink()
     with monkeypatch.context() as patch:
@@ -111,7 +113,7 @@ def test_a_killed_training_ends_with_the_same_weights(
         with pytest.raises(Killed):
             retrainer(task)
     assert not (tmp_path / "3-1.h5").exists()
-    result = Retrainer(small, SETTINGS)(task)
+    result = Retrainer(small, settings)(task)
     assert result.resumed_at == epoch
     assert (result.losses, result.test_error) == (whole.losses, whole.test_error)
     assert_equal_weights(load_graph(task.output), load_graph(tmp_path / "whole.h5"))
