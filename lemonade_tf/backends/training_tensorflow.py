@@ -93,7 +93,7 @@ class TensorFlowTrainer(Trainer):
         num_steps: int | None = None,
     ) -> float:
         """Take one step per row of `indices`; see `Trainer.run_epoch`."""
-        if self._epoch is None:
+        if not self._epoch:
             self.compile(images, targets, indices, learning_rates, draws)
         num_steps = len(indices) if num_steps is None else num_steps
         start = time.perf_counter()
