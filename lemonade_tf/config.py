@@ -160,9 +160,9 @@ class SearchConfig(FlatConfig):
         keep_all: Whether to keep the files of all trained networks, not only of the front.
         tensorboard: Whether to write TensorBoard summaries to the run folder.
         seed: Random seed.
-        workers: Worker processes that train children. Defaults to one per GPU, or one per CPU core
-            without GPUs. More workers than GPUs share them: one builds a child while another
-            trains.
+        workers: Worker processes that train children. Defaults to one per CPU core, or, with GPUs,
+            to four per GPU if there are two CPU cores for each. Workers that share a GPU take turns
+            at training, and build and compile their children in the meantime.
         threads: CPU threads per worker. Results depend on it in the last digits, because it sets
             the order of summation.
 

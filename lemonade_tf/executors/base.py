@@ -74,6 +74,11 @@ class Executor(ABC):
 
     num_workers: int = 1
 
+    @property
+    def num_turns(self) -> int:
+        """Number of tasks that train at a time: fewer than `num_workers` if they share GPUs."""
+        return self.num_workers
+
     @abstractmethod
     def run(self, tasks: Iterable[Task], *, deadline: float | None = None) -> Iterator[Outcome]:
         """Run tasks and yield their outcomes in the order of completion.

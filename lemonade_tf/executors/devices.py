@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+_MAX_PER_GPU, _CORES_TO_COMPILE = 4, 2
 _PROC = Path("/proc")
 _CGROUPS = Path("/sys/fs/cgroup")
 
@@ -46,12 +47,19 @@ def count_cores() -> int:
 
 
 def default_num_workers(threads: int = 1) -> int:
-    """Return the default number of workers: one per GPU, or what the CPU cores allow.
+    """Return the default number of workers: what the CPU cores allow, or up to four per GPU.
+
+    Workers that share a GPU take turns at training; compiling, which the others do meanwhile,
+    takes up to three times as long, and keeps about two cores busy.
 
     Args:
         threads: CPU threads per worker.
     """
-    return count_gpus() or max(1, count_cores() // threads)
+    num_gpus = count_gpus()
+    if not num_gpus:
+        return max(1, count_cores() // threads)
+    per_gpu = count_cores() // (num_gpus * max(threads, _CORES_TO_COMPILE))
+    return num_gpus * min(_MAX_PER_GPU, max(1, per_gpu))
 
 
 def _count_installed_gpus() -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from lemonade_tf.executors import pickling
 from lemonade_tf.executors.base import Setup
+from lemonade_tf.executors.devices import count_gpus
 from lemonade_tf.executors.pooled import PooledExecutor, check_counts
 from lemonade_tf.executors.process_pool import ProcessPool, WorkerProcess
 
@@ -64,6 +65,11 @@ class ProcessExecutor(PooledExecutor[WorkerProcess]):
             log_dir=None if log_dir is None else Path(log_dir),
         )
         super().__init__(pool)
+
+    @property
+    def num_turns(self) -> int:
+        """Number of tasks that train at a time: at most one per GPU."""
+        return min(self.num_workers, count_gpus() or self.num_workers)
 
     def start(self) -> None:
         """Start a worker, and wait until it is ready, before there is a task.

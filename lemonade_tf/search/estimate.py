@@ -10,6 +10,8 @@ evaluation of its parent on the training images; `measuring` is the time of the 
 measured on trained networks, except for the error. With several data sets, a network is trained on
 each but measured once: the steps and images are those of all. A search consists of its initial
 networks and then, for each generation, as many rounds as the workers need to train the children.
+Workers that share GPUs take turns at training steps, so a generation takes at least as long as the
+steps of all its children on these GPUs.
 
 The estimate assumes that children cost as much as the initial networks on average, and that every
 generation is full. Children that have grown take longer, those that have shrunk take less: a search
@@ -49,6 +51,7 @@ class Workload:
         num_generations: Generations after them.
         num_accepted: Children trained per generation.
         num_workers: Workers that train them.
+        num_turns: How many of them train at a time; see `Executor.num_turns`.
         share_distilled: The share of children that are distilled.
         num_training_images: Images per epoch, of all data sets.
         num_evaluated_images: Images on which a trained network is evaluated, of all data sets.
@@ -60,6 +63,7 @@ class Workload:
     num_generations: int
     num_accepted: int
     num_workers: int
+    num_turns: int
     share_distilled: float
     num_training_images: int
     num_evaluated_images: int
@@ -67,14 +71,15 @@ class Workload:
     num_datasets: int = 1
 
     @classmethod
-    def of(cls, setup: Setup, num_workers: int) -> Workload:
+    def of(cls, setup: Setup, executor: Executor) -> Workload:
         """Return the work of a run."""
         datasets = (setup.dataset, *(extra.dataset for extra in setup.extra_datasets))
         return cls(
             num_initial=len(setup.initial),
             num_generations=setup.config.num_generations,
             num_accepted=setup.config.num_accepted,
-            num_workers=num_workers,
+            num_workers=executor.num_workers,
+            num_turns=executor.num_turns,
             share_distilled=share_distilled(setup.space),
             num_training_images=sum(len(data.x_train) for data in datasets),
             num_evaluated_images=sum(map(_num_evaluated, datasets)),
@@ -101,7 +106,7 @@ def estimate_search(
     Returns:
         The estimate; None for a small search, or if no network could be timed.
     """
-    workload = Workload.of(setup, executor.num_workers)
+    workload = Workload.of(setup, executor)
     if workload.num_networks < MIN_NETWORKS:
         return None
     timings = time_networks(
@@ -134,14 +139,19 @@ def estimate(timings: Sequence[Timing], workload: Workload) -> Estimate:
     images = workload.num_training_images
     epoch = step * (images // effective_batch_size(settings, images))
 
-    initial = fixed + settings.epochs * epoch + workload.num_evaluated_images * image + measuring
-    distillation = fixed + settings.distillation_epochs * epoch + images * image
+    training, distilling = settings.epochs * epoch, settings.distillation_epochs * epoch
     is_distilled = workload.share_distilled if settings.distillation_epochs else 0.0
-    child = initial + is_distilled * distillation
+    initial = fixed + training + workload.num_evaluated_images * image + measuring
+    child = initial + is_distilled * (fixed + distilling + images * image)
 
-    seconds = initial * ceil(workload.num_initial / workload.num_workers)
-    rounds = ceil(workload.num_accepted / workload.num_workers)
-    seconds += child * rounds * workload.num_generations
+    def seconds_of(count: int, each: float, in_turn: float) -> float:
+        rounds = ceil(count / workload.num_workers)
+        return max(rounds * each, count * in_turn / workload.num_turns)
+
+    seconds = seconds_of(workload.num_initial, initial, training)
+    seconds += workload.num_generations * seconds_of(
+        workload.num_accepted, child, training + is_distilled * distilling
+    )
     return Estimate(
         seconds_per_initial=initial,
         seconds_per_child=child,

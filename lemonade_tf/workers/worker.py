@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lemonade_tf.backends.batch_transform import BatchTransform
@@ -109,9 +109,9 @@ class Worker:
                 return measure_networks(task)
             if not isinstance(task, TimingTask):
                 return train_on_all(task, self._train)
-            if not self._warm:
-                self._time(task)  # warm-up: loads what a process needs once, not per network
-            return self._time(task)
+            if not self._warm:  # warm-up: loads what a process needs once, not per network
+                self._time(task, replace(self._settings, jit_compile="never"))
+            return self._time(task, self._settings)
         finally:
             gc.collect()  # Keras models are reference cycles
             if not self._warm:
@@ -124,6 +124,6 @@ class Worker:
         on = self._data[task.dataset]
         return train_child(task, on.data, self._settings, images=on.images, transform=on.transform)
 
-    def _time(self, task: TimingTask) -> Timing:
+    def _time(self, task: TimingTask, settings: TrainingSettings) -> Timing:
         on = self._data[None]
-        return time_network(task, on.data, self._settings, images=on.images, transform=on.transform)
+        return time_network(task, on.data, settings, images=on.images, transform=on.transform)

@@ -42,6 +42,15 @@ def three_gpus(machine, monkeypatch):
     monkeypatch.setattr(subprocess, "run", lambda *arguments, **options: result)
 
 
+@pytest.mark.usefixtures("three_gpus")
+@pytest.mark.parametrize(
+    ("cores", "threads", "workers"), [(2, 1, 3), (12, 1, 6), (48, 1, 12), (48, 8, 6), (256, 1, 12)]
+)
+def test_several_workers_share_a_gpu_if_there_are_cores(monkeypatch, cores, threads, workers):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)))
+    assert default_num_workers(threads) == workers
+
+
 def test_a_machine_without_gpus_has_a_worker_per_core(machine):
     assert visible_gpus() == ()
     assert count_gpus() == 0
@@ -53,7 +62,7 @@ def test_a_machine_without_gpus_has_a_worker_per_core(machine):
 @pytest.mark.usefixtures("three_gpus")
 def test_gpus_are_counted_by_nvidia_smi():
     assert visible_gpus() == ("0", "1", "2")
-    assert default_num_workers() == 3
+    assert default_num_workers() == 3  # two cores per worker and GPU are not enough for two
     assert default_num_workers(threads=4) == 3
 
 

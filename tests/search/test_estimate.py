@@ -30,6 +30,7 @@ def workload(**settings):
         "num_generations": 5,
         "num_accepted": 8,
         "num_workers": 1,
+        "num_turns": 1,
         "share_distilled": 0.5,
         "num_training_images": 650,  # ten batches; what does not fill another is left out
         "num_evaluated_images": 200,
@@ -67,8 +68,15 @@ def test_objectives_are_measured_once_per_network_and_not_in_distillation():
 
 @pytest.mark.parametrize(("num_workers", "first", "each"), [(2, 2, 4), (3, 2, 3), (16, 1, 1)])
 def test_workers_train_in_rounds_and_wait_for_the_end_of_a_generation(num_workers, first, each):
-    given = estimate(TIMINGS, workload(num_workers=num_workers))
+    given = estimate(TIMINGS, workload(num_workers=num_workers, num_turns=num_workers))
     assert given.hours == pytest.approx((first * INITIAL + 5 * each * CHILD) / 3600)
+
+
+def test_workers_that_share_gpus_train_in_turns():
+    given = estimate(TIMINGS, workload(num_workers=16, num_turns=2))
+    training = 4 * 10 * 0.3 / 2  # longer than an initial network alone
+    generation = 8 * (10 * 0.3 + 0.5 * 2 * 0.3) / 2
+    assert given.hours == pytest.approx((training + 5 * generation) / 3600)
 
 
 def test_without_distillation_a_child_costs_as_much_as_an_initial_network():
