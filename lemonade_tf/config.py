@@ -29,6 +29,7 @@ from lemonade_tf.training.settings import TrainingSettings
 Space = Literal["networks", "cells"]
 Sampling = Literal["density", "uniform"]
 LatencyProtocol = Literal["default", "paper"]
+ExecutorName = Literal["processes", "ray"]
 
 PAPER = TrainingSettings()
 TRAINING = tuple(each.name for each in fields(TrainingSettings))
@@ -43,6 +44,9 @@ MAY_CHANGE = (
     "keep_all",
     "tensorboard",
     "workers",
+    "executor",
+    "ray_address",
+    "gpus_per_child",
 )
 
 
@@ -109,6 +113,28 @@ def check_integer(name: str, value: Any, least: int, *, optional: bool = False) 
         raise ConfigError(f"--{name} is {value!r}; expected an integer of at least {least}.")
 
 
+def check_choice(name: str, value: Any, choices: Any) -> None:
+    """Check a setting that is one of the values of a Literal type.
+
+    Raises:
+        ConfigError: If it is not.
+    """
+    if value not in get_args(choices):
+        expected = ", ".join(get_args(choices))
+        raise ConfigError(f"--{name} is {value!r}; expected one of {expected}.")
+
+
+def check_gpus(name: str, value: float | None) -> None:
+    """Check a setting that is a number of GPUs, a fraction of one, or None.
+
+    Raises:
+        ConfigError: If it is not.
+    """
+    is_whole = isinstance(value, int | float) and value == value // 1 and value < inf
+    if value is not None and not (value >= 0 and (value < 1 or is_whole)):
+        raise ConfigError(f"--{name} is {value}; expected a whole number, or a fraction below 1.")
+
+
 @dataclass(frozen=True)
 class SearchConfig(FlatConfig):
     """The settings of a search.
@@ -162,7 +188,15 @@ class SearchConfig(FlatConfig):
         seed: Random seed.
         workers: Worker processes that train children. Defaults to one per CPU core, or, with GPUs,
             to four per GPU if there are two CPU cores for each. Workers that share a GPU take turns
-            at training, and build and compile their children in the meantime.
+            at training, and build and compile their children in the meantime. With Ray, defaults to
+            as many as the resources of the cluster allow at the time.
+        executor: Where workers run: "processes", on this machine, or "ray", on the nodes of a Ray
+            cluster, which may join and leave meanwhile.
+        ray_address: Ray cluster: "auto" for the one that this machine belongs to, HOST:PORT of its
+            head node, or "local" to start Ray on this machine. Defaults to the environment variable
+            RAY_ADDRESS, else "local".
+        gpus_per_child: With Ray, GPUs per worker: a number, or a fraction, such as 0.5, to share a
+            GPU. Defaults to 1 if the cluster has GPUs, else 0.
         threads: CPU threads per worker. Results depend on it in the last digits, because it sets
             the order of summation.
 
@@ -193,6 +227,9 @@ class SearchConfig(FlatConfig):
     tensorboard: bool = False
     seed: int = 0
     workers: int | None = None
+    executor: ExecutorName = "processes"
+    ray_address: str | None = None
+    gpus_per_child: float | None = None
     threads: int = 1
 
     def __post_init__(self) -> None:
@@ -201,12 +238,9 @@ class SearchConfig(FlatConfig):
             ("space", Space),
             ("sampling", Sampling),
             ("latency_protocol", LatencyProtocol),
+            ("executor", ExecutorName),
         ):
-            if getattr(self, name) not in get_args(known):
-                raise ConfigError(
-                    f"--{name} is {getattr(self, name)!r}; expected one of"
-                    f" {', '.join(get_args(known))}."
-                )
+            check_choice(name, getattr(self, name), known)
         for name, check in (
             ("objectives", _check_objectives),
             ("scale", run_objectives),
@@ -242,6 +276,7 @@ class SearchConfig(FlatConfig):
         for name in ("num_generations", "max_redraws", "seed"):
             check_integer(name, getattr(self, name), 0)
         check_integer("epochs", self.training.epochs, 1)
+        check_gpus("gpus_per_child", self.gpus_per_child)
         if not self.filters or any(f % 4 or f < 16 for f in self.filters):
             raise ConfigError(
                 f"--filters is {self.filters}; expected multiples of 4 of at least 16, the filters"

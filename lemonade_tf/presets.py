@@ -104,6 +104,7 @@ def check_effects(config: SearchConfig, given: Iterable[str]) -> None:
             bool(named & set(RUNTIMES)),
             f"add one of {', '.join(RUNTIMES)} to --objectives",
         ),
+        (("ray_address", "gpus_per_child"), config.executor == "ray", "use --executor ray"),
     ):
         for name in names:
             if name in given and not has_effect:

@@ -164,6 +164,7 @@ _FORMATS: Mapping[str, tuple[Any, str]] = {
     "dataset": (str, "DATASET"),
     "data_dir": (str, "DIR"),
     "workdir": (str, "DIR"),
+    "ray_address": (str, "ADDRESS"),
     "initial_run": (str, "RUN"),
     "latency_table": (str, "RUN"),
     "objectives": (names, "NAME,..."),

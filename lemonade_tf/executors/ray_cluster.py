@@ -31,6 +31,7 @@ class RayExecutor(PooledExecutor):
         address: The cluster; see `ray_connection`.
         num_workers: Number of workers; by default, as many as the resources of the cluster allow
             at the time, which may change.
+        max_num_workers: The largest number of workers that is of use.
         threads: CPU threads per worker, and the CPUs that it requests from Ray.
         gpus_per_worker: GPUs that a worker requests from Ray: a number, or a fraction to share a
             GPU. By default, 1 if there are GPUs when the executor is created, else 0.
@@ -51,6 +52,7 @@ class RayExecutor(PooledExecutor):
         *,
         address: str | None = None,
         num_workers: int | None = None,
+        max_num_workers: int | None = None,
         threads: int = 1,
         gpus_per_worker: float | None = None,
         max_tasks_per_worker: int = 300,
@@ -59,8 +61,8 @@ class RayExecutor(PooledExecutor):
         log_dir: str | Path | None = None,
     ) -> None:
         check_counts(threads=threads, max_tasks_per_worker=max_tasks_per_worker)
-        if num_workers is not None:
-            check_counts(num_workers=num_workers)
+        optional = {"num_workers": num_workers, "max_num_workers": max_num_workers}
+        check_counts(**{name: each for name, each in optional.items() if each is not None})
         pickled = pickling.dumps(setup)
         with ExitStack() as stack:
             stack.enter_context(ray_connection(address))
@@ -80,6 +82,7 @@ class RayExecutor(PooledExecutor):
             pool = RayPool(
                 config,
                 num_workers=num_workers,
+                max_num_workers=max_num_workers,
                 setup_files=files_of(setup),
                 log_dir=None if log_dir is None else Path(log_dir),
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -75,6 +76,7 @@ class RayPool(Pool[RayWorker]):
         config: How they work.
         num_workers: The largest number of workers at a time; None for as many as the resources of
             the cluster allow.
+        max_num_workers: The largest number of workers that is of use; None for any.
         setup_files: The files that the setup names.
         log_dir: Folder for the output of the workers; None to discard it.
     """
@@ -84,12 +86,13 @@ class RayPool(Pool[RayWorker]):
         config: NodeConfig,
         *,
         num_workers: int | None,
+        max_num_workers: int | None,
         setup_files: TaskFiles,
         log_dir: Path | None,
     ) -> None:
         super().__init__()
         self._config = config
-        self._num_workers = num_workers
+        self._num_workers, self._max_num_workers = num_workers, max_num_workers
         self._log_dir = log_dir
         self._files = ObjectFiles()
         self._setup_objects = {path: self._files.put(path) for path in setup_files.read}
@@ -98,20 +101,23 @@ class RayPool(Pool[RayWorker]):
         )
         self._serials = itertools.count()
         self._num_losses_in_setup = 0
-        self._capacity, self._counted = 0, 0.0
+        self._last_capacity, self._counted = 1, -math.inf
         self._has_reported = False
 
     @property
     def num_workers(self) -> int:
-        if self._num_workers is not None:
-            return self._num_workers
+        number = self._capacity() if self._num_workers is None else self._num_workers
+        return min(number, self._max_num_workers or number)
+
+    def _capacity(self) -> int:
+        """Return the number of workers that the resources of the cluster allow, at least 1."""
         now = time.monotonic()
-        if not self._capacity or now - self._counted > _TICK:
-            config = self._config
+        if now - self._counted > _TICK:
+            config, self._counted = self._config, now
             nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-            self._capacity = sum(num_that_fit(node, config.threads, config.gpus) for node in nodes)
-            self._counted = now
-        return max(1, self._capacity)  # a cluster may start nodes when a worker is requested
+            number = sum(num_that_fit(node, config.threads, config.gpus) for node in nodes)
+            self._last_capacity = max(1, number)  # a cluster may start nodes on request
+        return self._last_capacity
 
     def resume(self) -> None:
         for worker in self.idle:

@@ -31,7 +31,7 @@ from lemonade_tf.runs.same_images import check_same_images
 from lemonade_tf.store import NetworkRecord, RetrainedRecord
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.workers.retraining_task import RetrainResult, RetrainTask
-from lemonade_tf.workers.worker_setup import RETRAINING_WORKER, WorkerSetup, worker_processes
+from lemonade_tf.workers.worker_setup import RETRAINING_WORKER, WorkerSetup, make_executor
 
 _AUGMENTATION = ("pad", "flip", "cutout", "mixup")
 
@@ -91,7 +91,8 @@ def retrain(
         "dataset": _dataset_name(run),
         "images": run.config.images.sha256[:16],
     }
-    del settings["workers"]  # results do not depend on it
+    for name in ("workers", "executor", "ray_address", "gpus_per_child"):
+        del settings[name]  # results do not depend on it
     cheap = [objective.name for objective in run.objectives if objective.cheap]
     failures: dict[str, str] = {}
     with RetrainedFolder(run.store.path, settings, options=config.names()) as folder:
@@ -167,9 +168,7 @@ def _train(
     settings = run.config.settings
     source = NamedDatasets(_dataset_name(run), settings["data_dir"])
     setup = WorkerSetup(RETRAINING_WORKER, source, training, settings["threads"])
-    with worker_processes(
-        setup, num_workers=config.workers, max_num_workers=len(tasks), log_dir=log_dir
-    ) as executor:
+    with make_executor(setup, config, max_num_workers=len(tasks), log_dir=log_dir) as executor:
         yield from executor.run(tasks)
 
 

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from lemonade_tf.config import PAPER, FlatConfig, check_integer
+from lemonade_tf.config import (
+    PAPER,
+    ConfigError,
+    ExecutorName,
+    FlatConfig,
+    check_choice,
+    check_gpus,
+    check_integer,
+)
 from lemonade_tf.training.settings import TrainingSettings
 
 PAPER_RETRAINING = replace(PAPER, epochs=600, learning_rate=0.025)
@@ -22,8 +30,11 @@ class RetrainConfig(FlatConfig):
         training: How networks are trained. The augmentation of the run replaces the one given here.
         seed: Random seed. The result of a network depends on the seed and its id, not on which
             other networks are trained.
-        workers: Worker processes. Defaults to one per GPU, or one per CPU core without GPUs, but at
-            most one per network.
+        workers: Worker processes. Defaults to one per GPU, or one per CPU core without GPUs, or
+            with Ray to what the cluster allows, but at most one per network.
+        executor: Where workers run, as in a search: "processes" or "ray".
+        ray_address: Ray cluster, as in a search.
+        gpus_per_child: With Ray, GPUs per network, as in a search.
 
     Raises:
         ConfigError: If a value is out of range.
@@ -32,8 +43,16 @@ class RetrainConfig(FlatConfig):
     training: TrainingSettings = PAPER_RETRAINING
     seed: int = 0
     workers: int | None = None
+    executor: ExecutorName = "processes"
+    ray_address: str | None = None
+    gpus_per_child: float | None = None
 
     def __post_init__(self) -> None:
         check_integer("epochs", self.training.epochs, 1)
         check_integer("seed", self.seed, 0)
         check_integer("workers", self.workers, 1, optional=True)
+        check_choice("executor", self.executor, ExecutorName)
+        check_gpus("gpus_per_child", self.gpus_per_child)
+        for name in ("ray_address", "gpus_per_child"):
+            if self.executor != "ray" and getattr(self, name) is not None:
+                raise ConfigError(f"--{name} has no effect here; omit it, or use --executor ray.")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from typing import Any
 
@@ -29,6 +29,7 @@ from lemonade_tf.search.worker_processes import search_workers
 from lemonade_tf.store import RunStore
 from lemonade_tf.training.augmentation import augmentation_for
 from lemonade_tf.workers.tasks import ObjectiveTask
+from lemonade_tf.workers.worker_setup import connection
 
 
 def search(
@@ -36,7 +37,7 @@ def search(
     *,
     callbacks: Sequence[Callback] = (),
     resume: bool = False,
-    executor: Executor | None = None,
+    executor: Executor | str | None = None,
     **settings: Any,
 ) -> SearchResult:
     """Search for a Pareto front of networks, like `lemonade-tf search`.
@@ -48,9 +49,9 @@ def search(
         callbacks: Informed of the progress.
         resume: Whether to resume the search in `workdir`. Settings that are not given are then
             those of that search. A folder without a run starts one.
-        executor: Trains the networks: any `Executor` whose workers are set up by
-            `worker_setup(config)`. It is not closed. Defaults to worker processes as in the
-            settings, `workers` and `max_child_hours` among them, which otherwise have no effect.
+        executor: The setting of this name; or trains the networks: any `Executor` whose workers are
+            set up by `worker_setup(config)`. It is not closed, and the settings of executors,
+            `workers` and `max_child_hours` among them, have no effect then.
         **settings: Arguments of `make_config`, instead of a config: `preset`, and the settings of
             `SearchConfig`.
 
@@ -63,7 +64,10 @@ def search(
         ObjectiveError: If an objective cannot be prepared.
         StoreError: If the run folder already holds a run, is damaged, or cannot be written.
         SearchError: If no initial network can be trained, or all networks fail.
+        WorkerSetupError: If workers fail to start, or the Ray cluster cannot be reached.
     """
+    if isinstance(executor, str):
+        settings["executor"], executor = executor, None
     if config is not None and settings:
         raise TypeError(
             f"search() got a config and the settings {', '.join(settings)}; expected only one of"
@@ -73,17 +77,21 @@ def search(
     workdir = settings.get("workdir") if config is None else config.workdir
     if resume and workdir is None:
         raise ConfigError("--resume needs --workdir, the folder of the run to resume.")
-    if resume and workdir is not None and RunStore.holds_run(workdir):
-        setup = _resume(workdir, config, settings)
-    else:
-        setup = _start(make_config(**settings) if config is None else config, callbacks, executor)
-    if setup.config.tensorboard:
-        from lemonade_tf.monitoring.tensorboard import TensorBoard
+    with ExitStack() as stack:
+        if resume and workdir is not None and RunStore.holds_run(workdir):
+            setup = _resume(workdir, config, settings)
+        else:
+            config = make_config(**settings) if config is None else config
+            if executor is None:  # before there is a folder
+                stack.enter_context(connection(config))
+            setup = _start(config, callbacks, executor)
+        if setup.config.tensorboard:
+            from lemonade_tf.monitoring.tensorboard import TensorBoard
 
-        callbacks = [TensorBoard(), *callbacks]
-    return run_session(
-        setup, run_algorithm, callbacks=callbacks, started=started, executor=executor
-    )
+            callbacks = [TensorBoard(), *callbacks]
+        return run_session(
+            setup, run_algorithm, callbacks=callbacks, started=started, executor=executor
+        )
 
 
 def _resume(workdir: str, config: SearchConfig | None, settings: Mapping[str, Any]) -> Setup:

@@ -1,4 +1,4 @@
-"""Start the worker processes of a search."""
+"""Start the workers of a search."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 from lemonade_tf.config import SearchConfig
 from lemonade_tf.datasets.source import NamedDatasets
-from lemonade_tf.executors import ProcessExecutor
-from lemonade_tf.workers.worker_setup import SEARCH_WORKER, WorkerSetup, worker_processes
+from lemonade_tf.executors import Executor
+from lemonade_tf.workers.worker_setup import SEARCH_WORKER, WorkerSetup, make_executor
 
 
 def worker_setup(config: SearchConfig) -> WorkerSetup:
@@ -24,17 +24,18 @@ def worker_setup(config: SearchConfig) -> WorkerSetup:
 
 def search_workers(
     config: SearchConfig, *, num_workers: int | None = None, log_dir: Path | None = None
-) -> ProcessExecutor:
-    """Return an executor of worker processes for a search.
+) -> Executor:
+    """Return the executor of a search.
 
     Args:
         config: The settings.
-        num_workers: The number of processes; by default, as in the settings.
+        num_workers: The number of workers; by default, as in the settings.
         log_dir: The folder for their output; None to discard it.
     """
-    return worker_processes(
+    return make_executor(
         worker_setup(config),
-        num_workers=num_workers or config.workers,
+        config,
+        num_workers=num_workers,
         max_task_hours=config.max_child_hours,
         log_dir=log_dir,
     )

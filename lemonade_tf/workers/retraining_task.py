@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from lemonade_tf.executors import NamesFiles, TaskFiles
+
 
 @dataclass(frozen=True)
-class RetrainTask:
+class RetrainTask(NamesFiles):
     """A network to train from scratch.
 
     Attributes:
@@ -33,6 +35,18 @@ class RetrainTask:
     weights_seed: np.random.SeedSequence
     training_seed: np.random.SeedSequence
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def files(self) -> TaskFiles:
+        return TaskFiles((self.source,), (self.output,), (self.checkpoint,))
+
+    def with_paths(self, paths: Mapping[str, str]) -> RetrainTask:
+        return replace(
+            self,
+            source=paths[self.source],
+            output=paths[self.output],
+            checkpoint=paths[self.checkpoint],
+        )
 
 
 @dataclass(frozen=True)

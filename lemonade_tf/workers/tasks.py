@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from lemonade_tf.executors import NamesFiles, TaskFiles
 from lemonade_tf.latency.measuring_task import MeasuringTask
 
 
 @dataclass(frozen=True)
-class ChildTask:
+class ChildTask(NamesFiles):
     """A network to train: a child, or an initial network.
 
     Attributes:
@@ -50,6 +51,20 @@ class ChildTask:
             raise ValueError(
                 f"task {self.id!r} has neither parent_file nor architecture; expected at least one."
             )
+
+    @property
+    def files(self) -> TaskFiles:
+        read = () if self.parent_file is None else (self.parent_file,)
+        own = TaskFiles(read=read, written=(self.output,))
+        return TaskFiles.union([own, *(extra.files for extra in self.extra_datasets)])
+
+    def with_paths(self, paths: Mapping[str, str]) -> ChildTask:
+        return replace(
+            self,
+            output=paths[self.output],
+            parent_file=None if self.parent_file is None else paths[self.parent_file],
+            extra_datasets=tuple(extra.with_paths(paths) for extra in self.extra_datasets),
+        )
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from lemonade_tf.datasets.source import DatasetSource
-from lemonade_tf.executors import ProcessExecutor, default_num_workers
+from lemonade_tf.executors import (
+    Executor,
+    ProcessExecutor,
+    RayExecutor,
+    default_num_workers,
+    ray_connection,
+)
 from lemonade_tf.training.settings import TrainingSettings
 
 # Entry points, MODULE:FUNCTION, which only worker processes import.
@@ -46,29 +53,71 @@ class WorkerSetup:
         return set_up(self.source, self.settings, threads=self.threads)
 
 
-def worker_processes(
+class ExecutorSettings(Protocol):
+    """The settings of an executor, as in the configs of a search and of a retraining."""
+
+    @property
+    def workers(self) -> int | None: ...
+
+    @property
+    def executor(self) -> str: ...
+
+    @property
+    def ray_address(self) -> str | None: ...
+
+    @property
+    def gpus_per_child(self) -> float | None: ...
+
+
+def connection(settings: ExecutorSettings) -> AbstractContextManager[None]:
+    """Return a context in which this process is connected to the cluster that settings name.
+
+    `make_executor` connects as well; this tells early whether it can.
+
+    Raises:
+        WorkerSetupError: On entry, if the cluster cannot be reached.
+    """
+    return ray_connection(settings.ray_address) if settings.executor == "ray" else nullcontext()
+
+
+def make_executor(
     setup: WorkerSetup,
+    settings: ExecutorSettings,
     *,
     num_workers: int | None = None,
     max_num_workers: int | None = None,
     max_task_hours: float | None = None,
     log_dir: Path | None = None,
-) -> ProcessExecutor:
-    """Return an executor of worker processes.
+) -> Executor:
+    """Return an executor of worker processes on this machine, or on a Ray cluster.
 
     Args:
         setup: Sets up each process.
-        num_workers: The number of processes; None for one per GPU, or one per CPU core.
+        settings: Which executor, and its resources.
+        num_workers: The number of processes, instead of the one in the settings.
         max_num_workers: The largest number of processes that is of use; None for any.
         max_task_hours: The time limit of a task; None for no limit.
         log_dir: The folder for their output; None to discard it.
+
+    Raises:
+        WorkerSetupError: If the Ray cluster cannot be reached.
     """
+    num_workers = num_workers or settings.workers
+    options: dict[str, Any] = {
+        "threads": setup.threads,
+        "task_timeout": None if max_task_hours is None else 3600 * max_task_hours,
+        "preload": setup.preload,
+        "log_dir": log_dir,
+    }
+    if settings.executor == "ray":
+        return RayExecutor(
+            setup,
+            address=settings.ray_address,
+            num_workers=num_workers,
+            max_num_workers=max_num_workers,
+            gpus_per_worker=settings.gpus_per_child,
+            **options,
+        )
     num_workers = num_workers or default_num_workers(setup.threads)
-    return ProcessExecutor(
-        setup,
-        num_workers=min(num_workers, max_num_workers or num_workers),
-        threads=setup.threads,
-        task_timeout=None if max_task_hours is None else 3600 * max_task_hours,
-        preload=setup.preload,
-        log_dir=log_dir,
-    )
+    num_workers = min(num_workers, max_num_workers or num_workers)
+    return ProcessExecutor(setup, num_workers=num_workers, **options)

@@ -80,8 +80,8 @@ class FakeExecutor:
         self.tasks, self.failures, self.dies_at = [], {}, None
 
     @contextmanager
-    def __call__(self, setup, **options):
-        self.dataset, self.settings = setup.dataset, setup.settings
+    def __call__(self, setup, config, **options):
+        self.dataset, self.settings = setup.source.dataset, setup.settings
         self.options = options
         yield self
 
@@ -109,7 +109,7 @@ class FakeExecutor:
 @pytest.fixture
 def executor(monkeypatch):
     fake = FakeExecutor()
-    monkeypatch.setattr(retrain_module, "worker_processes", fake)
+    monkeypatch.setattr(retrain_module, "make_executor", fake)
     return fake
 
 
