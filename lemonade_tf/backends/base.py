@@ -196,7 +196,7 @@ class Trainer(ABC):
         """Take one step of stochastic gradient descent per row of `indices`.
 
         The loss is the cross-entropy between the targets and the softmax of the model's outputs.
-        The epoch stops early when a loss is not finite.
+        The epoch may stop early when a loss is not finite.
 
         Args:
             images: (n, height, width, channels) on the device; or a list of the model's inputs,
@@ -205,8 +205,8 @@ class Trainer(ABC):
             indices: (num_steps, batch_size) int32, the images of each step.
             learning_rates: (num_steps,) float32.
             draws: The random numbers of the batch transform, arrays (num_steps, ...).
-            num_steps: Take only the first steps, without compiling for their number; by default,
-                all.
+            num_steps: Take only the first steps; by default, all. The first such call may compile
+                once more, for any number.
 
         Returns:
             The mean loss of the steps; not finite if the loss of a step was not.

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import partial
 from math import isfinite
 from typing import Any
 
@@ -36,7 +37,7 @@ class TensorFlowTrainer(Trainer):
         weight_decay: See `Backend.trainer`.
         transform: See `Backend.trainer`.
         jit_compile: Whether XLA compiles the epoch. On a GPU, compiling then takes seconds, and
-            steps are several times faster.
+            steps are several times faster. A loss that is not finite does not end an epoch early.
         costs: Learns from the seconds of compiling and of steps.
         precision: See `Backend.trainer`.
     """
@@ -61,7 +62,7 @@ class TensorFlowTrainer(Trainer):
         self._variables = [weight.value for weight in weights]
         self._decays = [weight_decay > 0 and w.name.endswith("kernel") for w in weights]
         self._momenta = [tf.Variable(tf.zeros_like(v)) for v in self._variables]
-        self._epoch: Any = None
+        self._programs: dict[bool, Any] = {}
 
     def compile(
         self,
@@ -74,12 +75,8 @@ class TensorFlowTrainer(Trainer):
         """Trace and compile the epoch; see `Trainer.compile`."""
         start = time.perf_counter()
         inputs = _on_device(images, targets, indices, learning_rates, draws, num_steps=0)
-        jit_compile = True if self.jit_compile else None  # None: the default of TensorFlow
-        epoch = tf.function(self._trace_epoch, autograph=False, jit_compile=jit_compile)
         with training_precision(self._model, self._precision):
-            traced: Any = epoch.get_concrete_function(*inputs)
-            traced(*inputs)  # without a step: XLA compiles at the first call
-        self._epoch = traced
+            self._program(inputs, whole=True)(*inputs)  # XLA compiles at the first call
         self.seconds_compiling = time.perf_counter() - start
         self._costs.add_compiling(self.jit_compile, self.seconds_compiling)
 
@@ -93,13 +90,14 @@ class TensorFlowTrainer(Trainer):
         num_steps: int | None = None,
     ) -> float:
         """Take one step per row of `indices`; see `Trainer.run_epoch`."""
-        if not self._epoch:
+        if not self._programs:
             self.compile(images, targets, indices, learning_rates, draws)
         num_steps = len(indices) if num_steps is None else num_steps
         start = time.perf_counter()
         inputs = _on_device(images, targets, indices, learning_rates, draws, num_steps)
         with training_precision(self._model, self._precision):
-            loss = float(self._epoch(*inputs)) / num_steps
+            program = self._program(inputs, whole=num_steps == len(indices))
+            loss = float(program(*inputs)) / num_steps
         if isfinite(loss):  # else the epoch may have ended early
             seconds = time.perf_counter() - start
             self._costs.add_steps(self._model, self.jit_compile, num_steps, seconds)
@@ -129,8 +127,21 @@ class TensorFlowTrainer(Trainer):
         named = {f"variable_{i}": variable for i, variable in enumerate(variables)}
         return named | {f"momentum_{i}": variable for i, variable in enumerate(self._momenta)}
 
+    def _program(self, inputs: tuple[Any, ...], whole: bool) -> Any:
+        """Return the traced epoch; with XLA, there is one for whole epochs and one for parts."""
+        fixed_length = whole and self.jit_compile
+        if fixed_length not in self._programs:
+            function = tf.function(
+                partial(self._trace_epoch, fixed_length),
+                autograph=False,
+                jit_compile=True if self.jit_compile else None,  # None: the default of TensorFlow
+            )
+            self._programs[fixed_length] = function.get_concrete_function(*inputs)
+        return self._programs[fixed_length]
+
     def _trace_epoch(
         self,
+        fixed_length: bool,
         images: tf.Tensor | tf.Variable,
         targets: tf.Tensor,
         indices: tf.Tensor,
@@ -140,8 +151,12 @@ class TensorFlowTrainer(Trainer):
     ) -> tf.Tensor:
         self.num_traces += 1
 
+        whole: Any = indices.shape[0]
+
         def has_next(step: tf.Tensor, total: tf.Tensor) -> tf.Tensor:
-            return (step < num_steps) & tf.math.is_finite(total)
+            # XLA launches the steps of a loop of known length ahead of the GPU; otherwise it waits
+            # for each step to know whether there is another.
+            return step < whole if fixed_length else (step < num_steps) & tf.math.is_finite(total)
 
         def take_step(step: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             batch = tf.gather(indices, step)
@@ -152,11 +167,14 @@ class TensorFlowTrainer(Trainer):
             loss = self._step(inputs, labels, tf.gather(learning_rates, step))
             return step + 1, total + loss
 
-        # One iteration at a time: each step reads the weights that the previous step wrote.
-        _, total = tf.while_loop(
-            has_next, take_step, (tf.constant(0), tf.constant(0.0)), parallel_iterations=1
-        )
-        return total
+        def take_steps() -> tf.Tensor:
+            # One iteration at a time: each step reads the weights that the previous step wrote.
+            _, total = tf.while_loop(
+                has_next, take_step, (tf.constant(0), tf.constant(0.0)), parallel_iterations=1
+            )
+            return total
+
+        return tf.cond(num_steps > 0, take_steps, lambda: 0.0) if fixed_length else take_steps()
 
     def _step(self, images: tf.Tensor, targets: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
         loss = cross_entropy(targets, self._model(images, training=True))

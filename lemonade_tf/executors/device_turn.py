@@ -6,6 +6,9 @@ four processes that trained at the same time processed a fifth of the images of 
 for itself. A turn is an exclusive lock on a file per GPU in the temporary folder, which also covers
 several searches on one machine. The operating system releases it when a process ends for any
 reason.
+
+Under NVIDIA's Multi-Process Service (MPS), kernels of several processes run at the same time, and
+nobody waits.
 """
 
 from __future__ import annotations
@@ -27,9 +30,17 @@ def turn_variables(gpus: Sequence[str]) -> dict[str, str]:
     Args:
         gpus: The GPUs as in CUDA_VISIBLE_DEVICES.
     """
+    if mps_is_running():
+        return {}
     folder, user = Path(tempfile.gettempdir()), os.getuid()
     files = [str(folder / f"lemonade_tf-{user}-gpu-{gpu}.lock") for gpu in sorted(gpus)]
     return {_VARIABLE: os.pathsep.join(files)} if files else {}
+
+
+def mps_is_running() -> bool:
+    """Return whether the daemon of NVIDIA's Multi-Process Service runs for this process."""
+    folder = os.environ.get("CUDA_MPS_PIPE_DIRECTORY", "/tmp/nvidia-mps")
+    return Path(folder, "control").exists()
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from lemonade_tf.executors import pickling
 from lemonade_tf.executors.base import Setup
+from lemonade_tf.executors.device_turn import mps_is_running
 from lemonade_tf.executors.devices import count_gpus
 from lemonade_tf.executors.pooled import PooledExecutor, check_counts
 from lemonade_tf.executors.process_pool import ProcessPool, WorkerProcess
@@ -68,8 +69,9 @@ class ProcessExecutor(PooledExecutor[WorkerProcess]):
 
     @property
     def num_turns(self) -> int:
-        """Number of tasks that train at a time: at most one per GPU."""
-        return min(self.num_workers, count_gpus() or self.num_workers)
+        """Number of tasks that train at a time: at most one per GPU, if workers take turns."""
+        num_gpus = 0 if mps_is_running() else count_gpus()
+        return min(self.num_workers, num_gpus or self.num_workers)
 
     def start(self) -> None:
         """Start a worker, and wait until it is ready, before there is a task.

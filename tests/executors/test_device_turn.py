@@ -91,3 +91,10 @@ def test_without_gpus_nobody_waits(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     with device_turn() as outer, device_turn() as inner:
         assert max(outer, inner) < 1
+
+
+def test_under_mps_nobody_waits(monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_MPS_PIPE_DIRECTORY", str(tmp_path))
+    assert turn_variables(["0"])
+    (tmp_path / "control").touch()
+    assert turn_variables(["0"]) == {}
