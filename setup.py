@@ -25,7 +25,12 @@ setup(
     # its interactive plot, and --tensorboard would fail. Both are small compared with TensorFlow.
     install_requires=[
         "h5py>=3.10",
-        "keras>=3.12",
+        # Earlier versions have published vulnerabilities in reading .h5 and .keras files: a file
+        # could return the content of other files (CVE-2026-1669, references to external datasets;
+        # 3.15.1 also checks the groups on the way to a dataset), take all memory (CVE-2026-0897,
+        # declared shapes) or disk space (3.15.1, members of .keras archives), or run code despite
+        # safe_mode (CVE-2026-1462).
+        "keras>=3.15.1",
         "matplotlib>=3.8",
         "moocore>=0.1.8",
         "numpy>=1.26",

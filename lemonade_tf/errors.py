@@ -7,6 +7,8 @@ list of classes. Any other exception is a bug.
 
 from typing import ClassVar
 
+_MAX_QUOTED = 300  # characters
+
 
 class LemonadeError(Exception):
     """Something that the user can fix; the message explains how.
@@ -16,3 +18,13 @@ class LemonadeError(Exception):
     """
 
     exit_status: ClassVar[int] = 1
+
+
+def quoted(error: object) -> str:
+    """Return text from elsewhere, such as another error's, to be part of a message.
+
+    It may contain anything: it becomes one line, not too long, of printable characters.
+    """
+    line = " ".join(str(error).split()) or type(error).__name__
+    line = line if len(line) <= _MAX_QUOTED else f"{line[:_MAX_QUOTED]}..."
+    return "".join(character if character.isprintable() else "?" for character in line)

@@ -20,15 +20,16 @@ COUNTERPARTS = {"__init__", "base", "cells", "driver", "settings"}
 # `errors`. A module of a package may have an entry of its own, which replaces its package's.
 MAY_IMPORT = {
     "errors": set(),
-    "architecture": set(),
+    "safe_json": set(),
+    "architecture": {"safe_json"},
     "operators": {"architecture"},
     "search_spaces": {"architecture", "operators"},
     "evolution": set(),
-    "store": set(),
+    "store": {"safe_json"},
     "lazy": set(),
     "executors": {"store"},
     "datasets": {"architecture", "store"},
-    "keras_bridge": {"architecture", "lazy", "store"},
+    "keras_bridge": {"architecture", "lazy", "safe_json", "store"},
     "backends": {"architecture", "keras_bridge"},
     "training": {
         "architecture",

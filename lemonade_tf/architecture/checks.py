@@ -43,8 +43,7 @@ def check(graph: Graph) -> None:
             raise GraphError(f"node {name!r} is a {kind}; expected one of LAYERS.")
     _ = graph.input
     graph.topological_order()
-    needed = graph.ancestors(graph.output) | {graph.output}
-    unused = [name for name in graph if name not in needed]
+    unused = graph.unused()
     if unused:
         raise GraphError(
             f"the output {graph.output!r} does not depend on {', '.join(unused)};"

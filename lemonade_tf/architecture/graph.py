@@ -234,6 +234,17 @@ class Graph:
         except KeyError:
             raise self._unknown(name) from None
 
+    def unused(self) -> tuple[str, ...]:
+        """Return the names of all nodes on which the output does not depend."""
+        self._require(self.output)
+        needed, pending = {self.output}, [self.output]
+        while pending:  # cheaper than `ancestors`, which finds those of every node
+            for source in self._nodes[pending.pop()].inputs:
+                if source not in needed:
+                    needed.add(source)
+                    pending.append(source)
+        return tuple(n for n in self._nodes if n not in needed)
+
     def cached(self, key: Hashable, compute: Callable[[Graph], Any]) -> Any:
         """Return compute(self), computed once between two edits of the structure.
 
@@ -395,13 +406,7 @@ class Graph:
 
     def remove_unused(self) -> tuple[str, ...]:
         """Remove every node on which the output does not depend, and return their names."""
-        needed, pending = {self.output}, [self.output]
-        while pending:  # cheaper than `ancestors`, which finds those of every node
-            for source in self._nodes[pending.pop()].inputs:
-                if source not in needed:
-                    needed.add(source)
-                    pending.append(source)
-        unused = tuple(n for n in self._nodes if n not in needed)
+        unused = self.unused()
         for name in unused:
             del self._nodes[name]
         self._invalidate()

@@ -28,14 +28,20 @@ import numpy as np
 from lemonade_tf.architecture.checks import check
 from lemonade_tf.architecture.graph import Graph, GraphError, Node, freeze
 from lemonade_tf.architecture.layers import LAYERS, Add, Layer, Multiply, arguments
+from lemonade_tf.safe_json import read_json
 
 FORMAT = 1
+# Beyond these, some algorithms on graphs take very long.
+MAX_NODES, MAX_NAME = 10_000, 200
 _KINDS = {kind.__name__: kind for kind in LAYERS}
 _COMMUTATIVE = (Add, Multiply)
 
 # Arguments that were added to kinds of layers later, with the value that stands for the layer as it
 # was before. Hashes leave out arguments with this value, so that recorded hashes stay valid.
 _LATER_ARGUMENTS = {"groups": 1, "keepdims": False, "noise_shape": None}
+
+# What Python raises for JSON values that have another form than expected.
+_MALFORMED = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
 
 
 # --- The same architecture -------------------------------------------------------------------
@@ -168,12 +174,12 @@ def from_json(text: str, weights: Mapping[str, Mapping[str, np.ndarray]] | None 
 
     Raises:
         GraphError: If the text is not such JSON, has layers or arguments that this version of the
-            package does not know, or describes a broken graph.
+            package does not know, has more than 10,000 nodes, or describes a broken graph.
     """
     try:
-        content = json.loads(text)
+        content = read_json(text)
         version, entries, output = content["format"], content["nodes"], content["output"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except _MALFORMED as error:
         raise GraphError(f"this is not an architecture written by lemonade_tf: {error!r}") from None
     if version != FORMAT:
         raise GraphError(
@@ -182,6 +188,7 @@ def from_json(text: str, weights: Mapping[str, Mapping[str, np.ndarray]] | None 
         )
     nodes = {}
     try:
+        _check_entries(entries, output)
         for entry in entries:
             given: dict[str, Any] = {}
             if weights is not None:
@@ -189,11 +196,46 @@ def from_json(text: str, weights: Mapping[str, Mapping[str, np.ndarray]] | None 
                 if "lambda" in entry:
                     given["lambda"] = np.float32(entry["lambda"])
             nodes[entry["name"]] = Node(_layer_from(entry), tuple(entry["inputs"]), freeze(given))
-    except (KeyError, TypeError, AttributeError) as error:
+        graph = Graph.from_nodes(nodes, output)
+        check(graph)
+    except GraphError:
+        raise
+    except _MALFORMED as error:
         raise GraphError(f"this is not an architecture written by lemonade_tf: {error!r}") from None
-    graph = Graph.from_nodes(nodes, output)
-    check(graph)
     return graph
+
+
+def _check_entries(entries: Any, output: Any) -> None:
+    """Check the number of nodes and their names.
+
+    `check` does so as well, and suggests similar names, which takes long if names are long.
+
+    Raises:
+        GraphError: If there are too many nodes, a name is invalid or used twice, or an input or the
+            output does not exist.
+        TypeError: If the entries are no mappings, or their names no text.
+    """
+    if len(entries) > MAX_NODES:
+        raise GraphError(f"the network has {len(entries):,} nodes; expected at most {MAX_NODES:,}.")
+    names = [entry["name"] for entry in entries]
+    known = set(names)
+    if len(known) < len(names):
+        raise GraphError("the network has two nodes of the same name; expected different ones.")
+    for name in names:
+        if not name or "/" in name or len(name) > MAX_NAME:
+            raise GraphError(
+                f"{name[:MAX_NAME]!r} is not a valid name; expected 1 to {MAX_NAME} characters"
+                " without '/'."
+            )
+    for entry in entries:
+        for source in entry["inputs"]:
+            if source not in known:
+                raise GraphError(
+                    f"node {entry['name']!r} has the input {source[:MAX_NAME]!r}, which does not"
+                    " exist."
+                )
+    if output not in known:
+        raise GraphError(f"the output is {output[:MAX_NAME]!r}; expected the name of a node.")
 
 
 def _layer_from(entry: Mapping[str, Any]) -> Layer:
@@ -206,5 +248,5 @@ def _layer_from(entry: Mapping[str, Any]) -> Layer:
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in entry["arguments"].items()}
     try:
         return kind(**given)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise GraphError(f"node {entry['name']!r}: {error}") from None
