@@ -145,6 +145,9 @@ class SearchConfig(FlatConfig):
             per value; multiples of 4, at least 16.
         cells_per_block: For space "cells": number n of cells per block; one more lies between two
             blocks.
+        width_multiple: Number of which every number of filters that an operator widens or prunes
+            becomes a multiple; 8 suits the matrix units of GPUs and NPUs. By default 1, as in the
+            paper.
         dataset: "digits", "cifar10", "cifar100", or the path of an .npz file with x_train and
             y_train (optional: x_validation, y_validation, x_test, y_test). Several data sets of one
             image size are separated by commas, or are a tuple in Python: every network is trained
@@ -207,6 +210,7 @@ class SearchConfig(FlatConfig):
     space: Space = "networks"
     filters: tuple[int, ...] = (128, 256)
     cells_per_block: int = 2
+    width_multiple: int = 1
     dataset: str = "digits"
     data_dir: str | None = None
     workdir: str | None = None
@@ -271,7 +275,9 @@ class SearchConfig(FlatConfig):
             object.__setattr__(self, name, value)
 
     def _check_numbers(self) -> None:
-        for name in ("cells_per_block", "num_proposed", "num_accepted", "threads", "workers"):
+        for name in ("cells_per_block", "width_multiple", "num_proposed", "num_accepted"):
+            check_integer(name, getattr(self, name), 1)
+        for name in ("threads", "workers"):
             check_integer(name, getattr(self, name), 1, optional=name == "workers")
         for name in ("num_generations", "max_redraws", "seed"):
             check_integer(name, getattr(self, name), 0)

@@ -119,6 +119,7 @@ def all_sites(site_type, nodes):
         "kernel_size": (1, 3, 5, 7),
         "factor": (4 / 3, 1.01, 2),
         "fraction": ("1/2", "1/4", "1/100"),
+        "multiple": (1,),
         "kind": ("concatenate", "convex_sum", "sum"),
     }
     for choice in itertools.product(*(values[f.name] for f in dataclasses.fields(site_type))):

@@ -60,6 +60,7 @@ def test_the_default_preset_depends_on_data_set_and_space():
         ({"filters": (16, 30)}, r"--filters is \(16, 30\); expected multiples of 4 of at least 16"),
         ({"filters": (12,)}, r"--filters is \(12,\); .* at least 16"),
         ({"filters": ()}, r"--filters is \(\)"),
+        ({"width_multiple": 0}, r"--width_multiple is 0; expected an integer of at least 1"),
         ({"cells_per_block": 0}, r"--cells_per_block is 0; expected an integer of at least 1"),
         (
             {"approximate_start": "best"},

@@ -17,7 +17,7 @@ _SEARCH_GROUPS = {
     "data": ("dataset", "data_dir"),
     "budget": ("num_generations", "num_proposed", "num_accepted", "max_hours", "max_child_hours"),
     "objectives": ("objectives", "limit", "scale", "latency_table", "latency_protocol"),
-    "search space": ("space", "filters", "cells_per_block", "initial_run"),
+    "search space": ("space", "filters", "cells_per_block", "width_multiple", "initial_run"),
     "sampling": ("sampling", "max_redraws", "seed"),
     "training": TRAINING,
     "resources": ("workers", "threads", "executor", "ray_address", "gpus_per_child"),

@@ -5,7 +5,7 @@ For search space II, each of them is also available in all cells of a network at
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -51,8 +51,14 @@ __all__ = [
 
 
 def record(operator: Operator, site: Any) -> dict[str, Any]:
-    """Return the record of an operator at a site, as plain values for the history of a run."""
-    return {"operator": operator.name, "site": asdict(site)}
+    """Return the record of an operator at a site, as plain values for the history of a run.
+
+    Fields of the site that have their default are left out.
+    """
+    values = {f.name: getattr(site, f.name) for f in fields(site)}
+    defaults = {f.name: f.default for f in fields(site)}
+    chosen = {name: value for name, value in values.items() if value != defaults[name]}
+    return {"operator": operator.name, "site": chosen}
 
 
 def replay(

@@ -54,6 +54,13 @@ class Operator(ABC):
     exact: bool
     site: type
 
+    def with_width_multiple(self, multiple: int) -> Operator:
+        """Return the operator whose sites keep numbers of filters multiples of a number.
+
+        The operator itself if it has no choice of a number of filters.
+        """
+        return self
+
     def candidates(self, graph: Graph) -> tuple[Any, ...]:
         """Return the sites where the operator applies, in an order determined by the graph."""
         return graph.cached(("candidates", self), self._candidates)

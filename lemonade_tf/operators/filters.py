@@ -4,11 +4,16 @@ Widening and pruning ask the same question. The filters of a convolution are one
 of channels (see `architecture.channel_groups`): all blocks of a grouped convolution are one group,
 and sums split and tie groups. They can change unless a group is fixed, for instance by reaching the
 input or the output of the network.
+
+Both can keep the numbers of filters multiples of a number such as 8, for which matrix units are
+built. Each group that changes then gets a multiple. So every convolution that consists of such
+groups has one too; where another convolution also has a group that stays as it is, and is no
+multiple, the numbers cannot change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from lemonade_tf.architecture import Graph
@@ -58,6 +63,29 @@ def filters_refusal(graph: Graph, name: str) -> str | None:
     others = _tied_producers(graph, name)
     origin = f"; its channels come from {', '.join(others)}" if others else ""
     return f"{name!r} is a {type(graph[name].layer).__name__}, not a convolution{origin}"
+
+
+def multiple_refusal(graph: Graph, changing: Collection[int], multiple: int) -> str | None:
+    """Return why filters would be no multiple of a number after a change, in words, or None.
+
+    Args:
+        graph: The graph.
+        changing: The groups of channels that get a multiple.
+        multiple: The number.
+    """
+    if multiple < 1:
+        return f"the multiple is {multiple}; expected at least 1"
+    runs = channel_groups(graph).runs
+    for name, filters in all_filters(graph).items():
+        if multiple > 1 and not filters.sizes.keys().isdisjoint(changing):
+            groups = [run.group for run in runs[name]]
+            others = sum(filters.sizes[group] for group in groups if group not in changing)
+            if others % multiple:
+                return (
+                    f"{others} filters of {name!r} would stay as they are, which is no multiple of"
+                    f" {multiple}"
+                )
+    return None
 
 
 def _tied_producers(graph: Graph, name: str) -> tuple[str, ...]:

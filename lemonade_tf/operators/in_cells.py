@@ -61,6 +61,10 @@ class InCells(Operator):
         self.exact = operator.exact
         self.site = operator.site
 
+    def with_width_multiple(self, multiple: int) -> InCells:
+        """Return the operator whose sites keep numbers of filters multiples of a number."""
+        return InCells(self.operator.with_width_multiple(multiple))
+
     def refusal(self, graph: Graph, site: Any) -> str | None:
         return self._refusal(graph, site)  # the names in the site are those inside the cell
 
@@ -184,13 +188,17 @@ def _(operator: AddSkip, graph: Graph, site: SkipSite, rng: np.random.Generator)
 
 @_apply_in_cells.register
 def _(operator: WidenConvolution, graph: Graph, site: WidenSite, rng: Any) -> Change:
-    added = _in_proportion(graph, site.node, lambda size: num_added(size, site.factor))
+    added = _in_proportion(
+        graph, site.node, lambda size: num_added(size, site.factor, site.multiple)
+    )
     return operator.widen(graph, added, rng)
 
 
 @_apply_in_cells.register
 def _(operator: PruneFilters, graph: Graph, site: PruneSite, rng: Any) -> Change:
-    removed = _in_proportion(graph, site.node, lambda size: num_removed(size, site.fraction))
+    removed = _in_proportion(
+        graph, site.node, lambda size: num_removed(size, site.fraction, site.multiple)
+    )
     return operator.prune(graph, removed)
 
 

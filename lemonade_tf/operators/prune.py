@@ -4,7 +4,8 @@ Of each group of channels in the convolution's output, 1/2 or 1/4 is removed, wi
 its consumers have for them. The filters with the smallest sums of absolute weights go (Li et al.,
 2017, "Pruning filters for efficient convnets"), summed over all convolutions whose filters are tied
 by sums or products; the paper does not say how its authors choose. How many stay follows from the
-shapes alone.
+shapes alone. With a `multiple`, the number of channels that stay in a group is rounded down to a
+multiple of it, but at least one multiple stays. So pruning undoes widening, which rounds up.
 
 Affected, and therefore distilled: the pruned convolutions, the batch norms on them, their consumers
 and the batch norms after those (A.1). The consumers are fitted to compensate for what was pruned.
@@ -13,7 +14,7 @@ and the batch norms after those (A.1). The consumers are fitted to compensate fo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 
@@ -31,7 +32,7 @@ from lemonade_tf.operators.affected import (
 )
 from lemonade_tf.operators.base import Operator
 from lemonade_tf.operators.change import Change, topological_order
-from lemonade_tf.operators.filters import all_filters, filters_refusal
+from lemonade_tf.operators.filters import all_filters, filters_refusal, multiple_refusal
 
 FRACTIONS = ("1/2", "1/4")
 
@@ -43,10 +44,12 @@ class PruneSite:
     Attributes:
         node: A Conv2D or SeparableConv2D.
         fraction: The fraction of its filters to remove, as text ("1/2").
+        multiple: The number of filters that stay is a multiple of it.
     """
 
     node: str
     fraction: str
+    multiple: int = 1
 
 
 @dataclass(frozen=True)
@@ -55,15 +58,21 @@ class PruneFilters(Operator):
 
     Attributes:
         fractions: The fractions to choose from, as text.
+        multiple: What the numbers of filters that stay are multiples of.
     """
 
     fractions: tuple[str, ...] = FRACTIONS
+    multiple: int = 1
     name = "prune_filters"
     exact = False
     site = PruneSite
 
+    def with_width_multiple(self, multiple: int) -> PruneFilters:
+        return replace(self, multiple=multiple)
+
     def _sites(self, graph: Graph) -> Iterator[PruneSite]:
-        return (PruneSite(name, f) for name in all_filters(graph) for f in self.fractions)
+        names = all_filters(graph)
+        return (PruneSite(n, f, self.multiple) for n in names for f in self.fractions)
 
     def _refusal(self, graph: Graph, site: PruneSite) -> str | None:
         reason = filters_refusal(graph, site.node)
@@ -71,19 +80,24 @@ class PruneFilters(Operator):
             return reason
         if site.fraction not in self.fractions:
             return f"the fraction is {site.fraction}; expected one of {', '.join(self.fractions)}"
+        removed = self._removed(graph, site)
+        if any(removed.values()):
+            changing = [group for group, number in removed.items() if number]
+            return multiple_refusal(graph, changing, site.multiple)
         sizes = all_filters(graph)[site.node].sizes.values()
-        for size in sizes:
-            if num_removed(size, site.fraction):
-                return None
+        left = "" if site.multiple == 1 else f" if a multiple of {site.multiple} must stay"
         return (
-            f"{site.fraction} of the filters of {site.node!r} rounds to none; they can be removed"
-            f" from groups of {', '.join(map(str, sizes))}"
+            f"{site.fraction} of the filters of {site.node!r} rounds to none{left}; they can be"
+            f" removed from groups of {', '.join(map(str, sizes))}"
         )
 
     def _apply(self, graph: Graph, site: PruneSite, rng: np.random.Generator) -> Change:
+        return self.prune(graph, self._removed(graph, site))
+
+    def _removed(self, graph: Graph, site: PruneSite) -> dict[int, int]:
+        """Return how many channels are removed from each group."""
         sizes = all_filters(graph)[site.node].sizes
-        removed = {group: num_removed(size, site.fraction) for group, size in sizes.items()}
-        return self.prune(graph, removed)
+        return {g: num_removed(size, site.fraction, site.multiple) for g, size in sizes.items()}
 
     def prune(self, graph: Graph, removed: Mapping[int, int]) -> Change:
         """Remove channels from groups, in place.
@@ -102,9 +116,16 @@ class PruneFilters(Operator):
         return Change(graph, affected, (*fits, *statistics), change.sources)
 
 
-def num_removed(size: int, fraction: str) -> int:
-    """Return how many of `size` filters a fraction is, rounded down; at least one stays."""
-    return min(int(size * _fraction(fraction)), size - 1)
+def num_removed(size: int, fraction: str, multiple: int = 1) -> int:
+    """Return how many of `size` filters a fraction is, rounded down; at least one stays.
+
+    Args:
+        size: The number of filters.
+        fraction: The fraction to remove, as text.
+        multiple: What the number of filters that stay is rounded down to a multiple of.
+    """
+    kept = size - int(size * _fraction(fraction))
+    return max(0, size - max(kept // multiple, 1) * multiple)
 
 
 @lru_cache(maxsize=256)

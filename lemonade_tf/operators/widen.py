@@ -20,13 +20,14 @@ the factors are those that undo the paper's pruning, which removes 1/4 or 1/2 of
 
 Filters that sums or products tie to those of other convolutions grow together. A grouped
 convolution grows by one filter per group at least; a factor that amounts to less does not apply.
+With a `multiple`, each group of channels grows to the next multiple of it (see `filters`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,7 +36,7 @@ from lemonade_tf.architecture.channel_groups import FRESH, channel_groups
 from lemonade_tf.operators.affected import changed_nodes, fresh_statistics_repairs
 from lemonade_tf.operators.base import Operator
 from lemonade_tf.operators.change import Change
-from lemonade_tf.operators.filters import all_filters, filters_refusal
+from lemonade_tf.operators.filters import all_filters, filters_refusal, multiple_refusal
 from lemonade_tf.operators.initial import glorot_uniform
 from lemonade_tf.operators.morphisms import append_channels
 
@@ -49,10 +50,12 @@ class WidenSite:
     Attributes:
         node: A Conv2D or SeparableConv2D.
         factor: The new number of filters over the old one, before rounding.
+        multiple: The new number is a multiple of it.
     """
 
     node: str
     factor: float
+    multiple: int = 1
 
 
 @dataclass(frozen=True)
@@ -63,16 +66,22 @@ class WidenConvolution(Operator):
         split: Whether new filters are copies of old ones (Net2WiderNet) rather than random ones
             whose consumers have zero weights.
         factors: The factors to choose from.
+        multiple: What the new numbers of filters are multiples of.
     """
 
     split: bool = False
     factors: tuple[float, ...] = FACTORS
+    multiple: int = 1
     name = "widen_convolution"
     exact = True
     site = WidenSite
 
+    def with_width_multiple(self, multiple: int) -> WidenConvolution:
+        return replace(self, multiple=multiple)
+
     def _sites(self, graph: Graph) -> Iterator[WidenSite]:
-        return (WidenSite(name, f) for name in all_filters(graph) for f in self.factors)
+        names = all_filters(graph)
+        return (WidenSite(n, f, self.multiple) for n in names for f in self.factors)
 
     def _refusal(self, graph: Graph, site: WidenSite) -> str | None:
         reason = filters_refusal(graph, site.node)
@@ -81,7 +90,10 @@ class WidenConvolution(Operator):
         if site.factor not in self.factors:
             expected = ", ".join(map(str, self.factors))
             return f"the factor is {site.factor}; expected one of {expected}"
-        for size in all_filters(graph)[site.node].sizes.values():
+        sizes = all_filters(graph)[site.node].sizes
+        if site.multiple != 1:
+            return multiple_refusal(graph, sizes, site.multiple)
+        for size in sizes.values():
             if round(site.factor * size) > size:
                 return None
         filters, step = graph.shapes()[site.node][-1], _step(graph, site.node)
@@ -92,7 +104,7 @@ class WidenConvolution(Operator):
 
     def _apply(self, graph: Graph, site: WidenSite, rng: np.random.Generator) -> Change:
         sizes = all_filters(graph)[site.node].sizes
-        added = {group: num_added(size, site.factor) for group, size in sizes.items()}
+        added = {g: num_added(size, site.factor, site.multiple) for g, size in sizes.items()}
         return self.widen(graph, added, rng)
 
     def widen(self, graph: Graph, added: Mapping[int, int], rng: np.random.Generator) -> Change:
@@ -118,9 +130,16 @@ class WidenConvolution(Operator):
         )
 
 
-def num_added(size: int, factor: float) -> int:
-    """Return how many channels bring `size` of them to `factor` times as many; at least one."""
-    return max(1, round(factor * size) - size)
+def num_added(size: int, factor: float, multiple: int = 1) -> int:
+    """Return how many channels bring `size` of them to `factor` times as many; at least one.
+
+    Args:
+        size: The number of channels.
+        factor: The new number over the old one.
+        multiple: What the new number is rounded up to a multiple of.
+    """
+    wider = max(size + 1, round(factor * size))
+    return -(-wider // multiple) * multiple - size
 
 
 def _step(graph: Graph, name: str) -> int:

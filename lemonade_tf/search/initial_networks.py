@@ -35,9 +35,10 @@ T = TypeVar("T")
 
 def search_space(config: SearchConfig) -> SearchSpace:
     """Return the search space of the settings."""
+    space: SearchSpace = NETWORKS
     if config.space == CELLS.name:
-        return replace(CELLS, filters=config.filters, cells_per_block=config.cells_per_block)
-    return NETWORKS
+        space = replace(CELLS, filters=config.filters, cells_per_block=config.cells_per_block)
+    return space.with_width_multiple(config.width_multiple)
 
 
 def initial_graphs(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 
@@ -31,6 +31,16 @@ class SearchSpace(ABC):
     exact: tuple[Operator, ...]
     approximate: tuple[Operator, ...]
     max_operators: int
+
+    def with_width_multiple(self, multiple: int) -> Self:
+        """Return the space whose operators change numbers of filters to multiples of a number."""
+        if multiple == 1:
+            return self
+        exact, approximate = (
+            tuple(operator.with_width_multiple(multiple) for operator in operators)
+            for operators in (self.exact, self.approximate)
+        )
+        return replace(self, exact=exact, approximate=approximate)
 
     @abstractmethod
     def initial_graphs(

@@ -27,6 +27,31 @@ def test_num_removed_rounds_down(size, half, quarter):
     assert num_removed(size, "1") == size - 1  # one stays
 
 
+@pytest.mark.parametrize(
+    ("size", "half", "quarter"),
+    [(6, 6, 6), (8, 8, 8), (9, 8, 8), (14, 8, 8), (24, 8, 16), (46, 16, 32), (64, 32, 48)],
+)
+def test_a_multiple_of_filters_stays(size, half, quarter):
+    assert size - num_removed(size, "1/2", 8) == half
+    assert size - num_removed(size, "1/4", 8) == quarter
+
+
+def test_sites_that_leave_a_multiple():
+    graph, operator = small(widths=(8, 12, 24)), PRUNE.with_width_multiple(8)
+    assert operator.candidates(graph) == (
+        PruneSite("conv_2", "1/2", 8),
+        PruneSite("conv_2", "1/4", 8),
+        PruneSite("conv_3", "1/2", 8),
+        PruneSite("conv_3", "1/4", 8),
+    )
+    assert operator.refusal(graph, PruneSite("conv_1", "1/2", 8)) == (
+        "1/2 of the filters of 'conv_1' rounds to none if a multiple of 8 must stay; they can be"
+        " removed from groups of 8"
+    )
+    change = operator.apply(graph, PruneSite("conv_3", "1/4", 8), rng=np.random.default_rng(0))
+    assert change.graph["conv_3"].layer.filters == 16
+
+
 def test_other_fractions():
     fifth = PruneFilters(fractions=("1/5",))
     assert [s.node for s in fifth.candidates(small(widths=(4, 5, 10)))] == ["conv_2", "conv_3"]

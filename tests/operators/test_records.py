@@ -26,6 +26,12 @@ def test_a_record_consists_of_plain_values():
     }
 
 
+def test_a_record_contains_the_multiple_of_filters_if_there_is_one():
+    entry = record(OPERATORS["widen_convolution"], WidenSite("conv_1", 2, 8))
+    assert entry["site"] == {"node": "conv_1", "factor": 2, "multiple": 8}
+    assert replay(small(), [entry], rng=_rng()).graph["conv_1"].layer.filters == 16
+
+
 def test_an_unknown_operator_is_an_error():
     with pytest.raises(
         SiteError, match=r"operator 'mutate' is unknown; expected one of insert_convolution, widen_"

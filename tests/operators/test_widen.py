@@ -110,6 +110,43 @@ def test_num_added_rounds_to_at_least_one(size, factor, added):
     assert num_added(size, factor) == added
 
 
+@pytest.mark.parametrize(
+    ("size", "factor", "wider"),
+    [(14, 4 / 3, 24), (14, 2, 32), (24, 4 / 3, 32), (24, 2, 48), (5, 4 / 3, 8), (8, 1.01, 16)],
+)
+def test_filters_grow_to_the_next_multiple(size, factor, wider):
+    assert size + num_added(size, factor, 8) == wider
+
+
+def test_pruning_to_a_multiple_undoes_widening_to_one():
+    for size in range(8, 800, 8):
+        for factor, fraction in ((4 / 3, "1/4"), (2, "1/2")):
+            wider = size + num_added(size, factor, 8)
+            assert wider - num_removed(wider, fraction, 8) == size
+
+
+def test_a_convolution_that_would_get_no_multiple_cannot_grow():
+    """The trunk has the filters of left and right together, 3 + 5."""
+    graph, operator = tied(), WIDEN.with_width_multiple(8)
+    assert "5 filters of 'trunk_conv' would stay as they are" in operator.refusal(
+        graph, WidenSite("left_conv", 2, 8)
+    )
+    site = WidenSite("trunk_conv", 2, 8)
+    assert site in operator.candidates(graph)
+    assert {s.node for s in operator.candidates(graph)} == {"trunk_conv", "deep_conv", "small_conv"}
+    child = operator.apply(graph, site, rng=np.random.default_rng(0)).graph
+    check(child)
+    filters = [child[f"{name}_conv"].layer.filters for name in ("trunk", "left", "right", "deep")]
+    assert filters == [24, 8, 16, 24]
+    assert child.shapes()["depthwise"][-1] == 48
+    assert relative_difference(graph, child, images(graph)) < 1e-6
+    # Now left and right have multiples, so each can change alone.
+    nodes = {s.node for s in operator.candidates(child)}
+    assert nodes == {f"{n}_conv" for n in ("trunk", "left", "right", "deep", "small")}
+    reason = operator.refusal(graph, WidenSite("trunk_conv", 2, 0))
+    assert reason == "the multiple is 0; expected at least 1"
+
+
 def test_tied_convolutions_grow_together():
     graph = tied()
     change = _widen(graph, "left_conv")

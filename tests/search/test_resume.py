@@ -64,6 +64,21 @@ def test_settings_that_are_not_given_are_taken_from_the_run(tmp_path):
     assert results(workdir) == results(tmp_path / "again")
 
 
+def test_widths_are_multiples_of_a_number_in_a_resumed_search(tmp_path):
+    settings = {"width_multiple": 8, "num_proposed": 20, "num_accepted": 8}
+    whole = tmp_path / "whole"
+    toy_search(whole, in_process=True, **settings)
+    workdir = cut(tmp_path / "run", 15, **settings)
+    toy_search(workdir, in_process=True, resume=True, **settings)
+    assert results(workdir) == results(whole)
+    operators = [o for record in results(whole)["history"].values() for o in record.operators]
+    of_widths = [o for o in operators if o["operator"] in ("widen_convolution", "prune_filters")]
+    assert len(of_widths) > 5
+    assert all(("multiple" in o["site"]) == (o in of_widths) for o in operators)
+    with pytest.raises(ConfigError, match=r"--width_multiple was 8, now 1"):
+        toy_search(workdir, in_process=True, resume=True, **{**settings, "width_multiple": 1})
+
+
 def test_the_state_of_callbacks_is_restored(tmp_path):
     seen = []
 
