@@ -28,6 +28,7 @@ from lemonade_tf.training.settings import TrainingSettings
 
 Space = Literal["networks", "cells"]
 Sampling = Literal["density", "uniform"]
+Strategy = Literal["one_per_gpu", "mirrored"]
 LatencyProtocol = Literal["default", "paper"]
 ExecutorName = Literal["processes", "ray"]
 
@@ -200,6 +201,10 @@ class SearchConfig(FlatConfig):
             RAY_ADDRESS, else "local".
         gpus_per_child: With Ray, GPUs per worker: a number, or a fraction, such as 0.5, to share a
             GPU. Defaults to 1 if the cluster has GPUs, else 0.
+        strategy: What several GPUs are for: "one_per_gpu" trains one child on each; "mirrored"
+            divides the GPUs among the workers (by default, a single worker gets all) and splits
+            each batch among the GPUs of a worker, for networks that are too large or too slow for
+            one GPU. The number of GPUs per worker changes results in the last digits.
         threads: CPU threads per worker. Results depend on it in the last digits, because it sets
             the order of summation.
 
@@ -234,6 +239,7 @@ class SearchConfig(FlatConfig):
     executor: ExecutorName = "processes"
     ray_address: str | None = None
     gpus_per_child: float | None = None
+    strategy: Strategy = "one_per_gpu"
     threads: int = 1
 
     def __post_init__(self) -> None:
@@ -241,6 +247,7 @@ class SearchConfig(FlatConfig):
         for name, known in (
             ("space", Space),
             ("sampling", Sampling),
+            ("strategy", Strategy),
             ("latency_protocol", LatencyProtocol),
             ("executor", ExecutorName),
         ):

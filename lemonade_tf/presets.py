@@ -105,6 +105,14 @@ def check_effects(config: SearchConfig, given: Iterable[str]) -> None:
             f"add one of {', '.join(RUNTIMES)} to --objectives",
         ),
         (("ray_address", "gpus_per_child"), config.executor == "ray", "use --executor ray"),
+        (("jit_compile",), config.strategy == "one_per_gpu", "omit --strategy"),
+        (
+            ("strategy",),
+            config.strategy == "one_per_gpu"
+            or config.executor == "processes"
+            or (config.gpus_per_child or 1) > 1,
+            "use --gpus_per_child 2",
+        ),
     ):
         for name in names:
             if name in given and not has_effect:

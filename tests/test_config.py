@@ -89,6 +89,14 @@ def test_an_invalid_value_is_refused_by_name(settings, message):
             "--latency_table has no effect here; .* one of latency, lite_lat",
         ),
         ({"latency_protocol": "paper"}, "--latency_protocol has no effect"),
+        (
+            {"strategy": "mirrored", "executor": "ray"},
+            "--strategy has no effect here; omit it, or use --gpus_per_child 2",
+        ),
+        (
+            {"strategy": "mirrored", "jit_compile": "always"},
+            "--jit_compile has no effect here; omit it, or omit --strategy",
+        ),
     ],
 )
 def test_a_setting_without_effect_is_refused(settings, message):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import keras
@@ -17,7 +17,10 @@ from lemonade_tf.backends.batch_transform import NO_AUGMENTATION, BatchTransform
 from lemonade_tf.backends.compilation import CompilationCosts
 from lemonade_tf.backends.inference_tensorflow import TensorFlowForward, inference_pass
 from lemonade_tf.backends.lite_tensorflow import LiteRTModel, to_lite
+from lemonade_tf.backends.mirrored_training_tensorflow import MirroredTrainer
 from lemonade_tf.backends.precision_tensorflow import tensor_float_32
+from lemonade_tf.backends.replicas_tensorflow import ReplicatedArray, replicate
+from lemonade_tf.backends.strategy_tensorflow import current_replicas, set_up_replicas
 from lemonade_tf.backends.training_tensorflow import TensorFlowTrainer
 from lemonade_tf.keras_bridge.graph_to_model import to_keras
 
@@ -37,29 +40,20 @@ _COSTS = CompilationCosts()  # measured in this process
 class TensorFlowBackend(Backend):
     """Trains and runs models on TensorFlow; see `Backend`."""
 
-    def set_up(self, threads: int | None = None) -> None:
-        """Set the number of threads, turn off graph rewriting and TF32; see `Backend.set_up`."""
-        tf.config.experimental.enable_tensor_float_32_execution(False)
-        # Graph rewriting (Grappler) takes a large part of the time of a child's first step, and
-        # hardly makes the other steps faster.
-        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-        if threads is None or tf.config.threading.get_intra_op_parallelism_threads() == threads:
-            return
-        try:
-            tf.config.threading.set_intra_op_parallelism_threads(threads)
-            tf.config.threading.set_inter_op_parallelism_threads(1)
-        except RuntimeError as error:
-            raise RuntimeError(
-                f"threads is {threads}, but TensorFlow has already run in this process with another"
-                " number; set up workers in a process in which nothing has run yet."
-            ) from error
+    def set_up(self, threads: int | None = None, strategy: str = "one_per_gpu") -> None:
+        """Set the number of threads and turn off graph rewriting and TF32; see `Backend.set_up`."""
+        _set_up_threads(threads)
+        set_up_replicas(strategy)
 
     def full_precision(self) -> AbstractContextManager[None]:
         """Return a context without TF32; see `Backend.full_precision`."""
         return tensor_float_32(False)
 
-    def place(self, array: np.ndarray) -> tf.Tensor | tf.Variable:
-        """Copy an array to the device."""
+    def place(self, array: np.ndarray) -> tf.Tensor | tf.Variable | ReplicatedArray:
+        """Copy an array to the device, or to each device."""
+        replicas = current_replicas()
+        if replicas is not None:
+            return replicate(array, replicas)
         # A GPU has no kernel that gathers from a tensor of bytes, but one that gathers from a
         # variable of bytes.
         if array.dtype == np.uint8:
@@ -68,13 +62,15 @@ class TensorFlowBackend(Backend):
 
     def training_model(self, graph: Graph, seed: int | None = None) -> keras.Model:
         """Build a model whose batch normalizations are fused; see `Backend.training_model`."""
-        return to_keras(
-            graph,
-            learnable=True,
-            logits=True,
-            batch_normalization=FusedBatchNormalization,
-            seed=seed,
-        )
+        replicas = current_replicas()
+        with nullcontext() if replicas is None else replicas.scope():
+            return to_keras(
+                graph,
+                learnable=True,
+                logits=True,
+                batch_normalization=FusedBatchNormalization,
+                seed=seed,
+            )
 
     def trainer(
         self,
@@ -86,8 +82,13 @@ class TensorFlowBackend(Backend):
         jit_compile: JitCompile = "auto",
         num_steps: int = 0,
         precision: Precision = "float32",
-    ) -> TensorFlowTrainer:
+    ) -> TensorFlowTrainer | MirroredTrainer:
         """Return a trainer of the weights that are trainable now; see `Backend.trainer`."""
+        replicas = current_replicas()
+        if replicas is not None:
+            return MirroredTrainer(
+                model, momentum, weight_decay, transform, replicas, precision=precision
+            )
         if jit_compile == "auto":  # on a CPU, steps compiled by XLA are no faster
             has_gpu = bool(tf.config.list_logical_devices("GPU"))
             by_xla = has_gpu and _COSTS.xla_pays(model, num_steps)
@@ -134,3 +135,20 @@ class TensorFlowBackend(Backend):
         return isinstance(error, tf.errors.OpError) and any(
             message in text for message in _OUT_OF_MEMORY_MESSAGES
         )
+
+
+def _set_up_threads(threads: int | None) -> None:
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    # Graph rewriting (Grappler) takes a large part of the time of a child's first step, and
+    # hardly makes the other steps faster.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    if threads is None or tf.config.threading.get_intra_op_parallelism_threads() == threads:
+        return
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"threads is {threads}, but TensorFlow has already run in this process with another"
+            " number; set up workers in a process in which nothing has run yet."
+        ) from error

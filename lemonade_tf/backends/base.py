@@ -31,7 +31,7 @@ class Backend(ABC):
     """Sets up a process, builds models for training, and compiles what runs; stateless."""
 
     @abstractmethod
-    def set_up(self, threads: int | None = None) -> None:
+    def set_up(self, threads: int | None = None, strategy: str = "one_per_gpu") -> None:
         """Configure the process for training many small networks, before anything runs in it.
 
         From then on, the process computes as in `full_precision`, except in training steps.
@@ -39,9 +39,14 @@ class Backend(ABC):
         Args:
             threads: CPU threads per operation; by default one per core. Results depend on it in
                 the last digits.
+            strategy: "one_per_gpu" to train on one device, or "mirrored" to train on all devices
+                of the process at once: each gets a part of every batch. The results differ in the
+                last digits.
 
         Raises:
-            RuntimeError: If the backend has already run with another number of threads.
+            RuntimeError: If the backend has already run with another number of threads or of
+                devices.
+            ValueError: If there is no such strategy.
         """
 
     @abstractmethod
@@ -53,7 +58,7 @@ class Backend(ABC):
 
     @abstractmethod
     def place(self, array: np.ndarray) -> Any:
-        """Copy an array to the device on which models run."""
+        """Copy an array to the device, or to each of the devices, on which models train."""
 
     @abstractmethod
     def training_model(self, graph: Graph, seed: int | None = None) -> keras.Model:

@@ -4,7 +4,8 @@ Keras 3 builds a batch normalization from about sixty operations, including the 
 a fraction of a millisecond when a network is traced, and many of them a pass over the images in
 every step. Here a batch normalization adds two operations to a network: calls of functions that are
 traced once per process for all shapes. In training, one of three algorithms computes it (see
-`normalization_algorithms_tensorflow`).
+`normalization_algorithms_tensorflow`), or with replicas on several devices, that of
+`synchronized_normalization_tensorflow`.
 
 The gradient is written out for `tf.gradients`, not with `tf.custom_gradient`, which keeps every
 network registered until the process ends. The variables are those of Keras's layer, as saved files
@@ -16,8 +17,8 @@ float32.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from functools import cache
+from collections.abc import Hashable
+from functools import cache, partial
 from typing import Any
 
 import keras
@@ -30,6 +31,9 @@ from lemonade_tf.backends.normalization_algorithms_tensorflow import (
     FusedKernel,
     RowProducts,
 )
+from lemonade_tf.backends.replicas_tensorflow import num_replicas
+from lemonade_tf.backends.shared_functions_tensorflow import shared_function
+from lemonade_tf.backends.synchronized_normalization_tensorflow import normalize_over_replicas
 
 _SMALLEST_EPSILON = 1.001e-5  # the fused kernel silently replaces a smaller epsilon by this one
 _DTYPES = (tf.float32, tf.bfloat16)
@@ -71,8 +75,10 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         return outputs
 
     def _train(self, inputs: Any) -> Any:
-        return _normalize(
-            self._algorithm(inputs.shape[-1]),
+        normalize = normalize_over_replicas
+        if num_replicas() == 1:
+            normalize = partial(_normalize, self._algorithm(inputs.shape[-1]))
+        return normalize(
             inputs,
             *self._scale_and_offset(inputs),
             (_handle(self.moving_mean), _handle(self.moving_variance)),
@@ -169,8 +175,7 @@ def _inference(epsilon: float) -> Any:
         )
 
     vector = tf.TensorSpec([None], tf.float32)
-    with tf.init_scope():
-        return _traced(infer, [tf.TensorSpec([None] * 4, tf.float32), *[vector] * 4])
+    return shared_function(infer, [tf.TensorSpec([None] * 4, tf.float32), *[vector] * 4])
 
 
 @cache
@@ -194,18 +199,10 @@ def _functions(
         return algorithm.backward(gradient, images, scale, epsilon, share, saved, *constants)
 
     images, *specs = [tf.TensorSpec(_SHAPE, dtype) for dtype in (images_dtype, *dtypes)]
-    with tf.init_scope():  # otherwise the functions would keep the first network alive
-        return (
-            _traced(forward, [images] + [_FLOAT] * 2 + [_HANDLE] * 2 + [_FLOAT] * 2 + specs),
-            _traced(backward, [images] * 2 + [_FLOAT] * 5 + specs),
-        )
-
-
-def _traced(function: Callable[..., Any], signature: list[tf.TensorSpec]) -> Any:
-    # Without inlining, a function is compiled once per network instead of once per call.
-    attributes = {"_noinline": True}
-    traced = tf.function(function, autograph=False, experimental_attributes=attributes)
-    return traced.get_concrete_function(*signature)
+    return (
+        shared_function(forward, [images] + [_FLOAT] * 2 + [_HANDLE] * 2 + [_FLOAT] * 2 + specs),
+        shared_function(backward, [images] * 2 + [_FLOAT] * 5 + specs),
+    )
 
 
 def _constant(value: Any) -> tf.Tensor:

@@ -13,7 +13,7 @@ which is Nesterov momentum as Sutskever et al. (2013) and Keras write it.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from math import isfinite
 from typing import Any
@@ -110,14 +110,7 @@ class TensorFlowTrainer(Trainer):
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Restore what `state` returned."""
         changing = self._changing()
-        expected = {name: tuple(variable.shape) for name, variable in changing.items()}
-        found = {name: array.shape for name, array in state.items()}
-        for name in {**expected, **found}:
-            if found.get(name) != expected.get(name):
-                raise ValueError(
-                    f"{name} has shape {found.get(name)} in the state but {expected.get(name)} in"
-                    " the model; expected a state of this model."
-                )
+        check_state(state, changing)
         for name, variable in changing.items():
             variable.assign(state[name])
 
@@ -162,7 +155,7 @@ class TensorFlowTrainer(Trainer):
             batch = tf.gather(indices, step)
             of_step = {name: tf.gather(values, step) for name, values in draws.items()}
             inputs, labels = self._transform.apply(
-                _gather(images, batch), tf.gather(targets, batch), of_step
+                gather_batch(images, batch), tf.gather(targets, batch), of_step
             )
             loss = self._step(inputs, labels, tf.gather(learning_rates, step))
             return step + 1, total + loss
@@ -181,23 +174,15 @@ class TensorFlowTrainer(Trainer):
         gradients = tf.gradients(
             loss, self._variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
-        constant_momentum = tf.constant(self._momentum)
-        weight_decay = tf.constant(self._weight_decay)
-        for variable, momentum, gradient, decays in zip(
-            self._variables, self._momenta, gradients, self._decays, strict=True
-        ):
-            if decays:
-                gradient = tf.raw_ops.AddV2(
-                    x=gradient, y=tf.raw_ops.Mul(x=weight_decay, y=variable)
-                )
-            tf.raw_ops.ResourceApplyKerasMomentum(
-                var=variable.handle,
-                accum=momentum.handle,
-                lr=rate,
-                grad=gradient,
-                momentum=constant_momentum,
-                use_nesterov=True,
-            )
+        apply_gradients(
+            gradients,
+            self._variables,
+            self._momenta,
+            self._decays,
+            rate=rate,
+            momentum=self._momentum,
+            weight_decay=self._weight_decay,
+        )
         return loss
 
 
@@ -215,11 +200,64 @@ def _on_device(
     return images, targets, tf.constant(indices), tf.constant(learning_rates), tensors, steps
 
 
-def _gather(images: Any, batch: tf.Tensor) -> Any:
+def gather_batch(images: Any, batch: tf.Tensor) -> Any:
     """Gather a batch of the images, or of each of the model's inputs, as float32."""
     if isinstance(images, list | tuple):
-        return [_gather(part, batch) for part in images]
+        return [gather_batch(part, batch) for part in images]
     return tf.cast(tf.gather(images, batch), tf.float32)
+
+
+def apply_gradients(
+    gradients: Sequence[Any],
+    variables: Sequence[tf.Variable],
+    momenta: Sequence[tf.Variable],
+    decays: Sequence[bool],
+    *,
+    rate: Any,
+    momentum: float,
+    weight_decay: float,
+) -> None:
+    """Update variables and their momenta by gradients, with one kernel per variable.
+
+    Args:
+        gradients: One per variable.
+        variables: The weights.
+        momenta: Their momenta.
+        decays: Whether each weight decays.
+        rate: Scalar learning rate.
+        momentum: See `Backend.trainer`.
+        weight_decay: See `Backend.trainer`.
+    """
+    constant_momentum, constant_decay = tf.constant(momentum), tf.constant(weight_decay)
+    for variable, accumulator, gradient, has_decay in zip(
+        variables, momenta, gradients, decays, strict=True
+    ):
+        if has_decay:
+            gradient = tf.raw_ops.AddV2(x=gradient, y=tf.raw_ops.Mul(x=constant_decay, y=variable))
+        tf.raw_ops.ResourceApplyKerasMomentum(
+            var=variable.handle,
+            accum=accumulator.handle,
+            lr=rate,
+            grad=gradient,
+            momentum=constant_momentum,
+            use_nesterov=True,
+        )
+
+
+def check_state(state: Mapping[str, np.ndarray], variables: Mapping[str, tf.Variable]) -> None:
+    """Check that a state has an array per variable, of its shape.
+
+    Raises:
+        ValueError: If it is the state of a different model.
+    """
+    expected = {name: tuple(variable.shape) for name, variable in variables.items()}
+    found = {name: array.shape for name, array in state.items()}
+    for name in {**expected, **found}:
+        if found.get(name) != expected.get(name):
+            raise ValueError(
+                f"{name} has shape {found.get(name)} in the state but {expected.get(name)} in"
+                " the model; expected a state of this model."
+            )
 
 
 def cross_entropy(targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:

@@ -20,12 +20,12 @@ _SEARCH_GROUPS = {
     "search space": ("space", "filters", "cells_per_block", "width_multiple", "initial_run"),
     "sampling": ("sampling", "max_redraws", "seed"),
     "training": TRAINING,
-    "resources": ("workers", "threads", "executor", "ray_address", "gpus_per_child"),
+    "resources": ("workers", "strategy", "threads", "executor", "ray_address", "gpus_per_child"),
     "run folder": ("workdir", "keep_all", "tensorboard"),
 }
 _RETRAIN_GROUPS = {
     "training": ("epochs", "learning_rate", "batch_size", "weight_decay", "precision", "seed"),
-    "resources": ("workers", "executor", "ray_address", "gpus_per_child"),
+    "resources": ("workers", "strategy", "executor", "ray_address", "gpus_per_child"),
 }
 
 

@@ -7,6 +7,7 @@ one.
 from lemonade_tf.executors.base import Executor, Outcome, WorkerSetupError
 from lemonade_tf.executors.devices import (
     count_cores,
+    count_devices,
     count_gpus,
     default_num_workers,
     visible_gpus,
@@ -31,6 +32,7 @@ __all__ = [
     "TaskFiles",
     # the machine
     "count_cores",
+    "count_devices",
     "count_gpus",
     "default_num_workers",
     "visible_gpus",

@@ -1,6 +1,8 @@
 """Count the GPUs and CPU cores available to this process, without loading TensorFlow.
 
-Only NVIDIA GPUs are counted: CUDA_VISIBLE_DEVICES assigns each of them to a process.
+Only NVIDIA GPUs are counted: CUDA_VISIBLE_DEVICES assigns each of them to a process. Without GPUs,
+the environment variable LEMONADE_LOGICAL_CPUS divides the CPU of each worker into that many logical
+devices, so that training on several devices can be tried.
 """
 
 from __future__ import annotations
@@ -11,7 +13,10 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from lemonade_tf.executors.base import WorkerSetupError
+
 _MAX_PER_GPU, _CORES_TO_COMPILE = 4, 2
+_LOGICAL_CPUS = "LEMONADE_LOGICAL_CPUS"
 _PROC = Path("/proc")
 _CGROUPS = Path("/sys/fs/cgroup")
 
@@ -60,6 +65,21 @@ def default_num_workers(threads: int = 1) -> int:
         return max(1, count_cores() // threads)
     per_gpu = count_cores() // (num_gpus * max(threads, _CORES_TO_COMPILE))
     return num_gpus * min(_MAX_PER_GPU, max(1, per_gpu))
+
+
+def count_devices() -> int:
+    """Count the devices on which a single worker can train a network: GPUs, or logical CPUs.
+
+    Raises:
+        WorkerSetupError: If LEMONADE_LOGICAL_CPUS is not a positive integer.
+    """
+    text = os.environ.get(_LOGICAL_CPUS, "1")
+    if not text.isdecimal() or int(text) < 1:
+        raise WorkerSetupError(
+            f"the environment variable {_LOGICAL_CPUS} is {text!r}; expected an integer of at"
+            " least 1."
+        )
+    return count_gpus() or int(text)
 
 
 def _count_installed_gpus() -> int:

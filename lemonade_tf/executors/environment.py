@@ -42,14 +42,18 @@ def server_environment(
     return {**defaults, **inherited, **dict.fromkeys(_THREADS, str(threads))}
 
 
-def worker_environment(slot: int, gpus: Sequence[str]) -> dict[str, str]:
+def worker_environment(
+    slot: int, gpus: Sequence[str], *, gpus_per_worker: int = 1
+) -> dict[str, str]:
     """Return the variables that a worker adds to the environment of the server.
 
     Args:
         slot: The number of the worker, from 0.
         gpus: The available GPUs as in CUDA_VISIBLE_DEVICES, assigned round-robin.
+        gpus_per_worker: How many of them a worker gets.
     """
     if not gpus:
         return {}
-    gpu = gpus[slot % len(gpus)]
-    return {"CUDA_VISIBLE_DEVICES": gpu, **turn_variables([gpu])}
+    first = slot * gpus_per_worker
+    assigned = [gpus[number % len(gpus)] for number in range(first, first + gpus_per_worker)]
+    return {"CUDA_VISIBLE_DEVICES": ",".join(assigned), **turn_variables(assigned)}

@@ -50,6 +50,7 @@ class ProcessPool(Pool[WorkerProcess]):
         setup: The pickled setup; see `ProcessExecutor`.
         num_workers: The largest number of workers at a time.
         threads: CPU threads per worker.
+        gpus_per_worker: GPUs per worker, if there are any.
         max_tasks_per_worker: Number of tasks after which a worker is replaced.
         task_timeout: Seconds after which a task fails and its worker is replaced.
         preload: Modules to import before any worker is forked.
@@ -62,6 +63,7 @@ class ProcessPool(Pool[WorkerProcess]):
         *,
         num_workers: int,
         threads: int,
+        gpus_per_worker: int,
         max_tasks_per_worker: int,
         task_timeout: float,
         preload: Sequence[str],
@@ -71,6 +73,7 @@ class ProcessPool(Pool[WorkerProcess]):
         self._setup = setup
         self._num_workers = num_workers
         self._threads = threads
+        self._gpus_per_worker = gpus_per_worker
         self._max_tasks_per_worker = max_tasks_per_worker
         self._task_timeout = task_timeout
         self._preload = tuple(preload)
@@ -149,14 +152,14 @@ class ProcessPool(Pool[WorkerProcess]):
     def _start_worker(self, slot: int) -> None:
         """Start a worker in a slot, and the server if it is not running."""
         if self._server is None:
-            share_gpus = 0 < len(self._gpus) < self._num_workers
+            share_gpus = 0 < len(self._gpus) < self._num_workers * self._gpus_per_worker
             environment = server_environment(
                 os.environ, threads=self._threads, share_gpus=share_gpus
             )
             self._server = Server(self._preload, environment)
         path = None if self._log_dir is None else self._log_dir / f"worker-{slot}.log"
         serial, log = next(self._serials), WorkerLog(path)
-        environment = worker_environment(slot, self._gpus)
+        environment = worker_environment(slot, self._gpus, gpus_per_worker=self._gpus_per_worker)
         connection = self._server.start_worker(serial, environment, log)
         worker = self._workers[serial] = WorkerProcess(
             server=self._server, serial=serial, slot=slot, connection=connection, log=log

@@ -29,6 +29,7 @@ class ProcessExecutor(PooledExecutor[WorkerProcess]):
             The setup, tasks and results must be picklable, and not from the main script.
         num_workers: Number of workers. GPUs are assigned to them round-robin.
         threads: CPU threads per worker. Results depend on it in the last digits.
+        gpus_per_worker: GPUs per worker, if there are any.
         max_tasks_per_worker: Number of tasks after which a worker is replaced.
         task_timeout: Seconds after which a task fails and its worker is replaced; None for no
             limit.
@@ -48,18 +49,23 @@ class ProcessExecutor(PooledExecutor[WorkerProcess]):
         *,
         num_workers: int,
         threads: int = 1,
+        gpus_per_worker: int = 1,
         max_tasks_per_worker: int = 300,
         task_timeout: float | None = None,
         preload: Sequence[str] = (),
         log_dir: str | Path | None = None,
     ):
         check_counts(
-            num_workers=num_workers, threads=threads, max_tasks_per_worker=max_tasks_per_worker
+            num_workers=num_workers,
+            threads=threads,
+            gpus_per_worker=gpus_per_worker,
+            max_tasks_per_worker=max_tasks_per_worker,
         )
         pool = ProcessPool(
             pickling.dumps(setup),
             num_workers=num_workers,
             threads=threads,
+            gpus_per_worker=gpus_per_worker,
             max_tasks_per_worker=max_tasks_per_worker,
             task_timeout=float("inf") if task_timeout is None else task_timeout,
             preload=preload,

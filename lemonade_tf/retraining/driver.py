@@ -167,7 +167,7 @@ def _train(
         return
     settings = run.config.settings
     source = NamedDatasets(_dataset_name(run), settings["data_dir"])
-    setup = WorkerSetup(RETRAINING_WORKER, source, training, settings["threads"])
+    setup = WorkerSetup(RETRAINING_WORKER, source, training, settings["threads"], config.strategy)
     with make_executor(setup, config, max_num_workers=len(tasks), log_dir=log_dir) as executor:
         yield from executor.run(tasks)
 

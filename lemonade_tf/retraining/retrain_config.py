@@ -13,6 +13,7 @@ from lemonade_tf.config import (
     ConfigError,
     ExecutorName,
     FlatConfig,
+    Strategy,
     check_choice,
     check_gpus,
     check_integer,
@@ -35,6 +36,10 @@ class RetrainConfig(FlatConfig):
         executor: Where workers run, as in a search: "processes" or "ray".
         ray_address: Ray cluster, as in a search.
         gpus_per_child: With Ray, GPUs per network, as in a search.
+        strategy: What several GPUs are for: "one_per_gpu" trains one network on each; "mirrored"
+            divides the GPUs among the workers (by default, a single worker gets all) and splits
+            each batch among the GPUs of a worker. The number of GPUs per worker changes results in
+            the last digits.
 
     Raises:
         ConfigError: If a value is out of range.
@@ -46,6 +51,7 @@ class RetrainConfig(FlatConfig):
     executor: ExecutorName = "processes"
     ray_address: str | None = None
     gpus_per_child: float | None = None
+    strategy: Strategy = "one_per_gpu"
 
     def __post_init__(self) -> None:
         check_integer("epochs", self.training.epochs, 1)
@@ -56,3 +62,4 @@ class RetrainConfig(FlatConfig):
         for name in ("ray_address", "gpus_per_child"):
             if self.executor != "ray" and getattr(self, name) is not None:
                 raise ConfigError(f"--{name} has no effect here; omit it, or use --executor ray.")
+        check_choice("strategy", self.strategy, Strategy)

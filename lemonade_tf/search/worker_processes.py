@@ -19,7 +19,7 @@ def worker_setup(config: SearchConfig) -> WorkerSetup:
             search(config, executor=executor)
     """
     source = NamedDatasets(config.dataset, config.data_dir)
-    return WorkerSetup(SEARCH_WORKER, source, config.training, config.threads)
+    return WorkerSetup(SEARCH_WORKER, source, config.training, config.threads, config.strategy)
 
 
 def search_workers(

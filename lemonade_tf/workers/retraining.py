@@ -40,6 +40,7 @@ def setup_retraining(
     settings: TrainingSettings,
     *,
     threads: int | None = None,
+    strategy: str = "one_per_gpu",
 ) -> Callable[[RetrainTask], RetrainResult]:
     """Set up this process for training from scratch, and return the function that does it.
 
@@ -47,12 +48,13 @@ def setup_retraining(
         source: Where to get the data set from; networks are trained on the first.
         settings: The training settings.
         threads: CPU threads per operation; results depend on it in the last digits.
+        strategy: On which devices it trains a network; see `Backend.set_up`.
 
     Raises:
         DatasetError: If the data set cannot be read.
         ValueError: If the augmentation does not fit its images.
     """
-    current_backend().set_up(threads)
+    current_backend().set_up(threads, strategy)
     data, _ = source.load()
     return Retrainer(data, settings)
 

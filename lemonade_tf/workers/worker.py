@@ -34,6 +34,7 @@ def setup_worker(
     settings: TrainingSettings,
     *,
     threads: int | None = None,
+    strategy: str = "one_per_gpu",
 ) -> Callable[[Task], Any]:
     """Set up this process for a search, and return the function that carries out tasks.
 
@@ -42,12 +43,13 @@ def setup_worker(
         settings: The training settings.
         threads: CPU threads per operation. A setting of the run, as results depend on it in the
             last digits.
+        strategy: On which devices it trains a network; see `Backend.set_up`.
 
     Raises:
         DatasetError: If a data set cannot be read.
         ValueError: If the augmentation does not fit its images.
     """
-    current_backend().set_up(threads)
+    current_backend().set_up(threads, strategy)
     data, extra = source.load()
     return Worker(
         data,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,10 +16,14 @@ from lemonade_tf.executors import (
     Executor,
     ProcessExecutor,
     RayExecutor,
+    count_devices,
+    count_gpus,
     default_num_workers,
     ray_connection,
 )
 from lemonade_tf.training.settings import TrainingSettings
+
+_logger = logging.getLogger(__name__)
 
 # Entry points, MODULE:FUNCTION, which only worker processes import.
 SEARCH_WORKER = "lemonade_tf.workers.worker:setup_worker"
@@ -34,12 +40,14 @@ class WorkerSetup:
         source: Where the process gets the data sets from.
         settings: The training settings.
         threads: CPU threads per operation; results depend on it in the last digits.
+        strategy: On which devices the process trains a network; see `Backend.set_up`.
     """
 
     entry_point: str
     source: DatasetSource
     settings: TrainingSettings
     threads: int
+    strategy: str = "one_per_gpu"
 
     @property
     def preload(self) -> tuple[str, ...]:
@@ -50,7 +58,7 @@ class WorkerSetup:
         """Set up this process, and return the function that carries out tasks."""
         module, _, function = self.entry_point.partition(":")
         set_up = getattr(import_module(module), function)
-        return set_up(self.source, self.settings, threads=self.threads)
+        return set_up(self.source, self.settings, threads=self.threads, strategy=self.strategy)
 
 
 class ExecutorSettings(Protocol):
@@ -100,7 +108,8 @@ def make_executor(
         log_dir: The folder for their output; None to discard it.
 
     Raises:
-        WorkerSetupError: If the Ray cluster cannot be reached.
+        WorkerSetupError: If the Ray cluster cannot be reached, or an environment variable about
+            devices is invalid.
     """
     num_workers = num_workers or settings.workers
     options: dict[str, Any] = {
@@ -118,6 +127,31 @@ def make_executor(
             gpus_per_worker=settings.gpus_per_child,
             **options,
         )
-    num_workers = num_workers or default_num_workers(setup.threads)
+    num_workers, gpus_per_worker = _divide_devices(setup, num_workers, max_num_workers)
+    return ProcessExecutor(
+        setup, num_workers=num_workers, gpus_per_worker=gpus_per_worker, **options
+    )
+
+
+def _divide_devices(
+    setup: WorkerSetup, num_workers: int | None, max_num_workers: int | None
+) -> tuple[int, int]:
+    """Return the number of worker processes, and the number of GPUs of each."""
+    num_devices = count_devices() if setup.strategy == "mirrored" else 1
+    if num_workers is None:
+        num_workers = 1 if num_devices > 1 else default_num_workers(setup.threads)
     num_workers = min(num_workers, max_num_workers or num_workers)
-    return ProcessExecutor(setup, num_workers=num_workers, **options)
+    if setup.strategy != "mirrored":
+        return num_workers, 1
+    gpus_per_worker = max(1, count_gpus() // num_workers)
+    if (gpus_per_worker if count_gpus() else num_devices) == 1:
+        _warn_of_single_device()
+    return num_workers, gpus_per_worker
+
+
+@cache  # once per process
+def _warn_of_single_device() -> None:
+    _logger.warning(
+        "--strategy mirrored has no effect, because each worker has a single device; it needs two"
+        " GPUs per worker or more."
+    )

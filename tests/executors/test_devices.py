@@ -7,7 +7,9 @@ import subprocess
 import pytest
 
 from lemonade_tf.executors import (
+    WorkerSetupError,
     count_cores,
+    count_devices,
     count_gpus,
     default_num_workers,
     devices,
@@ -57,6 +59,21 @@ def test_a_machine_without_gpus_has_a_worker_per_core(machine):
     assert default_num_workers() == 8
     assert default_num_workers(threads=3) == 2
     assert default_num_workers(threads=16) == 1
+
+
+def test_without_gpus_a_variable_sets_the_number_of_logical_devices(machine, monkeypatch):
+    assert count_devices() == 1
+    monkeypatch.setenv("LEMONADE_LOGICAL_CPUS", "2")
+    assert count_devices() == 2
+    monkeypatch.setenv("LEMONADE_LOGICAL_CPUS", "two")
+    with pytest.raises(WorkerSetupError, match="LEMONADE_LOGICAL_CPUS is 'two'; expected an int"):
+        count_devices()
+
+
+@pytest.mark.usefixtures("three_gpus")
+def test_logical_devices_divide_the_cpu_only(monkeypatch):
+    monkeypatch.setenv("LEMONADE_LOGICAL_CPUS", "2")
+    assert count_devices() == 3
 
 
 @pytest.mark.usefixtures("three_gpus")

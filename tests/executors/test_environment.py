@@ -38,5 +38,10 @@ def test_gpus_are_assigned_round_robin(slot, gpu):
     assert found == {"CUDA_VISIBLE_DEVICES": gpu, **turn_variables([gpu])}
 
 
+def test_a_worker_gets_several_gpus():
+    found = worker_environment(1, ["0", "1", "2", "3", "4"], gpus_per_worker=2)
+    assert found == {"CUDA_VISIBLE_DEVICES": "2,3", **turn_variables(["2", "3"])}
+
+
 def test_without_gpus_no_variable_is_set():
     assert worker_environment(0, []) == {}
