@@ -96,7 +96,7 @@ def _fit_kernel(
         change = fit_within_growth(
             partial(fit_kernel_change, moments),
             partial(_norm_of_sum, old),
-            float(np.linalg.norm(old)),
+            np.zeros_like(old),
         )
         kernel[where] += change.reshape(kernel[where].shape)
         bias[here] = moments.y_mean - moments.x_mean @ change
@@ -139,7 +139,7 @@ def _fit_separable(
     d, p = fit_within_growth(
         partial(fit_separable_kernels, moments, *start),
         lambda kernels: float(np.linalg.norm(_product(*kernels))),
-        float(np.linalg.norm(_product(*start))),
+        start,
     )
     pointwise[..., filters] = p
     bias = moments.y_mean - moments.x_mean @ _product(d, p)

@@ -11,8 +11,9 @@ Setting the gradient to zero gives a linear system in the second moments of the 
 
 The ridge r is a fraction of the mean square of x, so directions that the images do not determine
 keep their weights. The ridge is the first of `RIDGES` with which the norm of the kernel does not
-grow much. Without this limit, highly correlated inputs give a kernel of large numbers that cancel
-out, and a child with such a kernel diverges at the learning rate that the parent was trained with.
+grow much; if there is none, the kernel stays as it is. Without this limit, highly correlated inputs
+give a kernel of large numbers that cancel out, and a child with such a kernel diverges at the
+learning rate that the parent was trained with.
 
 If the layer has a bias, or a batch normalization follows whose mean can absorb it, x and y are
 centered first.
@@ -127,20 +128,17 @@ def _solve(gram: np.ndarray, cross: np.ndarray, ridge: float) -> np.ndarray:
 
 
 def fit_within_growth(
-    fit: Callable[[float], Any], norm: Callable[[Any], float], initial_norm: float
+    fit: Callable[[float], Any], norm: Callable[[Any], float], unchanged: Any
 ) -> Any:
     """Return the fit with the smallest of `RIDGES` that keeps the norm of the kernel small.
-
-    If none does, return the fit with the largest ridge.
 
     Args:
         fit: Fits with a relative ridge.
         norm: Returns the norm of the kernel of a fit.
-        initial_norm: The norm of the kernel before.
+        unchanged: What a fit that changes nothing is; returned if no ridge keeps the norm small.
     """
-    found = None
     for ridge in RIDGES:
         found = fit(ridge)
-        if norm(found) <= MAX_GROWTH * initial_norm:
-            break
-    return found
+        if norm(found) <= MAX_GROWTH * norm(unchanged):
+            return found
+    return unchanged

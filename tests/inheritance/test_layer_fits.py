@@ -32,6 +32,29 @@ def test_the_norm_of_a_kernel_does_not_grow_much():
     assert np.linalg.norm(new["kernel"]) < 2 * np.linalg.norm(weights["kernel"])
 
 
+@pytest.mark.parametrize("separable", [False, True])
+def test_a_kernel_that_would_grow_with_any_ridge_is_inherited(separable):
+    """The desired output is 1000 times the present one; only its mean is fitted."""
+    rng = np.random.default_rng(0)
+
+    def draw(*shape):
+        return rng.normal(size=shape).astype(np.float32)
+
+    windows = draw(800, 1, 1, 3)
+    if separable:
+        layer = L.SeparableConv2D(2, 1)
+        weights = {"depthwise_kernel": draw(1, 1, 3, 1), "pointwise_kernel": draw(1, 1, 3, 2)}
+    else:
+        layer, weights = L.Conv2D(2, 1), {"kernel": draw(1, 1, 3, 2)}
+    kernel = full_kernel(layer, weights)[0, 0]
+    y = 1000 * windows[:, 0, 0] @ kernel + 7
+    new, mean = fit_layer(layer, weights, None, windows, y, np.arange(2), free_mean=True)
+    for key, value in weights.items():
+        np.testing.assert_array_equal(new[key], value)
+    expected = y.mean(axis=0) - windows[:, 0, 0].mean(axis=0) @ kernel
+    np.testing.assert_allclose(mean, expected, rtol=1e-4)
+
+
 LAYERS = {
     "convolution": (L.Conv2D(4, 3), {"kernel": normal(3, 3, 5, 4)}),
     "with bias": (L.Conv2D(4, 3, use_bias=True), {"kernel": normal(3, 3, 5, 4), "bias": normal(4)}),

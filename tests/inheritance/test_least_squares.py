@@ -69,6 +69,12 @@ def test_fit_separable_kernels_recovers_a_separable_map():
 
 def test_fit_within_growth_takes_the_smallest_ridge_that_limits_the_norm():
     norms = dict(zip(RIDGES, (9.0, 3.0, 1.0), strict=True))
-    for initial_norm, expected in ((9.0, 0), (4.5, 0), (4.4, 1), (1.5, 1), (1.4, 2), (0.1, 2)):
-        found = fit_within_growth(lambda ridge: ridge, norms.get, initial_norm)
+    for initial_norm, expected in ((9.0, 0), (4.5, 0), (4.4, 1), (1.5, 1), (1.4, 2), (0.5, 2)):
+        norms["unchanged"] = initial_norm
+        found = fit_within_growth(lambda ridge: ridge, norms.get, "unchanged")
         assert found == RIDGES[expected], (initial_norm, MAX_GROWTH)
+
+
+def test_what_grows_with_any_ridge_stays_unchanged():
+    norms = dict(zip(RIDGES, (9.0, 3.0, 1.0), strict=True)) | {"unchanged": 0.4}
+    assert fit_within_growth(lambda ridge: ridge, norms.get, "unchanged") == "unchanged"
