@@ -20,7 +20,7 @@ from typing import Any, Literal, Self, get_args
 
 from lemonade_tf.datasets.dataset_error import DatasetNameError
 from lemonade_tf.datasets.names import join_datasets, parse_datasets
-from lemonade_tf.errors import LemonadeError
+from lemonade_tf.errors import LemonadeError, quoted
 from lemonade_tf.objectives.dataset_errors import is_dataset_error, with_dataset_errors
 from lemonade_tf.objectives.lookup import find_objectives, run_limits, run_objectives
 from lemonade_tf.objectives.objective import ObjectiveError
@@ -333,9 +333,17 @@ def resumed_config(before: Mapping[str, Any], given: Mapping[str, Any]) -> Searc
     if join_datasets(merged["dataset"]) != settings["dataset"] and "objectives" not in given:
         # The errors on extra data sets follow from the data sets.
         merged["objectives"] = [n for n in settings["objectives"] if not is_dataset_error(n)]
-    config = SearchConfig.from_flat(merged)
+    try:
+        config = SearchConfig.from_flat(merged)
+    except LemonadeError:
+        raise
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
+        raise ConfigError(
+            f"--resume: config.json of the run has impossible settings ({quoted(error)}); restore"
+            " it."
+        ) from error
     changed = [
-        f"--{name} was {_shown(settings[name])}, now {_shown(value)}"
+        f"--{name} was {quoted(_shown(settings[name]))}, now {_shown(value)}"
         for name, value in config.as_json().items()
         if name not in MAY_CHANGE and value != settings[name]
     ]

@@ -9,6 +9,8 @@ CONFIG = RunConfig(
         "dataset": "digits",
         "objectives": ["error", "parameters"],
         "seed": 3,
+        "num_generations": 2,
+        "num_accepted": 4,
     },
     images=IMAGES,
     num_initial=3,

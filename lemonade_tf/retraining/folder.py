@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from lemonade_tf.errors import LemonadeError
+from lemonade_tf.errors import LemonadeError, quoted
+from lemonade_tf.safe_json import read_json
 from lemonade_tf.store import FolderLock, RecordList, RetrainedRecord, explained, journal
 from lemonade_tf.store.atomic import write_atomic
 
@@ -95,12 +95,14 @@ class RetrainedFolder:
         if not (has_weights and path.exists()):
             return
         try:
-            before = dict(json.loads(path.read_bytes()))
-        except (ValueError, TypeError) as error:
-            raise RetrainError(f"{path} is damaged ({error}); restore it.") from error
+            before = read_json(path.read_bytes())
+            if not isinstance(before, dict):
+                raise ValueError("it is not an object")
+        except ValueError as error:
+            raise RetrainError(f"{path} is damaged ({quoted(error)}); restore it.") from error
         now = self._settings
         changed = [
-            f"{'--' if name in self._options else ''}{name} was {before.get(name)}, now"
+            f"{'--' if name in self._options else ''}{name} was {quoted(before.get(name))}, now"
             f" {now.get(name)}"
             for name in {**now, **before}
             if before.get(name) != now.get(name)

@@ -14,6 +14,7 @@ from lemonade_tf.evolution import hypervolume, pareto_front
 from lemonade_tf.objectives.lookup import run_objectives
 from lemonade_tf.objectives.network_errors import ERROR
 from lemonade_tf.objectives.objective import Objective
+from lemonade_tf.runs.checked_values import check_values
 from lemonade_tf.runs.front import front_of
 from lemonade_tf.runs.quality import coordinates
 from lemonade_tf.store import NetworkRecord, RunConfig, RunStore
@@ -35,8 +36,15 @@ class Run:
 
     @cached_property
     def objectives(self) -> tuple[Objective, ...]:
-        """The objectives of the run."""
-        return run_objectives(self.config.settings, self.config.prepared)
+        """The objectives of the run, of which every network has a possible value.
+
+        Raises:
+            ObjectiveError: If one cannot be found.
+            StoreError: If a value is missing or impossible.
+        """
+        objectives = run_objectives(self.config.settings, self.config.prepared)
+        check_values(self.store, self.history, objectives, self.config.reference_point)
+        return objectives
 
     @property
     def error(self) -> Objective:

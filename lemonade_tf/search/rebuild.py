@@ -15,12 +15,14 @@ import numpy as np
 
 from lemonade_tf.architecture import Graph, GraphError
 from lemonade_tf.architecture.text import canonical_hash
+from lemonade_tf.errors import quoted
 from lemonade_tf.evolution import Individual
 from lemonade_tf.objectives.objective import Objective
 from lemonade_tf.operators import SiteError, replay
 from lemonade_tf.runs.recorded_history import RecordedHistory
 from lemonade_tf.store import HISTORY, NetworkRecord, RunStore, StoreError
 
+_MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 _OTHER_VERSION = "Was the run started with another version of lemonade_tf?"
 
 
@@ -49,9 +51,9 @@ def rebuild_individuals(
         try:
             graph = _graph(record, initial, individuals)
             matches = canonical_hash(graph) == record.architecture_hash
-        except (GraphError, SiteError, KeyError, IndexError, TypeError) as error:
+        except (GraphError, SiteError, *_MALFORMED) as error:
             raise StoreError(
-                f"{store.path / HISTORY}: the network {id_} cannot be rebuilt ({error})."
+                f"{store.path / HISTORY}: the network {id_} cannot be rebuilt ({quoted(error)})."
                 f" {_OTHER_VERSION}"
             ) from error
         if not matches:

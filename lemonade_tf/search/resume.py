@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture import Graph, GraphError
 from lemonade_tf.config import ConfigError, SearchConfig
 from lemonade_tf.datasets.dataset import Dataset
+from lemonade_tf.errors import quoted
 from lemonade_tf.objectives.limits import Limit
 from lemonade_tf.objectives.lookup import run_limits, run_objectives
+from lemonade_tf.runs.checked_values import check_values
 from lemonade_tf.runs.recorded_history import RecordedHistory, read_recorded_history
 from lemonade_tf.runs.same_images import check_same_images
 from lemonade_tf.search.extra_datasets import extra_datasets
@@ -75,6 +77,8 @@ def _recorded_setup(
     objectives = run_objectives(recorded.settings, recorded.prepared)
     initial, warm_start = _initial(config, store, dataset, limits)
     history = read_recorded_history(store, len(initial))
+    networks = history.networks.values()
+    check_values(store, networks, objectives, recorded.reference_point)
     return Setup(
         config=config,
         store=store,
@@ -95,7 +99,10 @@ def _initial(
     config: SearchConfig, store: RunStore, dataset: Dataset, limits: Sequence[Limit]
 ) -> tuple[tuple[Graph, ...], tuple[WarmStartNetwork, ...]]:
     """Return the initial networks within the limits, and the networks that they start from."""
-    warm_start = [WarmStartNetwork.from_record(record) for record in store.initial.read()]
+    try:
+        warm_start = [WarmStartNetwork.from_record(record) for record in store.initial.read()]
+    except GraphError as error:
+        raise StoreError(f"{store.initial.path}: {quoted(error)} Restore the file.") from error
     if config.initial_run is not None and not warm_start:
         raise StoreError(
             f"{store.initial.path} is missing or empty, though the search started from"

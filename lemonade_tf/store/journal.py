@@ -22,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from lemonade_tf.errors import LemonadeError
+from lemonade_tf.errors import LemonadeError, quoted
+from lemonade_tf.safe_json import read_json
 
 _logger = logging.getLogger(__name__)
 
@@ -144,9 +145,9 @@ def _plain(value: Any) -> Any:
 
 def _record(path: Path, number: int, line: bytes, key: str) -> dict[str, Any]:
     try:
-        record = json.loads(_unseal(line, key))
+        record = read_json(_unseal(line, key))
     except ValueError as error:  # includes UnicodeDecodeError
-        raise JournalError(f"{path}, line {number}, is damaged ({error})") from error
+        raise JournalError(f"{path}, line {number}, is damaged ({quoted(error)})") from error
     if not isinstance(record, dict):
         raise JournalError(f"{path}, line {number}, is {line[:40]!r}; expected a JSON object")
     return record

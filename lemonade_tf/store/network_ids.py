@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-_ID = re.compile(r"([0-9]+)-([0-9]+)")
+_ID = re.compile(r"([0-9]{1,9})-([0-9]{1,9})")
 
 
 def network_id(generation: int, attempt: int) -> str:

@@ -1,7 +1,9 @@
 """The base of all records of a run: typed values that are JSON objects on disk.
 
 The fields of a record are the keys of its object, all of them written and all of them required: a
-line with an extra or a missing key was not written by this version of the package.
+line with an extra or a missing key was not written by this version of the package. Values of other
+types than those of the fields are refused, because a run folder may come from a stranger, who can
+compute checksums as well.
 """
 
 from __future__ import annotations
@@ -10,10 +12,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_type_hints
 
-from lemonade_tf.errors import LemonadeError
+from lemonade_tf.errors import LemonadeError, quoted
 from lemonade_tf.store.journal import dumps
+from lemonade_tf.store.value_types import Check, type_check
 
 
 class RecordError(LemonadeError, ValueError):
@@ -36,9 +39,12 @@ class Record:
         """Return the record of a JSON object.
 
         Raises:
-            RecordError: If a key is missing or unknown.
+            RecordError: If a key is missing or unknown, or a value has another type.
         """
-        expected = _keys(cls)
+        if not isinstance(values, Mapping):
+            raise RecordError(f"has {quoted(values)} instead of an object")
+        checks = _checks(cls)
+        expected = checks.keys()
         if values.keys() != expected:
             missing, unknown = sorted(expected - values.keys()), sorted(values.keys() - expected)
             raise RecordError(
@@ -52,8 +58,22 @@ class Record:
         for name, kind in cls.nested.items():
             nested[name] = None if values[name] is None else kind.from_json(values[name])
         for name, kind in cls.nested_by_name.items():
-            nested[name] = {key: kind.from_json(value) for key, value in values[name].items()}
-        return cls(**{**values, **nested})
+            found = values[name] if isinstance(values[name], Mapping) else {"": values[name]}
+            nested[name] = {key: kind.from_json(value) for key, value in found.items()}
+        complete = {**values, **nested}
+        for name, is_valid in checks.items():
+            if not is_valid(complete[name]):
+                raise RecordError(f"has {quoted(values[name])} as {name!r}")
+        record = cls(**complete)
+        record.check()
+        return record
+
+    def check(self) -> None:
+        """Check what the types of the fields do not say. Subclasses override this.
+
+        Raises:
+            RecordError: If values are impossible.
+        """
 
     def as_json(self) -> dict[str, Any]:
         """Return the record as plain values, as reading its file gives them."""
@@ -65,5 +85,7 @@ class Record:
 
 
 @cache
-def _keys(kind: type[Record]) -> frozenset[str]:
-    return frozenset(field.name for field in fields(kind))
+def _checks(kind: type[Record]) -> Mapping[str, Check]:
+    """Return for each field of a record whether a value has its type."""
+    hints = get_type_hints(kind)
+    return {field.name: type_check(hints[field.name]) for field in fields(kind)}

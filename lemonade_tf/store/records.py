@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from lemonade_tf.store.network_ids import parse_network_id
-from lemonade_tf.store.record import Record
+from lemonade_tf.errors import quoted
+from lemonade_tf.store.network_ids import is_network_id, parse_network_id
+from lemonade_tf.store.record import Record, RecordError
+from lemonade_tf.store.value_types import type_check
 
+_VALUE = type_check(float | None)
+_DATASET = re.compile("[A-Za-z0-9_]{1,40}")  # the name of an extra data set, in file names
 Outcome = Literal["accepted", "rejected", "duplicate", "over_limit"]
 
 
@@ -105,6 +110,15 @@ class NetworkRecord(Record):
     first_failure: str | None = None
     log: str = ""
 
+    def check(self) -> None:
+        _check_proposed(self.id, self.generation, self.operators)
+        for name, value in self.objectives.items():
+            if not _VALUE(value):
+                raise RecordError(f"has {quoted(value)} as {quoted(name)!r}")
+        for name in self.extra_datasets:
+            if not _DATASET.fullmatch(name):
+                raise RecordError(f"has the extra data set {name[:40]!r}")
+
     @property
     def attempt(self) -> int:
         """The draw of its generation that it came from."""
@@ -122,7 +136,7 @@ class NetworkRecord(Record):
 
     @property
     def error(self) -> float:
-        """The validation error on the first data set, a fraction."""
+        """The validation error on the first data set, a fraction, of a network that has one."""
         return self.objectives["error"]
 
     @property
@@ -156,6 +170,22 @@ class ProposalRecord(Record):
     outcome: Outcome
     duplicate_of: str | None = None
     exceeded: Mapping[str, float] = field(default_factory=dict)
+
+    def check(self) -> None:
+        _check_proposed(self.id, self.generation, self.operators)
+
+
+def _check_proposed(id_: str, generation: int, operators: Sequence[Mapping[str, Any]]) -> None:
+    """Check what networks and proposals have in common.
+
+    Raises:
+        RecordError: If the id is not that of a network of the generation, or an operator has no
+            name.
+    """
+    if not is_network_id(id_) or parse_network_id(id_)[0] != generation:
+        raise RecordError(f"has the id {id_[:40]!r} in generation {generation}")
+    if not all(isinstance(operator.get("operator"), str) for operator in operators):
+        raise RecordError("has an operator without a name")
 
 
 @dataclass(frozen=True)
@@ -233,6 +263,10 @@ class RetrainedRecord(Record):
     note: str | None
     failure: str | None
     settings: Mapping[str, Any]
+
+    def check(self) -> None:
+        if not is_network_id(self.id):
+            raise RecordError(f"has the id {self.id[:40]!r}")
 
 
 @dataclass(frozen=True)

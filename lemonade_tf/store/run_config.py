@@ -6,7 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Self
 
+from lemonade_tf.errors import quoted
 from lemonade_tf.store.record import Record, RecordError
+from lemonade_tf.store.value_types import type_check
+
+# Settings that are needed to read a run, with their types, and others that may be missing. Whoever
+# resumes a search checks all of them.
+_NEEDED = {
+    "space": str,
+    "dataset": str,
+    "objectives": Sequence[str],
+    "seed": int,
+    "num_generations": int,
+    "num_accepted": int,
+}
+_OTHERS = {"scale": Mapping[str, str], "limit": Mapping[str, float]}
 
 
 @dataclass(frozen=True)
@@ -78,13 +92,16 @@ class RunConfig(Record):
         """Return the contents of config.json, in which the settings are keys beside the others.
 
         Raises:
-            RecordError: If a key is missing.
+            RecordError: If a key is missing, or a value has another type.
         """
         names = {each.name for each in fields(cls)} - {"settings"}
         settings = {name: value for name, value in values.items() if name not in names}
-        missing = [name for name in ("space", "dataset", "objectives") if name not in settings]
+        missing = [name for name in _NEEDED if name not in settings]
         if missing:
             raise RecordError(f"lacks {', '.join(map(repr, missing))}")
+        for name, kind in (_NEEDED | _OTHERS).items():
+            if name in settings and not type_check(kind)(settings[name]):
+                raise RecordError(f"has {quoted(settings[name])} as {name!r}")
         rest = {name: value for name, value in values.items() if name in names}
         return super().from_json({**rest, "settings": settings})
 

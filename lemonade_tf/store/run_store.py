@@ -25,17 +25,19 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from lemonade_tf.errors import quoted
+from lemonade_tf.safe_json import read_json
 from lemonade_tf.store import journal
 from lemonade_tf.store.atomic import write_atomic
 from lemonade_tf.store.disk_errors import StoreError, explained
 from lemonade_tf.store.file_names import (
+    ALL,
     CONFIG,
     FRONT,
     HISTORY,
@@ -130,12 +132,18 @@ class RunStore:
         """Open the folder of a run.
 
         Raises:
-            StoreError: If it holds no run or one of another format, or config.json is damaged.
+            StoreError: If it holds no run or one of another format, config.json is damaged, or a
+                file or folder in it is a link.
         """
         path = Path(workdir)
         if not cls.holds_run(path):
             what = "holds no run" if path.is_dir() else "is not a folder"
             raise StoreError(f"{path} {what}; expected the --workdir of a search, with {CONFIG}.")
+        for link in filter(os.path.islink, _files_of_run(path)):
+            raise StoreError(
+                f"{link} is a link to another place, where files could be overwritten or removed;"
+                " expected a run folder without links. Replace it by the files."
+            )
         store = cls(path)
         store._run_id = store._read_config()[_RUN_ID]
         return store
@@ -191,19 +199,20 @@ class RunStore:
         with explained(path):
             data = path.read_bytes()
         try:
-            values = json.loads(data)
+            values = read_json(data)
         except ValueError as error:
-            raise StoreError(f"{path} is not JSON ({error}); restore it.") from error
+            raise StoreError(f"{path} is not JSON ({quoted(error)}); restore it.") from error
         if not isinstance(values, dict):
             raise StoreError(f"{path} is not a JSON object; restore it.")
         found = values.get(_FORMAT, 1)
         if found != FORMAT:
             raise StoreError(
-                f"{self.path} is a run folder of format {found}; expected format {FORMAT}. Use the"
+                f"{self.path} is a run folder of format {quoted(found)}; expected format {FORMAT}."
+                " Use the"
                 " version of lemonade_tf that wrote it, or choose another --workdir."
             )
         checksum = values.pop(journal.CHECKSUM, None)
-        if _RUN_ID not in values or checksum != _checksum(values):
+        if not isinstance(values.get(_RUN_ID), str) or checksum != _checksum(values):
             raise StoreError(
                 f"{path} was edited or damaged: its checksum does not match; restore it. (To change"
                 " a setting of a run, pass it as an option together with --resume.)"
@@ -288,6 +297,14 @@ class RunStore:
         writer.writerows(row.as_columns() for row in rows)
         with explained(self.path / FRONT):
             write_atomic(self.path / FRONT, text.getvalue().encode())
+
+
+def _files_of_run(path: Path) -> Iterator[str]:
+    """Yield everything in the folder of a run that a command may read, write or remove."""
+    for name in ALL:
+        yield os.path.join(path, name)
+        for folder, folders, files in os.walk(os.path.join(path, name)):  # does not follow links
+            yield from (os.path.join(folder, each) for each in (*folders, *files))
 
 
 def make_new_folder(path: Path) -> bool:

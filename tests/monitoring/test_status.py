@@ -10,7 +10,7 @@ from toy_training import cut, toy_search
 
 from lemonade_tf.monitoring.status import read_status, status_lines
 from lemonade_tf.objectives import ObjectiveError
-from lemonade_tf.store import RandomSearchRecord, RunStore, StoreError
+from lemonade_tf.store import ModelFiles, RandomSearchRecord, RunStore, StoreError
 
 CONFIG = with_settings(CONFIG, num_generations=2, num_accepted=2)
 ACCEPTED = [proposal(id_) for id_ in ("1-0", "1-3", "2-1", "2-0")]
@@ -134,7 +134,9 @@ def test_an_incomplete_line_of_a_search_that_ended_is_a_warning(tmp_path, caplog
     assert "is incomplete" in caplog.text
 
 
-def test_a_file_that_vanishes_has_no_size(folder, monkeypatch):
-    (folder / "models" / "0-2.h5").write_bytes(b"0" * 2_000)
-    (folder / "models" / "0-1.h5").symlink_to(folder / "gone")  # as if removed meanwhile
-    assert read_status(folder).num_bytes == 2_000
+def test_a_file_that_vanishes_has_no_size(tmp_path):
+    models = ModelFiles(tmp_path)
+    models.make_folders()
+    models.path("0-2").write_bytes(b"0" * 2_000)
+    models.path("0-1").symlink_to(tmp_path / "gone")  # as if removed meanwhile
+    assert models.num_bytes() == 2_000

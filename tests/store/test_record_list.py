@@ -40,9 +40,9 @@ def test_numpy_values_are_written_as_plain_ones(store):
         "d": Path("x"),
         "e": np.True_,
     }
-    store.history.append([network("0-1", objectives=values)])
+    store.history.append([network("0-1", operators=[{"operator": "prune", "site": values}])])
     [record] = store.history.read()
-    assert record.objectives == {"a": 0.5, "b": 7, "c": [0, 1, 2], "d": "x", "e": True}
+    assert record.operators[0]["site"] == {"a": 0.5, "b": 7, "c": [0, 1, 2], "d": "x", "e": True}
 
 
 @pytest.mark.parametrize(

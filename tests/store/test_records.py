@@ -3,7 +3,13 @@
 import pytest
 
 from lemonade_tf.store.record import RecordError
-from lemonade_tf.store.records import ExtraDatasetRecord, FileRecord, FrontRow, NetworkRecord
+from lemonade_tf.store.records import (
+    ExtraDatasetRecord,
+    FileRecord,
+    FrontRow,
+    NetworkRecord,
+    ProposalRecord,
+)
 from lemonade_tf.store.run_config import ImagesRecord, RandomSearchRecord, RunConfig
 
 FILE = FileRecord(bytes=3, sha256="ab")
@@ -34,6 +40,8 @@ CONFIG = RunConfig(
         "dataset": "digits",
         "objectives": ["error", "parameters"],
         "seed": 3,
+        "num_generations": 2,
+        "num_accepted": 4,
     },
     images=IMAGES,
     num_initial=4,
@@ -99,3 +107,91 @@ def test_columns_of_a_row_of_the_front():
         ("parameters", 7),
         ("test_error", None),
     ]
+
+
+# --- Values of strangers -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"id": "../7"}, r"has the id '\.\./7' in generation 12"),
+        ({"id": "11-7"}, "has the id '11-7' in generation 12"),
+        ({"id": "12-" + "7" * 50}, "has the id '12-7+' in generation 12"),
+        ({"id": 7}, "has 7 as 'id'"),
+        ({"generation": 12.0}, r"has 12\.0 as 'generation'"),
+        ({"generation": True}, "has True as 'generation'"),
+        ({"parent": ["0-1"]}, r"has \['0-1'\] as 'parent'"),
+        ({"operators": "prune"}, "has prune as 'operators'"),
+        ({"operators": ["prune"]}, r"has \['prune'\] as 'operators'"),
+        ({"operators": [{"site": {}}]}, "has an operator without a name"),
+        ({"operators": [{"operator": []}]}, "has an operator without a name"),
+        ({"objectives": {"error": "small"}}, "has small as 'error'"),
+        ({"objectives": [1]}, r"has \[1\] as 'objectives'"),
+        ({"test_error": {}}, "has {} as 'test_error'"),
+        ({"losses": [1.0, None]}, r"has \[1\.0, None\] as 'losses'"),
+        ({"epsilon": {"before": 1}}, "has {'before': 1} as 'epsilon'"),
+        ({"seconds": {"train": "1"}}, "has {'train': '1'} as 'seconds'"),
+        ({"file": 3}, "has 3 instead of an object"),
+        ({"file": {"bytes": 3}}, "lacks 'sha256'"),
+        ({"extra_datasets": []}, r"has \[\] instead of an object"),
+        ({"extra_datasets": {"odd": None}}, "has None instead of an object"),
+        ({"log": "x\x1b[2J" * 500}, None),
+        ({"log": b"x" * 1000}, r"^has b'x+\.\.\. as 'log'$"),
+    ],
+)
+def test_values_of_other_types_are_refused(change, message):
+    values = {**NETWORK.as_json(), **change}
+    if message is None:
+        assert NetworkRecord.from_json(values).log
+        return
+    with pytest.raises(RecordError, match=message) as refused:
+        NetworkRecord.from_json(values)
+    assert len(str(refused.value)) < 400
+
+
+def test_a_name_of_a_data_set_that_cannot_be_part_of_a_file_name_is_refused():
+    values = NETWORK.as_json()
+    values["extra_datasets"] = {"../odd": values["extra_datasets"]["odd"]}
+    with pytest.raises(RecordError, match=r"has the extra data set '\.\./odd'"):
+        NetworkRecord.from_json(values)
+
+
+def test_values_other_than_objects_are_refused():
+    for values in ([], "text", 3, None):
+        with pytest.raises(RecordError, match="instead of an object"):
+            FileRecord.from_json(values)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("objectives", "error"),
+        ("objectives", [["error"]]),
+        ("dataset", None),
+        ("seed", "3"),
+        ("num_generations", 1.5),
+        ("scale", ["log"]),
+        ("limit", {"parameters": "many"}),
+    ],
+)
+def test_settings_of_other_types_are_refused(setting, value):
+    with pytest.raises(RecordError, match=f" as '{setting}'"):
+        RunConfig.from_json({**CONFIG.as_json(), setting: value})
+
+
+def test_an_outcome_is_one_of_four():
+    values = {
+        "id": "1-2",
+        "generation": 1,
+        "parent": None,
+        "operators": [],
+        "cheap_objectives": {},
+        "outcome": "accepted",
+        "duplicate_of": None,
+        "exceeded": {},
+    }
+    assert ProposalRecord.from_json(values).outcome == "accepted"
+    for outcome in ("maybe", ["accepted"], None):
+        with pytest.raises(RecordError, match=" as 'outcome'"):
+            ProposalRecord.from_json({**values, "outcome": outcome})

@@ -354,3 +354,37 @@ def test_the_folder_of_plots_is_created_on_demand(store):
     (store.path / "plots").touch()
     with pytest.raises(StoreError, match=r"plots: File exists; expected a folder"):
         store.plot_path("a.png")
+
+
+# --- Folders of strangers ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["history.jsonl", "staging", "models", "plots", "logs", "models/0-0.h5", "logs/1.log"]
+)
+def test_links_to_other_places_are_refused(store, tmp_path, name):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "photo.jpg").touch()
+    path = store.path / name
+    if path.is_dir():
+        path.rmdir()
+    path.parent.mkdir(exist_ok=True)
+    path.symlink_to(mine)
+    with pytest.raises(StoreError, match=rf"run/{name} is a link to another place"):
+        RunStore.open(store.path)
+    assert (mine / "photo.jpg").exists()
+
+
+def test_other_links_in_the_folder_and_a_link_to_it_are_allowed(store, tmp_path):
+    (store.path / "mine").symlink_to(tmp_path)
+    (tmp_path / "link").symlink_to(store.path)
+    RunStore.open(tmp_path / "link")
+
+
+@pytest.mark.parametrize("text", ["[" * 10_000, "[]", "3", '{"format": [2]}', '{"format": 2}', ""])
+def test_a_config_that_is_not_an_object_of_this_format_is_refused(store, text):
+    (store.path / "config.json").write_text(text)
+    with pytest.raises(StoreError, match=r"config\.json|format \[2\]") as refused:
+        RunStore.open(store.path)
+    assert len(str(refused.value).splitlines()) == 1
