@@ -44,7 +44,7 @@ def seconds(parent, change, images, memory):
     placed = backend.place(images)
     cpu, wall = time.process_time(), time.perf_counter()
     targets = distillation_targets(parent, teacher, change, student, images, placed, settings)
-    distill(targets, change.affected, settings=settings, rng=np.random.default_rng(0))
+    distill(targets, change.distilled, settings=settings, rng=np.random.default_rng(0))
     return time.process_time() - cpu, time.perf_counter() - wall, len(targets.shared)
 
 

@@ -17,9 +17,9 @@ from lemonade_tf.operators.initial import initial_weights
 
 
 def with_new_weights(change: Change, rng: np.random.Generator) -> Change:
-    """Return a change with new weights in all affected nodes: the start "random"."""
+    """Return a change with new weights in all nodes to be distilled: the start "random"."""
     graph, new = change.graph.copy(), initial_weights(change.graph, rng=rng)
-    for name in change.affected:
+    for name in change.distilled:
         graph.set_weights(name, new[name].weights)
     return replace(change, graph=graph)
 

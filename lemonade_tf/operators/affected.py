@@ -1,7 +1,7 @@
 """Which nodes an edit affects, and which repairs they need.
 
-Distillation trains the affected nodes (A.1), where a batch normalization counts as part of the
-convolution before it.
+Distillation trains the nodes that approximate operators affected (A.1), where a batch normalization
+counts as part of the convolution before it.
 """
 
 from __future__ import annotations

@@ -101,7 +101,11 @@ class Operator(ABC):
                 " where it applies."
             )
         change = self._apply(graph.copy(), site, rng)
-        return replace(change, new_nodes=frozenset(change.graph).difference(graph))
+        return replace(
+            change,
+            new_nodes=frozenset(change.graph).difference(graph),
+            distilled=() if self.exact else change.affected,
+        )
 
     @abstractmethod
     def _sites(self, graph: Graph) -> Iterable[Any]:

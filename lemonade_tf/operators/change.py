@@ -1,6 +1,6 @@
 """What an operator returns: a child, and what its weights need before training.
 
-A `Change` holds the child's graph, the nodes that distillation may train (A.1), and *repairs*:
+A `Change` holds the child's graph, the nodes that distillation trains (A.1), and *repairs*:
 weights that cannot be right without training images, as plain values that `inheritance` carries
 out. Changes compose: a child made by several operators is one change on its parent, which is what
 `Change.followed_by` computes.
@@ -59,13 +59,15 @@ class Change:
 
     Attributes:
         graph: The child.
-        affected: The nodes that the operator added or changed, in topological order; distillation
-            trains these (A.1).
+        affected: The nodes that the operator added or changed, in topological order.
         repairs: What to measure or fit on training images before training.
         sources: For each node that lost or gained channels, where each new channel comes from
             (see `architecture.channel_edits`).
         new_nodes: The nodes that the parent does not have. A new node may have the name of a
             removed one, because names are reused.
+        distilled: The nodes that distillation trains: those that an approximate operator affected
+            (A.1), in topological order. What only exact operators changed computes the same as
+            before and is left alone.
     """
 
     graph: Graph
@@ -73,6 +75,7 @@ class Change:
     repairs: tuple[Repair, ...] = ()
     sources: Mapping[str, np.ndarray] = field(default_factory=dict)
     new_nodes: frozenset[str] = frozenset()
+    distilled: tuple[str, ...] = ()
 
     def followed_by(self, later: Change) -> Change:
         """Return this change and a later one as one change on this one's parent.
@@ -82,12 +85,14 @@ class Change:
         Args:
             later: A change made on this change's graph.
         """
+        distilled = {name for name in self.distilled if _survives(name, later)}
         return Change(
             graph=later.graph,
             affected=topological_order(later.graph, {*self.affected, *later.affected}),
             repairs=(*_composed_fits(self, later), *_composed_statistics(self, later)),
             sources=_composed_sources(self, later),
             new_nodes=later.new_nodes | self.new_nodes.intersection(later.graph),
+            distilled=topological_order(later.graph, distilled.union(later.distilled)),
         )
 
     @property

@@ -1,8 +1,9 @@
 """Distillation: the nodes that an approximate operator changed learn from the parent (A.1).
 
 The child minimizes, over the training images, the cross-entropy between the parent's softmax and
-its own. Only the weights of the affected nodes are trained; all others, including the moving
-statistics of batch normalization, stay unchanged bit for bit.
+its own. Only the weights of the nodes that approximate operators affected are trained; all others,
+including what only exact operators changed, and the moving statistics of batch normalization, stay
+unchanged bit for bit.
 
 Up to the first affected node, child and parent are equal and nothing is trained. The outputs of
 that shared part are computed once, for both networks and all epochs, if the part computes anything
@@ -120,23 +121,23 @@ def _outputs(model: keras.Model, images: np.ndarray, batch_size: int) -> list[np
 
 def distill(
     targets: DistillationTargets,
-    affected: Collection[str],
+    names: Collection[str],
     *,
     settings: TrainingSettings,
     rng: np.random.Generator,
 ) -> FitResult:
-    """Train the affected layers of a child on the parent's probabilities.
+    """Train layers of a child on the parent's probabilities.
 
     Args:
         targets: Student, its inputs, and the probabilities.
-        affected: Names of the nodes to train; if none has weights, nothing is trained.
+        names: Of the nodes to train; if none has weights, nothing is trained.
         settings: The training settings.
         rng: Draws the order of the images.
 
     Raises:
         TrainingDiverged: If a loss is not finite; the message names distillation.
     """
-    with only_trainable(targets.student, affected):
+    with only_trainable(targets.student, names):
         if not targets.student.trainable_variables:
             return FitResult()
         try:

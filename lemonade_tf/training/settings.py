@@ -68,8 +68,8 @@ class TrainingSettings:
             batch normalizations are measured.
         approximate_start: Weights that approximate operators start from, before distillation:
             "inherited", the parent's where they fit; "fitted", these fitted to the parent's outputs
-            by least squares (see `inheritance`); "random", new weights in all affected layers, as
-            in A.1 ("inherit all weights except the weights of the affected layers").
+            by least squares (see `inheritance`); "random", new weights in the layers that they
+            affected, as in A.1 ("inherit all weights except the weights of the affected layers").
         fit_images: Maximum number of training images on which layers are fitted.
         distillation_memory: Gigabytes that a worker may use to cache the outputs of the part that
             parent and child share, for all training images. If they need more, every epoch of

@@ -233,7 +233,7 @@ class _Attempt:
             return epsilon(targets.teacher[some], predict(forward, x_train[some], batch_size=size))
 
         before = measure_epsilon()
-        result = distill(targets, change.affected, settings=settings, rng=rng)
+        result = distill(targets, change.distilled, settings=settings, rng=rng)
         self._facts["epsilon"] = {"before": before, "after": measure_epsilon()}
         return result
 

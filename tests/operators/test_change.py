@@ -12,6 +12,7 @@ from lemonade_tf.operators.deepen import InsertSite
 from lemonade_tf.operators.in_cells import InCells
 from lemonade_tf.operators.prune import PruneSite
 from lemonade_tf.operators.remove import RemoveSite
+from lemonade_tf.operators.separate import SeparateSite
 from lemonade_tf.operators.skip import SkipSite
 from lemonade_tf.operators.widen import WidenSite
 from lemonade_tf.search_spaces import CellSpace
@@ -34,6 +35,33 @@ def test_affected_is_the_union_of_surviving_nodes_in_topological_order():
     both = first.followed_by(second)
     assert both.affected == ("bn_1", "conv_2", "relu_3", "logits")
     assert both.graph is graph
+
+
+INSERT = ("insert_convolution", InsertSite("relu_1", 3))
+PRUNE = ("prune_filters", PruneSite("conv_3", "1/2"))
+AFTER_PRUNING = ("conv_3", "bn_3", "logits")
+
+
+@pytest.mark.parametrize(
+    ("steps", "distilled"),
+    [
+        ([INSERT], ()),
+        ([PRUNE], AFTER_PRUNING),
+        ([INSERT, PRUNE], AFTER_PRUNING),
+        ([PRUNE, INSERT], AFTER_PRUNING),
+        ([PRUNE, ("remove", RemoveSite("conv_3"))], ("conv_2", "bn_2", "logits")),
+        (
+            [INSERT, ("separate_convolution", SeparateSite("conv_1")), PRUNE],
+            ("conv_1", "bn_1", *AFTER_PRUNING),
+        ),
+    ],
+)
+def test_distilled_is_what_approximate_operators_affected(steps, distilled):
+    change = _apply(small(), *steps)
+    assert change.distilled == distilled
+    assert set(distilled) <= set(change.affected)
+    inserted = {"conv_4", "bn_4"} & set(change.affected)
+    assert bool(inserted) == (INSERT in steps)
 
 
 @pytest.mark.parametrize(

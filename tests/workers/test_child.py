@@ -112,6 +112,21 @@ def test_a_child_of_an_approximate_operator_is_distilled(
     assert after["cross_entropy"] - after["kl"] == pytest.approx(entropy)
 
 
+def test_a_block_of_an_exact_operator_is_not_distilled(
+    parent_file, digits, settings, pruning, insertion, tmp_path, monkeypatch
+):
+    found = []
+
+    def distill(_, names, **__):
+        found.extend(names)
+        return child_module.FitResult()
+
+    monkeypatch.setattr(child_module, "distill", distill)
+    short = replace(settings, epochs=1)
+    train_child(task(parent_file, tmp_path / "17.h5", insertion, pruning), digits, short)
+    assert found == ["conv_2", "bn_2", "conv_3", "bn_3"]
+
+
 def test_an_exact_child_has_no_epsilon(parent_file, digits, settings, insertion, tmp_path):
     result = train_child(task(parent_file, tmp_path / "17.h5", insertion), digits, settings)
     assert result.epsilon is None
