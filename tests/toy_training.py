@@ -135,7 +135,7 @@ def _epsilon(task, share):
 
 def toy_executor():
     """Return an executor that trains toys in this process."""
-    return InProcessExecutor(lambda: start_worker(None, None, threads=1))
+    return InProcessExecutor(lambda: start_worker(None, None, threads=1, strategy="one_per_gpu"))
 
 
 def toy_search(workdir, *, in_process=False, **settings):
