@@ -238,17 +238,21 @@ def train_all(report, process, precision, loops, networks, num_steps):
             add_training(report, process, network, num_steps, precision, loop, expected)
 
 
+def train_in_parallel(report, sides, num_steps):
+    """Measure training on all sides at the same time; a side is process, precision, loops, ..."""
+    with ThreadPoolExecutor(len(sides)) as pool:
+        list(pool.map(lambda side: train_all(report, *side, num_steps), sides))
+
+
 def measure_all(report, ours, torch, quick):
     """Run all measurements in order of importance."""
     networks, steps = (NETWORKS[:1], 100) if quick else (NETWORKS, NUM_STEPS)
-    sides = [
-        (process, precision, ("XLA", "plain") if precision == "tf32" else ("XLA",))
-        for precision, process in ours.items()
-    ]
+    sides = [(ours["tf32"], "tf32", ("XLA", "plain"), networks)]
     if torch is not None:
-        sides.append((torch, "tf32", ("PyTorch eager", "PyTorch CUDA graph")))
-    with ThreadPoolExecutor(len(sides)) as pool:
-        list(pool.map(lambda side: train_all(report, *side, networks, steps), sides))
+        sides.append((torch, "tf32", ("PyTorch eager", "PyTorch CUDA graph"), networks))
+    for precision in ("float32", "bfloat16"):
+        sides.append((ours[precision], precision, ("XLA",), networks[:3]))
+    train_in_parallel(report, sides, steps)
     for tf32 in (False, True):
         add_exactness(report, ours["float32"], tf32, steps)
     for process in (*ours.values(), torch):
@@ -260,6 +264,8 @@ def measure_all(report, ours, torch, quick):
     add_search(report, 1)
     if not quick:
         add_search(report, 2)
+    rest = [(ours[name], name, ("XLA",), networks[3:]) for name in ("float32", "bfloat16")]
+    train_in_parallel(report, rest, steps)
 
 
 def ratios(rows, loop):

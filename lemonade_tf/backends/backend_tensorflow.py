@@ -81,6 +81,7 @@ class TensorFlowBackend(Backend):
         transform: BatchTransform = NO_AUGMENTATION,
         jit_compile: JitCompile = "auto",
         num_steps: int = 0,
+        num_sharing: int = 1,
         precision: Precision = "float32",
     ) -> TensorFlowTrainer | MirroredTrainer:
         """Return a trainer of the weights that are trainable now; see `Backend.trainer`."""
@@ -91,7 +92,7 @@ class TensorFlowBackend(Backend):
             )
         if jit_compile == "auto":  # on a CPU, steps compiled by XLA are no faster
             has_gpu = bool(tf.config.list_logical_devices("GPU"))
-            by_xla = has_gpu and _COSTS.xla_pays(model, num_steps)
+            by_xla = has_gpu and _COSTS.xla_pays(model, num_steps, num_sharing)
         else:
             by_xla = jit_compile == "always"
         return TensorFlowTrainer(

@@ -81,6 +81,7 @@ class Backend(ABC):
         transform: BatchTransform = NO_AUGMENTATION,
         jit_compile: JitCompile = "auto",
         num_steps: int = 0,
+        num_sharing: int = 1,
         precision: Precision = "float32",
     ) -> Trainer:
         """Return a trainer of the weights that are trainable now, with zero momenta.
@@ -92,6 +93,8 @@ class Backend(ABC):
             transform: Transform of each batch, as part of the compiled step.
             jit_compile: Whether XLA compiles the training; see `TrainingSettings`.
             num_steps: How many steps are planned, for "auto".
+            num_sharing: How many processes share the device, for "auto": while one trains, the
+                others compile.
             precision: Of the multiplications in training steps. Weights and momenta are float32 in
                 any precision, and so is everything else that runs the model.
         """

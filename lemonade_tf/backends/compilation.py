@@ -3,12 +3,13 @@
 On a GPU, a step of a small network consists of hundreds of short kernels, and TensorFlow takes
 longer to launch them than the GPU to run them. XLA compiles the epoch to a program that fuses
 kernels and launches them several times faster, but compiling takes seconds. For s steps of a
-network of n layers it pays if
+network of n layers in one of k processes that share the GPU, it pays if
 
-    s * n * (plain - XLA seconds per step and layer)  >  (XLA - plain) seconds of compiling.
+    s * n * (plain - XLA seconds per step and layer)  >  (XLA - plain) seconds of compiling / k,
 
-Each term is an exponential moving average over the networks that this process trained. It starts
-from the values of an H100 with 16 CPU cores.
+as k processes compile at the same time but train in turns. Each term is an exponential moving
+average over the networks that this process trained. It starts from the values of an H100 with 16
+CPU cores.
 """
 
 from __future__ import annotations
@@ -40,10 +41,10 @@ class CompilationCosts:
         """Record how long an epoch of a network took."""
         _update(self._step, jit_compile, seconds / num_steps / len(model.layers))
 
-    def xla_pays(self, model: keras.Model, num_steps: int) -> bool:
+    def xla_pays(self, model: keras.Model, num_steps: int, num_sharing: int = 1) -> bool:
         """Return whether XLA saves more seconds in steps than it takes to compile."""
         saved = num_steps * len(model.layers) * (self._step[False] - self._step[True])
-        return saved > self._compiling[True] - self._compiling[False]
+        return saved > (self._compiling[True] - self._compiling[False]) / num_sharing
 
 
 def _update(averages: dict[bool, float], jit_compile: bool, value: float) -> None:

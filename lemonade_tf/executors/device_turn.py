@@ -3,9 +3,11 @@
 The GPU switches between processes in time slices, and wastes most of its time on that: on an H100,
 four processes that trained at the same time processed a fifth of the images of a single one
 (docs/measured.md). So each process builds and compiles while another trains, and then has the GPU
-for itself. A turn is an exclusive lock on a file per GPU in the temporary folder, which also covers
-several searches on one machine. The operating system releases it when a process ends for any
-reason.
+for itself. This holds for training compiled by XLA, which keeps the GPU busy. Otherwise the GPU
+waits for each step to be launched nine tenths of the time, and processes do not wait for a turn.
+
+A turn is an exclusive lock on a file per GPU in the temporary folder, which also covers several
+searches on one machine. The operating system releases it when a process ends for any reason.
 
 Under NVIDIA's Multi-Process Service (MPS), kernels of several processes run at the same time, and
 nobody waits.
@@ -21,20 +23,26 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-_VARIABLE = "LEMONADE_TF_GPU_LOCKS"
+_LOCKS, _SHARING = "LEMONADE_TF_GPU_LOCKS", "LEMONADE_TF_GPU_WORKERS"
 
 
-def turn_variables(gpus: Sequence[str]) -> dict[str, str]:
+def turn_variables(gpus: Sequence[str], num_sharing: int = 1) -> dict[str, str]:
     """Return the environment variables of a worker that trains on these GPUs in turns.
 
     Args:
         gpus: The GPUs as in CUDA_VISIBLE_DEVICES.
+        num_sharing: How many workers share them.
     """
     if mps_is_running():
         return {}
     folder, user = Path(tempfile.gettempdir()), os.getuid()
     files = [str(folder / f"lemonade_tf-{user}-gpu-{gpu}.lock") for gpu in sorted(gpus)]
-    return {_VARIABLE: os.pathsep.join(files)} if files else {}
+    return {_LOCKS: os.pathsep.join(files), _SHARING: str(num_sharing)} if files else {}
+
+
+def num_sharing() -> int:
+    """Return how many processes train in turns on the GPUs of this one."""
+    return int(os.environ.get(_SHARING, "1"))
 
 
 def mps_is_running() -> bool:
@@ -53,7 +61,7 @@ def device_turn() -> Iterator[float]:
     start = time.perf_counter()
     with ExitStack() as stack:
         # In the same order in all processes, so that no two wait for each other.
-        for path in filter(None, os.environ.get(_VARIABLE, "").split(os.pathsep)):
+        for path in filter(None, os.environ.get(_LOCKS, "").split(os.pathsep)):
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
             descriptor = os.open(path, flags, 0o600)
             stack.callback(os.close, descriptor)

@@ -8,6 +8,7 @@ worker, after the fork.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 
 from lemonade_tf.executors.device_turn import turn_variables
 
@@ -43,17 +44,20 @@ def server_environment(
 
 
 def worker_environment(
-    slot: int, gpus: Sequence[str], *, gpus_per_worker: int = 1
+    slot: int, gpus: Sequence[str], *, num_workers: int = 1, gpus_per_worker: int = 1
 ) -> dict[str, str]:
     """Return the variables that a worker adds to the environment of the server.
 
     Args:
         slot: The number of the worker, from 0.
         gpus: The available GPUs as in CUDA_VISIBLE_DEVICES, assigned round-robin.
+        num_workers: The number of workers.
         gpus_per_worker: How many of them a worker gets.
     """
     if not gpus:
         return {}
     first = slot * gpus_per_worker
     assigned = [gpus[number % len(gpus)] for number in range(first, first + gpus_per_worker)]
-    return {"CUDA_VISIBLE_DEVICES": ",".join(assigned), **turn_variables(assigned)}
+    num_sharing = ceil(num_workers * gpus_per_worker / len(gpus))
+    variables = turn_variables(assigned, num_sharing)
+    return {"CUDA_VISIBLE_DEVICES": ",".join(assigned), **variables}

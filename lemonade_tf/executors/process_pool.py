@@ -159,7 +159,12 @@ class ProcessPool(Pool[WorkerProcess]):
             self._server = Server(self._preload, environment)
         path = None if self._log_dir is None else self._log_dir / f"worker-{slot}.log"
         serial, log = next(self._serials), WorkerLog(path)
-        environment = worker_environment(slot, self._gpus, gpus_per_worker=self._gpus_per_worker)
+        environment = worker_environment(
+            slot,
+            self._gpus,
+            num_workers=self._num_workers,
+            gpus_per_worker=self._gpus_per_worker,
+        )
         connection = self._server.start_worker(serial, environment, log)
         worker = self._workers[serial] = WorkerProcess(
             server=self._server, serial=serial, slot=slot, connection=connection, log=log

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -19,7 +20,7 @@ from lemonade_tf.architecture import Graph
 from lemonade_tf.backends.base import Trainer
 from lemonade_tf.backends.batch_transform import NO_AUGMENTATION, BatchTransform
 from lemonade_tf.backends.current import current_backend
-from lemonade_tf.executors.device_turn import device_turn
+from lemonade_tf.executors.device_turn import device_turn, num_sharing
 from lemonade_tf.training.out_of_memory import effective_batch_size
 from lemonade_tf.training.schedule import cosine
 from lemonade_tf.training.settings import TrainingSettings
@@ -82,8 +83,8 @@ def fit(
     Each epoch shuffles the images and drops those that do not fill the last batch. If there are
     fewer images than `batch_size`, one batch holds all of them.
 
-    Processes that share a GPU take turns: this one compiles the step, waits until no other trains
-    there, and then takes all its steps.
+    Processes that share a GPU take turns (see `executors.device_turn`): this one compiles the step,
+    waits until no other trains there, and then takes all its steps.
 
     Args:
         model: A model that outputs logits; see `Backend.training_model`.
@@ -133,7 +134,7 @@ def fit(
     if first < epochs:
         indices, draws = draw()
         trainer.compile(images, targets, indices, rates[first], draws)
-        with device_turn() as seconds_waiting:
+        with device_turn() if trainer.jit_compile else nullcontext(0.0) as seconds_waiting:
             for epoch in range(first, epochs):
                 if epoch > first:
                     indices, draws = draw()
@@ -177,6 +178,7 @@ def make_trainer(
         transform=transform,
         jit_compile=settings.jit_compile,
         num_steps=num_steps,
+        num_sharing=num_sharing(),
         precision=settings.precision,
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def time_network(
         trainer.run_epoch(images, labels, indices, rates, draws)
 
     trainer.compile(images, labels, indices, rates, transform.draw(num_steps, batch_size, rng=rng))
-    with device_turn():
+    with device_turn() if trainer.jit_compile else nullcontext():
         first_epoch, training = _time_calls(train)
     compiling = trainer.seconds_compiling + first_epoch
     forward = backend.forward(model)

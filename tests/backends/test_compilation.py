@@ -15,6 +15,9 @@ def test_at_first_the_values_of_an_h100_decide():
     assert not costs.xla_pays(model(18), 3_400)
     assert costs.xla_pays(model(18), 3_600)
     assert costs.xla_pays(model(36), 1_800)
+    # Four workers compile at the same time.
+    assert not costs.xla_pays(model(18), 850, num_sharing=4)
+    assert costs.xla_pays(model(18), 900, num_sharing=4)
 
 
 def test_measured_seconds_replace_them():

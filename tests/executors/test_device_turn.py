@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from lemonade_tf.executors.device_turn import device_turn, turn_variables
+from lemonade_tf.executors.device_turn import device_turn, num_sharing, turn_variables
+from lemonade_tf.executors.environment import worker_environment
 
 # Prints when it starts to wait and when its turn starts; then waits to be killed.
 OTHER = """
@@ -91,6 +92,13 @@ def test_without_gpus_nobody_waits(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     with device_turn() as outer, device_turn() as inner:
         assert max(outer, inner) < 1
+    assert num_sharing() == 1
+
+
+def test_a_worker_knows_how_many_share_its_gpu(monkeypatch):
+    for name, value in worker_environment(1, ["0", "1"], num_workers=7).items():
+        monkeypatch.setenv(name, value)
+    assert num_sharing() == 4
 
 
 def test_under_mps_nobody_waits(monkeypatch, tmp_path):

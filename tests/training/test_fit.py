@@ -76,7 +76,7 @@ def test_the_learning_rate_decays_over_all_epochs(network, digits, monkeypatch):
     rates = []
 
     class Recorder:
-        num_traces, seconds_compiling = 1, 0.0
+        num_traces, seconds_compiling, jit_compile = 1, 0.0, False
 
         def compile(self, images, targets, indices, learning_rates, draws):
             assert indices.shape == (3, 100)
