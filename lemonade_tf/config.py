@@ -37,6 +37,7 @@ TRAINING = tuple(each.name for each in fields(TrainingSettings))
 # Settings that may change when a search is resumed: no result depends on them.
 MAY_CHANGE = (
     "data_dir",
+    "cache_dir",
     "workdir",
     "num_generations",
     "max_hours",
@@ -48,6 +49,7 @@ MAY_CHANGE = (
     "executor",
     "ray_address",
     "gpus_per_child",
+    "device_memory",
 )
 
 
@@ -136,6 +138,16 @@ def check_gpus(name: str, value: float | None) -> None:
         raise ConfigError(f"--{name} is {value}; expected a whole number, or a fraction below 1.")
 
 
+def check_device_memory(value: float | None) -> None:
+    """Check the setting `device_memory`.
+
+    Raises:
+        ConfigError: If it is not positive.
+    """
+    if value is not None and not value > 0:
+        raise ConfigError(f"--device_memory is {value}; expected gigabytes, more than 0.")
+
+
 @dataclass(frozen=True)
 class SearchConfig(FlatConfig):
     """The settings of a search.
@@ -155,6 +167,9 @@ class SearchConfig(FlatConfig):
             on each of them, and each of its errors is an objective.
         data_dir: Folder with the CIFAR archives; missing files are downloaded into it. Defaults to
             ./data.
+        cache_dir: Folder for the images of large data sets during the search: memory-mapped files,
+            which all workers share. Defaults to that of the environment variable TMPDIR, or
+            /var/tmp.
         workdir: Run folder. Defaults to a new folder in runs/.
         objectives: Objectives to minimize: error, at least one cheap objective (parameters,
             multiply_adds, file_bytes, peak_memory, latency, lite_latency) and any of top5_error and
@@ -207,6 +222,9 @@ class SearchConfig(FlatConfig):
             one GPU. The number of GPUs per worker changes results in the last digits.
         threads: CPU threads per worker. Results depend on it in the last digits, because it sets
             the order of summation.
+        device_memory: Gigabytes of a GPU that each worker may fill with training images; a larger
+            data set stays on the host and streams. Defaults to a quarter of the GPU, divided among
+            the workers that share it.
 
     Raises:
         ConfigError: If a value is out of range.
@@ -218,6 +236,7 @@ class SearchConfig(FlatConfig):
     width_multiple: int = 1
     dataset: str = "digits"
     data_dir: str | None = None
+    cache_dir: str | None = None
     workdir: str | None = None
     objectives: tuple[str, ...] = ("error", "parameters")
     limit: Mapping[str, float] = field(default_factory=dict)
@@ -241,6 +260,7 @@ class SearchConfig(FlatConfig):
     gpus_per_child: float | None = None
     strategy: Strategy = "one_per_gpu"
     threads: int = 1
+    device_memory: float | None = None
 
     def __post_init__(self) -> None:
         self._normalize()
@@ -290,6 +310,7 @@ class SearchConfig(FlatConfig):
             check_integer(name, getattr(self, name), 0)
         check_integer("epochs", self.training.epochs, 1)
         check_gpus("gpus_per_child", self.gpus_per_child)
+        check_device_memory(self.device_memory)
         if not self.filters or any(f % 4 or f < 16 for f in self.filters):
             raise ConfigError(
                 f"--filters is {self.filters}; expected multiples of 4 of at least 16, the filters"

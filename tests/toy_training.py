@@ -46,7 +46,7 @@ SETTINGS = {
 }
 
 
-def start_worker(source, settings, *, threads, strategy):
+def start_worker(source, settings, **options):
     """Set up a worker like the real one; environment variables select a fault."""
     return Toy(os.environ.get("TOY_FAULT", ""), float(os.environ.get("TOY_SECONDS", 0.03)))
 

@@ -17,6 +17,7 @@ from lemonade_tf.backends.batch_transform import NO_AUGMENTATION, BatchTransform
 from lemonade_tf.backends.compilation import CompilationCosts
 from lemonade_tf.backends.inference_tensorflow import TensorFlowForward, inference_pass
 from lemonade_tf.backends.lite_tensorflow import LiteRTModel, to_lite
+from lemonade_tf.backends.mapped_tensorflow import tensor_in_file
 from lemonade_tf.backends.mirrored_training_tensorflow import MirroredTrainer
 from lemonade_tf.backends.precision_tensorflow import tensor_float_32
 from lemonade_tf.backends.replicas_tensorflow import ReplicatedArray, replicate
@@ -50,10 +51,14 @@ class TensorFlowBackend(Backend):
         return tensor_float_32(False)
 
     def place(self, array: np.ndarray) -> tf.Tensor | tf.Variable | ReplicatedArray:
-        """Copy an array to the device, or to each device."""
+        """Copy an array to the device, or to each device; on a CPU, use a mapped file as it is."""
         replicas = current_replicas()
         if replicas is not None:
             return replicate(array, replicas)
+        if not tf.config.list_logical_devices("GPU"):
+            shared = tensor_in_file(array)
+            if shared is not None:
+                return shared
         # A GPU has no kernel that gathers from a tensor of bytes, but one that gathers from a
         # variable of bytes.
         if array.dtype == np.uint8:

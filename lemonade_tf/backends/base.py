@@ -58,7 +58,10 @@ class Backend(ABC):
 
     @abstractmethod
     def place(self, array: np.ndarray) -> Any:
-        """Copy an array to the device, or to each of the devices, on which models train."""
+        """Copy an array to the device, or to each of the devices, on which models train.
+
+        On a CPU, a memory-mapped file is not copied, so that all processes share its pages.
+        """
 
     @abstractmethod
     def training_model(self, graph: Graph, seed: int | None = None) -> keras.Model:
@@ -191,7 +194,6 @@ class Trainer(ABC):
             draws: As in `run_epoch`.
         """
 
-    @abstractmethod
     def run_epoch(
         self,
         images: Any,
@@ -218,6 +220,36 @@ class Trainer(ABC):
 
         Returns:
             The mean loss of the steps; not finite if the loss of a step was not.
+        """
+        num_steps = len(indices) if num_steps is None else num_steps
+        total = self.run_steps(images, targets, indices, learning_rates, draws, num_steps, 0.0)
+        return total / num_steps
+
+    @abstractmethod
+    def run_steps(
+        self,
+        images: Any,
+        targets: Any,
+        indices: np.ndarray,
+        learning_rates: np.ndarray,
+        draws: Mapping[str, np.ndarray],
+        num_steps: int,
+        total: float,
+    ) -> float:
+        """Take steps that are a part of an epoch; see `run_epoch`.
+
+        Args:
+            images: As in `run_epoch`.
+            targets: As in `run_epoch`.
+            indices: As in `run_epoch`.
+            learning_rates: As in `run_epoch`.
+            draws: As in `run_epoch`.
+            num_steps: Take only the first steps, without compiling for their number.
+            total: The sum of the losses of the steps of the epoch so far.
+
+        Returns:
+            The sum of the losses, that of these steps included: bit for bit the same as if one call
+            had taken all steps. It is not finite if the loss of a step was not.
         """
 
     @abstractmethod

@@ -84,22 +84,22 @@ class MirroredTrainer(Trainer):
             self._epoch = epoch.get_concrete_function(*inputs)
         self.seconds_compiling = time.perf_counter() - start
 
-    def run_epoch(
+    def run_steps(
         self,
         images: Any,
         targets: Any,
         indices: np.ndarray,
         learning_rates: np.ndarray,
         draws: Mapping[str, np.ndarray],
-        num_steps: int | None = None,
+        num_steps: int,
+        total: float,
     ) -> float:
-        """Take one step per row of `indices`; see `Trainer.run_epoch`."""
+        """Take one step per row of `indices`; see `Trainer.run_steps`."""
         if not self._epoch:
             self.compile(images, targets, indices, learning_rates, draws)
-        num_steps = len(indices) if num_steps is None else num_steps
-        inputs = self._inputs(images, targets, indices, learning_rates, draws, num_steps)
+        inputs = self._inputs(images, targets, indices, learning_rates, draws, num_steps, total)
         with training_precision(self._model, self._precision):
-            return float(self._epoch(*inputs)) / num_steps
+            return float(self._epoch(*inputs))
 
     def state(self) -> dict[str, np.ndarray]:
         """Copy what steps change."""
@@ -143,8 +143,9 @@ class MirroredTrainer(Trainer):
         learning_rates: np.ndarray,
         draws: Mapping[str, np.ndarray],
         num_steps: int,
+        total: float = 0.0,
     ) -> tuple[Any, ...]:
-        """Return the inputs of the compiled epoch: lists with a value per device, and a scalar."""
+        """Return the inputs of the compiled epoch: lists with a value per device, and scalars."""
 
         def tables() -> tuple[Any, ...]:
             tensors = {name: tf.constant(values) for name, values in draws.items()}
@@ -159,6 +160,7 @@ class MirroredTrainer(Trainer):
             list(targets.copies),
             self._replicas.on_each_device(tables),
             tf.constant(num_steps, tf.int32),
+            tf.constant(total, tf.float32),
         )
 
     def _trace_epoch(
@@ -167,6 +169,7 @@ class MirroredTrainer(Trainer):
         targets: list[Any],
         tables: list[tuple[tf.Tensor, tf.Tensor, Mapping[str, tf.Tensor]]],
         num_steps: tf.Tensor,
+        total: tf.Tensor,
     ) -> tf.Tensor:
         self.num_traces += 1
 
@@ -186,7 +189,7 @@ class MirroredTrainer(Trainer):
             return step + 1, total + self._replicas.run(on_device)
 
         _, total = tf.while_loop(
-            has_next, take_step, (tf.constant(0), tf.constant(0.0)), parallel_iterations=1
+            has_next, take_step, (tf.constant(0), total), parallel_iterations=1
         )
         return total
 

@@ -80,28 +80,28 @@ class TensorFlowTrainer(Trainer):
         self.seconds_compiling = time.perf_counter() - start
         self._costs.add_compiling(self.jit_compile, self.seconds_compiling)
 
-    def run_epoch(
+    def run_steps(
         self,
         images: Any,
         targets: Any,
         indices: np.ndarray,
         learning_rates: np.ndarray,
         draws: Mapping[str, np.ndarray],
-        num_steps: int | None = None,
+        num_steps: int,
+        total: float,
     ) -> float:
-        """Take one step per row of `indices`; see `Trainer.run_epoch`."""
+        """Take one step per row of `indices`; see `Trainer.run_steps`."""
         if not self._programs:
             self.compile(images, targets, indices, learning_rates, draws)
-        num_steps = len(indices) if num_steps is None else num_steps
         start = time.perf_counter()
-        inputs = _on_device(images, targets, indices, learning_rates, draws, num_steps)
+        inputs = _on_device(images, targets, indices, learning_rates, draws, num_steps, total)
         with training_precision(self._model, self._precision):
             program = self._program(inputs, whole=num_steps == len(indices))
-            loss = float(program(*inputs)) / num_steps
-        if isfinite(loss):  # else the epoch may have ended early
+            total = float(program(*inputs))
+        if isfinite(total):  # else the epoch may have ended early
             seconds = time.perf_counter() - start
             self._costs.add_steps(self._model, self.jit_compile, num_steps, seconds)
-        return loss
+        return total
 
     def state(self) -> dict[str, np.ndarray]:
         """Copy what steps change."""
@@ -141,6 +141,7 @@ class TensorFlowTrainer(Trainer):
         learning_rates: tf.Tensor,
         draws: Mapping[str, tf.Tensor],
         num_steps: tf.Tensor,
+        total: tf.Tensor,
     ) -> tf.Tensor:
         self.num_traces += 1
 
@@ -162,12 +163,12 @@ class TensorFlowTrainer(Trainer):
 
         def take_steps() -> tf.Tensor:
             # One iteration at a time: each step reads the weights that the previous step wrote.
-            _, total = tf.while_loop(
-                has_next, take_step, (tf.constant(0), tf.constant(0.0)), parallel_iterations=1
+            _, last = tf.while_loop(
+                has_next, take_step, (tf.constant(0), total), parallel_iterations=1
             )
-            return total
+            return last
 
-        return tf.cond(num_steps > 0, take_steps, lambda: 0.0) if fixed_length else take_steps()
+        return tf.cond(num_steps > 0, take_steps, lambda: total) if fixed_length else take_steps()
 
     def _step(self, images: tf.Tensor, targets: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
         loss = cross_entropy(targets, self._model(images, training=True))
@@ -193,11 +194,13 @@ def _on_device(
     learning_rates: np.ndarray,
     draws: Mapping[str, np.ndarray],
     num_steps: int,
+    total: float = 0.0,
 ) -> tuple[Any, ...]:
     """Return the inputs of the compiled epoch."""
     tensors = {name: tf.constant(values) for name, values in draws.items()}
     steps = tf.constant(num_steps, tf.int32)
-    return images, targets, tf.constant(indices), tf.constant(learning_rates), tensors, steps
+    rates, losses = tf.constant(learning_rates), tf.constant(total, tf.float32)
+    return images, targets, tf.constant(indices), rates, tensors, steps, losses
 
 
 def gather_batch(images: Any, batch: tf.Tensor) -> Any:

@@ -32,6 +32,8 @@ import numpy as np
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.text import canonical_hash
 from lemonade_tf.config import SearchConfig
+from lemonade_tf.datasets.array_files import ArrayFiles
+from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.datasets.loading import load_datasets
 from lemonade_tf.evolution import Batch, Individual, Proposal, Purpose, child_seed
 from lemonade_tf.executors import Executor
@@ -104,36 +106,45 @@ def random_search(
             f"{run.store.path} has no trained network; choose a run of LEMONADE to compare with."
         )
     config = _config(run, workdir, seed, workers)
-    dataset, extra = load_datasets(config.dataset, config.data_dir)
-    check_same_images(run.store.path, dataset, run.config.images)
-    for name, data in extra.items():
-        check_same_images(run.store.path, data, run.config.extra_datasets[name])
     size = size_of(run)
     sizes = [record.objectives[size.name] for record in run.trained]
     bounds = (min(sizes), max(sizes))
-    setup = start_run(
-        config,
-        dataset,
-        extra=extra,
-        matched=run.config,
-        random_search=RandomSearchRecord(str(run.store.path), size.name, bounds),
-    )
 
     def train(session: Session) -> bool:
         session.reporter.state.num_expected = config.num_accepted
         session.reporter.notify("on_search_begin")
         walks = random_networks(
-            setup.space,
-            setup.initial,
+            session.setup.space,
+            session.setup.initial,
             config.num_accepted,
             size=size,
             bounds=bounds,
             seed=seed,
-            limits=setup.limits,
+            limits=session.setup.limits,
         )
         return _train(session, walks)
 
-    return run_session(setup, train, callbacks=callbacks, started=started, executor=executor)
+    with ArrayFiles(config.cache_dir) as files:
+        dataset, extra = _same_datasets(run, config, files)
+        setup = start_run(
+            config,
+            dataset,
+            extra=extra,
+            matched=run.config,
+            random_search=RandomSearchRecord(str(run.store.path), size.name, bounds),
+        )
+        return run_session(setup, train, callbacks=callbacks, started=started, executor=executor)
+
+
+def _same_datasets(
+    run: Run, config: SearchConfig, files: ArrayFiles
+) -> tuple[Dataset, dict[str, Dataset]]:
+    """Load the data sets of a run, and check that they have not changed."""
+    dataset, extra = load_datasets(config.dataset, config.data_dir, allocate=files.allocate)
+    check_same_images(run.store.path, dataset, run.config.images)
+    for name, data in extra.items():
+        check_same_images(run.store.path, data, run.config.extra_datasets[name])
+    return dataset, extra
 
 
 def _train(session: Session, walks: Sequence[Walk]) -> bool:

@@ -163,6 +163,7 @@ def _number(name: str, text: str) -> float:
 _FORMATS: Mapping[str, tuple[Any, str]] = {
     "dataset": (str, "DATASET"),
     "data_dir": (str, "DIR"),
+    "cache_dir": (str, "DIR"),
     "workdir": (str, "DIR"),
     "ray_address": (str, "ADDRESS"),
     "initial_run": (str, "RUN"),

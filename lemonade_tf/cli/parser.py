@@ -14,18 +14,34 @@ from lemonade_tf.presets import PRESETS
 from lemonade_tf.retraining import RetrainConfig
 
 _SEARCH_GROUPS = {
-    "data": ("dataset", "data_dir"),
+    "data": ("dataset", "data_dir", "cache_dir"),
     "budget": ("num_generations", "num_proposed", "num_accepted", "max_hours", "max_child_hours"),
     "objectives": ("objectives", "limit", "scale", "latency_table", "latency_protocol"),
     "search space": ("space", "filters", "cells_per_block", "width_multiple", "initial_run"),
     "sampling": ("sampling", "max_redraws", "seed"),
     "training": TRAINING,
-    "resources": ("workers", "strategy", "threads", "executor", "ray_address", "gpus_per_child"),
+    "resources": (
+        "workers",
+        "strategy",
+        "threads",
+        "device_memory",
+        "executor",
+        "ray_address",
+        "gpus_per_child",
+    ),
     "run folder": ("workdir", "keep_all", "tensorboard"),
 }
 _RETRAIN_GROUPS = {
     "training": ("epochs", "learning_rate", "batch_size", "weight_decay", "precision", "seed"),
-    "resources": ("workers", "strategy", "executor", "ray_address", "gpus_per_child"),
+    "resources": (
+        "workers",
+        "strategy",
+        "device_memory",
+        "cache_dir",
+        "executor",
+        "ray_address",
+        "gpus_per_child",
+    ),
 }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 from lemonade_tf.datasets.array_files import ArrayFile
@@ -28,6 +28,15 @@ class DatasetSource(ABC):
             DatasetError: If one cannot be used.
         """
 
+    @property
+    @abstractmethod
+    def paths(self) -> tuple[str, ...]:
+        """The files of this machine that `load` reads, for workers on other machines."""
+
+    @abstractmethod
+    def with_paths(self, paths: Mapping[str, str]) -> Self:
+        """Return the source that reads copies of these files, given by their old paths."""
+
 
 @dataclass(frozen=True)
 class NamedDatasets(DatasetSource):
@@ -44,6 +53,15 @@ class NamedDatasets(DatasetSource):
     def load(self) -> Datasets:
         """Load the data sets; see `load_datasets`."""
         return load_datasets(self.dataset, self.data_dir)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """No files: each machine has its own."""
+        return ()
+
+    def with_paths(self, paths: Mapping[str, str]) -> Self:
+        """Return the same source."""
+        return self
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +84,24 @@ class SharedDatasets(DatasetSource):
     def load(self) -> Datasets:
         """Map the files of the data sets."""
         return _unpacked(self.first), {name: _unpacked(each) for name, each in self.extra.items()}
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The mapped files."""
+        values = [value for each in (self.first, *self.extra.values()) for value in each.values()]
+        return tuple(value.path for value in values if isinstance(value, ArrayFile))
+
+    def with_paths(self, paths: Mapping[str, str]) -> Self:
+        """Return the source that maps copies of the files."""
+
+        def moved(packed: Mapping[str, Any]) -> Mapping[str, Any]:
+            return {
+                name: ArrayFile(paths[value.path]) if isinstance(value, ArrayFile) else value
+                for name, value in packed.items()
+            }
+
+        extra = {name: moved(each) for name, each in self.extra.items()}
+        return replace(self, first=moved(self.first), extra=extra)
 
 
 def _packed(dataset: Dataset) -> Mapping[str, Any]:

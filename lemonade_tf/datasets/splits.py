@@ -7,9 +7,12 @@ the training images, at most 5,000, is held out where a data set has no validati
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from lemonade_tf.datasets.array_files import Allocate
+from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.datasets.dataset_error import DatasetError
 
 _SEED = 1912  # never change it: splits must stay the same
@@ -55,6 +58,27 @@ def hold_out(labels: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarray]:
     pool = order[~first_of_class]
     held_out = np.sort(pool[np.arange(num) * len(pool) // num])
     return np.setdiff1d(np.arange(len(labels)), held_out), held_out
+
+
+def with_validation_images(dataset: Dataset, allocate: Allocate = np.empty) -> Dataset:
+    """Return a data set whose training images are followed by its validation images.
+
+    Its rescaling stays that of the training images alone.
+    """
+    parts = dataset.x_train, dataset.x_validation
+    shape = (sum(map(len, parts)), *dataset.input_shape)
+    images, start = allocate(shape, dataset.x_train.dtype), 0
+    for part in parts:
+        for row in range(0, len(part), _ROWS):
+            chunk = part[row : row + _ROWS]
+            images[start : start + len(chunk)] = chunk
+            start += len(chunk)
+    return replace(
+        dataset,
+        x_train=images,
+        y_train=np.concatenate([dataset.y_train, dataset.y_validation]),
+        known_rescaling=dataset.rescaling(),
+    )
 
 
 def take_rows(images: np.ndarray, rows: np.ndarray, allocate: Allocate) -> np.ndarray:

@@ -9,6 +9,7 @@ from lemonade_tf.executors.devices import (
     count_cores,
     count_devices,
     count_gpus,
+    default_device_memory,
     default_num_workers,
     visible_gpus,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "count_cores",
     "count_devices",
     "count_gpus",
+    "default_device_memory",
     "default_num_workers",
     "visible_gpus",
 ]

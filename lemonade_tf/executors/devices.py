@@ -19,6 +19,8 @@ _MAX_PER_GPU, _CORES_TO_COMPILE = 4, 2
 _LOGICAL_CPUS = "LEMONADE_LOGICAL_CPUS"
 _PROC = Path("/proc")
 _CGROUPS = Path("/sys/fs/cgroup")
+_IMAGES_SHARE = 1 / 4  # of the memory of a GPU
+_UNKNOWN_GPU_MEMORY = 8.0  # gigabytes
 
 
 def count_gpus() -> int:
@@ -82,15 +84,46 @@ def count_devices() -> int:
     return count_gpus() or int(text)
 
 
+def default_device_memory(gpu_share: float) -> float | None:
+    """Return the gigabytes of its GPU that a worker may fill with training images by default.
+
+    Networks need the rest, three quarters.
+
+    Args:
+        gpu_share: The fraction of the GPU that the worker has.
+
+    Returns:
+        None for no limit: without GPUs, large images are used where they are.
+    """
+    if not count_gpus():
+        return None
+    return _IMAGES_SHARE * gpu_share * (_installed_gpu_memory() or _UNKNOWN_GPU_MEMORY)
+
+
+def _installed_gpu_memory() -> float | None:
+    """Return the gigabytes of the smallest installed GPU; None if nvidia-smi does not tell."""
+    listed = _nvidia_smi("--query-gpu=memory.total", "--format=csv,noheader,nounits")  # MiB
+    sizes = [int(line) * 2**20 / 1e9 for line in listed or () if line.strip().isdecimal()]
+    return min(sizes, default=None)
+
+
+def _nvidia_smi(*arguments: str) -> list[str] | None:
+    """Return the lines that nvidia-smi prints; None if it is not installed."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return None
+    try:
+        done = subprocess.run([tool, *arguments], capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return done.stdout.splitlines()
+
+
 def _count_installed_gpus() -> int:
     """Count with nvidia-smi, or by the files of the driver if it is not installed."""
-    tool = shutil.which("nvidia-smi")
-    if tool is not None:
-        try:
-            listed = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=30)
-        except (OSError, subprocess.TimeoutExpired):
-            return 0
-        return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+    listed = _nvidia_smi("-L")
+    if listed is not None:
+        return sum(line.startswith("GPU ") for line in listed)
     try:
         return len(list((_PROC / "driver/nvidia/gpus").iterdir()))
     except OSError:

@@ -19,10 +19,13 @@ from typing import Any
 import numpy as np
 
 from lemonade_tf.config import ConfigError
+from lemonade_tf.datasets.array_files import ArrayFiles
+from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.datasets.dataset_error import DatasetError
 from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.datasets.names import parse_datasets
-from lemonade_tf.datasets.source import NamedDatasets
+from lemonade_tf.datasets.source import DatasetSource, SharedDatasets
+from lemonade_tf.datasets.splits import with_validation_images
 from lemonade_tf.executors import Outcome
 from lemonade_tf.retraining.folder import RetrainedFolder, RetrainError
 from lemonade_tf.retraining.retrain_config import RetrainConfig
@@ -82,7 +85,21 @@ def retrain(
     config = RetrainConfig() if config is None else config
     run = read_run(os.fspath(workdir))
     chosen = {record.id: record for record in _chosen(run, ids)}
-    _check_dataset(run)
+    with ArrayFiles(config.cache_dir) as files:
+        dataset = _checked_dataset(run, files)
+        source = SharedDatasets.of(with_validation_images(dataset, files.allocate))
+        return _retrain(run, chosen, config, source, on_network_end, interval)
+
+
+def _retrain(
+    run: Run,
+    chosen: dict[str, NetworkRecord],
+    config: RetrainConfig,
+    source: DatasetSource,
+    on_network_end: Callable[[RetrainedRecord], None] | None,
+    interval: float,
+) -> Retrained:
+    """Train the chosen networks that are not finished; see `retrain`."""
     augmentation = {name: run.config.settings[name] for name in _AUGMENTATION}
     training = replace(config.training, **augmentation)
     settings = {
@@ -91,7 +108,15 @@ def retrain(
         "dataset": _dataset_name(run),
         "images": run.config.images.sha256[:16],
     }
-    for name in ("workers", "executor", "ray_address", "gpus_per_child"):
+    resources = (
+        "workers",
+        "device_memory",
+        "cache_dir",
+        "executor",
+        "ray_address",
+        "gpus_per_child",
+    )
+    for name in resources:
         del settings[name]  # results do not depend on it
     cheap = [objective.name for objective in run.objectives if objective.cheap]
     failures: dict[str, str] = {}
@@ -100,7 +125,7 @@ def retrain(
         # The largest networks take the longest, so they start first.
         pending = [id_ for id_ in reversed(chosen) if id_ not in finished]
         tasks = [_task(run, folder, id_, settings, interval) for id_ in pending]
-        for outcome in _train(run, tasks, config, training, folder.path / "logs"):
+        for outcome in _train(run, tasks, config, training, source, folder.path / "logs"):
             record = _record(chosen[outcome.task.id], outcome, settings)
             folder.add(record)
             folder.write_table(cheap)
@@ -140,16 +165,18 @@ def _dataset_name(run: Run) -> str:
     return parse_datasets(run.config.dataset)[0]
 
 
-def _check_dataset(run: Run) -> None:
-    """Check that the first data set of the run can be read and has not changed."""
+def _checked_dataset(run: Run, files: ArrayFiles) -> Dataset:
+    """Load the first data set of the run, and check that it has not changed."""
+    data_dir = run.config.settings["data_dir"]
     try:
-        dataset = load_dataset(_dataset_name(run), run.config.settings["data_dir"])
+        dataset = load_dataset(_dataset_name(run), data_dir, allocate=files.allocate)
     except DatasetError as error:
         raise RetrainError(
             f"the data set of {run.store.path} cannot be read: {error} Relative paths refer to the"
             " folder in which the search was started."
         ) from error
     check_same_images(run.store.path, dataset, run.config.images)
+    return dataset
 
 
 # --- Training --------------------------------------------------------------------------------
@@ -160,14 +187,20 @@ def _train(
     tasks: Sequence[RetrainTask],
     config: RetrainConfig,
     training: TrainingSettings,
+    source: DatasetSource,
     log_dir: Path,
 ) -> Iterator[Outcome]:
     """Train networks in worker processes."""
     if not tasks:
         return
-    settings = run.config.settings
-    source = NamedDatasets(_dataset_name(run), settings["data_dir"])
-    setup = WorkerSetup(RETRAINING_WORKER, source, training, settings["threads"], config.strategy)
+    setup = WorkerSetup(
+        RETRAINING_WORKER,
+        source,
+        training,
+        run.config.settings["threads"],
+        config.strategy,
+        config.device_memory,
+    )
     with make_executor(setup, config, max_num_workers=len(tasks), log_dir=log_dir) as executor:
         yield from executor.run(tasks)
 

@@ -15,6 +15,7 @@ from lemonade_tf.config import (
     FlatConfig,
     Strategy,
     check_choice,
+    check_device_memory,
     check_gpus,
     check_integer,
 )
@@ -33,6 +34,12 @@ class RetrainConfig(FlatConfig):
             other networks are trained.
         workers: Worker processes. Defaults to one per GPU, or one per CPU core without GPUs, or
             with Ray to what the cluster allows, but at most one per network.
+        device_memory: Gigabytes of a GPU that each worker may fill with training images; a larger
+            data set stays on the host and streams. Defaults to a quarter of the GPU, divided among
+            the workers that share it.
+        cache_dir: Folder for the images of large data sets during the training: memory-mapped
+            files, which all workers share. Defaults to that of the environment variable TMPDIR, or
+            /var/tmp.
         executor: Where workers run, as in a search: "processes" or "ray".
         ray_address: Ray cluster, as in a search.
         gpus_per_child: With Ray, GPUs per network, as in a search.
@@ -52,6 +59,8 @@ class RetrainConfig(FlatConfig):
     ray_address: str | None = None
     gpus_per_child: float | None = None
     strategy: Strategy = "one_per_gpu"
+    device_memory: float | None = None
+    cache_dir: str | None = None
 
     def __post_init__(self) -> None:
         check_integer("epochs", self.training.epochs, 1)
@@ -63,3 +72,4 @@ class RetrainConfig(FlatConfig):
             if self.executor != "ray" and getattr(self, name) is not None:
                 raise ConfigError(f"--{name} has no effect here; omit it, or use --executor ray.")
         check_choice("strategy", self.strategy, Strategy)
+        check_device_memory(self.device_memory)

@@ -15,8 +15,10 @@ from functools import partial
 from typing import Any
 
 from lemonade_tf.config import ConfigError, SearchConfig, resumed_config
+from lemonade_tf.datasets.array_files import ArrayFiles
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.datasets.loading import load_datasets
+from lemonade_tf.datasets.source import DatasetSource, SharedDatasets
 from lemonade_tf.executors import Executor, Outcome
 from lemonade_tf.monitoring.callback import Callback
 from lemonade_tf.presets import PRESETS, check_effects, make_config
@@ -77,14 +79,14 @@ def search(
     workdir = settings.get("workdir") if config is None else config.workdir
     if resume and workdir is None:
         raise ConfigError("--resume needs --workdir, the folder of the run to resume.")
-    with ExitStack() as stack:
+    with ExitStack() as until_end:  # keeps the connection, and the files that workers map
         if resume and workdir is not None and RunStore.holds_run(workdir):
-            setup = _resume(workdir, config, settings)
+            setup = _resume(workdir, config, settings, until_end)
         else:
             config = make_config(**settings) if config is None else config
             if executor is None:  # before there is a folder
-                stack.enter_context(connection(config))
-            setup = _start(config, callbacks, executor)
+                until_end.enter_context(connection(config))
+            setup = _start(config, callbacks, executor, until_end)
         if setup.config.tensorboard:
             from lemonade_tf.monitoring.tensorboard import TensorBoard
 
@@ -94,18 +96,29 @@ def search(
         )
 
 
-def _resume(workdir: str, config: SearchConfig | None, settings: Mapping[str, Any]) -> Setup:
+def _resume(
+    workdir: str,
+    config: SearchConfig | None,
+    settings: Mapping[str, Any],
+    until_end: ExitStack,
+) -> Setup:
     store = RunStore.open(workdir)
     given = _with_preset(settings) if config is None else config.as_json()
     config = resumed_config(store.read_config().settings, given)
     check_effects(config, settings)
-    dataset, extra = _load_datasets(config)
+    dataset, extra = _load_datasets(config, until_end)
     return resume_run(config, store, dataset, extra)
 
 
-def _start(config: SearchConfig, callbacks: Sequence[Callback], executor: Executor | None) -> Setup:
-    dataset, extra = _load_datasets(config)
-    return start_run(config, dataset, partial(_prepare, callbacks, executor), extra=extra)
+def _start(
+    config: SearchConfig,
+    callbacks: Sequence[Callback],
+    executor: Executor | None,
+    until_end: ExitStack,
+) -> Setup:
+    dataset, extra = _load_datasets(config, until_end)
+    source = SharedDatasets.of(dataset, extra)
+    return start_run(config, dataset, partial(_prepare, callbacks, executor, source), extra=extra)
 
 
 def _with_preset(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,8 +131,12 @@ def _with_preset(settings: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _load_datasets(config: SearchConfig) -> tuple[Dataset, dict[str, Dataset]]:
-    dataset, extra = load_datasets(config.dataset, config.data_dir)
+def _load_datasets(
+    config: SearchConfig, until_end: ExitStack
+) -> tuple[Dataset, dict[str, Dataset]]:
+    """Load the data sets; large images are in files that exist until the end of the search."""
+    files = until_end.enter_context(ArrayFiles(config.cache_dir))
+    dataset, extra = load_datasets(config.dataset, config.data_dir, allocate=files.allocate)
     for each in (dataset, *extra.values()):
         try:
             augmentation_for(each, config.training)
@@ -131,12 +148,15 @@ def _load_datasets(config: SearchConfig) -> tuple[Dataset, dict[str, Dataset]]:
 def _prepare(
     callbacks: Sequence[Callback],
     executor: Executor | None,
+    source: DatasetSource,
     config: SearchConfig,
     tasks: Sequence[ObjectiveTask],
 ) -> list[Outcome]:
     """Prepare objectives one after the other, as they may measure times on this machine."""
     for callback in callbacks:
         callback.on_prepare(config, [task.name for task in tasks])
-    own = search_workers(config, num_workers=1) if executor is None else nullcontext(executor)
+    own = (
+        search_workers(config, source, num_workers=1) if executor is None else nullcontext(executor)
+    )
     with own as worker:
         return [outcome for task in tasks for outcome in worker.run([task])]

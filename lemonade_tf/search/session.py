@@ -108,7 +108,9 @@ def run_session(
     with ExitStack() as stack:  # left in reverse order
         stack.callback(store.release)
         workers = (
-            search_workers(config, log_dir=store.path / "logs") if executor is None else executor
+            search_workers(config, setup.source(), log_dir=store.path / "logs")
+            if executor is None
+            else executor
         )
         evaluator = ChildEvaluator(setup, workers, stop, reporter.end_network)
         names = [objective.name for objective in setup.objectives]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from lemonade_tf.architecture import Graph
 from lemonade_tf.config import SearchConfig
 from lemonade_tf.datasets.dataset import Dataset
+from lemonade_tf.datasets.source import DatasetSource, SharedDatasets
 from lemonade_tf.evolution import Individual
 from lemonade_tf.objectives.limits import Limit
 from lemonade_tf.objectives.objective import Objective
@@ -49,6 +50,12 @@ class Setup:
     history: RecordedHistory = field(default_factory=RecordedHistory)
     recorded: Mapping[str, Individual] = field(default_factory=dict)
     extra_datasets: Sequence[ExtraDataset] = ()
+
+    def source(self) -> DatasetSource:
+        """Return where workers on this machine get the data sets from."""
+        return SharedDatasets.of(
+            self.dataset, {extra.name: extra.dataset for extra in self.extra_datasets}
+        )
 
     @property
     def measured_objectives(self) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from lemonade_tf.operators import Change
 from lemonade_tf.training.evaluation import batches, predict
 from lemonade_tf.training.fit import FitResult, TrainingDiverged, fit
 from lemonade_tf.training.settings import TrainingSettings
+from lemonade_tf.training.streaming import place_targets
 
 _BYTES = 2 * 4  # per output of the shared part: float32, on the host and on the device
 
@@ -41,7 +42,7 @@ class DistillationTargets:
     Attributes:
         teacher: (n, classes) float32, the parent's probabilities for the training images.
         student: The child, or the part of it that is not shared with the parent; outputs logits.
-        inputs: The inputs of the student, on the device.
+        inputs: The inputs of the student, on the device or as `StreamedImages`.
         shared: Nodes whose outputs were computed once for both networks; may be empty.
     """
 
@@ -68,7 +69,7 @@ def distillation_targets(
         change: The change of the parent that created the child.
         model: The model of the child; outputs logits.
         x_train: (n, height, width, channels), raw pixels.
-        images: The same images on the device.
+        images: The same images as `place_images` returned them.
         settings: The training settings.
     """
     size = settings.evaluation_batch_size
@@ -144,7 +145,7 @@ def distill(
             return fit(
                 targets.student,
                 targets.inputs,
-                current_backend().place(targets.teacher),
+                place_targets(targets.teacher, targets.inputs),
                 epochs=settings.distillation_epochs,
                 settings=replace(settings, learning_rate=settings.distillation_learning_rate),
                 rng=rng,

@@ -22,9 +22,15 @@ def predict(forward: Forward, images: Inputs, *, batch_size: int = 256) -> np.nd
     Raises:
         TrainingDiverged: If a probability is not finite.
     """
-    probabilities = np.concatenate(
-        [forward.probabilities(batch) for batch in batches(images, batch_size)]
-    )
+    # Filled batch by batch: concatenating the batches would need twice the memory.
+    probabilities, start = np.empty((0, 0), np.float32), 0
+    for batch in batches(images, batch_size):
+        some = forward.probabilities(batch)
+        if not start:
+            num_images = len(images[0] if isinstance(images, list) else images)
+            probabilities = np.empty((num_images, some.shape[1]), some.dtype)
+        probabilities[start : start + len(some)] = some
+        start += len(some)
     if not np.isfinite(probabilities).all():
         bad = int((~np.isfinite(probabilities).all(axis=1)).sum())
         raise TrainingDiverged(

@@ -24,6 +24,7 @@ from lemonade_tf.executors.device_turn import device_turn, num_sharing
 from lemonade_tf.training.out_of_memory import effective_batch_size
 from lemonade_tf.training.schedule import cosine
 from lemonade_tf.training.settings import TrainingSettings
+from lemonade_tf.training.streaming import StreamedImages, StreamingTrainer
 
 
 class TrainingDiverged(ArithmeticError):
@@ -88,9 +89,9 @@ def fit(
 
     Args:
         model: A model that outputs logits; see `Backend.training_model`.
-        images: (n, height, width, channels), raw pixels, preferably already on the device
-            (`Backend.place`); or a list of the model's inputs.
-        targets: (n,) integer classes or (n, classes) probabilities.
+        images: (n, height, width, channels), raw pixels: what `place_images` returned; or a list of
+            the model's inputs on the device.
+        targets: (n,) integer classes or (n, classes) probabilities: what `place_targets` returned.
         epochs: Passes over the images.
         settings: Batch size, learning rate, momentum and weight decay.
         rng: Draws the order of the images and the random numbers of the transform.
@@ -113,7 +114,7 @@ def fit(
     batch_size = effective_batch_size(settings, count)
     num_steps = count // batch_size
     rates = cosine(settings.learning_rate, epochs * num_steps).reshape(epochs, num_steps)
-    trainer = make_trainer(model, settings, transform, num_steps=epochs * num_steps)
+    trainer = make_trainer(model, settings, transform, images=images, num_steps=epochs * num_steps)
     losses: list[float] = []
     if resume is not None:
         losses.extend(resume.losses)
@@ -161,6 +162,7 @@ def make_trainer(
     settings: TrainingSettings,
     transform: BatchTransform = NO_AUGMENTATION,
     *,
+    images: Any = None,
     num_steps: int = 0,
 ) -> Trainer:
     """Return the backend's trainer of the weights that are trainable now.
@@ -169,9 +171,10 @@ def make_trainer(
         model: A model that outputs logits.
         settings: The training settings.
         transform: Transform of each batch.
+        images: The images to train on, which may be `StreamedImages`.
         num_steps: How many steps are planned.
     """
-    return current_backend().trainer(
+    trainer = current_backend().trainer(
         model,
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
@@ -181,6 +184,7 @@ def make_trainer(
         num_sharing=num_sharing(),
         precision=settings.precision,
     )
+    return StreamingTrainer(trainer) if isinstance(images, StreamedImages) else trainer
 
 
 def check_finite(graph: Graph) -> Graph:

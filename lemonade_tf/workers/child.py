@@ -41,6 +41,7 @@ from lemonade_tf.training.out_of_memory import (
     settings_to_try,
 )
 from lemonade_tf.training.settings import TrainingSettings
+from lemonade_tf.training.streaming import place_images, place_targets
 from lemonade_tf.workers.measured_objectives import measure_on
 from lemonade_tf.workers.tasks import ChildResult, ChildTask
 
@@ -65,14 +66,14 @@ def train_child(
         task: The child.
         dataset: The images.
         settings: The training settings.
-        images: The training images on the device, if they are there already.
+        images: The training images as `place_images` returned them, if it was called already.
         transform: Transform of each training batch.
 
     Raises:
         FileError: If the parent's file cannot be read.
         SiteError: If an operator does not apply to the parent.
     """
-    images = current_backend().place(dataset.x_train) if images is None else images
+    images = place_images(dataset.x_train, None) if images is None else images
     start = time.perf_counter()
     first, *smaller = settings_to_try(settings, len(dataset.x_train))
     attempt = _Attempt(task, dataset, first, images, transform)
@@ -241,7 +242,7 @@ class _Attempt:
         return fit(
             model,
             self._images,
-            self._backend.place(self._dataset.y_train),
+            place_targets(self._dataset.y_train, self._images),
             epochs=self._settings.epochs,
             settings=self._settings,
             rng=rng,

@@ -32,6 +32,7 @@ from lemonade_tf.training.evaluation import error_on_test_images
 from lemonade_tf.training.fit import TrainingDiverged, TrainingState, check_finite, fit
 from lemonade_tf.training.out_of_memory import describe_out_of_memory, effective_batch_size
 from lemonade_tf.training.settings import TrainingSettings
+from lemonade_tf.training.streaming import place_images, place_targets
 from lemonade_tf.workers.retraining_task import RetrainResult, RetrainTask
 
 
@@ -41,14 +42,17 @@ def setup_retraining(
     *,
     threads: int | None = None,
     strategy: str = "one_per_gpu",
+    device_memory: float | None = None,
 ) -> Callable[[RetrainTask], RetrainResult]:
     """Set up this process for training from scratch, and return the function that does it.
 
     Args:
-        source: Where to get the data set from; networks are trained on the first.
+        source: Where to get the data set from, whose training images include those for validation
+            (see `with_validation_images`). Networks are trained on the first.
         settings: The training settings.
         threads: CPU threads per operation; results depend on it in the last digits.
         strategy: On which devices it trains a network; see `Backend.set_up`.
+        device_memory: Gigabytes of the device's memory for the images; None for no limit.
 
     Raises:
         DatasetError: If the data set cannot be read.
@@ -56,31 +60,28 @@ def setup_retraining(
     """
     current_backend().set_up(threads, strategy)
     data, _ = source.load()
-    return Retrainer(data, settings)
-
-
-def training_and_validation(data: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Return images and labels of the training and the validation set, in this order."""
-    return (
-        np.concatenate([data.x_train, data.x_validation]),
-        np.concatenate([data.y_train, data.y_validation]),
-    )
+    return Retrainer(data, settings, device_memory=device_memory)
 
 
 class Retrainer:
-    """Trains networks from scratch on one data set, whose images stay on the device.
+    """Trains networks from scratch on one data set; its images stay on the device, or stream.
 
     Args:
-        data: The images.
+        data: The images; those for training include those for validation.
         settings: The training settings. Augmentation fills with the mean of the training images
             alone, the color that the network's `Rescaling` maps to 0.
+        device_memory: Gigabytes of the device's memory for the images; None for no limit.
     """
 
-    def __init__(self, data: Dataset, settings: TrainingSettings) -> None:
+    def __init__(
+        self, data: Dataset, settings: TrainingSettings, *, device_memory: float | None = None
+    ) -> None:
         self._data, self._settings = data, settings
         self._transform = augmentation_for(data, settings)
         self._backend = current_backend()
-        self._images, self._labels = map(self._backend.place, training_and_validation(data))
+        device_bytes = None if device_memory is None else device_memory * 1e9
+        self._images = place_images(data.x_train, device_bytes)
+        self._labels = place_targets(data.y_train, self._images)
 
     def __call__(self, task: RetrainTask) -> RetrainResult:
         """Train a network, write its file, and return its test error.

@@ -27,6 +27,7 @@ from lemonade_tf.training.evaluation import predict
 from lemonade_tf.training.fit import make_trainer
 from lemonade_tf.training.out_of_memory import effective_batch_size
 from lemonade_tf.training.settings import TrainingSettings
+from lemonade_tf.training.streaming import place_images, place_targets
 from lemonade_tf.workers.measured_objectives import measure_on
 from lemonade_tf.workers.tasks import Timing, TimingTask
 
@@ -49,12 +50,12 @@ def time_network(
         task: The network; its weights are random.
         dataset: The images.
         settings: The training settings.
-        images: The training images on the device, if they are there already.
+        images: The training images as `place_images` returned them, if it was called already.
         transform: Transform of each training batch.
     """
     backend = current_backend()
-    images = backend.place(dataset.x_train) if images is None else images
-    labels = backend.place(dataset.y_train)
+    images = place_images(dataset.x_train, None) if images is None else images
+    labels = place_targets(dataset.y_train, images)
     rng = np.random.default_rng(0)
     start = time.perf_counter()
     graph = initial_weights(from_json(task.architecture), rng=rng)
@@ -63,7 +64,8 @@ def time_network(
 
     batch_size = effective_batch_size(settings, len(dataset.x_train))
     steps_per_epoch = len(dataset.x_train) // batch_size
-    trainer = make_trainer(model, settings, transform, num_steps=settings.epochs * steps_per_epoch)
+    planned = settings.epochs * steps_per_epoch
+    trainer = make_trainer(model, settings, transform, images=images, num_steps=planned)
     num_steps = NUM_STEPS_BY_XLA if trainer.jit_compile else NUM_STEPS
     indices = rng.integers(len(dataset.x_train), size=(num_steps, batch_size), dtype=np.int32)
     rates = np.zeros(num_steps, np.float32)  # weight decay is scaled by the rate as well

@@ -15,6 +15,7 @@ from lemonade_tf.latency.measuring import measure_networks
 from lemonade_tf.latency.measuring_task import MeasuringTask
 from lemonade_tf.training.augmentation import augmentation_for
 from lemonade_tf.training.settings import TrainingSettings
+from lemonade_tf.training.streaming import place_images
 from lemonade_tf.workers.child import train_child
 from lemonade_tf.workers.measured_objectives import prepare_objective
 from lemonade_tf.workers.several_datasets import train_on_all
@@ -35,6 +36,7 @@ def setup_worker(
     *,
     threads: int | None = None,
     strategy: str = "one_per_gpu",
+    device_memory: float | None = None,
 ) -> Callable[[Task], Any]:
     """Set up this process for a search, and return the function that carries out tasks.
 
@@ -44,6 +46,8 @@ def setup_worker(
         threads: CPU threads per operation. A setting of the run, as results depend on it in the
             last digits.
         strategy: On which devices it trains a network; see `Backend.set_up`.
+        device_memory: Gigabytes of the device's memory for the images of all data sets; None for no
+            limit.
 
     Raises:
         DatasetError: If a data set cannot be read.
@@ -56,12 +60,13 @@ def setup_worker(
         settings,
         augmentation_for(data, settings),
         {name: (each, augmentation_for(each, settings)) for name, each in extra.items()},
+        device_memory=device_memory,
     )
 
 
 @dataclass(frozen=True)
 class _DeviceData:
-    """A data set, its training images on the device, and the transform of its batches."""
+    """A data set, its training images as placed on the device, the transform of its batches."""
 
     data: Dataset
     images: Any
@@ -69,7 +74,7 @@ class _DeviceData:
 
 
 class Worker:
-    """Carries out the tasks of a search; the images of its data sets stay on the device.
+    """Carries out the tasks of a search; the images of its data sets stay on the device, or stream.
 
     After each task, the memory of its models is collected. What Python and the backend loaded
     permanently is excluded from collection after the first task (`gc.freeze`), so that a collection
@@ -81,6 +86,8 @@ class Worker:
         settings: The training settings.
         transform: Transform of the batches of the first data set.
         extra_datasets: Extra data sets, and the transforms of their batches, by name.
+        device_memory: Gigabytes of the device's memory for the images of all data sets; those of
+            data sets that need more than an equal share stream.
     """
 
     def __init__(
@@ -89,11 +96,14 @@ class Worker:
         settings: TrainingSettings,
         transform: BatchTransform,
         extra_datasets: Mapping[str, tuple[Dataset, BatchTransform]] | None = None,
+        *,
+        device_memory: float | None = None,
     ) -> None:
         self._settings = settings
         all_data = {None: (data, transform), **(extra_datasets or {})}
+        device_bytes = None if device_memory is None else device_memory * 1e9 / len(all_data)
         self._data = {
-            name: _DeviceData(each, current_backend().place(each.x_train), its_transform)
+            name: _DeviceData(each, place_images(each.x_train, device_bytes), its_transform)
             for name, (each, its_transform) in all_data.items()
         }
         self._warm = False

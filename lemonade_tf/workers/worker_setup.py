@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from lemonade_tf.datasets.source import DatasetSource
 from lemonade_tf.executors import (
     Executor,
+    NamesFiles,
     ProcessExecutor,
     RayExecutor,
+    TaskFiles,
     count_devices,
     count_gpus,
+    default_device_memory,
     default_num_workers,
     ray_connection,
 )
@@ -31,7 +34,7 @@ RETRAINING_WORKER = "lemonade_tf.workers.retraining:setup_retraining"
 
 
 @dataclass(frozen=True)
-class WorkerSetup:
+class WorkerSetup(NamesFiles):
     """Sets up the worker process in which it is called; an executor takes it as its setup.
 
     Attributes:
@@ -41,6 +44,9 @@ class WorkerSetup:
         settings: The training settings.
         threads: CPU threads per operation; results depend on it in the last digits.
         strategy: On which devices the process trains a network; see `Backend.set_up`.
+        device_memory: Gigabytes of the device's memory that the training images may take; larger
+            data sets stream. None for the default, see `default_device_memory`.
+        gpu_share: The fraction of a GPU that the process has, for the default.
     """
 
     entry_point: str
@@ -48,17 +54,37 @@ class WorkerSetup:
     settings: TrainingSettings
     threads: int
     strategy: str = "one_per_gpu"
+    device_memory: float | None = None
+    gpu_share: float = 1.0
 
     @property
     def preload(self) -> tuple[str, ...]:
         """Modules to import once, before worker processes are forked."""
         return (self.entry_point.partition(":")[0],)
 
+    @property
+    def files(self) -> TaskFiles:
+        """The files of the data sets."""
+        return TaskFiles(read=self.source.paths)
+
+    def with_paths(self, paths: Mapping[str, str]) -> Self:
+        """Return the same set-up with other paths."""
+        return replace(self, source=self.source.with_paths(paths))
+
     def __call__(self) -> Callable[[Any], Any]:
         """Set up this process, and return the function that carries out tasks."""
         module, _, function = self.entry_point.partition(":")
         set_up = getattr(import_module(module), function)
-        return set_up(self.source, self.settings, threads=self.threads, strategy=self.strategy)
+        device_memory = self.device_memory
+        if device_memory is None:
+            device_memory = default_device_memory(self.gpu_share)
+        return set_up(
+            self.source,
+            self.settings,
+            threads=self.threads,
+            strategy=self.strategy,
+            device_memory=device_memory,
+        )
 
 
 class ExecutorSettings(Protocol):
@@ -128,6 +154,8 @@ def make_executor(
             **options,
         )
     num_workers, gpus_per_worker = _divide_devices(setup, num_workers, max_num_workers)
+    share = min(1.0, count_gpus() / num_workers)
+    setup = replace(setup, gpu_share=share)
     return ProcessExecutor(
         setup, num_workers=num_workers, gpus_per_worker=gpus_per_worker, **options
     )

@@ -139,6 +139,7 @@ def test_operations_on_bytes_of_images_have_gpu_kernels(network, digits):
         tf.constant(np.float32([0.1, 0.1])),
         {},
         tf.constant(2),
+        tf.constant(0.0),
     )
     model = current_backend().training_model(network)
     trainer = current_backend().trainer(model, momentum=0.9, weight_decay=5e-4)

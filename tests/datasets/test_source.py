@@ -1,4 +1,6 @@
 import pickle
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,7 +27,14 @@ def test_shared_data_sets_are_those_that_were_loaded(named, tmp_path, monkeypatc
         loaded = load_datasets(named.dataset, allocate=files.allocate)
         content = pickle.dumps(SharedDatasets.of(*loaded))
         assert len(content) < expected.x_train.nbytes / 2  # without the large arrays
-        first, extra = pickle.loads(content).load()
+        source = pickle.loads(content)
+        copies = {path: str(tmp_path / Path(path).name) for path in source.paths}
+        for path, copy in copies.items():
+            shutil.copy(path, copy)
+        assert len(copies) == 1
+        first, extra = source.load()
+        moved, _ = source.with_paths(copies).load()
+    assert moved.digest() == expected.digest()  # though the files are gone
     assert [isinstance(d.x_train, np.memmap) for d in (first, extra["small"])] == [True, False]
     for found, wanted in ((first, expected), (extra["small"], expected_extra["small"])):
         assert found.digest() == wanted.digest()

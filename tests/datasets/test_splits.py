@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from lemonade_tf.datasets.dataset_error import DatasetError
-from lemonade_tf.datasets.splits import hold_out, hold_out_validation
+from lemonade_tf.datasets.loading import load_dataset
+from lemonade_tf.datasets.splits import hold_out, hold_out_validation, with_validation_images
 
 
 @pytest.mark.parametrize(
@@ -30,3 +31,15 @@ def test_each_class_contributes_in_proportion():
     labels = np.repeat([0, 1, 2], [100, 200, 300])
     _, held_out = hold_out(labels, 60)
     np.testing.assert_allclose(np.bincount(labels[held_out]), [10, 20, 30], atol=1)
+
+
+def test_validation_images_follow_training_images(monkeypatch):
+    monkeypatch.setattr("lemonade_tf.datasets.splits._ROWS", 500)  # copied at a time
+    digits = load_dataset("digits")
+    joined = with_validation_images(digits)
+    assert len(joined.x_train) == len(joined.y_train) == 1497
+    np.testing.assert_array_equal(joined.x_train[:1200], digits.x_train)
+    np.testing.assert_array_equal(joined.x_train[1200:], digits.x_validation)
+    np.testing.assert_array_equal(joined.y_train[1200:], digits.y_validation)
+    assert (joined.x_train.dtype, joined.y_train.dtype) == (np.uint8, np.int32)
+    assert joined.rescaling() == digits.rescaling()  # of the training images alone

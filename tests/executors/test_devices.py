@@ -11,6 +11,7 @@ from lemonade_tf.executors import (
     count_cores,
     count_devices,
     count_gpus,
+    default_device_memory,
     default_num_workers,
     devices,
     visible_gpus,
@@ -22,6 +23,7 @@ GPU 0: NVIDIA H200 (UUID: GPU-aaaa)
 GPU 1: NVIDIA H200 (UUID: GPU-cccc)
 GPU 2: NVIDIA H200 (UUID: GPU-dddd)
 """
+MEMORY = "143771\n81559\n143771\n"  # MiB
 
 
 @pytest.fixture
@@ -39,9 +41,13 @@ def machine(monkeypatch, tmp_path):
 @pytest.fixture
 def three_gpus(machine, monkeypatch):
     """The machine with three GPUs."""
-    result = subprocess.CompletedProcess([], 0, stdout=LISTED)
+
+    def run(command, **options):
+        memory = "--query-gpu=memory.total" in command
+        return subprocess.CompletedProcess([], 0, stdout=MEMORY if memory else LISTED)
+
     monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
-    monkeypatch.setattr(subprocess, "run", lambda *arguments, **options: result)
+    monkeypatch.setattr(subprocess, "run", run)
 
 
 @pytest.mark.usefixtures("three_gpus")
@@ -113,6 +119,18 @@ def test_gpus_are_counted_by_files_of_the_driver_without_nvidia_smi(machine):
     for name in ("0000:01:00.0", "0000:02:00.0"):
         (machine / "proc/driver/nvidia/gpus" / name).mkdir(parents=True)
     assert visible_gpus() == ("0", "1")
+
+
+@pytest.mark.usefixtures("three_gpus")
+@pytest.mark.parametrize(("share", "gigabytes"), [(1.0, 21.4), (0.25, 5.3)])
+def test_a_quarter_of_the_smallest_gpu_is_for_images(share, gigabytes):
+    assert default_device_memory(share) == pytest.approx(gigabytes, rel=0.01)
+
+
+def test_without_nvidia_smi_the_memory_of_gpus_is_assumed(machine):
+    assert default_device_memory(1.0) is None
+    (machine / "proc/driver/nvidia/gpus/0000:01:00.0").mkdir(parents=True)
+    assert default_device_memory(1.0) == 2
 
 
 @pytest.mark.usefixtures("three_gpus")

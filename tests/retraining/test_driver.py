@@ -81,7 +81,9 @@ class FakeExecutor:
 
     @contextmanager
     def __call__(self, setup, config, **options):
-        self.dataset, self.settings = setup.source.dataset, setup.settings
+        dataset, _ = setup.source.load()
+        self.dataset, self.num_images = dataset.name, len(dataset.x_train)
+        self.settings = setup.settings
         self.options = options
         yield self
 

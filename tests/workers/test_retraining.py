@@ -7,12 +7,13 @@ import pytest
 
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.backends.current import current_backend
+from lemonade_tf.datasets.splits import with_validation_images
 from lemonade_tf.keras_bridge import FileError, load_graph, load_record
 from lemonade_tf.operators.initial import initial_weights
 from lemonade_tf.training.checkpoints import Checkpoints
 from lemonade_tf.training.evaluation import error_on_test_images
 from lemonade_tf.training.settings import TrainingSettings
-from lemonade_tf.workers.retraining import Retrainer, training_and_validation
+from lemonade_tf.workers.retraining import Retrainer
 from lemonade_tf.workers.retraining_task import RetrainTask
 
 SETTINGS = TrainingSettings(epochs=3, learning_rate=0.05, pad=1, cutout=2, mixup=0.4)
@@ -24,11 +25,12 @@ class Killed(BaseException):
 
 @pytest.fixture(scope="module")
 def small(digits):
-    """Few digits: 96 for training, 32 for validation."""
+    """Few digits to train on: 96 for training, 32 for validation."""
     parts = {f"x_{p}": getattr(digits, f"x_{p}") for p in ("train", "validation")}
     parts |= {f"y_{p}": getattr(digits, f"y_{p}") for p in ("train", "validation")}
     sizes = {"train": 96, "validation": 32}
-    return replace(digits, **{k: v[: sizes[k[2:]]] for k, v in parts.items()})
+    few = replace(digits, **{k: v[: sizes[k[2:]]] for k, v in parts.items()})
+    return with_validation_images(few)
 
 
 @pytest.fixture
@@ -61,14 +63,6 @@ def kill_after(epoch, monkeypatch):
         return written
 
     monkeypatch.setattr(Checkpoints, "write_if_due", write_and_end)
-
-
-def test_training_and_validation_images_are_concatenated(digits):
-    images, labels = training_and_validation(digits)
-    assert len(images) == len(labels) == 420
-    np.testing.assert_array_equal(images[:320], digits.x_train)
-    np.testing.assert_array_equal(labels[320:], digits.y_validation)
-    assert (images.dtype, labels.dtype) == (np.uint8, np.int32)
 
 
 def test_a_network_is_trained_on_all_images_and_saved(retrainer, task, small):

@@ -2,11 +2,15 @@ import logging
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from lemonade_tf.config import SearchConfig
-from lemonade_tf.datasets.source import NamedDatasets
+from lemonade_tf.datasets.array_files import ArrayFiles
+from lemonade_tf.datasets.loading import load_dataset
+from lemonade_tf.datasets.source import NamedDatasets, SharedDatasets
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.workers import worker_setup
 from lemonade_tf.workers.worker_setup import (
@@ -17,19 +21,34 @@ from lemonade_tf.workers.worker_setup import (
 )
 
 SETTINGS = TrainingSettings(epochs=3)
-
-
 SOURCE = NamedDatasets("digits", "folder")
 
 
-def record_arguments(source, settings, *, threads, strategy):
-    return lambda task: (task, source, settings, threads, strategy)
+def record_arguments(source, settings, *, threads, strategy, device_memory):
+    return lambda task: (task, source, settings, threads, strategy, device_memory)
 
 
-def test_a_setup_calls_its_entry_point():
-    setup = WorkerSetup(f"{__name__}:record_arguments", SOURCE, SETTINGS, 2, "mirrored")
+@pytest.mark.parametrize(("device_memory", "expected"), [(None, 20 / 4 / 2), (3.5, 3.5)])
+def test_a_setup_calls_its_entry_point(device_memory, expected, monkeypatch):
+    monkeypatch.setattr("lemonade_tf.executors.devices.count_gpus", lambda: 1)
+    monkeypatch.setattr("lemonade_tf.executors.devices._installed_gpu_memory", lambda: 20.0)
+    entry_point = f"{__name__}:record_arguments"
+    setup = WorkerSetup(entry_point, SOURCE, SETTINGS, 2, "mirrored", device_memory, 0.5)
     run = pickle.loads(pickle.dumps(setup))()
-    assert run("task") == ("task", SOURCE, SETTINGS, 2, "mirrored")
+    assert run("task") == ("task", SOURCE, SETTINGS, 2, "mirrored", expected)
+
+
+def test_a_setup_names_the_files_of_its_images(tmp_path, monkeypatch):
+    monkeypatch.setattr("lemonade_tf.datasets.array_files._LARGE", 1000)
+    with ArrayFiles(tmp_path) as files:
+        x_train = files.allocate((1200, 8, 8, 1), np.uint8)
+        x_train[...] = 7
+        source = SharedDatasets.of(replace(load_dataset("digits"), x_train=x_train))
+        setup = WorkerSetup(SEARCH_WORKER, source, SETTINGS, 2)
+        assert setup.files.read == source.paths
+        moved = setup.with_paths({path: f"/node{path}" for path in source.paths})
+    assert len(source.paths) == 1
+    assert moved.files.read == (f"/node{source.paths[0]}",)
 
 
 def test_the_module_of_the_entry_point_is_preloaded():
