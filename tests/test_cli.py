@@ -87,7 +87,7 @@ def test_help_names_the_choices_and_the_default_of_each_preset(capsys, monkeypat
     assert texts["objectives"].endswith(" (default: error,parameters)")
     assert all(re.search(rf"\b{o.name}\b", texts["objectives"]) for o in OBJECTIVES)
     assert all(f'"{name}"' in texts["dataset"] for name in DATASETS)
-    assert "Defaults to one per GPU, or one per CPU core" in texts["workers"]
+    assert "Defaults to one per CPU core, or, with GPUs," in texts["workers"]
     assert "(default" not in texts["workers"]
     assert texts["space"].startswith("{networks,cells} ")
     assert texts["approximate_start"].startswith("{fitted,inherited,random} ")
