@@ -15,10 +15,12 @@ References:
 from __future__ import annotations
 
 import gzip
+import io
 import tarfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
 
@@ -28,6 +30,9 @@ from lemonade_tf.datasets.dataset import Dataset, Examples
 from lemonade_tf.datasets.dataset_error import DatasetError, one_line
 from lemonade_tf.datasets.download import download
 from lemonade_tf.datasets.splits import hold_out_validation, take_rows
+
+_MAX_RATIO, _SMALL = 20, 2**26  # of the unpacked to the packed size; bytes that are accepted
+_PIECE = 2**20  # bytes
 
 
 @dataclass(frozen=True)
@@ -163,18 +168,61 @@ def _read_folder(layout: CifarLayout, folder: Path) -> dict[str, Examples]:
     return examples
 
 
+class _Bounded(io.RawIOBase):
+    """Reads an unpacked archive, up to a size that depends on the packed one.
+
+    A malicious archive unpacks to a thousand times its size, of which `tarfile` reads as much at a
+    time as the archive says.
+
+    Args:
+        file: The unpacked archive.
+        num_bytes: The size of the packed one.
+    """
+
+    def __init__(self, file: gzip.GzipFile, num_bytes: int) -> None:
+        self._file, self._left = file, _MAX_RATIO * num_bytes + _SMALL
+
+    def readable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to an offset from the start, forwards by reading."""
+        while offset > self.tell() and self.read(min(offset - self.tell(), _PIECE)):
+            pass
+        return self._file.seek(offset, whence)
+
+    def read(self, size: int = -1) -> bytes:
+        """Read up to `size` bytes, in small pieces because there may be much fewer."""
+        pieces = []
+        while size:
+            piece = self._file.read(min(size, _PIECE) if size > 0 else _PIECE)
+            if not piece:
+                break
+            pieces.append(piece)
+            size -= len(piece) if size > 0 else 0
+            self._left -= len(piece)
+            if self._left < 0:
+                raise OSError("it is much larger when unpacked")
+        return b"".join(pieces)
+
+
 def _read_archive(layout: CifarLayout, archive: Path) -> dict[str, Examples]:
     """Read the files of an archive: examples by file name."""
     names = {f"{layout.folder}/{name}": name for name in (*layout.train, layout.test)}
     examples, members = {}, []
     fix = f"Replace it with {layout.archive} from {layout.url}, or delete it to download it again"
     try:
-        with gzip.open(archive) as content:
+        with gzip.open(archive) as unpacked:
+            content = cast(IO[bytes], _Bounded(unpacked, archive.stat().st_size))
             # Members are read in the order of the archive: seeking backwards decompresses again.
             with tarfile.open(fileobj=content, mode="r:") as tar:
                 for member in tar:
                     members.append(member.name)
-                    file = tar.extractfile(member) if member.isfile() else None
+                    is_plain = member.isreg() and not member.issparse()
+                    file = tar.extractfile(member) if is_plain else None
                     if member.name not in names or file is None:
                         continue
                     examples[names[member.name]] = read_batch(

@@ -50,7 +50,10 @@ def load_npz(name: str, path: Path, allocate: Allocate = np.empty) -> Dataset:
         )
     names = [f"{axis}_{part}" for part in _PARTS for axis in "xy"]
     with _explained(path), path.open("rb") as file:
-        members = npz_members(path, file, names)
+        members = npz_members(file, names)
+        scalars = [each for each, member in members.items() if not member.shape]
+        if scalars:
+            raise ValueError(f"{scalars[0]} is a single number")
         labels = _labels(path, members)
         images = {part: _converter(path, members, part) for part in labels}
         _check_same_kind(path, images, labels)

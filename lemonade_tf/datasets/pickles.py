@@ -7,6 +7,12 @@ this module that builds a numeric array from bytes, and every other name is refu
 functions are not exposed: they accept a state (`__setstate__`) that they do not validate, and
 NumPy 2.4 warns about what Python 2 wrote.
 
+A pickle of a few bytes can also take all memory, or never end: it numbers an object by a large
+number, for which Python's unpickler in C allocates a table; it declares a text that is longer than
+the file; or it contains a tuple with the same tuple twice in it, many levels deep, as a key, whose
+hash takes twice the time with each level. So pickles are read by Python's unpickler in Python,
+which keeps numbered objects in a dictionary, and keys are texts and numbers.
+
 References:
     https://docs.python.org/3/library/pickle.html#restricting-globals
 """
@@ -14,10 +20,11 @@ References:
 from __future__ import annotations
 
 import copyreg
+import io
 import pickle
 import re
 from collections.abc import Callable
-from typing import IO, Any, Literal, NoReturn, cast
+from typing import IO, Any, ClassVar, Literal, NoReturn, cast
 
 import numpy as np
 
@@ -42,7 +49,7 @@ def read_pickle(file: IO[bytes], where: str) -> dict[str, Any]:
     """
     copyreg.clear_extension_cache()  # `find_class` is not called for cached extensions
     try:
-        content = _Unpickler(file, where).load()
+        content = _Unpickler(io.BytesIO(file.read()), where).load()
         if not isinstance(content, dict):
             raise TypeError(f"it contains a {type(content).__name__}")
         return {_text(key): _value(value) for key, value in content.items()}
@@ -55,8 +62,20 @@ def read_pickle(file: IO[bytes], where: str) -> dict[str, Any]:
         ) from error
 
 
-class _Unpickler(pickle.Unpickler):
-    """Resolves the names in `_GLOBALS` only."""
+_Python: Any = pickle._Unpickler  # its attributes are not declared
+
+
+class _Opcodes(dict[int, Any]):
+    """What each opcode does, as a function of the unpickler."""
+
+    def __missing__(self, opcode: int) -> NoReturn:
+        raise pickle.UnpicklingError(f"invalid opcode {opcode}")
+
+
+class _Unpickler(_Python):
+    """Resolves the names in `_GLOBALS` only; keys are texts and numbers; there are no sets."""
+
+    dispatch: ClassVar[dict[int, Any]] = _Opcodes(_Python.dispatch)
 
     def __init__(self, file: IO[bytes], where: str) -> None:
         super().__init__(file, encoding="bytes")
@@ -75,6 +94,36 @@ class _Unpickler(pickle.Unpickler):
             f"{self._where}: refused to run {one_line(name)}; expected a file that only builds"
             " arrays. Download it again from its publisher."
         )
+
+
+def _with_checked_keys(opcode: bytes) -> Callable[[_Unpickler], None]:
+    """Return what an opcode does that puts the last objects as keys and values in a dictionary."""
+    load = _Python.dispatch[opcode[0]]
+
+    def load_checked(unpickler: _Unpickler) -> None:
+        keys = unpickler.stack[-2:-1] if opcode == pickle.SETITEM else unpickler.stack[::2]
+        for key in keys:
+            if type(key) not in (str, bytes, int):
+                raise pickle.UnpicklingError(f"it contains a {type(key).__name__} as a key")
+        load(unpickler)
+
+    return load_checked
+
+
+def _load_bytearray(unpickler: _Unpickler) -> None:
+    """Read a bytearray; Python would allocate the declared size before reading."""
+    size = int.from_bytes(unpickler.read(8), "little")
+    content = unpickler.read(size)
+    if len(content) < size:
+        raise pickle.UnpicklingError("it ends early")
+    unpickler.append(bytearray(content))
+
+
+for _opcode in (pickle.SETITEM, pickle.SETITEMS, pickle.DICT):
+    _Unpickler.dispatch[_opcode[0]] = _with_checked_keys(_opcode)
+for _opcode in (pickle.EMPTY_SET, pickle.ADDITEMS, pickle.FROZENSET):
+    del _Unpickler.dispatch[_opcode[0]]
+_Unpickler.dispatch[pickle.BYTEARRAY8[0]] = _load_bytearray
 
 
 class _Function:
@@ -147,6 +196,8 @@ def _refuse_call(*_: object) -> NoReturn:
 
 
 def _text(text: object) -> str:
+    if not isinstance(text, str | bytes | int):
+        raise pickle.UnpicklingError(f"it contains a {type(text).__name__} where a text should be")
     return text.decode("latin-1") if isinstance(text, bytes) else str(text)
 
 

@@ -11,15 +11,20 @@ import hashlib
 import io
 import json
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from lemonade_tf.errors import LemonadeError
+from lemonade_tf.datasets.npz_members import npz_members
+from lemonade_tf.errors import LemonadeError, quoted
+from lemonade_tf.safe_json import read_json
 from lemonade_tf.store.atomic import write_atomic
 from lemonade_tf.training.fit import TrainingState
 
+# What Python, NumPy and zipfile raise for content that has another form than expected.
+_MALFORMED = (ValueError, TypeError, LookupError, OSError, RuntimeError, zipfile.BadZipFile)
 _FORMAT = b"lemonade_tf checkpoint 1"
 _ARRAY = "array/"
 
@@ -102,8 +107,11 @@ def _unpack(content: bytes, path: Path) -> tuple[TrainingState, str, float]:
         raise CheckpointError(f"{path} is not a checkpoint; its first bytes are {content[:40]!r}.")
     if digest != hashlib.sha256(archive).hexdigest().encode():
         raise CheckpointError(f"{path} is damaged: its content does not match its SHA-256.")
-    with np.load(io.BytesIO(archive), allow_pickle=False) as file:
-        others = json.loads(str(file["others"]))
-        arrays = {name.removeprefix(_ARRAY): file[name] for name in file.files if name != "others"}
-    state = TrainingState(tuple(others["losses"]), others["rng"], arrays)
-    return state, others["training"], others["seconds"]
+    try:
+        members = npz_members(io.BytesIO(archive))
+        others = read_json(str(members.pop("others").read()))
+        arrays = {name.removeprefix(_ARRAY): member.read() for name, member in members.items()}
+        state = TrainingState(tuple(map(float, others["losses"])), dict(others["rng"]), arrays)
+        return state, str(others["training"]), float(others["seconds"])
+    except _MALFORMED as error:
+        raise CheckpointError(f"{path} is damaged: {quoted(error)}.") from error

@@ -1,6 +1,7 @@
 """CIFAR from its folder or archive, and the errors of malformed files."""
 
 import gzip
+import io
 import subprocess
 import sys
 import tarfile
@@ -290,3 +291,15 @@ def test_loading_imports_no_backend(tmp_path):
 # Recorded when the split was defined. It must not change, or results cannot be compared.
 HELD_OUT = [8, 11, 43, 52, 58, 66, 71, 77, 83, 130]
 HELD_OUT_SUM = 125_289_550
+
+
+def test_an_archive_that_unpacks_to_much_more_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(cifar, "_SMALL", 2**20)
+    archive = tmp_path / CIFAR10.archive
+    with tarfile.open(archive, "w:gz") as tar:
+        member = tarfile.TarInfo(f"{CIFAR10.folder}/data_batch_1")
+        member.size = 2**24
+        tar.addfile(member, io.BytesIO(bytes(member.size)))
+    assert archive.stat().st_size < 2**15
+    with pytest.raises(DatasetError, match="it is much larger when unpacked"):
+        read_cifar(CIFAR10, tmp_path)

@@ -2,6 +2,8 @@
 
 import pickle
 import zipfile
+from copy import copy
+from functools import reduce
 
 import numpy as np
 import pytest
@@ -289,3 +291,76 @@ def test_a_checksum_is_verified(tmp_path):
     path.write_bytes(content)
     with pytest.raises(DatasetError, match=r"bad\.npz is not a readable .*CRC"):
         load_dataset(path)
+
+
+# --- Files of strangers --------------------------------------------------------------------------
+
+
+def _npy(shape, content=b"", version=(1, 0), length=None):
+    """Return a `.npy` file with a header of one's choice."""
+    header = repr({"descr": "|u1", "fortran_order": False, "shape": shape}).encode()
+    size = len(header) if length is None else length
+    return (
+        np.lib.format.magic(*version) + size.to_bytes(2 * version[0], "little") + header + content
+    )
+
+
+def _zip(path, x_train, compression=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("x_train.npy", x_train)
+        archive.writestr("y_train.npy", _npy((40,), bytes(_labels().astype(np.uint8))))
+    return path
+
+
+DEEP = reduce(lambda inner, _: (inner,), range(80), 1)
+MALICIOUS = {
+    "declared": (_npy((40, 1000, 10_000, 3)), r"x_train has shape \(40, 1000, 10000, 3\), but 0 b"),
+    "negative": (_npy((-40, -1, 1, 1), bytes(40)), "has shape .*, but 40 bytes"),
+    "bytes after it": (_npy((40, 1, 1, 1), bytes(50)), "has shape .*, but 50 bytes"),
+    "long header": (_npy((40, 1, 1, 1), version=(2, 0), length=2**31), "header of 2,147,483,648"),
+    "deep header": (_npy(DEEP), "is not a readable"),
+    "not a header": (np.lib.format.magic(1, 0) + b"\xff\x1f" + b"(" * 8191, "is not a readable"),
+}
+
+
+@pytest.mark.parametrize("case", MALICIOUS)
+def test_an_array_that_is_not_what_is_stored_is_refused(tmp_path, case):
+    content, message = MALICIOUS[case]
+    with pytest.raises(DatasetError, match=message) as refused:
+        load_dataset(_zip(tmp_path / "a.npz", content))
+    assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("num", "method", "message"),
+    [
+        (2**24 + 1, zipfile.ZIP_DEFLATED, "declares 16,777,2.. bytes, but 16,3.. are stored"),
+        (1000, zipfile.ZIP_BZIP2, "compressed by a method that NumPy does not use"),
+        (1000, zipfile.ZIP_LZMA, "compressed by a method that NumPy does not use"),
+    ],
+)
+def test_an_array_that_is_much_larger_than_its_part_of_the_file_is_refused(
+    tmp_path, num, method, message
+):
+    content = _npy((num, 1, 1, 1), bytes(num))
+    with pytest.raises(DatasetError, match=message):
+        load_dataset(_zip(tmp_path / "a.npz", content, method))
+
+
+def test_arrays_that_overlap_are_refused(tmp_path):
+    """The entries of both arrays lead to the same part of the file."""
+    x = _npy((40, 100, 1, 1), bytes(4000))
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x_train.npy", x)
+        for name in ("x_test", "y_train"):
+            archive.filelist.append(copy(archive.getinfo("x_train.npy")))
+            archive.filelist[-1].filename = f"{name}.npy"
+    with pytest.raises(DatasetError, match="overlap|differ"):
+        load_dataset(path)
+
+
+def test_compressed_images_are_read(tmp_path):
+    x, y = _images(shape=(100, 100, 3)), _labels()
+    np.savez_compressed(tmp_path / "a.npz", x_train=x, y_train=y)
+    assert _rows(load_dataset(tmp_path / "a.npz").x_validation) <= _rows(x)
