@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from math import inf
 from pathlib import Path
@@ -29,6 +29,7 @@ from lemonade_tf.training.settings import TrainingSettings
 Space = Literal["networks", "cells"]
 Sampling = Literal["density", "uniform"]
 Strategy = Literal["one_per_gpu", "mirrored"]
+Mode = Literal["generational", "asynchronous"]
 LatencyProtocol = Literal["default", "paper"]
 ExecutorName = Literal["processes", "ray"]
 
@@ -190,6 +191,13 @@ class SearchConfig(FlatConfig):
         max_redraws: How many times a child that is a duplicate or over a limit is resampled. After
             that, a duplicate is trained again, as in the paper, and a child over a limit is
             dropped.
+        mode: When children are proposed: "generational", a whole generation when the one before is
+            trained, as in Algorithm 1, or "asynchronous", the next child whenever a worker is free,
+            so that no worker waits for another; the budget is the same. Its result depends on the
+            order in which children are completed.
+        replay: Run folder of a finished asynchronous search to repeat, with any number of workers:
+            children are proposed and recorded in the same order. The settings are those of that
+            run, and may only be given again.
         max_hours: Hours after which the search ends, counted from each start or resume; children in
             training are finished first. No limit by default.
         max_child_hours: Hours after which a child is recorded as failed and its worker is replaced,
@@ -246,6 +254,8 @@ class SearchConfig(FlatConfig):
     num_accepted: int = 40
     sampling: Sampling = "density"
     max_redraws: int = 10
+    mode: Mode = "generational"
+    replay: str | None = None
     max_hours: float | None = None
     max_child_hours: float | None = 12.0
     latency_table: str | None = None
@@ -268,6 +278,7 @@ class SearchConfig(FlatConfig):
             ("space", Space),
             ("sampling", Sampling),
             ("strategy", Strategy),
+            ("mode", Mode),
             ("latency_protocol", LatencyProtocol),
             ("executor", ExecutorName),
         ):
@@ -282,6 +293,11 @@ class SearchConfig(FlatConfig):
             except ObjectiveError as error:
                 raise ConfigError(f"--{name}: {error}") from None
         self._check_numbers()
+        if self.replay is not None and self.mode != "asynchronous":
+            raise ConfigError(
+                f"--replay is {self.replay} and --mode {self.mode}; expected --mode asynchronous:"
+                " only such a search has an order to be replayed."
+            )
 
     def _normalize(self) -> None:
         """Replace alternative spellings of a value, such as a list, by the declared type."""
@@ -343,10 +359,27 @@ def resumed_config(before: Mapping[str, Any], given: Mapping[str, Any]) -> Searc
         ConfigError: If a given setting would change the results of the search; the message lists
             all of these.
     """
+    return continued_config(before, given, MAY_CHANGE, "resume")
+
+
+def continued_config(
+    before: Mapping[str, Any], given: Mapping[str, Any], may_change: Sequence[str], option: str
+) -> SearchConfig:
+    """Return recorded settings with given ones, of which only some may differ.
+
+    Args:
+        before: The recorded settings, side by side as in config.json.
+        given: The settings given now; the others stay.
+        may_change: The names of those that may differ.
+        option: The option that uses the recorded settings, for error messages.
+
+    Raises:
+        ConfigError: If a setting is missing, or another one differs.
+    """
     missing = [name for name in SearchConfig.names() if name not in before]
     if missing:
         raise ConfigError(
-            f"--resume: config.json of the run lacks {', '.join(missing)}; it was not made by a"
+            f"--{option}: config.json of the run lacks {', '.join(missing)}; it was not made by a"
             " search of this version. Choose another --workdir."
         )
     settings = {name: before[name] for name in SearchConfig.names()}
@@ -366,13 +399,13 @@ def resumed_config(before: Mapping[str, Any], given: Mapping[str, Any]) -> Searc
     changed = [
         f"--{name} was {quoted(_shown(settings[name]))}, now {_shown(value)}"
         for name, value in config.as_json().items()
-        if name not in MAY_CHANGE and value != settings[name]
+        if name not in may_change and value != settings[name]
     ]
     if changed:
         raise ConfigError(
-            f"cannot resume with different settings: {'; '.join(changed)}. Omit them, or start a"
+            f"cannot {option} with different settings: {'; '.join(changed)}. Omit them, or start a"
             " new search with another --workdir. Only"
-            f" {', '.join(f'--{name}' for name in MAY_CHANGE)} may change."
+            f" {', '.join(f'--{name}' for name in may_change)} may change."
         )
     return config
 

@@ -57,6 +57,8 @@ def test_the_default_preset_depends_on_data_set_and_space():
         ({"cutout": 1.5}, r"--cutout is 1.5; expected an integer"),
         ({"max_hours": 0.0}, r"--max_hours is 0.0"),
         ({"space": "cell"}, r"--space is 'cell'; expected one of networks, cells"),
+        ({"mode": "async"}, r"--mode is 'async'; expected one of generational, asynchronous"),
+        ({"replay": "runs/1"}, r"--replay is runs/1 and --mode generational; expected --mode asy"),
         ({"filters": (16, 30)}, r"--filters is \(16, 30\); expected multiples of 4 of at least 16"),
         ({"filters": (12,)}, r"--filters is \(12,\); .* at least 16"),
         ({"filters": ()}, r"--filters is \(\)"),

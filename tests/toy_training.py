@@ -10,6 +10,7 @@ prints how the search ended, or a user's error.
 import hashlib
 import json
 import os
+import random
 import signal
 import sys
 import time
@@ -24,7 +25,8 @@ from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
 from lemonade_tf.architecture.text import from_json, to_json
 from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.datasets.names import file_id
-from lemonade_tf.executors import InProcessExecutor
+from lemonade_tf.executors import Executor, InProcessExecutor, Outcome
+from lemonade_tf.executors.base import TaskQueue
 from lemonade_tf.latency import Measurement
 from lemonade_tf.latency.measuring_task import Measured, MeasuringTask
 from lemonade_tf.monitoring.callback import Callback
@@ -119,6 +121,10 @@ class Toy:
             os.kill(os.getpid(), signal.SIGKILL)
         if kind == "hang":
             time.sleep(600)
+        if kind.startswith("until"):  # the history has that many lines
+            history = Path(task.output).parents[1] / "history.jsonl"
+            while history.read_bytes().count(b"\n") < int(kind.removeprefix("until")):
+                time.sleep(0.01)
         if kind == "raise":
             raise ValueError(f"no luck with {task.id}")
         if kind == "full":
@@ -136,6 +142,27 @@ def _epsilon(task, share):
 def toy_executor():
     """Return an executor that trains toys in this process."""
     return InProcessExecutor(lambda: start_worker(None, None, threads=1, strategy="one_per_gpu"))
+
+
+class ShuffledExecutor(Executor):
+    """Trains toys in this process as if in several workers, which finish in a random order."""
+
+    def __init__(self, num_workers, seed):
+        self.num_workers, self.rng = num_workers, random.Random(seed)
+        self.worker = start_worker(None, None, threads=1)
+
+    def run(self, tasks, *, deadline=None):
+        queue, running = TaskQueue(tasks, deadline), []
+        while True:
+            while len(running) < self.num_workers and (task := next(queue, None)) is not None:
+                running.append(task)
+            if not running:
+                return
+            task = running.pop(self.rng.randrange(len(running)))
+            yield Outcome(task, self.worker(task), None, worker=0, seconds=0.0)
+
+    def close(self):
+        pass
 
 
 def toy_search(workdir, *, in_process=False, **settings):

@@ -277,6 +277,8 @@ def _config(run: Run, workdir: str, seed: int, workers: int | None) -> SearchCon
         workers=workers,
         max_hours=None,
         initial_run=None,
+        mode="generational",
+        replay=None,
         num_generations=1,
         num_proposed=count,
         num_accepted=count,

@@ -25,7 +25,7 @@ def print_line(console: Console, text: str) -> None:
 def run_search(options: argparse.Namespace) -> int:
     """Run a search and print its front."""
     given = {name: value for name, value in vars(options).items() if name != "command"}
-    if not given["resume"]:  # report a usage error before the slow imports
+    if not given["resume"] and "replay" not in given:  # report usage errors before slow imports
         make_config(**{name: value for name, value in given.items() if name != "resume"})
     from lemonade_tf.monitoring.progress import ProgressDisplay
     from lemonade_tf.search import search

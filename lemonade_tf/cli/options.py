@@ -168,6 +168,7 @@ _FORMATS: Mapping[str, tuple[Any, str]] = {
     "ray_address": (str, "ADDRESS"),
     "initial_run": (str, "RUN"),
     "latency_table": (str, "RUN"),
+    "replay": (str, "RUN"),
     "objectives": (names, "NAME,..."),
     "filters": (integers, "F,..."),
     "limit": (limits, "NAME=X,..."),

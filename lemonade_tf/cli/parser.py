@@ -19,6 +19,7 @@ _SEARCH_GROUPS = {
     "objectives": ("objectives", "limit", "scale", "latency_table", "latency_protocol"),
     "search space": ("space", "filters", "cells_per_block", "width_multiple", "initial_run"),
     "sampling": ("sampling", "max_redraws", "seed"),
+    "order": ("mode", "replay"),
     "training": TRAINING,
     "resources": (
         "workers",

@@ -5,8 +5,9 @@ child, a hash, and a test for equality are arguments of `Evolution`.
 """
 
 from lemonade_tf.evolution.ask_tell import Evolution
+from lemonade_tf.evolution.asynchronous import AsynchronousEvolution, NoChildError
 from lemonade_tf.evolution.density import log_density
-from lemonade_tf.evolution.generation import Batch, Generation, Proposal
+from lemonade_tf.evolution.generation import Batch, Generation, Proposal, Slot
 from lemonade_tf.evolution.individual import Evaluation, Individual
 from lemonade_tf.evolution.loop import evolve
 from lemonade_tf.evolution.pareto import hypervolume, pareto_front, update_front
@@ -22,8 +23,10 @@ from lemonade_tf.evolution.settings import EvolutionSettings
 
 __all__ = [
     # Algorithm 1
+    "AsynchronousEvolution",
     "Evolution",
     "EvolutionSettings",
+    "NoChildError",
     "evolve",
     # its values
     "Batch",
@@ -32,6 +35,7 @@ __all__ = [
     "Individual",
     "ObjectiveProtocol",
     "Proposal",
+    "Slot",
     # Pareto fronts
     "hypervolume",
     "pareto_front",

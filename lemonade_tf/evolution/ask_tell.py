@@ -7,8 +7,7 @@
 
 `propose` reads the current population, and `report` updates it; their order is up
 to the caller. `evolve` waits for all children of a batch before it proposes the next, which is the
-paper's Algorithm 1. Without this barrier the search is asynchronous: propose another batch
-whenever a worker is idle.
+paper's Algorithm 1. Without this barrier the search is asynchronous: see `asynchronous`.
 
 It differs from the paper in two ways. A child whose architecture was seen before, which the paper
 would train once more, is resampled (parent and operators) a bounded number of times. This covers
@@ -32,7 +31,7 @@ import numpy as np
 from lemonade_tf.evolution.archive import Archive
 from lemonade_tf.evolution.consistency import check_history, expensive_names
 from lemonade_tf.evolution.density import log_density
-from lemonade_tf.evolution.generation import Batch, Proposal
+from lemonade_tf.evolution.generation import Batch, Proposal, Slot
 from lemonade_tf.evolution.individual import Evaluation, Individual
 from lemonade_tf.evolution.pareto import update_front
 from lemonade_tf.evolution.protocols import Exceeded, ObjectiveProtocol, Propose
@@ -68,6 +67,8 @@ class Evolution:
         exceeded: Returns the objectives of a child that exceed their limit.
         history: To resume: the children accepted before `start_generation`, without expensive
             objectives if their evaluation failed.
+        pending: To resume: the children accepted before `start_generation` that have not been
+            reported yet.
         start_generation: The number of the first batch to propose.
 
     Attributes:
@@ -75,8 +76,8 @@ class Evolution:
         generation: The number of the latest batch, 0 before the first.
 
     Raises:
-        ValueError: If the initial networks have different objectives, or the history contains an
-            individual of another generation.
+        ValueError: If the initial networks have different objectives, or the history or the
+            pending children contain an individual of another generation.
     """
 
     def __init__(
@@ -91,10 +92,11 @@ class Evolution:
         same_architecture: Callable[[Any, Any], bool],
         exceeded: Exceeded = _no_limits,
         history: Sequence[Individual] = (),
+        pending: Sequence[Individual] = (),
         start_generation: int = 1,
     ) -> None:
         self._expensive = expensive_names(initial, cheap)
-        check_history(history, start_generation)
+        check_history([*history, *pending], start_generation)
         self.settings = settings
         self.generation = start_generation - 1
         self._propose, self._cheap = propose, tuple(cheap)
@@ -107,6 +109,8 @@ class Evolution:
         self._pending: dict[str, tuple[str, Individual]] = {}  # by id, with their hash
         self._population: list[Individual] = []
         self._reported = [i for i in individuals if i.is_evaluated]
+        for child in pending:
+            self._await(child)
 
     @property
     def population(self) -> tuple[Individual, ...]:
@@ -122,19 +126,27 @@ class Evolution:
         """The accepted children that have not been reported yet."""
         return tuple(child for _, child in self._pending.values())
 
-    def propose(self) -> Batch:
+    def propose(self, slot: Slot | None = None) -> Batch:
         """Propose a batch of children of the current population, and accept some of them.
+
+        Args:
+            slot: Propose a share of the children of its generation, and accept one of them; by
+                default, propose the whole next generation.
 
         Returns:
             The proposals. Those that are accepted are pending until they are reported.
         """
-        number = self.generation + 1
-        drawn, num_attempts = self._draw(number)
-        batch = Batch(number, num_attempts, tuple(self._accept(number, drawn)))
+        number, first_attempt = self.generation + 1, 0
+        num_proposed, num_accepted = self.settings.num_proposed, self.settings.num_accepted
+        if slot is not None:
+            number, first_attempt = slot.number // num_accepted + 1, slot.first_attempt
+            num_proposed, num_accepted = self.settings.num_proposed_per_slot, 1
+        drawn, num_attempts = self._draw(number, first_attempt, num_proposed)
+        rng = self._rng(number, first_attempt, Purpose.ACCEPTANCE)
+        proposals = self._accept(drawn, num_accepted, rng)
+        batch = Batch(number, num_attempts, tuple(proposals), slot)
         for child in batch.accepted:
-            key = self._archive.canonical_hash(child.architecture)
-            self._archive.add(key, child)
-            self._pending[child.id] = key, child
+            self._await(child)
         self.generation = number
         return batch
 
@@ -164,14 +176,22 @@ class Evolution:
             self._failed.add(child.id)
         return evaluation
 
-    def _draw(self, number: int) -> tuple[list[Proposal], int]:
+    def _await(self, child: Individual) -> None:
+        """Make an accepted child pending."""
+        key = self._archive.canonical_hash(child.architecture)
+        self._archive.add(key, child)
+        self._pending[child.id] = key, child
+
+    def _draw(
+        self, number: int, first_attempt: int, num_proposed: int
+    ) -> tuple[list[Proposal], int]:
         """Draw the children of a batch, all rejected for now, and count the attempts."""
         population = self.population
         probabilities = inverse_density_probabilities(self._log_densities(population))
         in_batch = Archive(self._archive.canonical_hash, self._archive.same_architecture)
         proposals: list[Proposal] = []
-        attempt = 0
-        for _slot in range(self.settings.num_proposed):
+        attempt = first_attempt
+        for _ in range(num_proposed):
             for redraw in range(1 + self.settings.max_redraws):
                 child = self._child(number, attempt, population, probabilities)
                 attempt += 1
@@ -182,7 +202,7 @@ class Evolution:
                 proposals.append(proposal)
                 if proposal.outcome == "rejected":
                     break
-        return proposals, attempt
+        return proposals, attempt - first_attempt
 
     def _child(
         self,
@@ -229,13 +249,14 @@ class Evolution:
             for pending_key, child in self._pending.values()
         )
 
-    def _accept(self, number: int, drawn: list[Proposal]) -> list[Proposal]:
+    def _accept(
+        self, drawn: list[Proposal], num_accepted: int, rng: np.random.Generator
+    ) -> list[Proposal]:
         """Mark the proposals that the second sampling stage accepts."""
         positions = [index for index, p in enumerate(drawn) if p.outcome == "rejected"]
         log_densities = self._log_densities([drawn[index].individual for index in positions])
-        rng = self._rng(number, 0, Purpose.ACCEPTANCE)
         proposals = list(drawn)
-        for chosen in accept(log_densities, self.settings.num_accepted, rng=rng):
+        for chosen in accept(log_densities, num_accepted, rng=rng):
             index = positions[chosen]
             proposals[index] = replace(drawn[index], outcome="accepted")
         return proposals

@@ -30,6 +30,23 @@ class Proposal:
 
 
 @dataclass(frozen=True)
+class Slot:
+    """Identify the place of one child in the budget of an asynchronous search.
+
+    Attributes:
+        number: From 0, of `num_generations * num_accepted`. The slots 0 to `num_accepted - 1` are
+            generation 1.
+        first_attempt: The first draw for it, counted within its generation.
+        num_evaluated: How many networks had been evaluated when its child was proposed: the
+            initial ones and all reported children, failed ones included.
+    """
+
+    number: int
+    first_attempt: int
+    num_evaluated: int
+
+
+@dataclass(frozen=True)
 class Batch:
     """Record the children proposed together, from one state of the population.
 
@@ -38,11 +55,13 @@ class Batch:
         num_attempts: Draws of a parent and its operators, including those where no operator
             applied (which leave no proposal).
         proposals: In the order of their attempts, duplicates included.
+        slot: The slot that they were proposed for; None for a whole generation.
     """
 
     generation: int
     num_attempts: int
     proposals: tuple[Proposal, ...]
+    slot: Slot | None = None
 
     @property
     def accepted(self) -> tuple[Individual, ...]:

@@ -36,7 +36,7 @@ def child_seed(
     """Derive the seed of one decision about one child.
 
     The child with the id `"12-7"` has generation 12 and attempt 7. The acceptance, which concerns
-    a whole generation, has attempt 0.
+    a whole batch, has the batch's first attempt: 0 for a whole generation.
 
     Args:
         seed: The run's seed.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Literal
 
 
@@ -43,3 +44,13 @@ class EvolutionSettings:
             )
         if self.sampling not in ("density", "uniform"):
             raise ValueError(f'sampling is {self.sampling!r}; expected "density" or "uniform".')
+
+    @property
+    def num_slots(self) -> int:
+        """The number of children to evaluate."""
+        return self.num_generations * self.num_accepted
+
+    @property
+    def num_proposed_per_slot(self) -> int:
+        """Children proposed for each one to evaluate, in an asynchronous search."""
+        return ceil(self.num_proposed / self.num_accepted)

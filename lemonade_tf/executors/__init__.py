@@ -4,7 +4,7 @@ This package knows nothing about networks: the caller defines the tasks and the 
 one.
 """
 
-from lemonade_tf.executors.base import Executor, Outcome, WorkerSetupError
+from lemonade_tf.executors.base import WAIT, Executor, Outcome, WorkerSetupError
 from lemonade_tf.executors.devices import (
     count_cores,
     count_devices,
@@ -21,6 +21,7 @@ from lemonade_tf.executors.task_files import NamesFiles, TaskFiles
 
 __all__ = [
     # running tasks
+    "WAIT",
     "Executor",
     "InProcessExecutor",
     "Outcome",

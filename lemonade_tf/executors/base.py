@@ -11,13 +11,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from lemonade_tf.errors import LemonadeError
 
 Task = Any
 Function = Callable[[Task], Any]
 Setup = Callable[[], Function]
+
+# Instead of a task: there is none until the next outcome. Only while a task is running.
+WAIT: Final = object()
 
 # Why a task failed: it raised an exception, its process died, or it exceeded the time limit.
 Cause = Literal["raised", "died", "timed_out"]
@@ -84,7 +87,8 @@ class Executor(ABC):
         """Run tasks and yield their outcomes in the order of completion.
 
         Tasks are taken from the iterable lazily and in order, one per free worker, and only after
-        all outcomes so far have been yielded: an iterable may build its next task from them.
+        all outcomes so far have been yielded: an iterable may build its next task from them. If
+        it cannot yet, it yields `WAIT` instead, and is asked again after the next outcome.
         Workers may be idle while the caller handles an outcome. Closing the iterator early aborts
         the running tasks.
 
@@ -116,6 +120,9 @@ class Executor(ABC):
 class TaskQueue(Iterator[Task]):
     """An iterator over the tasks of one run that ends at the deadline.
 
+    Unlike other iterators, it may have more tasks after it ended: if `num_left` is not 0, the
+    iterable said `WAIT`.
+
     Args:
         tasks: The tasks.
         deadline: Time after which there is no next task, as a value of `time.monotonic`.
@@ -144,6 +151,8 @@ class TaskQueue(Iterator[Task]):
         except StopIteration:
             self._num_left = 0
             raise
+        if task is WAIT:
+            raise StopIteration
         self._num_left -= 1
         return task
 

@@ -40,7 +40,8 @@ class SearchState:
         config: The settings.
         workdir: The run folder.
         num_expected: The number of networks that a complete search trains.
-        generation: The number of the current generation; 0 while the initial networks train.
+        generation: The number of the current generation; 0 while the initial networks train. In
+            asynchronous mode, it follows from the number of completed children.
         num_trained: Networks trained and evaluated, including the initial ones.
         num_failed: Networks that failed.
         num_recalled: How many of both were recorded before the search was resumed.
@@ -89,13 +90,19 @@ class Callback:
         """
 
     def on_generation_begin(self, state: SearchState, proposals: Sequence[Proposal]) -> None:
-        """Called when the children of a generation are proposed, before they are trained."""
+        """Called when the children of a generation are proposed, before they are trained.
+
+        In asynchronous mode, called with the children proposed for each slot.
+        """
 
     def on_network_end(self, state: SearchState, record: NetworkRecord) -> None:
         """Called when a network is trained or has failed, with its record in history.jsonl."""
 
     def on_generation_end(self, state: SearchState) -> None:
-        """Called when the population is updated, including once for the initial networks."""
+        """Called when the population is updated, including once for the initial networks.
+
+        In asynchronous mode, called whenever as many children are completed as a generation has.
+        """
 
     def on_stop_requested(self, state: SearchState) -> None:
         """Called at the first Ctrl-C: running networks are finished, then the search ends."""

@@ -104,7 +104,9 @@ def read_status(workdir: str | Path) -> Status:
 
 def _is_finished(run: Run, proposals: Sequence[ProposalRecord], num_generations: int) -> bool:
     num_initial = run.config.num_initial
-    recorded = recorded_history(run.store, run.history, proposals, num_initial)
+    recorded = recorded_history(
+        run.store, run.history, proposals, num_initial, run.config.slots_per_generation
+    )
     num_initial_done = sum(record.generation == 0 for record in run.history)
     return num_initial_done >= num_initial and recorded.start_generation > num_generations
 

@@ -2,7 +2,7 @@
 
 The history is authoritative: a child counts as evaluated if and only if it has a record there. All
 records are checked against each other, so a folder that was damaged, or combined from several,
-is refused.
+is refused. `recorded_slots` does so for asynchronous searches.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
+from lemonade_tf.runs.recorded_slots import check_slots, num_finished_slots
 from lemonade_tf.store import (
     HISTORY,
     PROPOSALS,
@@ -30,7 +32,7 @@ class RecordedHistory:
         networks: The records of history.jsonl by id, in order of completion.
         proposals: The records of proposals.jsonl by generation.
         start_generation: The first generation that is not finished; 1 also while the initial
-            networks are trained.
+            networks are trained. An asynchronous search may have started later ones.
     """
 
     networks: Mapping[str, NetworkRecord] = field(default_factory=dict)
@@ -39,22 +41,31 @@ class RecordedHistory:
 
     @property
     def pending(self) -> list[ProposalRecord]:
-        """The accepted children of the unfinished generation that have not been evaluated yet."""
-        proposals = self.proposals.get(self.start_generation, ())
-        return [p for p in proposals if p.outcome == "accepted" and p.id not in self.networks]
+        """The accepted children that have not been evaluated yet, in the order of proposal."""
+        accepted = [p for p in self.proposed if p.outcome == "accepted"]
+        return [proposal for proposal in accepted if proposal.id not in self.networks]
+
+    @property
+    def proposed(self) -> list[ProposalRecord]:
+        """All records of proposals.jsonl."""
+        return list(chain.from_iterable(self.proposals.values()))
 
 
-def read_recorded_history(store: RunStore, num_initial: int) -> RecordedHistory:
+def read_recorded_history(
+    store: RunStore, num_initial: int, slots_per_generation: int | None = None
+) -> RecordedHistory:
     """Read the recorded part of a search.
 
     Args:
         store: Its folder, which no other process writes to.
         num_initial: The number of its initial networks.
+        slots_per_generation: The slots per generation of an asynchronous search; None otherwise.
 
     Raises:
         StoreError: If a file is damaged, or the files are inconsistent.
     """
-    return recorded_history(store, store.history.read(), store.proposals.read(), num_initial)
+    history, proposed = store.history.read(), store.proposals.read()
+    return recorded_history(store, history, proposed, num_initial, slots_per_generation)
 
 
 def recorded_history(
@@ -62,6 +73,7 @@ def recorded_history(
     history: Sequence[NetworkRecord],
     proposed: Sequence[ProposalRecord],
     num_initial: int,
+    slots_per_generation: int | None = None,
 ) -> RecordedHistory:
     """Return the recorded part of a search, from the lists in its folder.
 
@@ -70,12 +82,13 @@ def recorded_history(
         history: The evaluated children.
         proposed: The proposed children.
         num_initial: The number of initial networks.
+        slots_per_generation: The slots per generation of an asynchronous search; None otherwise.
 
     Raises:
         StoreError: If the lists are inconsistent.
     """
     networks = _by_id(store, history)
-    proposals = defaultdict(list)
+    proposals: defaultdict[int, list[ProposalRecord]] = defaultdict(list)
     for proposal in proposed:
         proposals[proposal.generation].append(proposal)
     last = max(proposals, default=0)
@@ -90,6 +103,10 @@ def recorded_history(
                 f"{store.path / HISTORY} has a network {id_} that is not accepted in {PROPOSALS};"
                 " restore the files."
             )
+    if slots_per_generation is not None:
+        check_slots(store, networks, proposed, num_initial, slots_per_generation)
+        num_finished = num_finished_slots(networks, proposed) // slots_per_generation
+        return RecordedHistory(networks, dict(proposals), num_finished + 1)
     # ... and a generation is proposed only when all networks of the earlier ones are recorded.
     for generation in range(last):
         lost = sorted(expected[generation] - networks.keys())

@@ -7,22 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from lemonade_tf.architecture.text import canonical_hash, same_architecture
-from lemonade_tf.evolution import Evolution, EvolutionSettings, Individual, evolve
-from lemonade_tf.objectives.limits import exceeded
+from lemonade_tf.evolution import Evaluation, Evolution, Individual, evolve
 from lemonade_tf.objectives.objective import ObjectiveError
+from lemonade_tf.search.asynchronous_search import asynchronous_evolution, run_slots
 from lemonade_tf.search.estimate import estimate_search
 from lemonade_tf.search.failures import SearchError
+from lemonade_tf.search.graph_evolution import graph_evolution
+from lemonade_tf.search.stream import Stream
 
 if TYPE_CHECKING:
-    from lemonade_tf.architecture import Graph
     from lemonade_tf.search.session import Session
-    from lemonade_tf.search.setup import Setup
 
 
 def run_algorithm(session: Session) -> bool:
@@ -41,13 +37,8 @@ def run_algorithm(session: Session) -> bool:
         _estimate(session)
     with _objective_errors_end_the_search():
         initial = _train_initial(session)
-        evolution = _evolution(setup, initial)
-        if setup.history.start_generation == 1:
-            session.end_generation(evolution.population)
-        complete = _run_generations(session, evolution)
-    if complete:
-        session.measure(evolution.population)  # if the search was stopped while measuring
-    return complete
+        run = _run_slots if setup.config.mode == "asynchronous" else _run_generations
+        return run(session, initial)
 
 
 def _estimate(session: Session) -> None:
@@ -74,7 +65,7 @@ def _train_initial(session: Session) -> list[Individual]:
         )
         for number, graph in enumerate(session.setup.initial)
     ]
-    evaluations = {e.id: e for e in session.evaluator.evaluate(individuals)}
+    evaluations = {e.id: e for e in _evaluate_initial(session, individuals)}
     trained = [
         individual.with_evaluation(evaluations[individual.id])
         for individual in individuals
@@ -96,43 +87,51 @@ def _train_initial(session: Session) -> list[Individual]:
     )
 
 
-def _evolution(setup: Setup, initial: list[Individual]) -> Evolution:
-    """Return the evolution that continues after the recorded networks."""
-    config, start = setup.config, setup.history.start_generation
-    return Evolution(
+def _evaluate_initial(session: Session, networks: list[Individual]) -> Iterator[Evaluation]:
+    """Train the initial networks; in a replay, record them in the order of the replayed run."""
+    if session.setup.order is None:
+        yield from session.evaluator.evaluate(networks)
+        return
+    session.setup.order.check_initial(len(networks))
+    recorded = session.setup.history.networks
+    yield from (session.evaluator.recall(each) for each in networks if each.id in recorded)
+    new = [each for each in networks if each.id not in recorded]
+    if new:
+        stream = Stream(session, len(recorded), propose=lambda: None)
+        stream.add(new)
+        yield from stream.run()
+
+
+def _run_slots(session: Session, initial: list[Individual]) -> bool:
+    """Run the slots of an asynchronous search that are left; return whether all are finished."""
+    evolution = asynchronous_evolution(session, initial)
+    if not session.setup.history.proposals:
+        session.end_generation(evolution.population)
+    complete = run_slots(session, evolution)
+    if complete:
+        session.measure(evolution.population)  # as until now, other networks were in training
+    return complete
+
+
+def _run_generations(session: Session, initial: list[Individual]) -> bool:
+    """Run the generations that are left; return whether all are complete."""
+    setup, start = session.setup, session.setup.history.start_generation
+    evolution = graph_evolution(
+        setup,
         initial,
-        propose=partial(_propose, setup),
-        cheap=[objective for objective in setup.objectives if objective.cheap],
-        settings=EvolutionSettings(
-            num_generations=config.num_generations,
-            num_proposed=config.num_proposed,
-            num_accepted=config.num_accepted,
-            sampling=config.sampling,
-            max_redraws=config.max_redraws,
-        ),
-        seed=config.seed,
-        canonical_hash=canonical_hash,
-        same_architecture=same_architecture,
-        exceeded=lambda child: exceeded(setup.limits, child.architecture, child.cheap),
         history=[i for i in setup.recorded.values() if 0 < i.generation < start],
         start_generation=start,
     )
+    if start == 1:
+        session.end_generation(evolution.population)
+    complete = _evolve(session, evolution)
+    if complete:
+        session.measure(evolution.population)  # if the search was stopped while measuring
+    return complete
 
 
-def _propose(
-    setup: Setup, parent: Individual, *, rng: np.random.Generator
-) -> tuple[Graph, tuple[dict[str, Any], ...]] | None:
-    """Propose a child whose operators apply on all data sets; None if they do not."""
-    made = setup.space.propose(parent.architecture, rng=rng)
-    if made is None:
-        return None
-    _, operators = made
-    is_allowed = all(data.allows(parent.architecture, operators) for data in setup.extra_datasets)
-    return made if is_allowed else None
-
-
-def _run_generations(session: Session, evolution: Evolution) -> bool:
-    """Run the generations that are left; return whether all are complete."""
+def _evolve(session: Session, evolution: Evolution) -> bool:
+    """Run generation after generation; return whether all are complete."""
     num_generations = evolution.settings.num_generations
     if evolution.generation < num_generations and session.stop.is_met():
         return False

@@ -22,7 +22,9 @@ from lemonade_tf.datasets.source import DatasetSource, SharedDatasets
 from lemonade_tf.executors import Executor, Outcome
 from lemonade_tf.monitoring.callback import Callback
 from lemonade_tf.presets import PRESETS, check_effects, make_config
+from lemonade_tf.runs.same_images import check_same_images
 from lemonade_tf.search.algorithm import run_algorithm
+from lemonade_tf.search.replay import RecordedOrder, read_recorded_order, replayed_config
 from lemonade_tf.search.resume import resume_run
 from lemonade_tf.search.session import SearchResult, run_session
 from lemonade_tf.search.setup import Setup
@@ -55,7 +57,7 @@ def search(
             set up by `worker_setup(config)`. It is not closed, and the settings of executors,
             `workers` and `max_child_hours` among them, have no effect then.
         **settings: Arguments of `make_config`, instead of a config: `preset`, and the settings of
-            `SearchConfig`.
+            `SearchConfig`. With `replay`, settings that are not given are those of that run.
 
     Returns:
         The run folder and its front. The networks are files in the run folder.
@@ -83,10 +85,10 @@ def search(
         if resume and workdir is not None and RunStore.holds_run(workdir):
             setup = _resume(workdir, config, settings, until_end)
         else:
-            config = make_config(**settings) if config is None else config
+            config, order = _new_config(config, settings)
             if executor is None:  # before there is a folder
                 until_end.enter_context(connection(config))
-            setup = _start(config, callbacks, executor, until_end)
+            setup = _start(config, order, callbacks, executor, until_end)
         if setup.config.tensorboard:
             from lemonade_tf.monitoring.tensorboard import TensorBoard
 
@@ -110,15 +112,34 @@ def _resume(
     return resume_run(config, store, dataset, extra)
 
 
+def _new_config(
+    config: SearchConfig | None, settings: Mapping[str, Any]
+) -> tuple[SearchConfig, RecordedOrder | None]:
+    """Return the settings of a new search, and the order of the run that it replays, if any."""
+    replay = settings.get("replay") if config is None else config.replay
+    if replay is None:
+        return (make_config(**settings) if config is None else config), None
+    order = read_recorded_order(replay)
+    given = _with_preset(settings) if config is None else config.as_json()
+    return replayed_config(order.config.settings, given), order
+
+
 def _start(
     config: SearchConfig,
+    order: RecordedOrder | None,
     callbacks: Sequence[Callback],
     executor: Executor | None,
     until_end: ExitStack,
 ) -> Setup:
     dataset, extra = _load_datasets(config, until_end)
-    source = SharedDatasets.of(dataset, extra)
-    return start_run(config, dataset, partial(_prepare, callbacks, executor, source), extra=extra)
+    if order is None:
+        source = SharedDatasets.of(dataset, extra)
+        prepare = partial(_prepare, callbacks, executor, source)
+        return start_run(config, dataset, prepare, extra=extra)
+    check_same_images(order.path, dataset, order.config.images)
+    for name, data in extra.items():
+        check_same_images(order.path, data, order.config.extra_datasets[name])
+    return start_run(config, dataset, extra=extra, matched=order.config, order=order)
 
 
 def _with_preset(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,9 +9,10 @@ and a child that is distilled, in addition, another `fixed`, the steps of distil
 evaluation of its parent on the training images; `measuring` is the time of the objectives that are
 measured on trained networks, except for the error. With several data sets, a network is trained on
 each but measured once: the steps and images are those of all. A search consists of its initial
-networks and then, for each generation, as many rounds as the workers need to train the children.
-Workers that share GPUs take turns at training steps, so a generation takes at least as long as the
-steps of all its children on these GPUs.
+networks and then, for each generation, as many rounds as the workers need to train the children; an
+asynchronous one needs no more rounds than for all children together. Workers that share GPUs take
+turns at training steps, so a generation takes at least as long as the steps of all its children on
+these GPUs.
 
 The estimate assumes that children cost as much as the initial networks on average, and that every
 generation is full. Children that have grown take longer, those that have shrunk take less: a search
@@ -57,6 +58,7 @@ class Workload:
         num_evaluated_images: Images on which a trained network is evaluated, of all data sets.
         settings: The training settings.
         num_datasets: The number of data sets.
+        is_asynchronous: Whether no worker waits for the end of a generation.
     """
 
     num_initial: int
@@ -69,6 +71,7 @@ class Workload:
     num_evaluated_images: int
     settings: TrainingSettings
     num_datasets: int = 1
+    is_asynchronous: bool = False
 
     @classmethod
     def of(cls, setup: Setup, executor: Executor) -> Workload:
@@ -85,6 +88,7 @@ class Workload:
             num_evaluated_images=sum(map(_num_evaluated, datasets)),
             settings=setup.config.training,
             num_datasets=len(datasets),
+            is_asynchronous=setup.config.mode == "asynchronous",
         )
 
     @property
@@ -148,10 +152,11 @@ def estimate(timings: Sequence[Timing], workload: Workload) -> Estimate:
         rounds = ceil(count / workload.num_workers)
         return max(rounds * each, count * in_turn / workload.num_turns)
 
+    num_batches, batch = workload.num_generations, workload.num_accepted
+    if workload.is_asynchronous:
+        num_batches, batch = 1, num_batches * batch
     seconds = seconds_of(workload.num_initial, initial, training)
-    seconds += workload.num_generations * seconds_of(
-        workload.num_accepted, child, training + is_distilled * distilling
-    )
+    seconds += num_batches * seconds_of(batch, child, training + is_distilled * distilling)
     return Estimate(
         seconds_per_initial=initial,
         seconds_per_child=child,

@@ -8,8 +8,7 @@ full disk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from lemonade_tf.architecture.text import canonical_hash
@@ -73,13 +72,17 @@ class ChildEvaluator:
         self._files.expect(proposal.parent for proposal in self._history.pending)
 
     def record_proposals(self, batch: Batch) -> None:
-        """Record the proposals of a generation, before its children are trained.
+        """Record the proposals of a generation or a slot, before its children are trained.
 
         Raises:
             StoreError: If they differ from those recorded before the search was resumed.
         """
-        records = [proposal_record(proposal) for proposal in batch.proposals]
-        recorded = list(self._history.proposals.get(batch.generation, ()))
+        records = [proposal_record(proposal, batch.slot) for proposal in batch.proposals]
+        recorded = [
+            record
+            for record in self._history.proposals.get(batch.generation, ())
+            if record.slot is None or records[0].slot == record.slot
+        ]
         if recorded != [record.as_stored() for record in records[: len(recorded)]]:
             raise StoreError(
                 f"{self._store.path / PROPOSALS} has different children for generation"
@@ -88,9 +91,13 @@ class ChildEvaluator:
         if not recorded:
             self._store.proposals.append(records)
         elif len(recorded) < len(records):  # the search was killed while writing them
-            proposals = self._history.proposals
-            earlier = (proposals[g] for g in sorted(proposals) if g < batch.generation)
-            self._store.proposals.replace([*chain(*earlier), *records])
+            earlier = self._history.proposed[: -len(recorded)]
+            self._store.proposals.replace([*earlier, *records])
+
+    def expect(self, children: Iterable[Individual]) -> None:
+        """Keep the files of the parents of children that will be trained."""
+        for child in children:
+            self._files.expect_child(child.parent)
 
     def evaluate(self, children: Sequence[Individual]) -> Iterator[Evaluation]:
         """Train children, or initial networks, and record each when it is done.
@@ -109,16 +116,16 @@ class ChildEvaluator:
         if new:
             self._files.expect(child.parent for child in new.values())
         for child in recorded:
-            yield self._recall(child)
+            yield self.recall(child)
         died: dict[str, str | None] = {}  # the failures of those to try again
         for outcome in self._train(list(new.values())):
             if outcome.cause == "died":
                 died[outcome.task.id] = outcome.failure
             else:
-                yield self._record(new[outcome.task.id], outcome)
+                yield self.record(new[outcome.task.id], outcome)
         for outcome in self._train([new[id_] for id_ in died]):
             id_ = outcome.task.id
-            yield self._record(new[id_], outcome, first_failure=died[id_])
+            yield self.record(new[id_], outcome, first_failure=died[id_])
 
     def clean_up(self) -> None:
         """Remove files that are not needed any more, when no worker is running."""
@@ -128,16 +135,25 @@ class ChildEvaluator:
     def _train(self, children: Sequence[Individual]) -> Iterator[Outcome]:
         if not children:
             return iter(())
-        tasks = StoppableTasks([self._task(child) for child in children], self._stop.is_requested)
+        tasks = StoppableTasks([self.task(child) for child in children], self._stop.is_requested)
         return self._executor.run(tasks, deadline=self._stop.deadline)
 
-    def _task(self, individual: Individual) -> ChildTask:
+    def task(self, individual: Individual) -> ChildTask:
+        """Return the task that trains a network.
+
+        Raises:
+            StoreError: If the file that it starts from is missing or damaged.
+        """
         if individual.parent is not None:
             self._files.check(individual.parent)
         return self._tasks.task(individual)
 
-    def _recall(self, individual: Individual) -> Evaluation:
-        """Return the recorded evaluation of a network."""
+    def recall(self, individual: Individual) -> Evaluation:
+        """Return the evaluation of a network that was recorded before the search was resumed.
+
+        Raises:
+            StoreError: If the recorded network differs.
+        """
         record = self._history.networks[individual.id]
         if canonical_hash(individual.architecture) != record.architecture_hash:
             raise StoreError(
@@ -148,14 +164,27 @@ class ChildEvaluator:
             return Evaluation(individual.id, failure=record.failure)
         return Evaluation(individual.id, {n: record.objectives[n] for n in self._expensive})
 
-    def _record(
+    def record(
         self, individual: Individual, outcome: Outcome, first_failure: str | None = None
     ) -> Evaluation:
-        """Record a network that was trained, or failed."""
+        """Record a network that was trained, or failed.
+
+        Args:
+            individual: The network.
+            outcome: The outcome of its task.
+            first_failure: The failure of an earlier attempt.
+
+        Raises:
+            SearchError: If networks fail for a reason that is not theirs, or the result differs
+                from that of the replayed run.
+            StoreError: If a file cannot be written.
+        """
         full = disk_error(self._store.models.staging, outcome.errno)
         if full is not None:
             raise full
         evaluation = evaluation_of(individual.id, outcome).checked(self._expensive)
+        if self._setup.order is not None:
+            self._setup.order.check_evaluation(evaluation)
         failed = evaluation.failure is not None
         objectives = {**evaluation.expensive, **individual.cheap}
         record = network_record(

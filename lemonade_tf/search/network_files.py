@@ -59,6 +59,11 @@ class NetworkFiles:
         """Keep the files of the parents of children that will be trained; None is ignored."""
         self._num_children = Counter(parent for parent in parents if parent is not None)
 
+    def expect_child(self, parent: str | None) -> None:
+        """Keep the files of the parent of one more child; None is ignored."""
+        if parent is not None:
+            self._num_children[parent] += 1
+
     def done(self, parent: str | None) -> None:
         """Mark one child of a parent as trained; None is ignored."""
         if parent is not None:

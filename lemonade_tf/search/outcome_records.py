@@ -7,9 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from lemonade_tf.architecture.text import canonical_hash
-from lemonade_tf.evolution import Evaluation, Individual, Proposal
+from lemonade_tf.evolution import Evaluation, Individual, Proposal, Slot
 from lemonade_tf.executors import Outcome
-from lemonade_tf.store import ExtraDatasetRecord, FileRecord, NetworkRecord, ProposalRecord
+from lemonade_tf.store import (
+    ExtraDatasetRecord,
+    FileRecord,
+    NetworkRecord,
+    ProposalRecord,
+    SlotRecord,
+)
 from lemonade_tf.workers.tasks import ChildResult
 
 
@@ -85,8 +91,8 @@ def _learning(result: ChildResult) -> dict[str, Any]:
     }
 
 
-def proposal_record(proposal: Proposal) -> ProposalRecord:
-    """Return the record of a proposed child."""
+def proposal_record(proposal: Proposal, slot: Slot | None = None) -> ProposalRecord:
+    """Return the record of a proposed child, and of the slot that it was proposed for."""
     individual = proposal.individual
     return ProposalRecord(
         id=individual.id,
@@ -97,4 +103,5 @@ def proposal_record(proposal: Proposal) -> ProposalRecord:
         outcome=proposal.outcome,
         duplicate_of=proposal.duplicate_of,
         exceeded=dict(proposal.exceeded),
+        slot=None if slot is None else SlotRecord(**vars(slot)),
     )

@@ -4,12 +4,14 @@ A search is determined by its settings and its seed; only the results of trainin
 the network files, are expensive to recompute. So resuming reads the history (see
 `runs.recorded_history`), rebuilds its networks from their operators (shapes only), and continues
 with the first incomplete generation. That generation proposes the same children again, and those
-that are recorded are not trained again.
+that are recorded are not trained again. An asynchronous search does not propose again the children
+that were in training, so they are rebuilt as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +22,7 @@ from lemonade_tf.evolution import Individual
 from lemonade_tf.objectives.objective import Objective
 from lemonade_tf.operators import SiteError, replay
 from lemonade_tf.runs.recorded_history import RecordedHistory
-from lemonade_tf.store import HISTORY, NetworkRecord, RunStore, StoreError
+from lemonade_tf.store import HISTORY, PROPOSALS, RunStore, StoreError
 
 _MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 _OTHER_VERSION = "Was the run started with another version of lemonade_tf?"
@@ -49,7 +51,10 @@ def rebuild_individuals(
     individuals: dict[str, Individual] = {}
     for id_, record in history.networks.items():
         try:
-            graph = _graph(record, initial, individuals)
+            if record.parent is None:
+                graph = initial[record.attempt]
+            else:
+                graph = _replay(individuals[record.parent], record.operators)
             matches = canonical_hash(graph) == record.architecture_hash
         except (GraphError, SiteError, *_MALFORMED) as error:
             raise StoreError(
@@ -75,10 +80,52 @@ def rebuild_individuals(
     return individuals
 
 
-def _graph(
-    record: NetworkRecord, initial: Sequence[Graph], individuals: Mapping[str, Individual]
-) -> Graph:
-    if record.parent is None:
-        return initial[record.attempt]
-    parent = individuals[record.parent].architecture
-    return replay(parent, record.operators, rng=np.random.default_rng(0)).graph
+def rebuild_pending(
+    history: RecordedHistory,
+    individuals: Mapping[str, Individual],
+    objectives: Sequence[Objective],
+    store: RunStore,
+) -> dict[str, Individual]:
+    """Rebuild the accepted children that have not been evaluated; shapes only.
+
+    Args:
+        history: The recorded part of the search.
+        individuals: The recorded networks by id, rebuilt.
+        objectives: The objectives of the search.
+        store: The run folder, for error messages.
+
+    Returns:
+        The children by id, in the order of proposal.
+
+    Raises:
+        ObjectiveError: If an objective has no value for a child.
+        StoreError: If a rebuilt child does not match its record.
+    """
+    pending: dict[str, Individual] = {}
+    for record in history.pending:
+        where = f"{store.path / PROPOSALS}: the child {record.id}"
+        try:
+            graph = _replay(individuals[record.parent or ""], record.operators)
+        except (GraphError, SiteError, *_MALFORMED) as error:
+            raise StoreError(
+                f"{where} cannot be rebuilt ({quoted(error)}). {_OTHER_VERSION}"
+            ) from error
+        cheap = {o.name: o.value(graph) for o in objectives if o.cheap}
+        if cheap != record.cheap_objectives:
+            raise StoreError(
+                f"{where}, rebuilt from its operators, has {cheap} instead of"
+                f" {quoted(record.cheap_objectives)}. {_OTHER_VERSION}"
+            )
+        pending[record.id] = Individual(
+            generation=record.generation,
+            attempt=record.attempt,
+            parent=record.parent,
+            operators=tuple(dict(operator) for operator in record.operators),
+            architecture=graph,
+            cheap=cheap,
+        )
+    return pending
+
+
+def _replay(parent: Individual, operators: Sequence[Mapping[str, Any]]) -> Graph:
+    return replay(parent.architecture, operators, rng=np.random.default_rng(0)).graph

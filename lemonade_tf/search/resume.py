@@ -9,6 +9,7 @@ from lemonade_tf.architecture import Graph, GraphError
 from lemonade_tf.config import ConfigError, SearchConfig
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.errors import quoted
+from lemonade_tf.evolution import Individual
 from lemonade_tf.objectives.limits import Limit
 from lemonade_tf.objectives.lookup import run_limits, run_objectives
 from lemonade_tf.runs.checked_values import check_values
@@ -16,7 +17,8 @@ from lemonade_tf.runs.recorded_history import RecordedHistory, read_recorded_his
 from lemonade_tf.runs.same_images import check_same_images
 from lemonade_tf.search.extra_datasets import extra_datasets
 from lemonade_tf.search.initial_networks import initial_graphs, search_space, within_limits
-from lemonade_tf.search.rebuild import rebuild_individuals
+from lemonade_tf.search.rebuild import rebuild_individuals, rebuild_pending
+from lemonade_tf.search.replay import read_recorded_order
 from lemonade_tf.search.setup import Setup
 from lemonade_tf.search.versions import warn_of_other_versions
 from lemonade_tf.search.warm_start import WarmStartNetwork
@@ -38,7 +40,8 @@ def resume_run(
         extra: The data sets after the first, by name.
 
     Raises:
-        ConfigError: If the run cannot be resumed, or is longer than `num_generations`.
+        ConfigError: If the run cannot be resumed, or is longer than `num_generations`, or if the
+            run that it replays has changed.
         StoreError: If another process writes to the folder, a file is damaged, or the images
             differ from those that the search started with.
     """
@@ -76,9 +79,16 @@ def _recorded_setup(
     limits = run_limits(recorded.settings, recorded.prepared)
     objectives = run_objectives(recorded.settings, recorded.prepared)
     initial, warm_start = _initial(config, store, dataset, limits)
-    history = read_recorded_history(store, len(initial))
-    networks = history.networks.values()
-    check_values(store, networks, objectives, recorded.reference_point)
+    history = read_recorded_history(store, len(initial), recorded.slots_per_generation)
+    check_values(store, history.networks.values(), objectives, recorded.reference_point)
+    individuals = rebuild_individuals(history, initial, objectives, store)
+    pending: Mapping[str, Individual] = {}
+    if recorded.slots_per_generation is not None:
+        pending = rebuild_pending(history, individuals, objectives, store)
+    order = None
+    if config.replay is not None:
+        order = read_recorded_order(config.replay)
+        order.check_beginning(list(history.networks))
     return Setup(
         config=config,
         store=store,
@@ -90,8 +100,10 @@ def _recorded_setup(
         warm_start=warm_start,
         reference_point=recorded.reference_point,
         history=history,
-        recorded=rebuild_individuals(history, initial, objectives, store),
+        recorded=individuals,
         extra_datasets=extra_datasets(extra),
+        pending=pending,
+        order=order,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.config import SearchConfig
@@ -17,6 +18,9 @@ from lemonade_tf.search.extra_datasets import ExtraDataset
 from lemonade_tf.search.warm_start import WarmStartNetwork
 from lemonade_tf.search_spaces import SearchSpace
 from lemonade_tf.store import RunStore
+
+if TYPE_CHECKING:
+    from lemonade_tf.search.replay import RecordedOrder
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,9 @@ class Setup:
         history: The recorded part of the search.
         recorded: The recorded networks by id, rebuilt; shapes only.
         extra_datasets: The data sets after the first.
+        pending: The accepted children of an asynchronous search that have not been evaluated, by
+            id, rebuilt; shapes only.
+        order: The order of the run that is replayed, if there is one.
     """
 
     config: SearchConfig
@@ -50,6 +57,8 @@ class Setup:
     history: RecordedHistory = field(default_factory=RecordedHistory)
     recorded: Mapping[str, Individual] = field(default_factory=dict)
     extra_datasets: Sequence[ExtraDataset] = ()
+    pending: Mapping[str, Individual] = field(default_factory=dict)
+    order: RecordedOrder | None = None
 
     def source(self) -> DatasetSource:
         """Return where workers on this machine get the data sets from."""

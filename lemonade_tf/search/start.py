@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lemonade_tf import __version__
 from lemonade_tf.config import ConfigError, SearchConfig, default_workdir
@@ -24,6 +25,9 @@ from lemonade_tf.search.setup import Setup
 from lemonade_tf.search.versions import versions
 from lemonade_tf.store import RandomSearchRecord, RunConfig, RunStore, make_new_folder
 
+if TYPE_CHECKING:
+    from lemonade_tf.search.replay import RecordedOrder
+
 
 def start_run(
     config: SearchConfig,
@@ -33,6 +37,7 @@ def start_run(
     extra: Mapping[str, Dataset] | None = None,
     matched: RunConfig | None = None,
     random_search: RandomSearchRecord | None = None,
+    order: RecordedOrder | None = None,
 ) -> Setup:
     """Start a run in a new folder.
 
@@ -41,8 +46,10 @@ def start_run(
         dataset: The first data set.
         run_tasks: Carries out the tasks that prepare objectives; None if no objective may need it.
         extra: The data sets after the first, by name.
-        matched: A run to compare with: its reference point and its prepared objectives are used.
+        matched: A run to compare with or to replay: its reference point and its prepared
+            objectives are used.
         random_search: What a random search is matched to; it has no initial networks.
+        order: The order of the run to replay.
 
     Raises:
         ConfigError: If `initial_run` or `latency_table` does not fit the search, an objective has
@@ -95,6 +102,7 @@ def start_run(
         warm_start=warm_start,
         reference_point=reference,
         extra_datasets=extras,
+        order=order,
     )
 
 

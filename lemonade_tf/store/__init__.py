@@ -15,6 +15,7 @@ from lemonade_tf.store.records import (
     NetworkRecord,
     ProposalRecord,
     RetrainedRecord,
+    SlotRecord,
 )
 from lemonade_tf.store.run_config import ImagesRecord, RandomSearchRecord, RunConfig
 from lemonade_tf.store.run_store import RunStore, make_new_folder
@@ -39,6 +40,7 @@ __all__ = [
     "NetworkRecord",
     "ExtraDatasetRecord",
     "ProposalRecord",
+    "SlotRecord",
     "MeasurementRecord",
     "InitialRecord",
     "RetrainedRecord",

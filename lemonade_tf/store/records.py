@@ -147,6 +147,26 @@ class NetworkRecord(Record):
 
 
 @dataclass(frozen=True)
+class SlotRecord(Record):
+    """The slot of an asynchronous search that a child was proposed for.
+
+    Attributes:
+        number: From 0; those of generation 1 come first.
+        first_attempt: The first draw for the slot.
+        num_evaluated: The number of lines of history.jsonl when the child was proposed, which
+            determine the population.
+    """
+
+    number: int
+    first_attempt: int
+    num_evaluated: int
+
+    def check(self) -> None:
+        if min(self.number, self.first_attempt, self.num_evaluated) < 0:
+            raise RecordError(f"has the slot {vars(self)}")
+
+
+@dataclass(frozen=True)
 class ProposalRecord(Record):
     """A line of proposals.jsonl: a child that was proposed.
 
@@ -160,7 +180,10 @@ class ProposalRecord(Record):
             an earlier architecture, or "over_limit"; the last two are resampled.
         duplicate_of: The id of the network with the same architecture, if there is one.
         exceeded: Its values of those objectives that are over their limit, by name.
+        slot: The slot that it was proposed for; None if a whole generation was proposed.
     """
+
+    nested: ClassVar = {"slot": SlotRecord}
 
     id: str
     generation: int
@@ -170,6 +193,12 @@ class ProposalRecord(Record):
     outcome: Outcome
     duplicate_of: str | None = None
     exceeded: Mapping[str, float] = field(default_factory=dict)
+    slot: SlotRecord | None = None
+
+    @property
+    def attempt(self) -> int:
+        """The draw of its generation that it came from."""
+        return parse_network_id(self.id)[1]
 
     def check(self) -> None:
         _check_proposed(self.id, self.generation, self.operators)

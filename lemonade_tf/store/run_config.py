@@ -102,6 +102,8 @@ class RunConfig(Record):
         for name, kind in (_NEEDED | _OTHERS).items():
             if name in settings and not type_check(kind)(settings[name]):
                 raise RecordError(f"has {quoted(settings[name])} as {name!r}")
+        if settings["num_accepted"] < 1:
+            raise RecordError(f"has {settings['num_accepted']} as 'num_accepted'")
         rest = {name: value for name, value in values.items() if name in names}
         return super().from_json({**rest, "settings": settings})
 
@@ -134,6 +136,11 @@ class RunConfig(Record):
     def num_accepted(self) -> int:
         """The number of children that each generation trains."""
         return self.settings["num_accepted"]
+
+    @property
+    def slots_per_generation(self) -> int | None:
+        """The slots per generation of an asynchronous search; None for any other run."""
+        return self.num_accepted if self.settings.get("mode") == "asynchronous" else None
 
     @property
     def dataset(self) -> str:

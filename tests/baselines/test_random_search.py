@@ -145,7 +145,7 @@ HISTORY = (
 
 QUICK = replace(
     CONFIG,
-    settings=make_config("quick", max_hours=1e-7).as_json(),
+    settings=make_config("quick", max_hours=1e-7, mode="asynchronous").as_json(),
     images=describe_images(load_dataset("digits")),
 )
 REASON = "it is a random search, which cannot be resumed"

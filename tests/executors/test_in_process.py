@@ -5,7 +5,7 @@ import time
 import executor_toys as toys
 import pytest
 
-from lemonade_tf.executors import InProcessExecutor, ProcessExecutor, WorkerSetupError
+from lemonade_tf.executors import WAIT, InProcessExecutor, ProcessExecutor, WorkerSetupError
 
 
 def _in_process(setup):
@@ -109,6 +109,24 @@ def test_tasks_are_taken_lazily(make):
     with make(toys.plain) as executor:
         done.extend(executor.run(tasks()))
     assert len(done) == 12
+
+
+def test_tasks_may_wait_for_outcomes(make):
+    """Workers stay idle, and the run does not end, until there is a task again."""
+    running, most = set(), []
+
+    def tasks():
+        for number in range(5):
+            while running:
+                yield WAIT
+            running.add(number)
+            yield "square", number
+
+    with make(toys.plain) as executor:
+        for outcome in executor.run(tasks()):
+            most.append(len(running))
+            running.discard(outcome.task[1])
+    assert most == [1] * 5
 
 
 def test_an_exception_of_the_task_iterator_is_raised(make):

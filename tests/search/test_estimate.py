@@ -79,6 +79,11 @@ def test_workers_that_share_gpus_train_in_turns():
     assert given.hours == pytest.approx((training + 5 * generation) / 3600)
 
 
+def test_workers_of_an_asynchronous_search_wait_for_its_end_only():
+    given = estimate(TIMINGS, workload(num_workers=3, num_turns=3, is_asynchronous=True))
+    assert given.hours == pytest.approx((2 * INITIAL + 14 * CHILD) / 3600)  # 40 / 3
+
+
 def test_without_distillation_a_child_costs_as_much_as_an_initial_network():
     settings = TrainingSettings(epochs=10, distillation_epochs=0, batch_size=64)
     given = estimate(TIMINGS, workload(settings=settings))

@@ -56,7 +56,14 @@ def kill(pid):
 
 
 def killed_at_moments(folder, whole, number, **settings):
-    """Kill a search at random moments, its workers too in half of the cases, and resume it."""
+    """Kill a search at random moments, its workers too in half of the cases, and resume it.
+
+    Args:
+        folder: Where.
+        whole: The expected results; None to compare with a replay of the run that was killed.
+        number: The seed of the moments.
+        **settings: Settings of the search.
+    """
     rng = random.Random(number)
     workdir = folder / f"run-{number}"
     num_lines = rng.randrange(17)
@@ -78,6 +85,11 @@ def killed_at_moments(folder, whole, number, **settings):
     process = start(workdir, resume=True, **settings)
     out, err = process.communicate(timeout=120)
     assert (out, process.returncode) == ("complete\n", 0), err
+    if whole is None:
+        toy_search(folder / f"again-{number}", in_process=True, replay=str(workdir))
+        whole = results(folder / f"again-{number}")
+        assert list(results(workdir)["history"]) == list(whole["history"])
+        assert len(whole["history"]) == 16
     assert results(workdir) == whole
     assert (workdir / "history.jsonl").read_bytes().startswith(reported)
     assert list((workdir / "staging").iterdir()) == []
@@ -108,6 +120,37 @@ def test_killed_at_random_moments_of_a_search_over_two_data_sets(tmp_path, numbe
     settings = {"dataset": ",".join(write_data_sets(tmp_path))}
     toy_search(tmp_path / "whole", in_process=True, **settings)
     killed_at_moments(tmp_path, results(tmp_path / "whole"), number, **settings)
+
+
+@pytest.fixture(scope="module")
+def asynchronous(tmp_path_factory):
+    """The folder and the results of an uninterrupted asynchronous search."""
+    workdir = tmp_path_factory.mktemp("asynchronous") / "run"
+    toy_search(workdir, mode="asynchronous")
+    return workdir, results(workdir)
+
+
+def test_killed_at_random_moments_of_a_replay(tmp_path, asynchronous):
+    """The end is that of the search that was not killed."""
+    killed_at_moments(tmp_path, asynchronous[1], 6, replay=str(asynchronous[0]))
+
+
+@pytest.mark.parametrize("number", [7, 8])
+def test_killed_at_random_moments_of_an_asynchronous_search(tmp_path, number):
+    """The end is that of a search that was not killed and completed children in this order."""
+    killed_at_moments(tmp_path, None, number, mode="asynchronous")
+
+
+@pytest.mark.slow
+def test_killed_at_many_random_moments_of_asynchronous_searches(tmp_path, asynchronous, request):
+    networks = [
+        killed_at_moments(tmp_path, None, number, mode="asynchronous")
+        if number % 3
+        else killed_at_moments(tmp_path, asynchronous[1], number, replay=str(asynchronous[0]))
+        for number in range(9, 9 + request.config.getoption("kills"))
+    ]
+    print(f"\nrecorded networks when killed: {networks}")
+    assert len(set(networks)) > 3  # the moments did differ
 
 
 @pytest.mark.slow

@@ -86,6 +86,19 @@ def test_each_network_of_the_front_is_measured_once(tmp_path):
     assert all(text.endswith("s") for row in rows for text in row[2:6])
 
 
+def test_an_asynchronous_search_measures_its_last_front(tmp_path):
+    """Before, other networks are in training; and a replay predicts by the same tables."""
+    run_search(tmp_path / "run", mode="asynchronous")
+    run = read_run(tmp_path / "run")
+    measured = {record.id for record in run.front()} | {record.id for record in run.front(0)}
+    assert {way: set(run.measured_seconds[way]) for way in RUNTIMES} == dict.fromkeys(
+        RUNTIMES, measured
+    )
+    run_search(tmp_path / "again", replay=str(tmp_path / "run"))
+    assert results(tmp_path / "again") == results(tmp_path / "run")
+    assert read_run(tmp_path / "again").config.prepared == run.config.prepared
+
+
 def test_missing_measurements_are_taken_on_resume(tmp_path):
     result = run_search(tmp_path / "run")
     whole = RunStore.open(result.workdir).measurements.read()

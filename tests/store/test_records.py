@@ -9,6 +9,7 @@ from lemonade_tf.store.records import (
     FrontRow,
     NetworkRecord,
     ProposalRecord,
+    SlotRecord,
 )
 from lemonade_tf.store.run_config import ImagesRecord, RandomSearchRecord, RunConfig
 
@@ -171,6 +172,7 @@ def test_values_other_than_objects_are_refused():
         ("dataset", None),
         ("seed", "3"),
         ("num_generations", 1.5),
+        ("num_accepted", 0),
         ("scale", ["log"]),
         ("limit", {"parameters": "many"}),
     ],
@@ -190,8 +192,14 @@ def test_an_outcome_is_one_of_four():
         "outcome": "accepted",
         "duplicate_of": None,
         "exceeded": {},
+        "slot": None,
     }
     assert ProposalRecord.from_json(values).outcome == "accepted"
+    slot = {"number": 0, "first_attempt": 0, "num_evaluated": 3}
+    assert ProposalRecord.from_json({**values, "slot": slot}).slot == SlotRecord(0, 0, 3)
+    for wrong in ({**slot, "number": -1}, {**slot, "num_evaluated": 1.5}, {"number": 0}, 3):
+        with pytest.raises(RecordError):
+            ProposalRecord.from_json({**values, "slot": wrong})
     for outcome in ("maybe", ["accepted"], None):
         with pytest.raises(RecordError, match=" as 'outcome'"):
             ProposalRecord.from_json({**values, "outcome": outcome})
