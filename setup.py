@@ -43,6 +43,7 @@ setup(
     ],
     extras_require={
         "experiments": ["absl-py>=2.1"],
+        "ray": ["ray>=2.40"],
         "test": [
             "absl-py>=2.1",
             "hypothesis>=6.100",
@@ -50,6 +51,7 @@ setup(
             "pyright[nodejs]>=1.1.400",
             "pytest>=8",
             "pytest-xdist>=3.5",
+            "ray>=2.40",
             "ruff>=0.9",
         ],
     },

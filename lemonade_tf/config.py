@@ -223,7 +223,7 @@ class SearchConfig(FlatConfig):
             head node, or "local" to start Ray on this machine. Defaults to the environment variable
             RAY_ADDRESS, else "local".
         gpus_per_child: With Ray, GPUs per worker: a number, or a fraction, such as 0.5, to share a
-            GPU. Defaults to 1 if the cluster has GPUs, else 0.
+            GPU. Defaults to a quarter to 1, depending on the CPUs per GPU; 0 without GPUs.
         strategy: What several GPUs are for: "one_per_gpu" trains one child on each; "mirrored"
             divides the GPUs among the workers (by default, a single worker gets all) and splits
             each batch among the GPUs of a worker, for networks that are too large or too slow for

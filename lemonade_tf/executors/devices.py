@@ -65,8 +65,19 @@ def default_num_workers(threads: int = 1) -> int:
     num_gpus = count_gpus()
     if not num_gpus:
         return max(1, count_cores() // threads)
-    per_gpu = count_cores() // (num_gpus * max(threads, _CORES_TO_COMPILE))
-    return num_gpus * min(_MAX_PER_GPU, max(1, per_gpu))
+    return num_gpus * workers_per_gpu(count_cores(), num_gpus, threads)
+
+
+def workers_per_gpu(num_cores: float, num_gpus: float, threads: int) -> int:
+    """Return the default number of workers that share a GPU; see `default_num_workers`.
+
+    Args:
+        num_cores: CPU cores of the machine or the cluster.
+        num_gpus: Its GPUs, at least 1.
+        threads: CPU threads per worker.
+    """
+    per_gpu = num_cores // (num_gpus * max(threads, _CORES_TO_COMPILE))
+    return min(_MAX_PER_GPU, max(1, int(per_gpu)))
 
 
 def count_devices() -> int:

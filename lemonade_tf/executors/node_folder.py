@@ -57,10 +57,6 @@ class NodeFolder:
                 unfinished.replace(path)
         return path
 
-    def make_subfolder(self) -> Path:
-        """Return a new folder for the files of one task."""
-        return Path(tempfile.mkdtemp(prefix="task-", dir=self.path))
-
     def leave(self) -> None:
         """Release the folder, and remove it if no other worker uses it; again has no effect."""
         if self._lock is None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 import pickle
-import shutil
 import socket
 import sys
+import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -97,7 +97,7 @@ class NodeWorker:
     def __init__(self, config: NodeConfig) -> None:
         self._config = config
         self._folder = NodeFolder(config.key)
-        self._logs = self._folder.make_subfolder()
+        self._logs = Path(tempfile.mkdtemp(dir=self._folder.path))
         self._num_bytes_read = 0  # of the log
         self._executor: ProcessExecutor | None = None
         self._updated: Mapping[str, str] = {}  # the copies that a task updates, by the path
@@ -166,15 +166,15 @@ class NodeWorker:
             paths: The files that it reads, as far as they exist.
             contents: Their bytes.
         """
-        folder = self._folder.make_subfolder()
         try:
-            return self._run(pickle.loads(task), dict(zip(paths, contents, strict=True)), folder)
+            with tempfile.TemporaryDirectory(dir=self._folder.path) as folder:
+                contents_by_path = dict(zip(paths, contents, strict=True))
+                return self._run(pickle.loads(task), contents_by_path, Path(folder))
         except Exception as error:  # such as a full disk
             failure = describe_error(error)
             return Reply(failure=failure, cause="raised", log=traceback.format_exc())
         finally:
             self._updated, self._versions = {}, {}
-            shutil.rmtree(folder, ignore_errors=True)
 
     def _run(self, task: Task, contents: Contents, folder: Path) -> Reply:
         """Run a task on copies of its files in a folder."""

@@ -34,7 +34,8 @@ class RayExecutor(PooledExecutor):
         max_num_workers: The largest number of workers that is of use.
         threads: CPU threads per worker, and the CPUs that it requests from Ray.
         gpus_per_worker: GPUs that a worker requests from Ray: a number, or a fraction to share a
-            GPU. By default, 1 if there are GPUs when the executor is created, else 0.
+            GPU. By default, what suits the GPUs and CPUs of the cluster at the start, 0 without
+            GPUs.
         max_tasks_per_worker: As for `ProcessExecutor`.
         task_timeout: As for `ProcessExecutor`.
         preload: As for `ProcessExecutor`.
@@ -66,15 +67,19 @@ class RayExecutor(PooledExecutor):
         pickled = pickling.dumps(setup)
         with ExitStack() as stack:
             stack.enter_context(ray_connection(address))
+            import ray
+
             from lemonade_tf.executors.node_worker import NodeConfig
             from lemonade_tf.executors.ray_pool import RayPool, default_gpus
 
+            if gpus_per_worker is None:
+                gpus_per_worker = default_gpus(ray.cluster_resources(), threads)
             config = NodeConfig(
                 key=uuid.uuid4().hex,
                 setup=pickled,
                 path=tuple(os.path.abspath(entry) for entry in sys.path),
                 threads=threads,
-                gpus=default_gpus() if gpus_per_worker is None else gpus_per_worker,
+                gpus=gpus_per_worker,
                 max_tasks_per_worker=max_tasks_per_worker,
                 task_timeout=task_timeout,
                 preload=tuple(preload),

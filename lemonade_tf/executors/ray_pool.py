@@ -24,6 +24,7 @@ from ray.exceptions import RayError
 from lemonade_tf import __version__
 from lemonade_tf.executors import pickling
 from lemonade_tf.executors.base import Task, WorkerSetupError, describe_error
+from lemonade_tf.executors.devices import workers_per_gpu
 from lemonade_tf.executors.logs import WorkerLog
 from lemonade_tf.executors.node_worker import Contents, NodeConfig, NodeWorker, Reply
 from lemonade_tf.executors.pool import Answer, Pool, PoolWorker
@@ -96,6 +97,7 @@ class RayPool(Pool[RayWorker]):
         self._log_dir = log_dir
         self._files = ObjectFiles()
         self._setup_objects = {path: self._files.put(path) for path in setup_files.read}
+        self._config_object = ray.put(config)  # once, as a setup may be large
         self._actors = ray.remote(NodeWorker).options(
             num_cpus=config.threads, num_gpus=config.gpus, max_concurrency=2
         )
@@ -126,7 +128,7 @@ class RayPool(Pool[RayWorker]):
 
     def _start_worker(self, slot: int) -> None:
         serial = next(self._serials)
-        worker = RayWorker(slot=slot, serial=serial, actor=self._actors.remote(self._config))
+        worker = RayWorker(slot=slot, serial=serial, actor=self._actors.remote(self._config_object))
         self._workers[serial] = worker
         self._call(worker, worker.actor.describe.remote(), self._receive_placed)
 
@@ -290,9 +292,17 @@ class RayPool(Pool[RayWorker]):
             )
 
 
-def default_gpus() -> float:
-    """Return the default number of GPUs per worker: 1 if the cluster has any."""
-    return float(ray.cluster_resources().get("GPU", 0) >= 1)
+def default_gpus(resources: Mapping[str, float], cpus: int) -> float:
+    """Return the default number of GPUs per worker: the fraction that suits the cluster, or 0.
+
+    Args:
+        resources: Quantities in the cluster, by Ray's names.
+        cpus: CPUs per worker.
+    """
+    num_gpus = resources.get("GPU", 0)
+    if num_gpus < 1:
+        return 0.0
+    return 1 / workers_per_gpu(resources.get("CPU", 0), num_gpus, cpus)
 
 
 def num_that_fit(resources: Mapping[str, float], cpus: int, gpus: float) -> int:

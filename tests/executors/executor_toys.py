@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from lemonade_tf.executors import NamesFiles, TaskFiles
+
 
 @dataclass(frozen=True)
 class Count:
@@ -50,6 +52,54 @@ class DiesOnce:
         return perform
 
 
+@dataclass(frozen=True)
+class Reads(NamesFiles):
+    """A setup that reads a file, for tasks that return its name and content."""
+
+    path: str
+
+    @property
+    def files(self):
+        return TaskFiles(read=(self.path,))
+
+    def with_paths(self, paths):
+        return Reads(paths[self.path])
+
+    def __call__(self):
+        content = Path(self.path).read_text()
+        return lambda task: (self.path, content)
+
+
+@dataclass(frozen=True)
+class Copy(NamesFiles):
+    """A task that copies a file, and counts up in another, which it continues."""
+
+    source: str
+    target: str
+    counter: str = ""
+    last: int = 0
+
+    @property
+    def files(self):
+        updated = (self.counter,) if self.counter else ()
+        return TaskFiles((self.source,), (self.target,), updated)
+
+    def with_paths(self, paths):
+        return Copy(
+            *(paths.get(path, "") for path in (self.source, self.target, self.counter)), self.last
+        )
+
+    def __call__(self):
+        Path(self.target).write_text(Path(self.source).read_text())
+        counter = Path(self.counter)
+        start = int(counter.read_text()) if self.counter and counter.exists() else 0
+        for number in range(start + 1, self.last + 1):
+            counter.with_suffix(".new").write_text(str(number))
+            counter.with_suffix(".new").replace(counter)
+            time.sleep(0.1)
+        return start, self.source
+
+
 class Unreadable:
     """A result that can be pickled but not unpickled."""
 
@@ -58,7 +108,9 @@ class Unreadable:
 
 
 def perform(task):
-    """Run a task: the name of a function of this module and its arguments."""
+    """Run a task: a callable, or the name of a function of this module and its arguments."""
+    if callable(task):
+        return task()
     name, *arguments = task
     return globals()[name](*arguments)
 
