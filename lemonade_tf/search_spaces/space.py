@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -68,38 +67,47 @@ class SearchSpace(ABC):
         """Return whether a network is in the space."""
 
     def propose(
-        self, graph: Graph, *, rng: np.random.Generator, max_attempts: int = 100
+        self, graph: Graph, *, rng: np.random.Generator
     ) -> tuple[Graph, tuple[dict[str, Any], ...]] | None:
         """Return a child's shapes and the records of the operators that make it.
 
-        The number of operators is uniform on 1 to `max_operators`. Each operator is drawn uniformly
-        from those that apply, and its site uniformly from its candidates. An operator whose result
-        would leave the space is drawn again.
+        The number of operators is uniform on 1 to `max_operators`. A site of an operator is allowed
+        if its result is in the space. Each operator is drawn uniformly from those that have an
+        allowed site, and its site uniformly from these. If none has one, the child is made by
+        fewer operators.
 
         Args:
             graph: The parent; only its shapes are used.
             rng: Draws operators and sites.
-            max_attempts: How many operators to draw in total before giving up.
 
         Returns:
-            The child and its records; None if no operator was found.
+            The child and its records; None if no operator has an allowed site.
         """
         records: list[dict[str, Any]] = []
         num_operators = int(rng.integers(1, self.max_operators + 1))
         if graph.has_weights:
             graph = graph.copy(weights=False)
-        for _ in range(max_attempts):
-            if len(records) == num_operators:
+        for _ in range(num_operators):
+            step = self._draw(graph, rng)
+            if step is None:
                 break
-            choice = _draw((*self.exact, *self.approximate), graph, rng)
-            if choice is None:
-                break
-            operator, site = choice
-            child = operator.apply(graph, site, rng=rng).graph
-            if self.allows(child):
-                graph = child
-                records.append(record(operator, site))
+            graph, entry = step
+            records.append(entry)
         return (graph, tuple(records)) if records else None
+
+    def _draw(self, graph: Graph, rng: np.random.Generator) -> tuple[Graph, dict[str, Any]] | None:
+        """Draw an operator and a site; return its result and its record, or None."""
+        operators = (*self.exact, *self.approximate)
+        # Operators in random order, and sites of each in random order, until one is allowed:
+        # uniform among the allowed, without computing the results of all.
+        for index in rng.permutation(len(operators)):
+            operator = operators[index]
+            sites = operator.candidates(graph)
+            for number in rng.permutation(len(sites)):
+                child = operator.apply(graph, sites[number], rng=rng).graph
+                if self.allows(child):
+                    return child, record(operator, sites[number])
+        return None
 
 
 def check_task(input_shape: Shape, num_classes: int) -> None:
@@ -115,15 +123,3 @@ def check_task(input_shape: Shape, num_classes: int) -> None:
         )
     if num_classes < 2:
         raise ValueError(f"num_classes is {num_classes}; expected at least 2.")
-
-
-def _draw(
-    operators: Sequence[Operator], graph: Graph, rng: np.random.Generator
-) -> tuple[Operator, Any] | None:
-    # In random order until one applies: uniform among those that apply, without computing the
-    # candidates of the others.
-    for index in rng.permutation(len(operators)):
-        sites = operators[index].candidates(graph)
-        if sites:
-            return operators[index], sites[int(rng.integers(len(sites)))]
-    return None

@@ -67,7 +67,8 @@ def test_networks_of_the_previous_front_over_a_limit_are_left_out(previous, tmp_
 def test_it_resumes_even_if_the_previous_run_has_changed(previous, tmp_path):
     settings = {"initial_run": str(previous), "num_generations": 1}
     toy_search(tmp_path / "whole", in_process=True, **settings)
-    workdir = cut(tmp_path / "run", 9, **settings)
+    num_initial = read_run(tmp_path / "whole").config.num_initial
+    workdir = cut(tmp_path / "run", num_initial + 2, **settings)
     (previous / "history.jsonl").rename(previous / "elsewhere")
     toy_search(workdir, in_process=True, resume=True, **settings)
     (previous / "elsewhere").rename(previous / "history.jsonl")

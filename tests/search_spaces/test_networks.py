@@ -1,6 +1,7 @@
 """Search space I: initial networks, lower bounds, and proposals."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +13,7 @@ from lemonade_tf.architecture import check
 from lemonade_tf.architecture import layers as L
 from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
 from lemonade_tf.architecture.text import canonical_hash, to_json
-from lemonade_tf.operators import APPROXIMATE, EXACT, Operator, replay
+from lemonade_tf.operators import APPROXIMATE, EXACT, Operator, record, replay
 from lemonade_tf.search_spaces import NETWORKS, NetworkSpace
 from lemonade_tf.search_spaces.networks import minimum_filters, minimum_parameters
 
@@ -221,7 +222,7 @@ def test_chained_proposals_never_leave_the_space(index):
 def test_shrinking_reaches_the_minimum_and_not_less():
     space = NetworkSpace(exact=())
     graph, sizes, rng = _initial(), [], np.random.default_rng(0)
-    while (proposal := space.propose(graph, rng=rng, max_attempts=300)) is not None:
+    while (proposal := space.propose(graph, rng=rng)) is not None:
         graph = proposal[0]
         assert space.allows(graph)
         sizes.append(count_parameters(graph))
@@ -291,7 +292,6 @@ class _Useless(Operator):
     """Applies at one site, and leaves the space."""
 
     name, exact, site = "useless", True, type(EXACT[1].candidates(_initial())[0])
-    calls = 0
 
     def _sites(self, graph):
         yield EXACT[1].candidates(graph)[0]
@@ -300,7 +300,6 @@ class _Useless(Operator):
         return None
 
     def _apply(self, graph, site, rng):
-        type(self).calls += 1
         prune = APPROXIMATE[1]
         for _ in range(2):  # 14 filters, 7, 4: too few for 32x32
             at = next(s for s in prune.candidates(graph) if s.node == "conv_1")
@@ -309,9 +308,35 @@ class _Useless(Operator):
         return change
 
 
-def test_max_attempts_bounds_the_draws():
-    _Useless.calls = 0
-    space = NetworkSpace(exact=(_Useless(),), approximate=())
+def test_an_operator_whose_results_all_leave_the_space_is_not_drawn():
     graph = _initial(0, (32, 32, 3))
-    assert space.propose(graph, rng=np.random.default_rng(0), max_attempts=7) is None
-    assert _Useless.calls == 7
+    space = NetworkSpace(exact=(_Useless(),), approximate=())
+    assert space.propose(graph, rng=np.random.default_rng(0)) is None
+    space = NetworkSpace(exact=(_Useless(), EXACT[1]), approximate=())
+    _, records = space.propose(graph, rng=np.random.default_rng(0))
+    assert {entry["operator"] for entry in records} == {EXACT[1].name}
+
+
+def test_operators_are_drawn_uniformly_from_those_with_an_allowed_site():
+    """In the smallest network for CIFAR, most sites of approximate operators leave the space."""
+    graph, space = _initial(0, (32, 32, 3)), replace(NETWORKS, max_operators=1)
+    rng = np.random.default_rng(0)
+    allowed = {
+        operator.name: {
+            str(record(operator, site)["site"])
+            for site in operator.candidates(graph)
+            if space.allows(operator.apply(graph, site, rng=rng).graph)
+        }
+        for operator in (*space.exact, *space.approximate)
+    }
+    remove, prune, _ = APPROXIMATE
+    assert not allowed[remove.name]
+    assert 0 < len(allowed[prune.name]) < len(prune.candidates(graph))
+    drawn = [space.propose(graph, rng=rng)[1][0] for _ in range(1500)]
+    operators = Counter(entry["operator"] for entry in drawn)
+    assert operators.keys() == {name for name, sites in allowed.items() if sites}
+    assert chisquare(list(operators.values())).pvalue > 1e-3
+    for name in operators:
+        sites = Counter(str(entry["site"]) for entry in drawn if entry["operator"] == name)
+        assert sites.keys() == allowed[name]
+        assert chisquare(list(sites.values())).pvalue > 1e-3
