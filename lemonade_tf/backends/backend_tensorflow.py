@@ -20,7 +20,7 @@ from lemonade_tf.backends.lite_tensorflow import LiteRTModel, to_lite
 from lemonade_tf.backends.mapped_tensorflow import tensor_in_file
 from lemonade_tf.backends.mirrored_training_tensorflow import MirroredTrainer
 from lemonade_tf.backends.precision_tensorflow import tensor_float_32
-from lemonade_tf.backends.replicas_tensorflow import ReplicatedArray, replicate
+from lemonade_tf.backends.replicas_tensorflow import ReplicatedArray, broadcast, replicate
 from lemonade_tf.backends.strategy_tensorflow import current_replicas, set_up_replicas
 from lemonade_tf.backends.training_tensorflow import TensorFlowTrainer
 from lemonade_tf.keras_bridge.graph_to_model import to_keras
@@ -35,6 +35,12 @@ _OUT_OF_MEMORY_MESSAGES = (
     "dst tensor is not initialized",
 )
 
+_LOST_MACHINE = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+)
 _COSTS = CompilationCosts()  # measured in this process
 
 
@@ -49,6 +55,15 @@ class TensorFlowBackend(Backend):
     def full_precision(self) -> AbstractContextManager[None]:
         """Return a context without TF32; see `Backend.full_precision`."""
         return tensor_float_32(False)
+
+    def broadcast(self, content: bytes = b"") -> bytes:
+        """Return the content that the chief passes; see `Backend.broadcast`."""
+        replicas = current_replicas()
+        return content if replicas is None else broadcast(content, replicas)
+
+    def is_lost_machine(self, error: Exception) -> bool:
+        """Return whether an exception reports that another process is gone."""
+        return isinstance(error, _LOST_MACHINE)
 
     def place(self, array: np.ndarray) -> tf.Tensor | tf.Variable | ReplicatedArray:
         """Copy an array to the device, or to each device; on a CPU, use a mapped file as it is."""

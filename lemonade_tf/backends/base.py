@@ -39,9 +39,10 @@ class Backend(ABC):
         Args:
             threads: CPU threads per operation; by default one per core. Results depend on it in
                 the last digits.
-            strategy: "one_per_gpu" to train on one device, or "mirrored" to train on all devices
-                of the process at once: each gets a part of every batch. The results differ in the
-                last digits.
+            strategy: "one_per_gpu" to train on one device; "mirrored" to train on all devices of
+                the process at once, each with a part of every batch; "multi_worker" to do so on
+                all devices of the machines in the environment variable TF_CONFIG, for which their
+                processes wait here. The results differ in the last digits.
 
         Raises:
             RuntimeError: If the backend has already run with another number of threads or of
@@ -55,6 +56,21 @@ class Backend(ABC):
 
         What promises to be exact requires it.
         """
+
+    @abstractmethod
+    def broadcast(self, content: bytes = b"") -> bytes:
+        """Return the content that the chief passes, in the processes of all machines.
+
+        Each process calls this as often as the others, in the same order relative to training. In
+        a process without others, it returns the content.
+
+        Args:
+            content: Used in the chief only.
+        """
+
+    @abstractmethod
+    def is_lost_machine(self, error: Exception) -> bool:
+        """Return whether an exception reports that the process of another machine is gone."""
 
     @abstractmethod
     def place(self, array: np.ndarray) -> Any:

@@ -10,6 +10,7 @@ second shape.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -108,6 +109,31 @@ def replicate(array: np.ndarray, replicas: Replicas) -> ReplicatedArray:
     return ReplicatedArray(
         replicas.on_each_device(lambda: tf.Variable(array, trainable=False))  # pyright: ignore[reportArgumentType] (stub)
     )
+
+
+def broadcast(content: bytes, replicas: Replicas) -> bytes:
+    """Return the content that the process of the first replica passes; called in all processes."""
+    [size] = _sum_of_first(np.array([len(content)]), replicas)
+    if not size:  # TensorFlow crashes on an empty sum
+        return b""
+    padded = np.zeros(-size % 8 + size, np.uint8)
+    if replicas.first == 0:
+        padded[:size] = np.frombuffer(content, np.uint8)
+    return _sum_of_first(padded.view(np.int64), replicas).tobytes()[:size]
+
+
+def _sum_of_first(array: np.ndarray, replicas: Replicas) -> np.ndarray:
+    """Return the array of the first replica, by adding zeros of all others."""
+    counter = itertools.count(replicas.first)
+    copies = replicas.on_each_device(
+        lambda: tf.constant(array if next(counter) == 0 else np.zeros_like(array))
+    )
+
+    def total() -> tf.Tensor:
+        return replicas.run(lambda i: sum_over_replicas([copies[i]])[0])
+
+    traced: Any = tf.function(total, autograph=False).get_concrete_function()
+    return traced().numpy()
 
 
 # --- In a replica --------------------------------------------------------------------------------

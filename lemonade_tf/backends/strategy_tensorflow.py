@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from functools import cache
 
+import numpy as np
 import tensorflow as tf
 
 from lemonade_tf.backends.replicas_tensorflow import Replicas
@@ -54,6 +55,15 @@ def _mirrored() -> Replicas | None:
     return Replicas(tf.distribute.MirroredStrategy(names, cross_device_ops=reduction))
 
 
+@cache
+def _multi_worker() -> Replicas:
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    numbers = strategy.experimental_distribute_values_from_function(
+        lambda context: np.int64(context.replica_id_in_sync_group)
+    )
+    return Replicas(strategy, first=int(strategy.experimental_local_results(numbers)[0]))
+
+
 def _divide_cpu(num_devices: int) -> None:
     [cpu] = tf.config.list_physical_devices("CPU")
     logical = [tf.config.LogicalDeviceConfiguration()] * num_devices
@@ -66,4 +76,8 @@ def _divide_cpu(num_devices: int) -> None:
         ) from error
 
 
-_STRATEGIES = {"one_per_gpu": lambda: None, "mirrored": _mirrored}
+_STRATEGIES = {
+    "one_per_gpu": lambda: None,
+    "mirrored": _mirrored,
+    "multi_worker": _multi_worker,
+}

@@ -100,14 +100,21 @@ def run_retrain(options: argparse.Namespace) -> int:
     given = vars(options)
     config = RetrainConfig.from_flat({k: v for k, v in given.items() if k in RetrainConfig.names()})
     from lemonade_tf.retraining import retrain
+    from lemonade_tf.retraining.cluster import read_cluster
 
     console = Console()
+    if config.strategy == "multi_worker":
+        addresses = ", ".join(read_cluster().addresses)
+        print_line(console, f"Training on {addresses}, once this command runs on all of them.")
     result = retrain(
         options.workdir,
         options.ids,
         config,
         on_network_end=lambda record: _print_retrained(record, console),
     )
+    if result.chief is not None:
+        print_line(console, f"Trained along with {result.chief}, which has the results.")
+        return 0
     if result.rows:
         _print_test_errors(result.rows, console)
     print_line(console, f"Files  {result.folder}")

@@ -27,14 +27,20 @@ from lemonade_tf.datasets.names import parse_datasets
 from lemonade_tf.datasets.source import DatasetSource, SharedDatasets
 from lemonade_tf.datasets.splits import with_validation_images
 from lemonade_tf.executors import Outcome
-from lemonade_tf.retraining.folder import RetrainedFolder, RetrainError
+from lemonade_tf.retraining.cluster import read_cluster
+from lemonade_tf.retraining.folder import FOLDER, RetrainedFolder, RetrainError
 from lemonade_tf.retraining.retrain_config import RetrainConfig
 from lemonade_tf.runs import Run, read_run
 from lemonade_tf.runs.same_images import check_same_images
 from lemonade_tf.store import NetworkRecord, RetrainedRecord
 from lemonade_tf.training.settings import TrainingSettings
-from lemonade_tf.workers.retraining_task import RetrainResult, RetrainTask
-from lemonade_tf.workers.worker_setup import RETRAINING_WORKER, WorkerSetup, make_executor
+from lemonade_tf.workers.retraining_task import EndTask, FollowTask, RetrainResult, RetrainTask
+from lemonade_tf.workers.worker_setup import (
+    CLUSTER_RETRAINING_WORKER,
+    RETRAINING_WORKER,
+    WorkerSetup,
+    make_executor,
+)
 
 _AUGMENTATION = ("pad", "flip", "cutout", "mixup")
 
@@ -48,11 +54,13 @@ class Retrained:
         rows: One mapping per finished network, sorted by parameters, with the columns of
             retrained.csv as keys.
         failures: Why the other networks failed, by id.
+        chief: HOST:PORT of the machine that has the results, if it is another one.
     """
 
     folder: Path
     rows: Sequence[Mapping[str, Any]]
     failures: Mapping[str, str]
+    chief: str | None = None
 
 
 def retrain(
@@ -84,10 +92,15 @@ def retrain(
     """
     config = RetrainConfig() if config is None else config
     run = read_run(os.fspath(workdir))
-    chosen = {record.id: record for record in _chosen(run, ids)}
+    cluster = read_cluster() if config.strategy == "multi_worker" else None
+    follows = cluster is not None and not cluster.is_chief
+    chosen = {} if follows else {record.id: record for record in _chosen(run, ids)}
     with ArrayFiles(config.cache_dir) as files:
         dataset = _checked_dataset(run, files)
         source = SharedDatasets.of(with_validation_images(dataset, files.allocate))
+        if cluster is not None and follows:
+            _follow(run, config, source)
+            return Retrained(run.store.path / FOLDER, (), {}, chief=cluster.addresses[0])
         return _retrain(run, chosen, config, source, on_network_end, interval)
 
 
@@ -100,24 +113,7 @@ def _retrain(
     interval: float,
 ) -> Retrained:
     """Train the chosen networks that are not finished; see `retrain`."""
-    augmentation = {name: run.config.settings[name] for name in _AUGMENTATION}
-    training = replace(config.training, **augmentation)
-    settings = {
-        **replace(config, training=training).as_json(),
-        "threads": run.config.settings["threads"],
-        "dataset": _dataset_name(run),
-        "images": run.config.images.sha256[:16],
-    }
-    resources = (
-        "workers",
-        "device_memory",
-        "cache_dir",
-        "executor",
-        "ray_address",
-        "gpus_per_child",
-    )
-    for name in resources:
-        del settings[name]  # results do not depend on it
+    training, settings = _all_settings(run, config)
     cheap = [objective.name for objective in run.objectives if objective.cheap]
     failures: dict[str, str] = {}
     with RetrainedFolder(run.store.path, settings, options=config.names()) as folder:
@@ -179,6 +175,29 @@ def _checked_dataset(run: Run, files: ArrayFiles) -> Dataset:
     return dataset
 
 
+def _all_settings(run: Run, config: RetrainConfig) -> tuple[TrainingSettings, dict[str, Any]]:
+    """Return the training settings, and all settings on which results depend, as JSON values."""
+    augmentation = {name: run.config.settings[name] for name in _AUGMENTATION}
+    training = replace(config.training, **augmentation)
+    settings = {
+        **replace(config, training=training).as_json(),
+        "threads": run.config.settings["threads"],
+        "dataset": _dataset_name(run),
+        "images": run.config.images.sha256[:16],
+    }
+    resources = (
+        "workers",
+        "device_memory",
+        "cache_dir",
+        "executor",
+        "ray_address",
+        "gpus_per_child",
+    )
+    for name in resources:
+        del settings[name]  # results do not depend on it
+    return training, settings
+
+
 # --- Training --------------------------------------------------------------------------------
 
 
@@ -191,18 +210,43 @@ def _train(
     log_dir: Path,
 ) -> Iterator[Outcome]:
     """Train networks in worker processes."""
-    if not tasks:
+    several_machines = config.strategy == "multi_worker"
+    if not (tasks or several_machines):
         return
-    setup = WorkerSetup(
-        RETRAINING_WORKER,
+    setup, number = _worker_setup(run, config, training, source), len(tasks)
+    with make_executor(setup, config, max_num_workers=number, log_dir=log_dir) as executor:
+        for outcome in executor.run([*tasks, EndTask()] if several_machines else tasks):
+            if isinstance(outcome.task, EndTask):
+                return  # even if the other machines are gone: all networks are trained
+            yield outcome
+            if several_machines and outcome.cause is not None:
+                return  # the machines cannot go on together
+
+
+def _follow(run: Run, config: RetrainConfig, source: DatasetSource) -> None:
+    """Train along with the chief of a cluster of machines.
+
+    Raises:
+        RetrainError: If the machines cannot go on together.
+    """
+    training, settings = _all_settings(run, config)
+    with make_executor(_worker_setup(run, config, training, source), config) as executor:
+        for outcome in executor.run([FollowTask(settings)]):
+            if outcome.failure is not None:
+                raise RetrainError(outcome.failure)
+
+
+def _worker_setup(
+    run: Run, config: RetrainConfig, training: TrainingSettings, source: DatasetSource
+) -> WorkerSetup:
+    return WorkerSetup(
+        CLUSTER_RETRAINING_WORKER if config.strategy == "multi_worker" else RETRAINING_WORKER,
         source,
         training,
         run.config.settings["threads"],
         config.strategy,
         config.device_memory,
     )
-    with make_executor(setup, config, max_num_workers=len(tasks), log_dir=log_dir) as executor:
-        yield from executor.run(tasks)
 
 
 def _task(

@@ -7,13 +7,13 @@ the search] except for 1) we train for 600 epochs and 2) the initial learning ra
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from lemonade_tf.config import (
     PAPER,
     ConfigError,
     ExecutorName,
     FlatConfig,
-    Strategy,
     check_choice,
     check_device_memory,
     check_gpus,
@@ -21,6 +21,7 @@ from lemonade_tf.config import (
 )
 from lemonade_tf.training.settings import TrainingSettings
 
+RetrainStrategy = Literal["one_per_gpu", "mirrored", "multi_worker"]
 PAPER_RETRAINING = replace(PAPER, epochs=600, learning_rate=0.025)
 
 
@@ -45,8 +46,9 @@ class RetrainConfig(FlatConfig):
         gpus_per_child: With Ray, GPUs per network, as in a search.
         strategy: What several GPUs are for: "one_per_gpu" trains one network on each; "mirrored"
             divides the GPUs among the workers (by default, a single worker gets all) and splits
-            each batch among the GPUs of a worker. The number of GPUs per worker changes results in
-            the last digits.
+            each batch among the GPUs of a worker; "multi_worker" splits it among all GPUs of all
+            machines in the environment variable TF_CONFIG, on each of which this command must run.
+            The number of GPUs per network changes results in the last digits.
 
     Raises:
         ConfigError: If a value is out of range.
@@ -58,7 +60,7 @@ class RetrainConfig(FlatConfig):
     executor: ExecutorName = "processes"
     ray_address: str | None = None
     gpus_per_child: float | None = None
-    strategy: Strategy = "one_per_gpu"
+    strategy: RetrainStrategy = "one_per_gpu"
     device_memory: float | None = None
     cache_dir: str | None = None
 
@@ -71,5 +73,15 @@ class RetrainConfig(FlatConfig):
         for name in ("ray_address", "gpus_per_child"):
             if self.executor != "ray" and getattr(self, name) is not None:
                 raise ConfigError(f"--{name} has no effect here; omit it, or use --executor ray.")
-        check_choice("strategy", self.strategy, Strategy)
         check_device_memory(self.device_memory)
+        check_choice("strategy", self.strategy, RetrainStrategy)
+        if self.strategy == "multi_worker" and (self.workers or 1) > 1:
+            raise ConfigError(
+                f"--workers is {self.workers}; --strategy multi_worker trains one network at a time"
+                " with one worker per machine. Omit --workers."
+            )
+        if self.strategy == "multi_worker" and self.executor != "processes":
+            raise ConfigError(
+                f"--executor is {self.executor}; --strategy multi_worker gets its machines from"
+                " TF_CONFIG instead. Omit one of them."
+            )

@@ -62,7 +62,7 @@ class Checkpoints:
             content = self._path.read_bytes()
         except FileNotFoundError:
             return None
-        state, training, seconds = _unpack(content, self._path)
+        state, training, seconds = unpack_state(content, str(self._path))
         if training != self._training:
             raise CheckpointError(f"{self._path} is the checkpoint of a different training.")
         self._started = time.monotonic() - seconds  # as if there had been no interruption
@@ -80,12 +80,20 @@ class Checkpoints:
         if time.monotonic() - self._written < self._interval:
             return None
         present = state()  # copies all weights, so only when they are written
-        write_atomic(self._path, _pack(present, self._training, self.seconds))
+        content = pack_state(present, training=self._training, seconds=self.seconds)
+        write_atomic(self._path, content)
         self._written = time.monotonic()
         return present
 
 
-def _pack(state: TrainingState, training: str, seconds: float) -> bytes:
+def pack_state(state: TrainingState, *, training: str = "", seconds: float = 0.0) -> bytes:
+    """Return the content of a checkpoint file.
+
+    Args:
+        state: The state.
+        training: See `Checkpoints`.
+        seconds: Seconds of training so far.
+    """
     others = {
         "losses": state.losses,
         "rng": state.rng,
@@ -100,18 +108,27 @@ def _pack(state: TrainingState, training: str, seconds: float) -> bytes:
     return b"%s %s\n%s" % (_FORMAT, hashlib.sha256(content).hexdigest().encode(), content)
 
 
-def _unpack(content: bytes, path: Path) -> tuple[TrainingState, str, float]:
+def unpack_state(content: bytes, name: str) -> tuple[TrainingState, str, float]:
+    """Return state, training and seconds, as in `pack_state`.
+
+    Args:
+        content: What `pack_state` returned.
+        name: What the content is called in error messages.
+
+    Raises:
+        CheckpointError: If the content is damaged.
+    """
     line, _, archive = content.partition(b"\n")
     start, _, digest = line.rpartition(b" ")
     if start != _FORMAT:
-        raise CheckpointError(f"{path} is not a checkpoint; its first bytes are {content[:40]!r}.")
+        raise CheckpointError(f"{name} is not a checkpoint; its first bytes are {content[:40]!r}.")
     if digest != hashlib.sha256(archive).hexdigest().encode():
-        raise CheckpointError(f"{path} is damaged: its content does not match its SHA-256.")
+        raise CheckpointError(f"{name} is damaged: its content does not match its SHA-256.")
     try:
         members = npz_members(io.BytesIO(archive))
         others = read_json(str(members.pop("others").read()))
-        arrays = {name.removeprefix(_ARRAY): member.read() for name, member in members.items()}
+        arrays = {key.removeprefix(_ARRAY): member.read() for key, member in members.items()}
         state = TrainingState(tuple(map(float, others["losses"])), dict(others["rng"]), arrays)
         return state, str(others["training"]), float(others["seconds"])
     except _MALFORMED as error:
-        raise CheckpointError(f"{path} is damaged: {quoted(error)}.") from error
+        raise CheckpointError(f"{name} is damaged: {quoted(error)}.") from error

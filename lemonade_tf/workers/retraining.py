@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 
 from lemonade_tf.architecture import Graph
@@ -29,11 +30,20 @@ from lemonade_tf.operators.initial import initial_weights
 from lemonade_tf.training.augmentation import augmentation_for
 from lemonade_tf.training.checkpoints import CheckpointError, Checkpoints
 from lemonade_tf.training.evaluation import error_on_test_images
-from lemonade_tf.training.fit import TrainingDiverged, TrainingState, check_finite, fit
+from lemonade_tf.training.fit import (
+    FitResult,
+    TrainingDiverged,
+    TrainingState,
+    check_finite,
+    fit,
+)
 from lemonade_tf.training.out_of_memory import describe_out_of_memory, effective_batch_size
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.training.streaming import place_images, place_targets
 from lemonade_tf.workers.retraining_task import RetrainResult, RetrainTask
+
+Announce = Callable[[RetrainTask, Graph, TrainingState | None], None]
+OnEpoch = Callable[[Callable[[], TrainingState]], None]
 
 
 def setup_retraining(
@@ -71,11 +81,18 @@ class Retrainer:
         settings: The training settings. Augmentation fills with the mean of the training images
             alone, the color that the network's `Rescaling` maps to 0.
         device_memory: Gigabytes of the device's memory for the images; None for no limit.
+        announce: Called before each training with its task, the network and the state to resume.
     """
 
     def __init__(
-        self, data: Dataset, settings: TrainingSettings, *, device_memory: float | None = None
+        self,
+        data: Dataset,
+        settings: TrainingSettings,
+        *,
+        device_memory: float | None = None,
+        announce: Announce | None = None,
     ) -> None:
+        self._announce = announce
         self._data, self._settings = data, settings
         self._transform = augmentation_for(data, settings)
         self._backend = current_backend()
@@ -96,7 +113,7 @@ class Retrainer:
         try:
             return self._train(task)
         except TrainingDiverged as diverged:
-            return RetrainResult(task.id, failure=f"diverged: {diverged}")
+            return RetrainResult(task.id, failure=f"diverged: {diverged}", diverged=True)
         except OSError as error:
             path = error.filename or f"{task.output} or its checkpoint"
             return RetrainResult(
@@ -116,7 +133,9 @@ class Retrainer:
         checkpoints = Checkpoints(
             task.checkpoint, training=_fingerprint(graph, task), interval=task.interval
         )
-        state, remark = _state_to_resume(checkpoints)  # restored by `fit`, generator included
+        state, remark = _state_to_resume(checkpoints)
+        if self._announce is not None:
+            self._announce(task, graph, state)
 
         def write_checkpoint(present: Callable[[], TrainingState]) -> None:
             written = checkpoints.write_if_due(present)
@@ -124,18 +143,7 @@ class Retrainer:
                 num, last = len(written.losses), written.losses[-1]
                 print(f"{task.id}: epoch {num} of {self._settings.epochs}, loss {last:.4f}")
 
-        model = self._backend.training_model(graph, seed=int(rng.integers(2**31)))
-        trained = fit(
-            model,
-            self._images,
-            self._labels,
-            epochs=self._settings.epochs,
-            settings=self._settings,
-            rng=rng,
-            transform=self._transform,
-            resume=state,
-            on_epoch=write_checkpoint,
-        )
+        model, trained = self.fit(graph, rng, state, write_checkpoint)
         size = self._settings.evaluation_batch_size
         result = RetrainResult(
             task.id,
@@ -149,6 +157,35 @@ class Retrainer:
         )
         save_model(check_finite(read_weights(model, graph)), task.output, _record(task, result))
         return result
+
+    def fit(
+        self,
+        graph: Graph,
+        rng: np.random.Generator,
+        state: TrainingState | None = None,
+        on_epoch: OnEpoch | None = None,
+    ) -> tuple[keras.Model, FitResult]:
+        """Train a network in this process only.
+
+        Args:
+            graph: The network, with new weights.
+            rng: Draws the order of the images, augmentation and the seed of dropout.
+            state: State to resume from, that of `rng` included.
+            on_epoch: See `training.fit.fit`.
+        """
+        model = self._backend.training_model(graph, seed=int(rng.integers(2**31)))
+        trained = fit(
+            model,
+            self._images,
+            self._labels,
+            epochs=self._settings.epochs,
+            settings=self._settings,
+            rng=rng,
+            transform=self._transform,
+            resume=state,
+            on_epoch=on_epoch,
+        )
+        return model, trained
 
     def _describe_out_of_memory(self, task: RetrainTask) -> str:
         graph = load_graph(task.source)

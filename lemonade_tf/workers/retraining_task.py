@@ -50,6 +50,22 @@ class RetrainTask(NamesFiles):
 
 
 @dataclass(frozen=True)
+class FollowTask:
+    """Train along with the chief of a cluster of machines, until it ends.
+
+    Attributes:
+        settings: As in the tasks of the chief.
+    """
+
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class EndTask:
+    """Tell the other machines of a cluster that all networks are trained."""
+
+
+@dataclass(frozen=True)
 class RetrainResult:
     """The result of training a network from scratch.
 
@@ -58,6 +74,7 @@ class RetrainResult:
         test_error: Fraction of test images that it misclassifies; None if there are none, or if it
             failed.
         failure: Why there is no file, in one line; None on success.
+        diverged: Whether it failed because a loss or a weight is not finite.
         remark: What the user should know about a successful training, in one line; None if nothing.
         losses: Mean loss of each epoch.
         resumed_at: Epochs that were already done, by the checkpoint.
@@ -67,6 +84,7 @@ class RetrainResult:
     id: str
     test_error: float | None = None
     failure: str | None = None
+    diverged: bool = False
     remark: str | None = None
     losses: tuple[float, ...] = ()
     resumed_at: int = 0

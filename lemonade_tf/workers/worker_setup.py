@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -31,6 +32,7 @@ _logger = logging.getLogger(__name__)
 # Entry points, MODULE:FUNCTION, which only worker processes import.
 SEARCH_WORKER = "lemonade_tf.workers.worker:setup_worker"
 RETRAINING_WORKER = "lemonade_tf.workers.retraining:setup_retraining"
+CLUSTER_RETRAINING_WORKER = "lemonade_tf.workers.cluster_retraining:setup_cluster_retraining"
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,8 @@ def make_executor(
     num_workers, gpus_per_worker = _divide_devices(setup, num_workers, max_num_workers)
     share = min(1.0, count_gpus() / num_workers)
     setup = replace(setup, gpu_share=share)
+    if setup.strategy == "multi_worker":  # a new process could not join those of other machines
+        options["max_tasks_per_worker"] = sys.maxsize
     return ProcessExecutor(
         setup, num_workers=num_workers, gpus_per_worker=gpus_per_worker, **options
     )
@@ -169,7 +173,9 @@ def _divide_devices(
     if num_workers is None:
         num_workers = 1 if num_devices > 1 else default_num_workers(setup.threads)
     num_workers = min(num_workers, max_num_workers or num_workers)
-    if setup.strategy != "mirrored":
+    if setup.strategy == "multi_worker":
+        return 1, max(1, count_gpus())
+    if setup.strategy == "one_per_gpu":
         return num_workers, 1
     gpus_per_worker = max(1, count_gpus() // num_workers)
     if (gpus_per_worker if count_gpus() else num_devices) == 1:
