@@ -1,11 +1,12 @@
 """Measure the memory of the driver and of a worker over many children.
 
-    python benchmarks/memory.py [--quick]
+    python benchmarks/memory.py [--strategy mirrored] [--quick]
 
 Trains 150 different children of the smallest initial network for one epoch each on digits, in one
 worker that is never replaced, and prints the resident memory of driver and worker meanwhile. The
 last line is the worker's memory at the end relative to that after the first 20 children. Target: at
-most 1.1 (plain `model.fit` grows by 3 to 5 MB per child).
+most 1.1 (plain `model.fit` grows by 3 to 5 MB per child). With `--strategy mirrored`, the worker
+trains on all GPUs, or without GPUs on two logical CPUs.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import numpy as np
 
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.datasets.source import NamedDatasets
-from lemonade_tf.executors import ProcessExecutor
+from lemonade_tf.executors import ProcessExecutor, count_gpus
 from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.workers.tasks import ChildTask
@@ -64,12 +65,17 @@ def tasks(number, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="30 children")
-    number = 30 if parser.parse_args().quick else 150
+    parser.add_argument("--strategy", choices=["one_per_gpu", "mirrored"], default="one_per_gpu")
+    options = parser.parse_args()
+    number = 30 if options.quick else 150
+    os.environ.setdefault("LEMONADE_LOGICAL_CPUS", "2")  # used by mirrored only
     # Workers do not run the main script; they import it as the module `memory`.
     settings = TrainingSettings(
         epochs=1, distillation_epochs=0, pad=0, flip=False, cutout=0, mixup=0.0
     )
-    worker_setup = WorkerSetup(SEARCH_WORKER, NamedDatasets("digits"), settings, 1)
+    worker_setup = WorkerSetup(
+        SEARCH_WORKER, NamedDatasets("digits"), settings, 1, options.strategy
+    )
     setup = partial(importlib.import_module("memory").WithMemory, worker_setup)
     worker, driver = [], []
     with (
@@ -77,6 +83,7 @@ def main():
         ProcessExecutor(
             setup,
             num_workers=1,
+            gpus_per_worker=max(1, count_gpus()) if options.strategy == "mirrored" else 1,
             max_tasks_per_worker=10 * number,
             preload=worker_setup.preload,
         ) as executor,
