@@ -1,6 +1,44 @@
-"""Options of the test suite."""
+"""Options of the test suite, and a Ray cluster."""
 
 import signal
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def ray_cluster():
+    """A Ray cluster with a head node of two CPUs, to which this process is connected."""
+    from ray.cluster_utils import Cluster
+
+    from lemonade_tf.executors import ray_connection
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        cluster = Cluster()
+        cluster.add_node(num_cpus=2, include_dashboard=False, object_store_memory=RAY_MEMORY)
+        try:
+            with ray_connection(cluster.address):
+                yield cluster
+        finally:
+            cluster.shutdown()
+
+
+RAY_MEMORY = 80_000_000  # bytes; little more than the minimum
+
+
+@pytest.fixture
+def add_node(ray_cluster):
+    """Add nodes to the Ray cluster until the end of the test; return one."""
+    nodes = []
+
+    def add(**options):
+        nodes.append(ray_cluster.add_node(object_store_memory=RAY_MEMORY, **options))
+        return nodes[-1]
+
+    yield add
+    for node in nodes:
+        if node in ray_cluster.worker_nodes:
+            ray_cluster.remove_node(node)
 
 
 def pytest_configure(config):

@@ -169,6 +169,16 @@ def environment(*names):
     return [os.environ.get(name) for name in names]
 
 
+def sleepy_environment(*names):
+    time.sleep(0.2)
+    return environment(*names)
+
+
+def sleep_if(name, value):
+    """Sleep for long where an environment variable has a value."""
+    time.sleep(600 if os.environ.get(name) == value else 0.5)
+
+
 def is_main(name):
     return name in vars(sys.modules["__main__"])
 

@@ -5,7 +5,13 @@ import time
 import executor_toys as toys
 import pytest
 
-from lemonade_tf.executors import WAIT, InProcessExecutor, ProcessExecutor, WorkerSetupError
+from lemonade_tf.executors import (
+    WAIT,
+    InProcessExecutor,
+    ProcessExecutor,
+    RayExecutor,
+    WorkerSetupError,
+)
 
 
 def _in_process(setup):
@@ -20,8 +26,16 @@ def _three_processes(setup):
     return ProcessExecutor(setup, num_workers=3)
 
 
-@pytest.fixture(params=[_in_process, _one_process, _three_processes])
+def _ray(setup):
+    return RayExecutor(setup, num_workers=1)
+
+
+@pytest.fixture(
+    params=[_in_process, _one_process, _three_processes, pytest.param(_ray, marks=pytest.mark.slow)]
+)
 def make(request):
+    if request.param is _ray:
+        request.getfixturevalue("ray_cluster")
     return request.param
 
 
