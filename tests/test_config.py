@@ -47,6 +47,9 @@ def test_the_default_preset_depends_on_data_set_and_space():
         ({"epochs": 0}, r"--epochs is 0; expected an integer of at least 1"),
         ({"seed": -1}, r"--seed is -1"),
         ({"workers": 0}, r"--workers is 0"),
+        ({"executor": "slurm"}, r"--executor is 'slurm'; expected one of processes, ray"),
+        ({"gpus_per_child": 1.5}, r"--gpus_per_child is 1.5; expected a whole number, or a frac"),
+        ({"gpus_per_child": -0.5}, r"--gpus_per_child is -0.5; expected a whole"),
         ({"num_accepted": 300}, r"--num_accepted is 300; expected at most --num_proposed, 200"),
         ({"learning_rate": 0.0}, r"--learning_rate is 0.0; expected more than 0"),
         ({"learning_rate": float("nan")}, r"--learning_rate is nan"),
@@ -91,6 +94,8 @@ def test_an_invalid_value_is_refused_by_name(settings, message):
             "--latency_table has no effect here; .* one of latency, lite_lat",
         ),
         ({"latency_protocol": "paper"}, "--latency_protocol has no effect"),
+        ({"ray_address": "auto"}, "--ray_address has no effect here; .* use --executor ray"),
+        ({"gpus_per_child": 0.5}, "--gpus_per_child has no effect here; .* use --executor ray"),
         (
             {"strategy": "mirrored", "executor": "ray"},
             "--strategy has no effect here; omit it, or use --gpus_per_child 2",

@@ -69,6 +69,10 @@ class Toy:
         return train_on_all(task, self._train)
 
     def _train(self, task):
+        if "TOY_STARTED" in os.environ:  # tells that a child is in training
+            Path(os.environ["TOY_STARTED"]).touch()
+        while "TOY_AFTER" in os.environ and not Path(os.environ["TOY_AFTER"]).exists():
+            time.sleep(0.05)
         time.sleep(self.seconds)
         parent = from_json(task.architecture or Path(task.parent_file).read_text())
         graph = replay(parent, task.operators, rng=np.random.default_rng(0)).graph

@@ -142,6 +142,7 @@ class NodeWorker:
             setup,
             num_workers=1,
             threads=config.threads,
+            gpus_per_worker=max(1, int(config.gpus)),
             max_tasks_per_worker=config.max_tasks_per_worker,
             task_timeout=config.task_timeout,
             preload=config.preload,

@@ -1,12 +1,21 @@
 """Errors of connecting to a Ray cluster. No test here starts Ray."""
 
+import os
 import socket
+import subprocess
 import sys
+from pathlib import Path
 
 import executor_toys as toys
 import pytest
 
 from lemonade_tf.executors import RayExecutor, WorkerSetupError, ray_connection
+
+
+@pytest.fixture(autouse=True)
+def not_connected(monkeypatch):
+    """Ignore the connection of other tests."""
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
 
 
 def _connect(address):
@@ -21,13 +30,18 @@ def test_without_ray_the_error_names_the_extra(monkeypatch):
         RayExecutor(toys.plain)
 
 
-def test_a_machine_outside_a_cluster_cannot_use_auto(monkeypatch, tmp_path):
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
-    with pytest.raises(
-        WorkerSetupError, match=r"^the Ray cluster at 'auto' cannot be reached: Con"
-    ):
-        _connect("auto")
+def test_a_machine_outside_a_cluster_cannot_use_auto(tmp_path):
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import executor_toys as toys\n"
+    code += "from lemonade_tf.executors import RayExecutor; RayExecutor(toys.plain, address='auto')"
+    environment = {**os.environ, "RAY_TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(Path(toys.__file__).parent)],
+        env={name: value for name, value in environment.items() if name != "RAY_ADDRESS"},
+        capture_output=True,
+        text=True,
+    )
+    last = done.stderr.splitlines()[-1]
+    assert "WorkerSetupError: the Ray cluster at 'auto' cannot be reached: ConnectionError" in last
 
 
 def test_a_head_node_that_does_not_answer_is_an_error_at_once():

@@ -16,6 +16,7 @@ from lemonade_tf.architecture.text import canonical_hash
 from lemonade_tf.config import ConfigError
 from lemonade_tf.datasets.dataset_error import DatasetError
 from lemonade_tf.datasets.loading import load_dataset
+from lemonade_tf.executors import WorkerSetupError
 from lemonade_tf.operators import replay
 from lemonade_tf.presets import make_config
 from lemonade_tf.runs import read_run
@@ -278,3 +279,11 @@ print([name for name in ("tensorflow", "keras", "jax", "torch") if name in sys.m
     path.write_text(script)
     done = subprocess.run([sys.executable, path], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_an_unreachable_ray_cluster_leaves_no_folder(monkeypatch, tmp_path):
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    message = "the Ray cluster at 'nowhere' cannot be reached"
+    with pytest.raises(WorkerSetupError, match=message):
+        search(executor="ray", ray_address="nowhere", workdir=str(tmp_path / "run"))
+    assert list(tmp_path.iterdir()) == []
