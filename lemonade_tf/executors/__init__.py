@@ -15,7 +15,7 @@ from lemonade_tf.executors.devices import (
 )
 from lemonade_tf.executors.in_process import InProcessExecutor
 from lemonade_tf.executors.processes import ProcessExecutor
-from lemonade_tf.executors.ray_cluster import RayExecutor
+from lemonade_tf.executors.ray_cluster import RayExecutor, default_gpus_on_ray
 from lemonade_tf.executors.ray_connection import ray_connection
 from lemonade_tf.executors.task_files import NamesFiles, TaskFiles
 
@@ -37,6 +37,7 @@ __all__ = [
     "count_devices",
     "count_gpus",
     "default_device_memory",
+    "default_gpus_on_ray",
     "default_num_workers",
     "visible_gpus",
 ]

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from lemonade_tf.executors import pickling
 from lemonade_tf.executors.base import Setup
+from lemonade_tf.executors.devices import workers_per_gpu
 from lemonade_tf.executors.pooled import PooledExecutor, check_counts
 from lemonade_tf.executors.ray_connection import ray_connection
 from lemonade_tf.executors.task_files import files_of
@@ -34,8 +35,7 @@ class RayExecutor(PooledExecutor):
         max_num_workers: The largest number of workers that is of use.
         threads: CPU threads per worker, and the CPUs that it requests from Ray.
         gpus_per_worker: GPUs that a worker requests from Ray: a number, or a fraction to share a
-            GPU. By default, what suits the GPUs and CPUs of the cluster at the start, 0 without
-            GPUs.
+            GPU. Defaults to `default_gpus_on_ray`.
         max_tasks_per_worker: As for `ProcessExecutor`.
         task_timeout: As for `ProcessExecutor`.
         preload: As for `ProcessExecutor`.
@@ -67,13 +67,11 @@ class RayExecutor(PooledExecutor):
         pickled = pickling.dumps(setup)
         with ExitStack() as stack:
             stack.enter_context(ray_connection(address))
-            import ray
-
             from lemonade_tf.executors.node_worker import NodeConfig
-            from lemonade_tf.executors.ray_pool import RayPool, default_gpus
+            from lemonade_tf.executors.ray_pool import RayPool
 
             if gpus_per_worker is None:
-                gpus_per_worker = default_gpus(ray.cluster_resources(), threads)
+                gpus_per_worker = default_gpus_on_ray(threads)
             config = NodeConfig(
                 key=uuid.uuid4().hex,
                 setup=pickled,
@@ -98,3 +96,19 @@ class RayExecutor(PooledExecutor):
         if not self._is_closed:
             super().close()
             self._connection.close()
+
+
+def default_gpus_on_ray(threads: int = 1) -> float:
+    """Return the default number of GPUs per worker on the cluster: a fraction, or 0 without GPUs.
+
+    Workers share GPUs as on a single machine, see `default_num_workers`. The process must be
+    connected to the cluster.
+
+    Args:
+        threads: CPU threads per worker.
+    """
+    import ray
+
+    resources = ray.cluster_resources()
+    num_gpus = resources.get("GPU", 0)
+    return 1 / workers_per_gpu(resources.get("CPU", 0), num_gpus, threads) if num_gpus >= 1 else 0.0

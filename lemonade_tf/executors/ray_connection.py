@@ -9,16 +9,32 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from lemonade_tf.executors.base import WorkerSetupError, describe_error
 
 LOCAL = "local"
 _CONNECT_SECONDS = 10.0
 
+_lock = threading.Lock()
+
+
+@dataclass
+class _Users:
+    """The open contexts of `ray_connection`, the last of which disconnects."""
+
+    number: int = 0
+    is_ours: bool = False
+
+
+_users = _Users()
+
 
 @contextmanager
 def ray_connection(address: str | None = None) -> Iterator[None]:
-    """Connect this process to a Ray cluster, unless it is connected already.
+    """Connect this process to a Ray cluster, unless it is connected already, until the exit.
+
+    Contexts may overlap; the connection ends with the last one, unless the caller has connected.
 
     Args:
         address: "auto" for the cluster that this machine belongs to, HOST:PORT of its head node, or
@@ -34,10 +50,24 @@ def ray_connection(address: str | None = None) -> Iterator[None]:
         raise WorkerSetupError(
             f"Ray cannot be imported ({error}); install it with: pip install 'lemonade_tf[ray]'"
         ) from error
-    if ray.is_initialized():
+    with _lock:
+        if not ray.is_initialized():
+            _connect(address or os.environ.get("RAY_ADDRESS") or LOCAL)
+            _users.is_ours = True
+        _users.number += 1
+    try:
         yield
-        return
-    address = address or os.environ.get("RAY_ADDRESS") or LOCAL
+    finally:
+        with _lock:
+            _users.number -= 1
+            if _users.is_ours and not _users.number:
+                _users.is_ours = False
+                ray.shutdown()
+
+
+def _connect(address: str) -> None:
+    import ray
+
     _check_reachable(address)
     handler = signal.getsignal(signal.SIGTERM)
     try:
@@ -53,10 +83,6 @@ def ray_connection(address: str | None = None) -> Iterator[None]:
     finally:  # Ray installs one that hides from the parent process that a signal ended this one
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 def _check_reachable(address: str) -> None:

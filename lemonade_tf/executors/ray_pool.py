@@ -24,7 +24,6 @@ from ray.exceptions import RayError
 from lemonade_tf import __version__
 from lemonade_tf.executors import pickling
 from lemonade_tf.executors.base import Task, WorkerSetupError, describe_error
-from lemonade_tf.executors.devices import workers_per_gpu
 from lemonade_tf.executors.logs import WorkerLog
 from lemonade_tf.executors.node_worker import Contents, NodeConfig, NodeWorker, Reply
 from lemonade_tf.executors.pool import Answer, Pool, PoolWorker
@@ -290,19 +289,6 @@ class RayPool(Pool[RayWorker]):
                 self._config.threads,
                 self._config.gpus,
             )
-
-
-def default_gpus(resources: Mapping[str, float], cpus: int) -> float:
-    """Return the default number of GPUs per worker: the fraction that suits the cluster, or 0.
-
-    Args:
-        resources: Quantities in the cluster, by Ray's names.
-        cpus: CPUs per worker.
-    """
-    num_gpus = resources.get("GPU", 0)
-    if num_gpus < 1:
-        return 0.0
-    return 1 / workers_per_gpu(resources.get("CPU", 0), num_gpus, cpus)
 
 
 def num_that_fit(resources: Mapping[str, float], cpus: int, gpus: float) -> int:

@@ -22,6 +22,7 @@ from lemonade_tf.executors import (
     count_devices,
     count_gpus,
     default_device_memory,
+    default_gpus_on_ray,
     default_num_workers,
     ray_connection,
 )
@@ -147,14 +148,17 @@ def make_executor(
         "log_dir": log_dir,
     }
     if settings.executor == "ray":
-        return RayExecutor(
-            setup,
-            address=settings.ray_address,
-            num_workers=num_workers,
-            max_num_workers=max_num_workers,
-            gpus_per_worker=settings.gpus_per_child,
-            **options,
-        )
+        with connection(settings):
+            gpus = settings.gpus_per_child
+            gpus = default_gpus_on_ray(setup.threads) if gpus is None else gpus
+            return RayExecutor(
+                replace(setup, gpu_share=min(1.0, gpus)),
+                address=settings.ray_address,
+                num_workers=num_workers,
+                max_num_workers=max_num_workers,
+                gpus_per_worker=gpus,
+                **options,
+            )
     num_workers, gpus_per_worker = _divide_devices(setup, num_workers, max_num_workers)
     share = min(1.0, count_gpus() / num_workers)
     setup = replace(setup, gpu_share=share)

@@ -11,8 +11,8 @@ from pathlib import Path
 import executor_toys as toys
 import pytest
 
-from lemonade_tf.executors import RayExecutor, WorkerSetupError
-from lemonade_tf.executors.ray_pool import default_gpus, num_that_fit
+from lemonade_tf.executors import RayExecutor, WorkerSetupError, default_gpus_on_ray
+from lemonade_tf.executors.ray_pool import num_that_fit
 
 ROOT = Path(__file__).parents[2]
 LONG = 60.0  # seconds; no step takes this long
@@ -72,8 +72,9 @@ def test_the_number_of_workers_follows_from_the_resources(resources, cpus, gpus,
         ({"CPU": 2.0, "GPU": 2.0}, 1.0),
     ],
 )
-def test_workers_share_gpus_by_default_if_there_are_cpus_for_them(resources, gpus):
-    assert default_gpus(resources, 1) == gpus
+def test_workers_share_gpus_by_default_if_there_are_cpus_for_them(monkeypatch, resources, gpus):
+    monkeypatch.setattr("ray.cluster_resources", lambda: resources)
+    assert default_gpus_on_ray() == gpus
 
 
 @pytest.mark.parametrize("option", ["num_workers", "max_num_workers", "threads"])
