@@ -55,7 +55,7 @@ def chain(graph, operators, length, rng):
         child = operator.apply(graph, site, rng=rng).graph
         check(child)
         before, after = count_parameters(graph), count_parameters(child)
-        assert (after >= before) if operator.exact else (after < before), site
+        assert (after >= before) if operator.exact else (after <= before), site
         if after <= most[0] and count_multiply_adds(child) <= most[1]:
             graph = child
             applied.append(operator.name)

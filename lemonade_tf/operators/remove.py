@@ -12,8 +12,8 @@ A *skip* ends in a convex sum or a concatenation. Its consumers then take the ma
 layers that only the skip used are removed with it. Imported networks have residual sums: of the two
 inputs of an Add, the one whose branch has weights is removed, if the other has none.
 
-The operator applies where it lowers the number of parameters: the middle of a 64-8-64 bottleneck
-stays, and so does a convex sum without a 1x1 convolution, which has no parameters to save.
+A layer or a branch is removed only where this lowers the number of parameters: the middle of a
+64-8-64 bottleneck stays. A skip can always be removed, even if it has no parameters.
 
 Affected, and therefore distilled, are the immediate predecessor and successor layers (A.1), a batch
 norm counting as part of its convolution. With training images at hand, least squares fits the
@@ -93,8 +93,9 @@ class Remove(Operator):
             )
         if _main_path(graph, site.node) is None:
             return (
-                f"{site.node!r} is not the end of a skip or branch that can be removed: one whose"
-                " removal removes weights"
+                f"{site.node!r} is not the end of a skip or branch that can be removed: a convex"
+                " sum, a concatenation whose consumers accept fewer channels, or an Add with weights"
+                " in one branch only"
             )
         return None
 
@@ -197,9 +198,9 @@ def _main_path(graph: Graph, merge: str) -> str | None:
     first, second = node.inputs
     if isinstance(node.layer, Concatenate):  # where channels can be appended, they can be removed
         return first if can_append_channels(graph, merge) else None
-    second_is_skip = _has_own_parameters(graph, second, merge)
     if isinstance(node.layer, ConvexSum):
-        return first if second_is_skip else None
+        return first
+    second_is_skip = _has_own_parameters(graph, second, merge)
     if second_is_skip == _has_own_parameters(graph, first, merge):
         return None
     return first if second_is_skip else second

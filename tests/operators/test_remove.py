@@ -279,19 +279,27 @@ def test_a_projected_sum_is_removed_with_its_pooling_and_convolution():
     assert change.repairs == (FitOutputs("conv_3"), MeasureStatistics("bn_3"))
 
 
-def test_a_sum_without_parameters_is_not_removed():
-    child = _with_skip(small(widths=(6, 6, 6)), "relu_1", "relu_2", "convex_sum")
-    assert "skip_sum_1" not in _sites(child)
+def test_a_skip_without_parameters_is_removed():
+    graph = small(widths=(6, 6, 6))
+    child = _with_skip(graph, "relu_1", "relu_2", "convex_sum")
+    assert count_parameters(child) == count_parameters(graph)
+    change = _remove(child, "skip_sum_1")
+    check(change.graph)
+    assert dict(change.graph.items()) == dict(graph.items())
+    assert change.affected == ("conv_2", "bn_2", "conv_3", "bn_3")
 
 
-def test_a_skip_that_shares_its_projection_is_not_removed():
+def test_a_skip_is_removed_without_the_projection_that_it_shares():
     graph = small(widths=(6, 8, 8))
     graph = _with_skip(graph, "relu_1", "relu_2", "convex_sum")
     graph.set_inputs("logits", ["global_pool"])
     graph.add("more", L.GlobalAveragePooling2D(), ["skip_conv_1"])
     graph.add("both", L.Add(), ["global_pool", "more"])
     graph.set_inputs("logits", ["both"])
-    assert "skip_sum_1" not in _sites(graph)
+    child = _remove(graph, "skip_sum_1").graph
+    check(child)
+    assert set(graph) - set(child) == {"skip_sum_1"}
+    assert child.consumers("skip_conv_1") == ("more",)
 
 
 def test_a_skip_over_a_removed_block_is_removed_too():
@@ -387,8 +395,9 @@ def test_neither_of_two_branches_with_weights_is_removed():
     assert "sum" not in _sites(graph)
     reason = REMOVE.refusal(graph, RemoveSite("sum"))
     assert reason == (
-        "'sum' is not the end of a skip or branch that can be removed: one whose removal removes"
-        " weights"
+        "'sum' is not the end of a skip or branch that can be removed: a convex sum, a"
+        " concatenation whose consumers accept fewer channels, or an Add with weights in one branch"
+        " only"
     )
 
 
