@@ -1,11 +1,16 @@
 """Kill searches with `kill -9` at random moments, resume them, and compare their results.
 
-    python benchmarks/kill_and_resume.py [--moments 50] [--quick]
+    python benchmarks/kill_and_resume.py [--mode asynchronous] [--moments 50] [--quick]
 
 Runs a small search with real training to its end. Then runs the same search repeatedly, kills its
 process at a random moment (in half of the cases the worker processes first) and resumes it.
 Compares the history, the front, and the weights of its networks. Also checks that every network
 reported before the kill keeps its line of the history, and that no file is incomplete.
+
+The result of an asynchronous search depends on the order in which its children are completed, which
+a kill changes. It must then end like a search that was not killed and completed its children in the
+order that the run folder records: like its own replay, with one worker. Half of the killed searches
+are themselves replays of the first one, with two workers, and must end like it.
 
 The last line is the fraction of moments after which all results are equal. Target: 1.
 """
@@ -52,15 +57,15 @@ def images(path):
     np.savez(path, x_train=x[:200], y_train=labels[:200], x_test=x[200:], y_test=labels[200:])
 
 
-def command(data, workdir):
-    options = {**SETTINGS, "dataset": data, "workdir": workdir}
+def command(data, workdir, **settings):
+    options = {**SETTINGS, "dataset": data, "workdir": workdir, **settings}
     listed = [f"--{name}={value}" for name, value in options.items()]
     program = "from lemonade_tf.cli import main; raise SystemExit(main())"
     return [sys.executable, "-c", program, "search", "--resume", *listed]
 
 
 def results(workdir):
-    """Return the results of a search: history, front and weights."""
+    """Return the results of a search: history, front and weights; for a replay, in its order."""
     run = read_run(workdir)
     history = {
         record.id: {k: v for k, v in record.as_json().items() if k not in LEFT_OUT}
@@ -73,7 +78,8 @@ def results(workdir):
         for name, node in load_graph(workdir / row["file"]).items():
             for key, value in node.weights.items():
                 weights[row["id"], name, key] = value.tobytes()
-    return history, front, weights
+    order = list(history) if run.config.slots_per_generation is not None else None
+    return history, front, weights, order
 
 
 def descendants(pid):
@@ -88,9 +94,14 @@ def descendants(pid):
     return found[1:]
 
 
-def kill_and_resume(data, workdir, moment, workers_too):
+def search(data, workdir, **settings):
+    """Run a search to its end."""
+    subprocess.run(command(data, workdir, **settings), stdout=subprocess.DEVNULL, check=True)
+
+
+def kill_and_resume(data, workdir, moment, workers_too, **settings):
     """Kill a search after `moment` seconds and resume it; return how many networks it recorded."""
-    process = subprocess.Popen(command(data, workdir), stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command(data, workdir, **settings), stdout=subprocess.DEVNULL)
     with process:
         time.sleep(moment)
         victims = descendants(process.pid) if workers_too else []
@@ -102,7 +113,7 @@ def kill_and_resume(data, workdir, moment, workers_too):
     reported = content[: content.rfind(b"\n") + 1]
     for path in workdir.glob("models/*.h5"):
         load_graph(path)  # raises if the file is incomplete
-    subprocess.run(command(data, workdir), stdout=subprocess.DEVNULL, check=True)
+    search(data, workdir, **settings)
     if not history.read_bytes().startswith(reported):
         raise SystemExit(f"{history} lacks a network that was reported before the kill.")
     return reported.count(b"\n")
@@ -110,6 +121,7 @@ def kill_and_resume(data, workdir, moment, workers_too):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--mode", choices=["generational", "asynchronous"], default="generational")
     parser.add_argument("--moments", type=int, default=50, help="number of kills")
     parser.add_argument("--quick", action="store_true", help="two kills")
     options = parser.parse_args()
@@ -121,7 +133,9 @@ def main():
         data = folder / "images.npz"
         images(data)
         start = time.monotonic()
-        subprocess.run(command(data, folder / "whole"), stdout=subprocess.DEVNULL, check=True)
+        is_asynchronous = options.mode == "asynchronous"
+        given = {"mode": options.mode, "workers": 1 + is_asynchronous}
+        search(data, folder / "whole", **given)
         seconds = time.monotonic() - start
         whole = results(folder / "whole")
         print(f"uninterrupted search: {len(whole[0])} networks, {seconds:.0f} s", flush=True)
@@ -129,8 +143,16 @@ def main():
         for number in range(num_moments):
             workdir = folder / f"run-{number}"
             moment = rng.uniform(0.1, 1.1) * seconds
-            num_recorded.append(kill_and_resume(data, workdir, moment, number % 2 == 1))
-            equal += results(workdir) == whole
+            is_replay = is_asynchronous and number // 2 % 2 == 1
+            more = {"replay": folder / "whole"} if is_replay else {}
+            num = kill_and_resume(data, workdir, moment, number % 2 == 1, **given, **more)
+            num_recorded.append(num)
+            expected = whole
+            if is_asynchronous and not is_replay:
+                again = folder / f"again-{number}"
+                search(data, again, **given | {"workers": 1, "replay": workdir})
+                expected = results(again)
+            equal += results(workdir) == expected
             shutil.rmtree(workdir)
         print(f"networks recorded before each kill: {json.dumps(num_recorded)}")
     print("target: 1")

@@ -172,6 +172,23 @@ def test_the_same_seed_gives_the_same_search_with_any_number_of_workers(finished
 
 
 @pytest.mark.slow
+def test_a_replay_with_another_number_of_workers_trains_the_same_weights(images, tmp_path):
+    settings = {**TINY, "dataset": str(images), "mode": "asynchronous", "workers": 2}
+    search(make_config("paper", **settings, workdir=str(tmp_path / "run")))
+    search(replay=str(tmp_path / "run"), workers=1, workdir=str(tmp_path / "again"))
+    run, again = read_run(tmp_path / "run"), read_run(tmp_path / "again")
+    assert [record.id for record in run.history] == [record.id for record in again.history]
+    for record, other in zip(run.history, again.history, strict=True):
+        assert (record.objectives, record.losses) == (other.objectives, other.losses)
+    assert [record.id for record in run.front()] == [record.id for record in again.front()]
+    for record in run.front():
+        first, second = (load_graph(r.store.models.path(record.id)) for r in (run, again))
+        for (name, node), (_, copy) in zip(first.items(), second.items(), strict=True):
+            for key, weights in node.weights.items():
+                assert np.array_equal(weights, copy.weights[key]), f"{record.id}: {name}, {key}"
+
+
+@pytest.mark.slow
 def test_a_search_of_cells(images, tmp_path):
     """The same seed gives the same history; files are read back as (cell, n, F)."""
     settings = {**TINY, "space": "cells", "filters": (16, 32), "num_generations": 1}
