@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 
 import numpy as np
@@ -17,7 +18,8 @@ def tensor_in_file(array: np.ndarray) -> tf.Tensor | None:
         The tensor; None if the array is not a whole mapped file, or TensorFlow could not use it.
 
     Raises:
-        MemoryError: If the system has no address space left for it.
+        MemoryError: If the system refuses to reserve memory for it.
+        OSError: If the file is no longer there.
     """
     if not isinstance(array, np.memmap) or not isinstance(array.base, mmap.mmap):
         return None
@@ -29,6 +31,8 @@ def tensor_in_file(array: np.ndarray) -> tf.Tensor | None:
     try:
         writable = np.memmap(path, dtype, "c", array.offset, array.shape)
     except OSError as error:
+        if error.errno != errno.ENOMEM:
+            raise
         raise MemoryError(
             f"{path} cannot be mapped ({error.strerror}); set --device_memory, so that only parts"
             " of it are placed at a time."
