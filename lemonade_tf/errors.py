@@ -26,5 +26,9 @@ def quoted(error: object) -> str:
     It may contain anything: it becomes one line, not too long, of printable characters.
     """
     line = " ".join(str(error).split()) or type(error).__name__
-    line = line if len(line) <= _MAX_QUOTED else f"{line[:_MAX_QUOTED]}..."
+    return printable(line if len(line) <= _MAX_QUOTED else f"{line[:_MAX_QUOTED]}...")
+
+
+def printable(line: str) -> str:
+    """Return a line without characters that control a terminal."""
     return "".join(character if character.isprintable() else "?" for character in line)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lemonade_tf.cli.failure import fail
+from lemonade_tf.errors import printable
 from lemonade_tf.presets import make_config
 from lemonade_tf.retraining import RetrainConfig
 
@@ -46,7 +47,7 @@ def run_status(options: argparse.Namespace) -> int:
     from lemonade_tf.monitoring.status import read_status, status_lines
 
     for line in status_lines(read_status(options.workdir), options.workdir):
-        print(line)
+        print(printable(line))
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from lemonade_tf.errors import LemonadeError
+from lemonade_tf.errors import LemonadeError, quoted
 
 
 class DatasetError(LemonadeError, ValueError):
@@ -22,5 +22,5 @@ class DatasetNameError(DatasetError):
 
 
 def one_line(error: object) -> str:
-    """Return the message of an exception on one line, without a full stop."""
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    """Return the message of an exception on one line, not too long, without a full stop."""
+    return quoted(error).rstrip(".") or type(error).__name__

@@ -7,6 +7,7 @@ from math import inf
 import numpy as np
 
 from lemonade_tf.datasets.dataset_error import DatasetError
+from lemonade_tf.errors import quoted
 
 MIN_IMAGES = 10
 _NUMBER_CLASSES = "Number the classes: numpy.unique(labels, return_inverse=True)[1]."
@@ -33,12 +34,13 @@ class ImageConverter:
         self.shape = (*shape, 1) if len(shape) == 3 else shape
         if len(self.shape) != 4 or not all(self.shape):
             raise DatasetError(
-                f"{where} has shape {self.shape}; expected (images, height, width, channels) or"
-                " (images, height, width), all at least 1."
+                f"{where} has shape {quoted(self.shape)}; expected (images, height, width,"
+                " channels) or (images, height, width), all at least 1."
             )
         if dtype.kind not in "iuf":
             raise DatasetError(
-                f"{where} has dtype {dtype}; expected uint8 pixels from 0 to 255, or floats."
+                f"{where} has dtype {quoted(dtype)}; expected uint8 pixels from 0 to 255, or"
+                " floats."
             )
         self.dtype = np.dtype(np.float32 if dtype.kind == "f" else np.uint8)
         self._where = where
@@ -87,12 +89,13 @@ def check_labels(where: str, labels: np.ndarray) -> np.ndarray:
         labels = labels[:, 0]
     if labels.ndim != 1:
         raise DatasetError(
-            f"{where} has shape {labels.shape}; expected (images,), the class index of each image."
-            " Convert one-hot labels with labels.argmax(axis=1)."
+            f"{where} has shape {quoted(labels.shape)}; expected (images,), the class index of"
+            " each image. Convert one-hot labels with labels.argmax(axis=1)."
         )
     if labels.dtype.kind not in "iuf":
         raise DatasetError(
-            f"{where} has dtype {labels.dtype}; expected non-negative integers. {_NUMBER_CLASSES}"
+            f"{where} has dtype {quoted(labels.dtype)}; expected non-negative integers."
+            f" {_NUMBER_CLASSES}"
         )
     if labels.dtype.kind == "f":
         labels = labels.astype(np.float64)  # float16 cannot represent the limit below

@@ -113,7 +113,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> NpzMe
         raise ValueError("Object arrays are never unpickled")
     size = prod(shape) * dtype.itemsize
     if start + size != info.file_size or not dtype.itemsize or any(n < 0 for n in shape):
-        raise ValueError(f"{name} has shape {shape}, but {info.file_size - start:,} bytes")
+        raise ValueError(f"{name} has shape {quoted(shape)}, but {info.file_size - start:,} bytes")
     return NpzMember(archive, info, shape, dtype)
 
 

@@ -209,12 +209,13 @@ def _check_proposed(id_: str, generation: int, operators: Sequence[Mapping[str, 
 
     Raises:
         RecordError: If the id is not that of a network of the generation, or an operator has no
-            name.
+            possible name.
     """
     if not is_network_id(id_) or parse_network_id(id_)[0] != generation:
         raise RecordError(f"has the id {id_[:40]!r} in generation {generation}")
-    if not all(isinstance(operator.get("operator"), str) for operator in operators):
-        raise RecordError("has an operator without a name")
+    names = [operator.get("operator") for operator in operators]
+    if not all(isinstance(name, str) and name.isidentifier() for name in names):
+        raise RecordError(f"has operators named {quoted(names)}")
 
 
 @dataclass(frozen=True)

@@ -356,7 +356,7 @@ def test_arrays_that_overlap_are_refused(tmp_path):
         for name in ("x_test", "y_train"):
             archive.filelist.append(copy(archive.getinfo("x_train.npy")))
             archive.filelist[-1].filename = f"{name}.npy"
-    with pytest.raises(DatasetError, match="overlap|differ"):
+    with pytest.raises(DatasetError, match=r"overlap|differ"):
         load_dataset(path)
 
 
