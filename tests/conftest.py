@@ -60,3 +60,9 @@ def pytest_addoption(parser):
         default=12,
         help="at how many random moments test_resume.py kills a search (measured: 25)",
     )
+    parser.addoption(
+        "--power_losses",
+        type=int,
+        default=12,
+        help="at how many random moments test_power_loss.py lets the power fail (measured: 200)",
+    )

@@ -23,7 +23,7 @@ from typing import Any, Self
 from lemonade_tf.errors import LemonadeError, quoted
 from lemonade_tf.safe_json import read_json
 from lemonade_tf.store import FolderLock, RecordList, RetrainedRecord, explained, journal
-from lemonade_tf.store.atomic import write_atomic
+from lemonade_tf.store.atomic import make_folder, write_atomic
 
 FOLDER, RECORDS, TABLE, SETTINGS = "retrained", "retrained.jsonl", "retrained.csv", "settings.json"
 
@@ -60,7 +60,7 @@ class RetrainedFolder:
 
     def __enter__(self) -> Self:
         with explained(self.path):
-            self.path.mkdir(exist_ok=True)
+            make_folder(self.path)
         self._lock.acquire()
         try:
             self._start()

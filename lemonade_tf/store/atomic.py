@@ -55,6 +55,23 @@ def publish(source: Path, target: Path) -> None:
     sync(target.parent)
 
 
+def make_folder(path: Path, *, exist_ok: bool = True) -> None:
+    """Create a folder, and those above it that are missing, durably.
+
+    Args:
+        path: The folder.
+        exist_ok: Whether it may exist already.
+
+    Raises:
+        OSError: If it cannot be created; a FileExistsError if it exists and may not.
+    """
+    path = path.absolute()
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=exist_ok)
+    for folder in reversed(missing):  # flushing a folder does not flush its name in the one above
+        sync(folder.parent)
+
+
 def sync(path: str | os.PathLike[str]) -> None:
     """Flush a file or a folder from the system's memory to the disk."""
     descriptor = os.open(path, os.O_RDONLY)

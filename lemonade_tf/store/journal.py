@@ -24,6 +24,7 @@ import numpy as np
 
 from lemonade_tf.errors import LemonadeError, quoted
 from lemonade_tf.safe_json import read_json
+from lemonade_tf.store.atomic import sync
 
 _logger = logging.getLogger(__name__)
 
@@ -57,6 +58,8 @@ def append(path: Path, records: Iterable[object], key: str = "") -> None:
         try:
             _write(file.fileno(), data)
             os.fsync(file.fileno())
+            if not end:  # the file may be new, and flushing it does not flush its name
+                sync(path.parent)
         except BaseException:
             os.ftruncate(file.fileno(), end)
             raise

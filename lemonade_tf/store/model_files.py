@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lemonade_tf.store.atomic import publish, write_atomic
+from lemonade_tf.store.atomic import make_folder, publish, write_atomic
 from lemonade_tf.store.disk_errors import StoreError, explained
 from lemonade_tf.store.file_names import HISTORY, MODELS, PINNED, STAGING
 from lemonade_tf.store.locks import lock_folder
@@ -51,7 +51,7 @@ class ModelFiles:
         """
         with explained(self._run):
             for folder in (self.folder, self.staging):
-                folder.mkdir(parents=True, exist_ok=True)
+                make_folder(folder)
 
     def path(self, id_: str) -> Path:
         """Return the path of the file of a network."""

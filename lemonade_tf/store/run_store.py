@@ -34,7 +34,7 @@ from typing import Any, TypeVar
 from lemonade_tf.errors import quoted
 from lemonade_tf.safe_json import read_json
 from lemonade_tf.store import journal
-from lemonade_tf.store.atomic import write_atomic
+from lemonade_tf.store.atomic import make_folder, write_atomic
 from lemonade_tf.store.disk_errors import StoreError, explained
 from lemonade_tf.store.file_names import (
     ALL,
@@ -315,7 +315,7 @@ def make_new_folder(path: Path) -> bool:
     """
     with explained(path):
         try:
-            path.mkdir(parents=True)
+            make_folder(path, exist_ok=False)
         except FileExistsError:
             return False
     return True

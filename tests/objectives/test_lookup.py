@@ -120,3 +120,12 @@ def test_invalid_scales_are_refused(scales, message):
 
 def test_a_custom_objective_is_imported_once(here):
     assert find_objective("own_objectives:DEPTH") is find_objective("own_objectives:DEPTH")
+
+
+def test_no_module_is_imported_in_a_run_folder(here):
+    """Whoever made the run chose its objectives and could have put a module beside them."""
+    for name in ("config.json", "history.jsonl"):
+        (here / name).touch()
+    (here / "strange.py").write_text("raise SystemExit('it was run')")
+    with pytest.raises(ObjectiveError, match=r"is a run folder, from which no modules are import"):
+        find_objective("strange:DEPTH")

@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from lemonade_tf.store.atomic import publish, replacing, write_atomic
+from lemonade_tf.store import atomic
+from lemonade_tf.store.atomic import make_folder, publish, replacing, write_atomic
 
 
 def test_a_file_is_written_and_replaced(tmp_path):
@@ -46,3 +47,14 @@ def test_publishing_moves_the_file(tmp_path):
     (tmp_path / "a").write_bytes(b"a")
     publish(tmp_path / "a", tmp_path / "b")
     assert os.listdir(tmp_path) == ["b"]
+
+
+def test_folders_are_created_durably(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(atomic, "sync", flushed.append)
+    make_folder(tmp_path / "a" / "b")
+    make_folder(tmp_path / "a" / "b" / "c")
+    make_folder(tmp_path / "a")
+    assert flushed == [tmp_path, tmp_path / "a", tmp_path / "a" / "b"]
+    with pytest.raises(FileExistsError):
+        make_folder(tmp_path / "a", exist_ok=False)

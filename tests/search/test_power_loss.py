@@ -1,0 +1,130 @@
+"""Nothing that was reported is lost when the power fails, or an operation on the disk does."""
+
+import errno
+import json
+import random
+
+import pytest
+from lossy_disk import FailingDisk, LossyDisk
+from toy_training import results, toy_search
+
+from lemonade_tf.monitoring.callback import Callback
+from lemonade_tf.store import StoreError
+
+SMALL = {"num_generations": 2, "num_proposed": 6, "num_accepted": 2, "in_process": True}
+
+
+class Reported(Callback):
+    """Keeps the records that were reported."""
+
+    def __init__(self):
+        self.records = []
+
+    def on_network_end(self, state, record):
+        self.records.append(record)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """The results of the small search without interruption."""
+    workdir = tmp_path_factory.mktemp("small") / "run"
+    toy_search(workdir, **SMALL)
+    return results(workdir)
+
+
+def check_resumed(workdir, reported, small):
+    """Resume a search, and check that it has all that was reported, and ends as it should."""
+    lines = (workdir / "history.jsonl").read_text().splitlines() if reported else []
+    recorded = {line["id"]: line for line in map(json.loads, lines[: len(reported)])}
+    for record in reported:
+        found = recorded[record.id]
+        del found["crc32"]
+        assert found == record.as_json()
+    again = Reported()
+    assert toy_search(workdir, resume=True, callbacks=[again], **SMALL).complete
+    assert results(workdir) == small
+    assert not {r.id for r in again.records} & {r.id for r in reported}  # none is trained again
+
+
+# --- Power loss ----------------------------------------------------------------------------------
+
+
+def moments_of_power_loss(folder, number, seed):
+    """Yield (folder after the power failed, what was reported before) for moments of one search."""
+    with LossyDisk(make(folder / "count")).watching() as disk:
+        toy_search(folder / "count" / "runs" / "run", **SMALL)
+    rng, cases, reported = random.Random(seed), [], Reported()
+    with LossyDisk(make(folder / "disk")).watching() as watched:
+
+        def fail_now():
+            target = folder / f"after-{len(cases)}"
+            watched.write_remains(rng, target)
+            cases.append((target / "runs" / "run", list(reported.records)))
+
+        for _ in range(number):
+            watched.at_moment(rng.randrange(disk.num_moments), fail_now)
+        toy_search(folder / "disk" / "runs" / "run", callbacks=[reported], **SMALL)
+    return cases
+
+
+def make(folder):
+    folder.mkdir()
+    return folder
+
+
+def test_nothing_reported_is_lost_when_the_power_fails(tmp_path, small, request):
+    cases = moments_of_power_loss(tmp_path, request.config.getoption("power_losses"), seed=0)
+    for workdir, reported in cases:
+        check_resumed(workdir, reported, small)
+    counts = [len(reported) for _, reported in cases]
+    assert len(set(counts)) > 3  # the moments did differ
+    print(f"\nnetworks that had been reported when the power failed: {sorted(counts)}")
+
+
+# --- Operations that fail ------------------------------------------------------------------------
+
+ERRORS = (errno.ENOSPC, errno.EIO, errno.EINTR)
+
+
+def search_with_failing_operation(workdir, small, disk):
+    """Run a search on a failing disk, and resume it on one that works; return why it ended."""
+    reported, reason = Reported(), f"{workdir} is complete"
+    with disk.failing():
+        try:
+            toy_search(workdir, callbacks=[reported], **SMALL)
+        except StoreError as error:
+            reason = str(error)
+    assert str(workdir) in reason
+    assert len(reason.splitlines()) == 1
+    check_resumed(workdir, reported.records, small)
+    return reason
+
+
+@pytest.fixture(scope="module")
+def num_operations(tmp_path_factory):
+    with FailingDisk().failing() as disk:
+        toy_search(tmp_path_factory.mktemp("count") / "run", **SMALL)
+    return disk.num_operations
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_an_operation_that_fails_stops_the_search_with_the_reason(
+    tmp_path, small, num_operations, number
+):
+    """Each test takes another operation and another error, for once or from then on."""
+    operation = round((num_operations - 1) * number / 5)
+    disk = FailingDisk(operation, ERRORS[number % 3], lasting=number % 2 == 1)
+    reason = search_with_failing_operation(tmp_path / "run", small, disk)
+    assert not reason.endswith("complete") or number == 5  # the last one removes files
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lasting", [False, True])
+@pytest.mark.parametrize("error", ERRORS, ids=errno.errorcode.get)
+def test_each_operation_that_fails(tmp_path, small, num_operations, error, lasting):
+    ended = []
+    for number in range(num_operations):
+        disk = FailingDisk(number, error, lasting=lasting)
+        workdir = tmp_path / f"run-{number}"
+        ended.append(search_with_failing_operation(workdir, small, disk))
+    print(f"\n{len(ended)} operations; {len(set(ended))} ways to end")
