@@ -14,7 +14,10 @@ would train once more, is resampled (parent and operators) a bounded number of t
 all children accepted so far, whether or not they failed, and those proposed in the same batch. If
 the last draw is a duplicate as well, the paper's rule applies: what was evaluated successfully is
 evaluated once more, with the weights of its current parent, so that a search continues even if all
-neighbors of its population have been seen. Failed architectures are not evaluated again.
+neighbors of its population have been seen. Failed architectures are not evaluated again. The parent
+is drawn anew as well: a child is then distributed as in the paper, given that it was not seen. If
+the parent stayed, networks most of whose neighbors have been seen would get as many children as
+others, and they would be repeated ones.
 
 A child can also exceed a limit, such as a number of parameters. It is also resampled, but dropped
 if the last draw exceeds a limit as well.
@@ -56,8 +59,8 @@ class Evolution:
     only. Between two calls of `propose`, the order of the reports does not matter.
 
     Args:
-        initial: The initial networks, evaluated, generation 0. The population starts as their
-            Pareto front.
+        initial: The initial networks, evaluated, generation 0. All of them are the population
+            until a child has been evaluated (line 2 of Algorithm 1), dominated ones included.
         propose: Makes a child of a parent.
         cheap: The cheap objectives, on which the density is estimated.
         settings: The numbers of children, and how they are sampled.
@@ -107,14 +110,17 @@ class Evolution:
             self._archive.add(canonical_hash(individual.architecture), individual)
         self._failed = {i.id for i in individuals if not i.is_evaluated}
         self._pending: dict[str, tuple[str, Individual]] = {}  # by id, with their hash
-        self._population: list[Individual] = []
-        self._reported = [i for i in individuals if i.is_evaluated]
+        self._population = list(initial)
+        self._reported = [i for i in history if i.is_evaluated]
         for child in pending:
             self._await(child)
 
     @property
     def population(self) -> tuple[Individual, ...]:
-        """The Pareto front of all evaluated individuals, oldest first."""
+        """The Pareto front of all evaluated individuals, oldest first.
+
+        Before any child has been evaluated: all initial networks.
+        """
         if self._reported:  # updated when it is needed, not with every report
             names = (*self._expensive, *(objective.name for objective in self._cheap))
             self._population = update_front(self._population, self._reported, names)

@@ -55,7 +55,7 @@ class AsynchronousEvolution:
 
     @property
     def population(self) -> tuple[Individual, ...]:
-        """The Pareto front of all evaluated individuals, oldest first."""
+        """What the next child is proposed from; see `Evolution.population`."""
         return self._evolution.population
 
     @property

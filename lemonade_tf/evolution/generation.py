@@ -77,7 +77,7 @@ class Generation:
         batch: The proposed children.
         evaluations: In the order of the children, not of completion; failed ones included.
         children: The children evaluated without failure, with all their objectives.
-        population: The Pareto front after this generation, oldest first.
+        population: The population after this generation; see `Evolution.population`.
     """
 
     batch: Batch

@@ -94,8 +94,8 @@ class Remove(Operator):
         if _main_path(graph, site.node) is None:
             return (
                 f"{site.node!r} is not the end of a skip or branch that can be removed: a convex"
-                " sum, a concatenation whose consumers accept fewer channels, or an Add with weights"
-                " in one branch only"
+                " sum, a concatenation whose consumers accept fewer channels, or an Add with"
+                " weights in one branch only"
             )
         return None
 

@@ -65,8 +65,12 @@ class ChildEvaluator:
         extra = setup.extra_datasets
         columns = ["test_error", *(each.test_error for each in extra)]
         self.front = Front(self._store, setup.objectives, setup.reference_point, columns)
-        self.front.add(record for record in recorded.values() if record.failure is None)
+        trained = [record for record in recorded.values() if record.failure is None]
+        has_children = any(record.generation for record in trained)
+        # They are the population, and their files are needed, until a child has been trained.
+        self._initial = [] if has_children else [record.id for record in trained]
         self._files = NetworkFiles(self._store, [each.name for each in extra], recorded)
+        self.front.add(trained)
         for id_ in self.front.members:
             self._files.check(id_)
         self._files.expect(proposal.parent for proposal in self._history.pending)
@@ -198,8 +202,10 @@ class ChildEvaluator:
         )
         self._store.history.append([record])
         self._lineage_epochs[record.id] = record.lineage_epochs
-        if not failed and self.front.add([record]):
-            self.front.write()
+        if not failed:
+            self._initial = [] if individual.generation else [*self._initial, individual.id]
+            if self.front.add([record]):
+                self.front.write()
         self._files.settle(individual.id)
         self._files.done(individual.parent)
         self._discard()
@@ -214,4 +220,4 @@ class ChildEvaluator:
 
     def _discard(self) -> None:
         if not self._setup.config.keep_all:
-            self._files.discard(self.front.members)
+            self._files.discard([*self.front.members, *self._initial])

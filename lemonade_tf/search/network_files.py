@@ -69,9 +69,9 @@ class NetworkFiles:
         if parent is not None:
             self._num_children[parent] -= 1
 
-    def discard(self, front: Iterable[str]) -> None:
-        """Remove the files of networks neither on the front nor a parent of a pending child."""
-        self._models.keep({*front, *(+self._num_children), *self._unsettled}, self._extra)
+    def discard(self, needed: Iterable[str]) -> None:
+        """Remove the files of networks neither needed nor a parent of a pending child."""
+        self._models.keep({*needed, *(+self._num_children), *self._unsettled}, self._extra)
 
 
 def _files_of(record: NetworkRecord) -> dict[str | None, FileRecord]:

@@ -70,13 +70,15 @@ class Session:
         self.evaluator.record_proposals(batch)
         self.reporter.begin_generation(batch)
 
-    def measure(self, front: Iterable[Individual]) -> None:
-        """Measure the inference times of a front that have not been measured yet."""
+    def measure(self, population: Iterable[Individual]) -> None:
+        """Measure the inference times of a population's front that have not been measured yet."""
+        members = self.evaluator.front.members
+        front = [individual for individual in population if individual.id in members]
         self.measurements.take(self.executor, front, self.stop.is_met)
 
-    def end_generation(self, front: Iterable[Individual]) -> None:
+    def end_generation(self, population: Iterable[Individual]) -> None:
         """Measure the front after a generation, and report its end."""
-        self.measure(front)
+        self.measure(population)
         self.reporter.notify("on_generation_end")
 
 

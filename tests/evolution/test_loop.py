@@ -11,6 +11,7 @@ from toy_evolution import (
     SMALL,
     append,
     evaluate,
+    evolution,
     evolved,
     initial_networks,
     propose,
@@ -168,11 +169,33 @@ def test_identical_cheap_values():
     assert len(last.population) == 1
 
 
-def test_dominated_initial_networks_are_not_parents():
-    initial = [*initial_networks([(4, 4)]), *initial_networks()[2:]]
-    worse = dataclasses.replace(initial_networks()[1], expensive={"error": 10**6})
-    [generation, *_] = evolved([*initial, worse])
-    assert "0-1" not in {p.individual.parent for p in generation.batch.proposals}
+def with_a_dominated_one():
+    """Return three initial networks; 0-1 is larger than 0-0 and its error is higher."""
+    first, _, third = initial_networks([(4, 4), (4, 5), (9, 9, 9)])
+    worse = initial_networks()[1]
+    return [first, dataclasses.replace(worse, expensive={"error": 10**6}), third]
+
+
+def test_the_population_starts_as_all_initial_networks():
+    """Line 2 of Algorithm 1; the front of all is taken after the first generation."""
+    subject = evolution(with_a_dominated_one())
+    assert [i.id for i in subject.population] == ["0-0", "0-1", "0-2"]
+    first, second, *_ = evolved(with_a_dominated_one())
+    assert {p.individual.parent for p in first.batch.proposals} == {"0-0", "0-1", "0-2"}
+    assert "0-1" not in {i.id for i in first.population}
+    assert "0-1" not in {p.individual.parent for p in second.batch.proposals}
+
+
+def test_all_initial_networks_stay_until_a_child_has_been_evaluated():
+    def fail(children):
+        return [Evaluation(child.id, failure="no") for child in children]
+
+    initial = with_a_dominated_one()
+    first, second, *_ = evolved(initial, evaluate=fail)
+    assert [i.id for i in second.population] == ["0-0", "0-1", "0-2"]
+    assert "0-1" in {p.individual.parent for p in second.batch.proposals}
+    resumed = evolution(initial, history=_history([first]), start_generation=2)
+    assert resumed.propose() == second.batch
 
 
 def test_proposals_are_announced_before_they_are_evaluated():

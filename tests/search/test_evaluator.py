@@ -86,7 +86,7 @@ class Ledger(Callback):
     """Compares the files with those that are needed."""
 
     def __init__(self):
-        self.pending, self.most = [], 0
+        self.pending, self.most, self.initial = [], 0, set()
 
     def on_generation_begin(self, state, proposals):
         recorded = {record.id for record in RunStore.open(state.workdir).history.read()}
@@ -96,7 +96,9 @@ class Ledger(Callback):
     def on_network_end(self, state, record):
         self.pending = [child for child in self.pending if child.id != record.id]
         files = {path.stem for path in (state.workdir / "models").glob("*.h5")}
-        allowed = {*state.front, *(child.parent for child in self.pending)}
+        # Until a child is trained, all initial networks may become parents.
+        self.initial = set() if record.generation else {*self.initial, record.id}
+        allowed = {*state.front, *self.initial, *(child.parent for child in self.pending)}
         assert files == allowed
         self.most = max(self.most, len(files))
 

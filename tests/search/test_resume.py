@@ -9,6 +9,7 @@ from toy_training import Break, accepted, cut, results, toy_search
 
 from lemonade_tf.config import ConfigError
 from lemonade_tf.monitoring.callback import Callback
+from lemonade_tf.runs import read_run
 from lemonade_tf.search import SearchError, search
 from lemonade_tf.store import RandomSearchRecord, RunStore, StoreError
 
@@ -54,6 +55,18 @@ def test_more_generations_give_the_same_as_a_longer_search(tmp_path, whole, firs
     toy_search(tmp_path / "run", in_process=True, resume=True, num_generations=3)
     assert results(tmp_path / "run") == whole
     assert RunStore.open(tmp_path / "run").read_config().settings["num_generations"] == 3
+
+
+def test_all_initial_networks_are_parents_in_the_first_generation(tmp_path, whole):
+    """Their files are kept for that, though some are dominated."""
+    toy_search(tmp_path / "run", in_process=True, num_generations=0)
+    store = RunStore.open(tmp_path / "run")
+    files = {path.stem for path in (tmp_path / "run" / "models").glob("*.h5")}
+    assert files == {record.id for record in store.history.read()} == {"0-0", "0-1", "0-2", "0-3"}
+    assert len(store.read_front()) < 4 if hasattr(store, "read_front") else True
+    assert len(read_run(tmp_path / "run").front()) < 4
+    parents = {r.parent for r in whole["history"].values() if r.generation == 1}
+    assert parents <= files
 
 
 def test_settings_that_are_not_given_are_taken_from_the_run(tmp_path):
