@@ -236,6 +236,22 @@ def test_a_failure_is_recorded_and_retried(run, executor):
     assert len(result.rows) == 3
 
 
+@pytest.mark.parametrize("setting", [{"ray_address": "auto"}, {"gpus_per_child": 0.5}])
+def test_options_of_ray_are_refused_without_it(setting):
+    [name] = setting
+    with pytest.raises(ConfigError, match=f"--{name} has no effect here; omit it, or use --exec"):
+        RetrainConfig(**setting)
+
+
+def test_where_workers_run_may_change(run, executor):
+    executor.dies_at = "2-0"
+    with pytest.raises(Killed):
+        retrain(run)
+    executor.dies_at = None
+    retrain(run, config=RetrainConfig(executor="ray", ray_address="auto", gpus_per_child=0.5))
+    assert files(run) >= {f"{id_}.h5" for id_ in FRONT}
+
+
 def test_changed_settings_are_refused_by_name(run, executor):
     retrain(run, ["1-0"], SHORT)
     other = RetrainConfig.from_flat({"epochs": 3, "seed": 4, "workers": 2})

@@ -47,8 +47,9 @@ class AfterNetworks(Callback):
 
 
 def test_a_search_has_the_same_history_in_one_and_two_processes_and_on_ray(
-    ray_cluster, images, tmp_path
+    ray_cluster, images, tmp_path, monkeypatch
 ):
+    monkeypatch.setattr("lemonade_tf.datasets.array_files._LARGE", 10_000)  # the images are a file
     shared = {**TINY, "dataset": str(images), "seed": 3}
     found = []
     for name, options in {
