@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from math import inf
 from pathlib import Path
@@ -20,8 +20,8 @@ from typing import Any, Literal, Self, get_args
 
 from lemonade_tf.datasets.dataset_error import DatasetNameError
 from lemonade_tf.datasets.names import join_datasets, parse_datasets
-from lemonade_tf.errors import LemonadeError, quoted
-from lemonade_tf.objectives.dataset_errors import is_dataset_error, with_dataset_errors
+from lemonade_tf.errors import LemonadeError
+from lemonade_tf.objectives.dataset_errors import with_dataset_errors
 from lemonade_tf.objectives.lookup import find_objectives, run_limits, run_objectives
 from lemonade_tf.objectives.objective import ObjectiveError
 from lemonade_tf.training.settings import TrainingSettings
@@ -35,23 +35,6 @@ ExecutorName = Literal["processes", "ray"]
 
 PAPER = TrainingSettings()
 TRAINING = tuple(each.name for each in fields(TrainingSettings))
-# Settings that may change when a search is resumed: no result depends on them.
-MAY_CHANGE = (
-    "data_dir",
-    "cache_dir",
-    "workdir",
-    "num_generations",
-    "max_hours",
-    "max_child_hours",
-    "latency_protocol",
-    "keep_all",
-    "tensorboard",
-    "workers",
-    "executor",
-    "ray_address",
-    "gpus_per_child",
-    "device_memory",
-)
 
 
 class ConfigError(LemonadeError, ValueError):
@@ -346,75 +329,6 @@ class SearchConfig(FlatConfig):
 def _check_objectives(settings: Mapping[str, Any]) -> None:
     find_objectives(settings["objectives"])
     run_objectives({**settings, "scale": {}})
-
-
-def resumed_config(before: Mapping[str, Any], given: Mapping[str, Any]) -> SearchConfig:
-    """Return the settings with which a search is resumed.
-
-    Args:
-        before: Its recorded settings, side by side as in config.json.
-        given: The settings given now; the others stay.
-
-    Raises:
-        ConfigError: If a given setting would change the results of the search; the message lists
-            all of these.
-    """
-    return continued_config(before, given, MAY_CHANGE, "resume")
-
-
-def continued_config(
-    before: Mapping[str, Any], given: Mapping[str, Any], may_change: Sequence[str], option: str
-) -> SearchConfig:
-    """Return recorded settings with given ones, of which only some may differ.
-
-    Args:
-        before: The recorded settings, side by side as in config.json.
-        given: The settings given now; the others stay.
-        may_change: The names of those that may differ.
-        option: The option that uses the recorded settings, for error messages.
-
-    Raises:
-        ConfigError: If a setting is missing, or another one differs.
-    """
-    missing = [name for name in SearchConfig.names() if name not in before]
-    if missing:
-        raise ConfigError(
-            f"--{option}: config.json of the run lacks {', '.join(missing)}; it was not made by a"
-            " search of this version. Choose another --workdir."
-        )
-    settings = {name: before[name] for name in SearchConfig.names()}
-    merged = {**settings, **given}
-    if join_datasets(merged["dataset"]) != settings["dataset"] and "objectives" not in given:
-        # The errors on extra data sets follow from the data sets.
-        merged["objectives"] = [n for n in settings["objectives"] if not is_dataset_error(n)]
-    try:
-        config = SearchConfig.from_flat(merged)
-    except LemonadeError:
-        raise
-    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
-        raise ConfigError(
-            f"--resume: config.json of the run has impossible settings ({quoted(error)}); restore"
-            " it."
-        ) from error
-    changed = [
-        f"--{name} was {quoted(_shown(settings[name]))}, now {_shown(value)}"
-        for name, value in config.as_json().items()
-        if name not in may_change and value != settings[name]
-    ]
-    if changed:
-        raise ConfigError(
-            f"cannot {option} with different settings: {'; '.join(changed)}. Omit them, or start a"
-            " new search with another --workdir. Only"
-            f" {', '.join(f'--{name}' for name in may_change)} may change."
-        )
-    return config
-
-
-def _shown(value: Any) -> Any:
-    """Format a setting as on the command line."""
-    if not isinstance(value, Mapping):
-        return value
-    return ",".join(f"{name}={setting}" for name, setting in value.items()) or "none"
 
 
 def default_workdir(dataset: str, root: str | Path = "runs") -> Path:

@@ -27,7 +27,6 @@ import h5py
 import numpy as np
 
 from lemonade_tf.architecture.text import to_json
-from lemonade_tf.config import resumed_config
 from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.errors import LemonadeError
 from lemonade_tf.keras_bridge import load_graph, load_record
@@ -35,6 +34,7 @@ from lemonade_tf.monitoring.status import read_status, status_lines
 from lemonade_tf.report.front_table import table_rows
 from lemonade_tf.runs import read_run
 from lemonade_tf.runs.recorded_history import read_recorded_history
+from lemonade_tf.search.continued_config import resumed_config
 from lemonade_tf.search.initial_networks import initial_graphs
 from lemonade_tf.search.rebuild import rebuild_individuals
 from lemonade_tf.search.warm_start import WarmStartNetwork

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from lemonade_tf.config import ConfigError, SearchConfig, default_workdir, resumed_config
+from lemonade_tf.config import ConfigError, SearchConfig, default_workdir
 from lemonade_tf.presets import PRESETS, make_config, preset_for
 
 
@@ -137,30 +137,6 @@ def test_settings_are_recorded_side_by_side_and_read_back():
     assert (flat["epochs"], flat["momentum"], flat["seed"]) == (3, 0.9, 0)
     assert set(flat) == set(SearchConfig.names())
     assert SearchConfig.from_flat(flat) == config
-
-
-def test_a_resumed_search_keeps_its_settings_except_those_that_may_change():
-    before = make_config("digits", seed=7).as_json()
-    config = resumed_config(before, {"num_generations": 20, "workers": 2})
-    assert config.as_json() == {**before, "num_generations": 20, "workers": 2}
-    assert resumed_config(before, {"seed": 7, "epochs": 4}).as_json() == before
-
-
-def test_a_resumed_search_refuses_changes_of_its_results():
-    before = make_config("digits", seed=7).as_json()
-    message = (
-        r"^cannot resume with different settings: --limit was none, now parameters=1000.0;"
-        r" --seed was 7, now 8; --epochs was 4, now 5\. Omit them, or start a new search"
-    )
-    with pytest.raises(ConfigError, match=message):
-        resumed_config(before, {"seed": 8, "epochs": 5, "limit": {"parameters": 1e3}})
-
-
-def test_a_config_of_another_version_cannot_be_resumed():
-    before = make_config("digits").as_json()
-    del before["momentum"], before["space"]
-    with pytest.raises(ConfigError, match=r"config\.json of the run lacks space, momentum; it was"):
-        resumed_config(before, {})
 
 
 def test_the_default_folder_is_the_first_that_does_not_exist(tmp_path):

@@ -189,8 +189,8 @@ def _import(module: str, name: str) -> ModuleType:
     if all(os.path.exists(os.path.join(here, each)) for each in ("config.json", "history.jsonl")):
         # The run may come from a stranger, and its names of objectives with it.
         raise ObjectiveError(
-            f"objective {name!r}: the current folder, {here}, is a run folder, from which no modules"
-            " are imported. Run the command in the folder of your module."
+            f"objective {name!r}: the current folder, {here}, is a run folder, from which no"
+            " modules are imported. Run the command in the folder of your module."
         )
     if here not in sys.path:
         sys.path.insert(0, here)

@@ -14,7 +14,7 @@ from contextlib import ExitStack, nullcontext
 from functools import partial
 from typing import Any
 
-from lemonade_tf.config import ConfigError, SearchConfig, resumed_config
+from lemonade_tf.config import ConfigError, SearchConfig
 from lemonade_tf.datasets.array_files import ArrayFiles
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.datasets.loading import load_datasets
@@ -24,6 +24,7 @@ from lemonade_tf.monitoring.callback import Callback
 from lemonade_tf.presets import PRESETS, check_effects, make_config
 from lemonade_tf.runs.same_images import check_same_images
 from lemonade_tf.search.algorithm import run_algorithm
+from lemonade_tf.search.continued_config import resumed_config
 from lemonade_tf.search.replay import RecordedOrder, read_recorded_order, replayed_config
 from lemonade_tf.search.resume import resume_run
 from lemonade_tf.search.session import SearchResult, run_session

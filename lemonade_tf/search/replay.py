@@ -18,11 +18,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lemonade_tf.config import MAY_CHANGE, ConfigError, SearchConfig, continued_config
+from lemonade_tf.config import ConfigError, SearchConfig
 from lemonade_tf.evolution import Batch, Evaluation, Slot
 from lemonade_tf.executors import Outcome
 from lemonade_tf.runs.recorded_history import RecordedHistory, read_recorded_history
 from lemonade_tf.runs.recorded_slots import slots_of
+from lemonade_tf.search.continued_config import MAY_CHANGE, continued_config
 from lemonade_tf.search.failures import SearchError
 from lemonade_tf.search.outcome_records import proposal_record
 from lemonade_tf.store import NetworkRecord, ProposalRecord, RunConfig, RunStore

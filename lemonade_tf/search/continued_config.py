@@ -1,0 +1,98 @@
+"""The settings of a search that is resumed or replayed: recorded ones, of which few may change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lemonade_tf.config import ConfigError, SearchConfig
+from lemonade_tf.datasets.names import join_datasets
+from lemonade_tf.errors import LemonadeError, quoted
+from lemonade_tf.objectives.dataset_errors import is_dataset_error
+
+# Settings that may change when a search is resumed: no result depends on them.
+MAY_CHANGE = (
+    "data_dir",
+    "cache_dir",
+    "workdir",
+    "num_generations",
+    "max_hours",
+    "max_child_hours",
+    "latency_protocol",
+    "keep_all",
+    "tensorboard",
+    "workers",
+    "executor",
+    "ray_address",
+    "gpus_per_child",
+    "device_memory",
+)
+
+
+def resumed_config(before: Mapping[str, Any], given: Mapping[str, Any]) -> SearchConfig:
+    """Return the settings with which a search is resumed.
+
+    Args:
+        before: Its recorded settings, side by side as in config.json.
+        given: The settings given now; the others stay.
+
+    Raises:
+        ConfigError: If a given setting would change the results of the search; the message lists
+            all of these.
+    """
+    return continued_config(before, given, MAY_CHANGE, "resume")
+
+
+def continued_config(
+    before: Mapping[str, Any], given: Mapping[str, Any], may_change: Sequence[str], option: str
+) -> SearchConfig:
+    """Return recorded settings with given ones, of which only some may differ.
+
+    Args:
+        before: The recorded settings, side by side as in config.json.
+        given: The settings given now; the others stay.
+        may_change: The names of those that may differ.
+        option: The option that uses the recorded settings, for error messages.
+
+    Raises:
+        ConfigError: If a setting is missing, or another one differs.
+    """
+    missing = [name for name in SearchConfig.names() if name not in before]
+    if missing:
+        raise ConfigError(
+            f"--{option}: config.json of the run lacks {', '.join(missing)}; it was not made by a"
+            " search of this version. Choose another --workdir."
+        )
+    settings = {name: before[name] for name in SearchConfig.names()}
+    merged = {**settings, **given}
+    if join_datasets(merged["dataset"]) != settings["dataset"] and "objectives" not in given:
+        # The errors on extra data sets follow from the data sets.
+        merged["objectives"] = [n for n in settings["objectives"] if not is_dataset_error(n)]
+    try:
+        config = SearchConfig.from_flat(merged)
+    except LemonadeError:
+        raise
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
+        raise ConfigError(
+            f"--{option}: config.json of the run has impossible settings ({quoted(error)}); restore"
+            " it."
+        ) from error
+    changed = [
+        f"--{name} was {quoted(_shown(settings[name]))}, now {_shown(value)}"
+        for name, value in config.as_json().items()
+        if name not in may_change and value != settings[name]
+    ]
+    if changed:
+        raise ConfigError(
+            f"cannot {option} with different settings: {'; '.join(changed)}. Omit them, or start a"
+            " new search with another --workdir. Only"
+            f" {', '.join(f'--{name}' for name in may_change)} may change."
+        )
+    return config
+
+
+def _shown(value: Any) -> Any:
+    """Format a setting as on the command line."""
+    if not isinstance(value, Mapping):
+        return value
+    return ",".join(f"{name}={setting}" for name, setting in value.items()) or "none"

@@ -1,0 +1,31 @@
+"""The settings of a resumed search."""
+
+import pytest
+
+from lemonade_tf.config import ConfigError
+from lemonade_tf.presets import make_config
+from lemonade_tf.search.continued_config import resumed_config
+
+
+def test_a_resumed_search_keeps_its_settings_except_those_that_may_change():
+    before = make_config("digits", seed=7).as_json()
+    config = resumed_config(before, {"num_generations": 20, "workers": 2})
+    assert config.as_json() == {**before, "num_generations": 20, "workers": 2}
+    assert resumed_config(before, {"seed": 7, "epochs": 4}).as_json() == before
+
+
+def test_a_resumed_search_refuses_changes_of_its_results():
+    before = make_config("digits", seed=7).as_json()
+    message = (
+        r"^cannot resume with different settings: --limit was none, now parameters=1000.0;"
+        r" --seed was 7, now 8; --epochs was 4, now 5\. Omit them, or start a new search"
+    )
+    with pytest.raises(ConfigError, match=message):
+        resumed_config(before, {"seed": 8, "epochs": 5, "limit": {"parameters": 1e3}})
+
+
+def test_a_config_of_another_version_cannot_be_resumed():
+    before = make_config("digits").as_json()
+    del before["momentum"], before["space"]
+    with pytest.raises(ConfigError, match=r"config\.json of the run lacks space, momentum; it was"):
+        resumed_config(before, {})
