@@ -42,6 +42,7 @@ from lemonade_tf.workers.worker_setup import (
     make_executor,
 )
 
+_CLUSTER_ERROR = "ClusterError: "  # its message is for users
 _AUGMENTATION = ("pad", "flip", "cutout", "mixup")
 
 
@@ -218,9 +219,11 @@ def _train(
         for outcome in executor.run([*tasks, EndTask()] if several_machines else tasks):
             if isinstance(outcome.task, EndTask):
                 return  # even if the other machines are gone: all networks are trained
-            yield outcome
-            if several_machines and outcome.cause is not None:
+            if several_machines and outcome.failure is not None:
+                failure = outcome.failure.removeprefix(_CLUSTER_ERROR)
+                yield replace(outcome, failure=failure)
                 return  # the machines cannot go on together
+            yield outcome
 
 
 def _follow(run: Run, config: RetrainConfig, source: DatasetSource) -> None:
@@ -233,7 +236,7 @@ def _follow(run: Run, config: RetrainConfig, source: DatasetSource) -> None:
     with make_executor(_worker_setup(run, config, training, source), config) as executor:
         for outcome in executor.run([FollowTask(settings)]):
             if outcome.failure is not None:
-                raise RetrainError(outcome.failure)
+                raise RetrainError(outcome.failure.removeprefix(_CLUSTER_ERROR))
 
 
 def _worker_setup(

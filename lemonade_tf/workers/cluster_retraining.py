@@ -93,10 +93,9 @@ class ClusterRetrainer:
         except Exception as error:
             if not self._backend.is_lost_machine(error):
                 raise
-            reason = str(error).partition("Additional GRPC")[0].strip().rpartition("\n")[2]
             raise ClusterError(
-                f"another machine of TF_CONFIG stopped or cannot be reached ({reason}); rerun the"
-                " command on all machines to resume from the last checkpoint."
+                f"another machine of TF_CONFIG stopped or cannot be reached ({_reason(error)});"
+                " rerun the command on all machines to resume from the last checkpoint."
             ) from error
         if result.failure is not None and not result.diverged:
             raise ClusterError(result.failure)  # the others are still training
@@ -126,6 +125,12 @@ class ClusterRetrainer:
                 self._retrainer.fit(graph, np.random.default_rng(training_seed), state)
             except TrainingDiverged:
                 continue  # on all machines, by the same loss
+
+
+def _reason(error: Exception) -> str:
+    """Return the line of TensorFlow's message that says what happened."""
+    message = str(error)
+    return (message.partition("aborted by: ")[2] or message).strip().partition("\n")[0]
 
 
 def _check_same_settings(own: Any, of_chief: Any) -> None:

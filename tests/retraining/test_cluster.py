@@ -109,12 +109,12 @@ def free_port():
         return server.getsockname()[1]
 
 
-def start(run, *, epochs=(EPOCHS, EPOCHS)):
+def start(run):
     """Start the chief and another machine."""
     workers = [f"localhost:{free_port()}" for _ in range(2)]
     return [
         subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(run), str(epochs[index])],
+            [sys.executable, "-c", PROGRAM, str(run), str(EPOCHS)],
             env={**os.environ, "TF_CONFIG": tf_config(index, workers)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -138,7 +138,7 @@ def test_training_ends_with_a_lost_machine_and_resumes_on_both(run):
     other.send_signal(signal.SIGKILL)
     output, _ = chief.communicate(timeout=PATIENCE)
     other.communicate()
-    assert "another machine of TF_CONFIG stopped or cannot be reached" in output
+    assert "{'0-0': 'another machine of TF_CONFIG stopped or cannot be reached (" in output
     assert (run / "retrained/0-0.checkpoint").exists()
 
     chief, other = start(run)
@@ -155,12 +155,3 @@ def test_training_ends_with_a_lost_machine_and_resumes_on_both(run):
     [*_, text] = (run / "retrained.jsonl").read_text().splitlines()
     assert record["losses"][0] == pytest.approx(json.loads(text)["losses"][0], rel=1e-4)
     assert record["test_error"] == pytest.approx(json.loads(text)["test_error"], abs=0.02)
-
-
-@pytest.mark.slow
-def test_other_settings_than_those_of_the_chief_are_refused(run):
-    chief, other = start(run, epochs=(1, 2))
-    _, errors = other.communicate(timeout=PATIENCE)
-    output, _ = chief.communicate(timeout=PATIENCE)
-    assert "the settings differ from those of the chief: --epochs is 2 here, 1 there" in errors
-    assert "another machine of TF_CONFIG stopped" in output
