@@ -40,10 +40,26 @@ def resumed_config(before: Mapping[str, Any], given: Mapping[str, Any]) -> Searc
         ConfigError: If a given setting would change the results of the search; the message lists
             all of these.
     """
-    return continued_config(before, given, MAY_CHANGE, "resume")
+    return _continued_config(before, given, MAY_CHANGE, "resume")
 
 
-def continued_config(
+def replayed_config(before: Mapping[str, Any], given: Mapping[str, Any]) -> SearchConfig:
+    """Return the settings with which a run is replayed, in another folder.
+
+    Args:
+        before: Its recorded settings, side by side as in config.json.
+        given: The settings given now, `replay` among them; the others are those of the run.
+
+    Raises:
+        ConfigError: If a given setting would change the results of the search; the message lists
+            all of these.
+    """
+    own = {"replay": given["replay"], "workdir": None, "max_hours": None}
+    may_change = [name for name in MAY_CHANGE if name != "num_generations"]
+    return _continued_config({**before, **own}, given, may_change, "replay")
+
+
+def _continued_config(
     before: Mapping[str, Any], given: Mapping[str, Any], may_change: Sequence[str], option: str
 ) -> SearchConfig:
     """Return recorded settings with given ones, of which only some may differ.

@@ -24,8 +24,8 @@ from lemonade_tf.monitoring.callback import Callback
 from lemonade_tf.presets import PRESETS, check_effects, make_config
 from lemonade_tf.runs.same_images import check_same_images
 from lemonade_tf.search.algorithm import run_algorithm
-from lemonade_tf.search.continued_config import resumed_config
-from lemonade_tf.search.replay import RecordedOrder, read_recorded_order, replayed_config
+from lemonade_tf.search.continued_config import replayed_config, resumed_config
+from lemonade_tf.search.replay import RecordedOrder, read_recorded_order
 from lemonade_tf.search.resume import resume_run
 from lemonade_tf.search.session import SearchResult, run_session
 from lemonade_tf.search.setup import Setup

@@ -12,18 +12,16 @@ replay ends, because its proposals would differ from then on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from lemonade_tf.config import ConfigError, SearchConfig
+from lemonade_tf.config import ConfigError
 from lemonade_tf.evolution import Batch, Evaluation, Slot
 from lemonade_tf.executors import Outcome
 from lemonade_tf.runs.recorded_history import RecordedHistory, read_recorded_history
 from lemonade_tf.runs.recorded_slots import slots_of
-from lemonade_tf.search.continued_config import MAY_CHANGE, continued_config
 from lemonade_tf.search.failures import SearchError
 from lemonade_tf.search.outcome_records import proposal_record
 from lemonade_tf.store import NetworkRecord, ProposalRecord, RunConfig, RunStore
@@ -137,22 +135,6 @@ class RecordedOrder:
                 f"--replay: {self.path} is not the run that was replayed so far; restore it, or"
                 " start over in another --workdir."
             )
-
-
-def replayed_config(before: Mapping[str, Any], given: Mapping[str, Any]) -> SearchConfig:
-    """Return the settings with which a run is replayed, in another folder.
-
-    Args:
-        before: Its recorded settings, side by side as in config.json.
-        given: The settings given now, `replay` among them; the others are those of the run.
-
-    Raises:
-        ConfigError: If a given setting would change the results of the search; the message lists
-            all of these.
-    """
-    own = {"replay": given["replay"], "workdir": None, "max_hours": None}
-    may_change = [name for name in MAY_CHANGE if name != "num_generations"]
-    return continued_config({**before, **own}, given, may_change, "replay")
 
 
 def read_recorded_order(workdir: str) -> RecordedOrder:
