@@ -36,7 +36,8 @@ def turn_variables(gpus: Sequence[str], num_sharing: int = 1) -> dict[str, str]:
     if mps_is_running():
         return {}
     folder, user = Path(tempfile.gettempdir()), os.getuid()
-    files = [str(folder / f"lemonade_tf-{user}-gpu-{gpu}.lock") for gpu in sorted(gpus)]
+    names = [gpu.replace("/", "-") for gpu in sorted(gpus)]  # MIG-GPU-UUID/INSTANCE/INSTANCE
+    files = [str(folder / f"lemonade_tf-{user}-gpu-{name}.lock") for name in names]
     return {_LOCKS: os.pathsep.join(files), _SHARING: str(num_sharing)} if files else {}
 
 

@@ -60,6 +60,12 @@ def test_a_process_waits_until_the_turn_of_another_ends(gpus, start):
     assert other.stdout.readline() == "turn\n"
 
 
+def test_the_name_of_a_part_of_a_gpu_may_contain_slashes(gpus):
+    gpus("MIG-GPU-5c5b/1/0")
+    with device_turn() as seconds:
+        assert seconds < 10
+
+
 def test_a_killed_process_gives_its_turn_back(gpus, start):
     gpus("0")
     first = start()
