@@ -33,8 +33,7 @@ class RetrainConfig(FlatConfig):
         training: How networks are trained. The augmentation of the run replaces the one given here.
         seed: Random seed. The result of a network depends on the seed and its id, not on which
             other networks are trained.
-        workers: Worker processes. Defaults to one per GPU, or one per CPU core without GPUs, or
-            with Ray to what the cluster allows, but at most one per network.
+        workers: Worker processes. Defaults to as many as in a search, but at most one per network.
         device_memory: Gigabytes of a GPU that each worker may fill with training images; a larger
             data set stays on the host and streams. Defaults to a quarter of the GPU, divided among
             the workers that share it.
@@ -75,6 +74,9 @@ class RetrainConfig(FlatConfig):
                 raise ConfigError(f"--{name} has no effect here; omit it, or use --executor ray.")
         check_device_memory(self.device_memory)
         check_choice("strategy", self.strategy, RetrainStrategy)
+        uses_ray = self.executor == "ray"
+        if self.strategy == "mirrored" and uses_ray and (self.gpus_per_child or 1) <= 1:
+            raise ConfigError("--strategy has no effect here; omit it, or use --gpus_per_child 2.")
         if self.strategy == "multi_worker" and (self.workers or 1) > 1:
             raise ConfigError(
                 f"--workers is {self.workers}; --strategy multi_worker trains one network at a time"

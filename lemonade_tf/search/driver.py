@@ -108,7 +108,8 @@ def _resume(
     store = RunStore.open(workdir)
     given = _with_preset(settings) if config is None else config.as_json()
     config = resumed_config(store.read_config().settings, given)
-    check_effects(config, settings)
+    # Another executor may have no use for the strategy of the run.
+    check_effects(config, {*settings, "strategy"} if "executor" in settings else settings)
     dataset, extra = _load_datasets(config, until_end)
     return resume_run(config, store, dataset, extra)
 

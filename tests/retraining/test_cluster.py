@@ -76,6 +76,14 @@ def test_settings_that_do_not_fit_several_machines_are_refused(settings, message
         RetrainConfig.from_flat({"strategy": "multi_worker", **settings})
 
 
+@pytest.mark.parametrize("gpus", [None, 0.5, 1])
+def test_on_ray_several_gpus_per_network_must_be_requested(gpus):
+    settings = {"strategy": "mirrored", "executor": "ray"}
+    with pytest.raises(ConfigError, match=r"--strategy has no effect here; .* --gpus_per_child 2"):
+        RetrainConfig.from_flat({**settings, "gpus_per_child": gpus})
+    assert RetrainConfig.from_flat({**settings, "gpus_per_child": 2}).gpus_per_child == 2
+
+
 # --- Two processes ---------------------------------------------------------------------------
 
 

@@ -147,6 +147,12 @@ def test_settings_without_an_effect_are_refused(tmp_path):
         toy_search(workdir, resume=True, latency_protocol="paper")
 
 
+def test_an_executor_without_an_effect_of_the_strategy_is_refused(tmp_path):
+    workdir = cut(tmp_path / "run", 5, strategy="mirrored")
+    with pytest.raises(ConfigError, match=r"--strategy has no effect here; .* --gpus_per_child 2"):
+        search(workdir=str(workdir), resume=True, executor="ray")
+
+
 def test_a_search_without_a_trained_initial_network_cannot_be_resumed(tmp_path, monkeypatch):
     monkeypatch.setenv("TOY_FAULT", "diverge")
     message = r"no initial network could be trained\. .*start over in another --workdir"
