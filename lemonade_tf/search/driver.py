@@ -123,7 +123,9 @@ def _new_config(
         return (make_config(**settings) if config is None else config), None
     order = read_recorded_order(replay)
     given = _with_preset(settings) if config is None else config.as_json()
-    return replayed_config(order.config.settings, given), order
+    config = replayed_config(order.config.settings, given)
+    check_effects(config, settings)
+    return config, order
 
 
 def _start(

@@ -124,12 +124,22 @@ class RecordedOrder:
                     f" {record.objectives[name]}; {_CAUSES}"
                 )
 
-    def check_beginning(self, ids: Sequence[str]) -> None:
-        """Check that the recorded networks of a replay are the first ones of this run.
+    def check_resumed(self, ids: Sequence[str], num_generations: int) -> None:
+        """Check that a replay that is resumed can continue by this run.
+
+        Args:
+            ids: The recorded networks of the replay, which must be the first ones of this run.
+            num_generations: The generations of the replay. With more, this run has no order for
+                the last ones; with fewer, it has networks that the replay would wait for.
 
         Raises:
             ConfigError: If not.
         """
+        if num_generations != self.config.num_generations:
+            raise ConfigError(
+                f"--num_generations is {num_generations}, but {self.config.num_generations} in"
+                f" {self.path}, which the run replays; choose {self.config.num_generations}."
+            )
         if list(ids) != [record.id for record in self._networks[: len(ids)]]:
             raise ConfigError(
                 f"--replay: {self.path} is not the run that was replayed so far; restore it, or"

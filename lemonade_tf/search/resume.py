@@ -88,7 +88,7 @@ def _recorded_setup(
     order = None
     if config.replay is not None:
         order = read_recorded_order(config.replay)
-        order.check_beginning(list(history.networks))
+        order.check_resumed(list(history.networks), config.num_generations)
     return Setup(
         config=config,
         store=store,

@@ -54,6 +54,7 @@ def test_a_replay_can_be_replayed(tmp_path, run):
         ({"seed": 6}, "cannot replay with different settings: --seed was 5, now 6"),
         ({"num_generations": 4}, "--num_generations was 3, now 4"),
         ({"preset": "digits"}, "--num_proposed was 10, now 80"),
+        ({"ray_address": "auto"}, "--ray_address has no effect here; .* use --executor ray"),
         ({"mode": "generational"}, "--mode generational; expected --mode asynchronous"),
     ],
 )
@@ -98,6 +99,16 @@ def test_resuming_requires_the_replayed_run(tmp_path, run):
     store.history.replace(history)
     assert replay(tmp_path / "again", run, resume=True).complete
     assert results(tmp_path / "again") == results(run)
+
+
+@pytest.mark.parametrize("num_generations", [2, 4])
+def test_a_replay_is_as_long_as_the_replayed_run(tmp_path, run, num_generations):
+    with pytest.raises(KeyboardInterrupt):
+        replay(tmp_path / "again", run, callbacks=[Break(4)])
+    message = f"--num_generations is {num_generations}, but 3 in .*choose 3"
+    with pytest.raises(ConfigError, match=message):
+        replay(tmp_path / "again", run, resume=True, num_generations=num_generations)
+    assert replay(tmp_path / "again", run, resume=True).complete
 
 
 # --- Results that differ ---------------------------------------------------------------------
