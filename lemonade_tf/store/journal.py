@@ -1,7 +1,9 @@
 """Append-only files of records, one JSON object per line, that survive a crash of the process.
 
 A line ends with a newline. Bytes after the last newline come from an interrupted write; they are
-ignored, and the next append overwrites them.
+ignored, and the next append overwrites them. So do sectors of zeros and all that follows: if the
+power fails, a file can have its new size but not all of its new content. (All earlier lines were
+flushed to the disk, so this can only be in the lines of the last append.)
 
 The last member of each line is a checksum, `"crc32": "1c291ca3"`, of the text before it and of a
 key that all lines of a file share. So a line that was edited, or that belongs to another run, is
@@ -29,7 +31,7 @@ from lemonade_tf.store.atomic import sync
 _logger = logging.getLogger(__name__)
 
 CHECKSUM = "crc32"
-_BLOCK = 65536  # bytes
+_SECTOR = 512  # bytes, which a disk writes together
 _SEALED = re.compile(rb'(.+), "crc32": "([0-9a-f]{8})"\}', re.DOTALL)
 
 
@@ -53,7 +55,7 @@ def append(path: Path, records: Iterable[object], key: str = "") -> None:
     if not data:
         return
     with path.open("ab+", buffering=0) as file:
-        end = _end_of_last_line(file.fileno())  # drops what an interrupted write left
+        end = _end_of_whole_lines(path.read_bytes())  # drops what an interrupted write left
         os.ftruncate(file.fileno(), end)
         try:
             _write(file.fileno(), data)
@@ -84,7 +86,8 @@ def read(path: Path, key: str = "", *, growing: bool = False) -> list[dict[str, 
         data = path.read_bytes()
     except FileNotFoundError:
         return []
-    *lines, incomplete = data.split(b"\n")
+    end = _end_of_whole_lines(data)
+    lines, incomplete = data[:end].split(b"\n")[:-1], data[end:]
     if incomplete and not growing:
         _logger.warning(
             "%s, line %d, is incomplete (%d bytes) and ignored.",
@@ -156,16 +159,17 @@ def _record(path: Path, number: int, line: bytes, key: str) -> dict[str, Any]:
     return record
 
 
-def _end_of_last_line(descriptor: int) -> int:
-    """Return the position after the last newline, searching backwards in blocks."""
-    end = os.fstat(descriptor).st_size
-    while end:
-        start = max(0, end - _BLOCK)
-        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
-        if newline >= 0:
-            return start + newline + 1
-        end = start
-    return 0
+def _end_of_whole_lines(data: bytes) -> int:
+    """Return the position after the last line before what an interrupted write left."""
+    end = len(data)
+    for zeros in re.finditer(rb"\0+", data):
+        starts_line = data[zeros.start() - 1 : zeros.start()] == b"\n" or not zeros.start()
+        if (starts_line or zeros.start() % _SECTOR == 0) and (
+            zeros.end() == len(data) or zeros.end() % _SECTOR == 0
+        ):
+            end = zeros.start()
+            break
+    return data.rfind(b"\n", 0, end) + 1
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -88,3 +88,37 @@ def test_a_line_without_a_checksum_is_refused(path):
     path.write_text('{"a": 1}\n')
     with pytest.raises(journal.JournalError, match="no checksum"):
         journal.read(path)
+
+
+# --- After the power failed ----------------------------------------------------------------------
+
+
+def _line(number, size):
+    """Return a record whose line has a size in bytes."""
+    empty = len(journal._seal(journal.dumps({"n": number, "text": ""}), "key")) + 1
+    return {"n": number, "text": "x" * (size - empty)}
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [(1000, 1024), (1000, 1536), (1024, 1536), (1536, 2048), (2048, 2100), (1024, 2100)],
+)
+def test_sectors_of_zeros_and_what_follows_are_ignored_and_overwritten(path, start, end):
+    journal.append(path, [_line(1, 1000)], "key")
+    journal.append(path, [_line(2, 500), _line(3, 600)], "key")
+    content = path.read_bytes()
+    assert len(content) == 2100
+    path.write_bytes(content[:start] + bytes(end - start) + content[end:])
+    whole = 1 + (start >= 1500)
+    assert [record["n"] for record in journal.read(path, "key", growing=True)] == [1, 2][:whole]
+    journal.append(path, [_line(4, 100)], "key")
+    assert [record["n"] for record in journal.read(path, "key")] == [*range(1, whole + 1), 4]
+
+
+@pytest.mark.parametrize(("start", "end"), [(500, 501), (1010, 1020), (1024, 1030), (600, 1024)])
+def test_other_zeros_are_damage(path, start, end):
+    journal.append(path, [_line(1, 1000), _line(2, 1100)], "key")
+    content = path.read_bytes()
+    path.write_bytes(content[:start] + bytes(end - start) + content[end:])
+    with pytest.raises(journal.JournalError, match="is damaged"):
+        journal.read(path, "key")

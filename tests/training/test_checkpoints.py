@@ -1,3 +1,7 @@
+import hashlib
+import io
+import json
+
 import numpy as np
 import pytest
 
@@ -181,3 +185,30 @@ def test_a_failed_write_keeps_the_previous_checkpoint(path, state, monkeypatch):
         Checkpoints(path, training="this", interval=0).write_if_due(lambda: state)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+OTHERS = {"losses": [0.5], "rng": {}, "training": "t", "seconds": 3.0}
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"weights": np.zeros(3)},
+        {"others": np.array("[" * 1000)},
+        {"others": np.array("[]")},
+        {"others": np.array(json.dumps(OTHERS | {"losses": 3}))},
+        {"others": np.array(json.dumps(OTHERS | {"losses": ["small"]}))},
+        {"others": np.array(json.dumps(OTHERS | {"rng": 3}))},
+        {"others": np.array(json.dumps(OTHERS | {"seconds": None}))},
+        {"others": np.array(json.dumps(OTHERS)), "array/a": np.array([None])},
+    ],
+)
+def test_content_that_is_no_state_is_refused_despite_its_checksum(tmp_path, parts):
+    archive = io.BytesIO()
+    np.savez(archive, **parts)
+    content, path = archive.getvalue(), tmp_path / "a.checkpoint"
+    digest = hashlib.sha256(content).hexdigest()
+    path.write_bytes(f"lemonade_tf checkpoint 1 {digest}\n".encode() + content)
+    with pytest.raises(CheckpointError, match=r"a\.checkpoint is damaged: ") as refused:
+        Checkpoints(path, training="t", interval=1).read()
+    assert len(str(refused.value).splitlines()) == 1
