@@ -80,7 +80,6 @@ def test_a_replay_gives_the_same_run_with_any_number_of_workers(tmp_path, seed):
         shuffled(again, num_workers=num_workers, seed=7, replay=str(tmp_path / "run"))
         assert results(again) == expected
         assert list(results(again)["history"]) == list(expected["history"])
-    assert expected != results(tmp_path / "again-0") | {"history": {}}
 
 
 def test_different_orders_give_different_runs(tmp_path):
