@@ -16,11 +16,13 @@ from lemonade_tf.evolution import (
 )
 
 SETTINGS = EvolutionSettings(num_generations=3, num_proposed=8, num_accepted=3, max_redraws=2)
-START = Slot(0, 0, num_evaluated=3)
+INITIAL = initial_networks([(1,), (4, 4), (5, 3), (9, 9, 9)])  # (5, 3) dominates (4, 4)
+START = Slot(0, 0, num_evaluated=len(INITIAL))
 
 
 def asynchronous(next_slot=START, **changes):
-    return AsynchronousEvolution(evolution(**{"settings": SETTINGS, **changes}), next_slot)
+    given = {"settings": SETTINGS, **changes}
+    return AsynchronousEvolution(evolution(INITIAL, **given), next_slot)
 
 
 def evaluated(child, fails=False):
@@ -51,7 +53,7 @@ class Live:
             return asynchronous(**self.changes)
         *earlier, last = self.batches
         accepted = {child.id: child for batch in self.batches for child in batch.accepted}
-        num_reported = last.slot.num_evaluated - 3
+        num_reported = last.slot.num_evaluated - len(INITIAL)
         before, after = self.evaluations[:num_reported], self.evaluations[num_reported:]
         reported = {evaluation.id for evaluation in before}
         found = asynchronous(
@@ -115,7 +117,7 @@ def test_each_slot_has_a_share_of_the_proposals_and_one_child():
     attempts = [[p.individual.attempt for p in b.proposals] for b in batches]
     assert attempts == [[0, 1, 2], [3, 4, 5], [6, 7, 8]] * 3
     assert [b.slot.first_attempt for b in batches] == [0, 3, 6] * 3
-    assert [b.slot.num_evaluated for b in batches] == list(range(3, 12))
+    assert [b.slot.num_evaluated for b in batches] == list(range(4, 13))
     assert subject.num_finished == 9
 
 
@@ -123,11 +125,11 @@ def test_a_child_is_proposed_from_what_was_reported_before():
     """Two are pending when the third is proposed; its parent is an initial network."""
     subject = asynchronous(propose=append)
     first, second, third = (subject.propose() for _ in range(3))
-    assert {b.slot.num_evaluated for b in (first, second, third)} == {3}
+    assert {b.slot.num_evaluated for b in (first, second, third)} == {4}
     parents = {p.individual.parent for b in (first, second, third) for p in b.proposals}
-    assert parents <= {i.id for i in initial_networks()}
+    assert parents <= {i.id for i in INITIAL}
     subject.report(Evaluation(second.accepted[0].id, {"error": -1}))
-    assert subject.propose().slot.num_evaluated == 4
+    assert subject.propose().slot.num_evaluated == 5
     assert second.accepted[0] in [replace(i, expensive={}) for i in subject.population]
 
 
@@ -148,7 +150,7 @@ def test_a_slot_without_an_allowed_child_is_spent():
     assert [batch.accepted for batch in batches] == [()] * 9
     assert all(batch.proposals for batch in batches)
     assert subject.num_finished == 9
-    assert len(population) == 3
+    assert len(population) == 4
 
 
 def test_a_slot_is_drawn_again_until_an_operator_applies():
