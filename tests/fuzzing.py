@@ -1,6 +1,6 @@
 """Damaged and malicious files, and what reading them must do: return a value, or one line.
 
-    python tests/fuzzing.py --cases 100000 [--seed 0] [--targets h5,npz,run]
+    python tests/fuzzing.py --cases 100000 [--seed 0] [--targets h5,npz,run,async]
     python tests/fuzzing.py --atheris h5 [CORPUS]    # with coverage; requires `pip install atheris`
 
 The cases run in another process, which is watched: a case that crashes it, takes more than ten
@@ -36,7 +36,7 @@ from lemonade_tf.runs import read_run
 from lemonade_tf.runs.recorded_history import read_recorded_history
 from lemonade_tf.search.continued_config import resumed_config
 from lemonade_tf.search.initial_networks import initial_graphs
-from lemonade_tf.search.rebuild import rebuild_individuals
+from lemonade_tf.search.rebuild import rebuild_individuals, rebuild_pending
 from lemonade_tf.search.warm_start import WarmStartNetwork
 from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.store import RunStore, journal
@@ -227,7 +227,7 @@ class RunFolders:
     NAMES = ("config.json", "history.jsonl", "proposals.jsonl", "measurements.jsonl")
     NAMES += ("initial.jsonl", "pinned.txt")
 
-    def __init__(self, folder, run):
+    def __init__(self, run):
         """Use the folder of a finished search of `toy_training`."""
         self.path = run
         store = RunStore.open(run)
@@ -288,18 +288,26 @@ class RunFolders:
         for record in run.store.initial.read():
             WarmStartNetwork.from_record(record)
         resumed_config(run.config.settings, {"workdir": str(self.path)})
-        history = read_recorded_history(run.store, run.config.num_initial)
-        rebuild_individuals(history, self.initial, run.objectives, run.store)
+        slots = run.config.slots_per_generation
+        history = read_recorded_history(run.store, run.config.num_initial, slots)
+        individuals = rebuild_individuals(history, self.initial, run.objectives, run.store)
+        if slots is not None:
+            rebuild_pending(history, individuals, run.objectives, run.store)
 
 
 def make_targets(folder):
     """Return the targets by name."""
     from toy_training import toy_search
 
-    run = folder / "run"
-    settings = {"num_generations": 2, "num_proposed": 6, "num_accepted": 2}
-    toy_search(run, in_process=True, **settings)
-    return {"h5": Hdf5Files(folder), "npz": NpzFiles(folder), "run": RunFolders(folder, run)}
+    settings = {"num_generations": 2, "num_proposed": 6, "num_accepted": 2, "in_process": True}
+    toy_search(folder / "run", **settings)
+    toy_search(folder / "async", mode="asynchronous", **settings)
+    return {
+        "h5": Hdf5Files(folder),
+        "npz": NpzFiles(folder),
+        "run": RunFolders(folder / "run"),
+        "async": RunFolders(folder / "async"),
+    }
 
 
 def outcome(target):
@@ -389,7 +397,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0, help="of the first case")
-    parser.add_argument("--targets", default="h5,npz,run")
+    parser.add_argument("--targets", default="h5,npz,run,async")
     parser.add_argument("--atheris", choices=("h5", "npz"), help="fuzz bytes with coverage")
     options, rest = parser.parse_known_args()
     if options.atheris:

@@ -18,7 +18,7 @@ def targets(tmp_path_factory):
 
 
 @pytest.mark.filterwarnings("ignore:Reading `.npy`:UserWarning", "ignore:Duplicate name")
-@pytest.mark.parametrize("name", ["h5", "npz", "run"])
+@pytest.mark.parametrize("name", ["h5", "npz", "run", "async"])
 @settings(
     max_examples=60,
     deadline=2000,

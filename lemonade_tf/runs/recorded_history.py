@@ -93,9 +93,9 @@ def recorded_history(
         proposals[proposal.generation].append(proposal)
     last = max(proposals, default=0)
     expected = {0: {network_id(0, number) for number in range(num_initial)}}
-    for generation in range(1, last + 1):
-        accepted = (p.id for p in proposals[generation] if p.outcome == "accepted")
-        expected[generation] = set(accepted)
+    for generation, children in sorted(proposals.items()):
+        if generation > 0:
+            expected[generation] = {p.id for p in children if p.outcome == "accepted"}
     # Every network must have been accepted, or be an initial one ...
     for id_, network in networks.items():
         if id_ not in expected.get(network.generation, ()):
@@ -108,9 +108,9 @@ def recorded_history(
         num_finished = num_finished_slots(networks, proposed) // slots_per_generation
         return RecordedHistory(networks, dict(proposals), num_finished + 1)
     # ... and a generation is proposed only when all networks of the earlier ones are recorded.
-    for generation in range(last):
-        lost = sorted(expected[generation] - networks.keys())
-        if lost:
+    for generation, ids in expected.items():
+        lost = sorted(ids - networks.keys())
+        if lost and generation < last:
             raise StoreError(
                 f"{store.path / HISTORY} lacks {len(lost)} networks of generation {generation}"
                 f" ({', '.join(lost[:5])}), though {PROPOSALS} has later ones; restore the files."

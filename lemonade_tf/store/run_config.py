@@ -21,6 +21,7 @@ _NEEDED = {
     "num_accepted": int,
 }
 _OTHERS = {"scale": Mapping[str, str], "limit": Mapping[str, float]}
+_MAX_INITIAL = 100_000  # whoever reads a run makes the ids of all its initial networks
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,12 @@ class RunConfig(Record):
             raise RecordError(f"has {settings['num_accepted']} as 'num_accepted'")
         rest = {name: value for name, value in values.items() if name in names}
         return super().from_json({**rest, "settings": settings})
+
+    def check(self) -> None:
+        if not 0 <= self.num_initial <= _MAX_INITIAL:
+            raise RecordError(f"has {self.num_initial} as 'num_initial'")
+        if self.num_accepted < 1:
+            raise RecordError(f"has {self.num_accepted} as 'num_accepted'")
 
     def as_json(self) -> dict[str, Any]:
         """Return the contents of config.json."""

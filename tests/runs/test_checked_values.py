@@ -1,9 +1,11 @@
 """Recorded objectives that no search can have recorded are refused."""
 
 import pytest
+from run_folders import proposal
 from runs import HISTORY, change_settings, line, make_run
 
 from lemonade_tf.runs import read_run
+from lemonade_tf.runs.recorded_history import read_recorded_history
 from lemonade_tf.store import RunStore, StoreError
 
 
@@ -43,3 +45,10 @@ def test_values_of_other_types_are_refused_when_they_are_read(tmp_path):
     store.history.append([line("5-6", 0.5, 100, objectives={"error": "small"})])
     with pytest.raises(StoreError, match=r"history\.jsonl, line 9, has small as 'error'; restore"):
         read_run(folder)
+
+
+def test_a_late_generation_takes_no_longer(tmp_path):
+    store = RunStore.open(make_run(tmp_path / "run", HISTORY[:3]))
+    store.proposals.append([proposal("999999999-1", outcome="rejected")])
+    history = read_recorded_history(store, 3)
+    assert history.start_generation == 999_999_999

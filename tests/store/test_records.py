@@ -203,3 +203,11 @@ def test_an_outcome_is_one_of_four():
     for outcome in ("maybe", ["accepted"], None):
         with pytest.raises(RecordError, match=" as 'outcome'"):
             ProposalRecord.from_json({**values, "outcome": outcome})
+
+
+@pytest.mark.parametrize(
+    "change", [{"num_initial": -1}, {"num_initial": 10**12}, {"num_accepted": 0}]
+)
+def test_impossible_numbers_of_networks_are_refused(change):
+    with pytest.raises(RecordError, match=f" as '{next(iter(change))}'"):
+        RunConfig.from_json({**CONFIG.as_json(), **change})
