@@ -134,7 +134,7 @@ def test_inference_times_from_different_tables_cannot_be_compared(tmp_path):
             reference_point={"error": 0.9, "latency": 1.0},
             prepared={"latency": table, **more},
         )
-        return read_run(make_run(tmp_path / folder, config=config))
+        return read_run(make_run(tmp_path / folder, (), config))
 
     first, same = timed("first", 0.1), timed("same", 0.1, lite_latency={})  # which is a limit's
     assert set(common_reference_point([first, same])) == {"error", "latency"}

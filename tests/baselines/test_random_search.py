@@ -118,6 +118,7 @@ def test_the_size_is_the_first_cheap_objective_of_a_run_without_parameters(tmp_p
         ]
     ):
         config = with_settings(CONFIG, objectives=names)
+        config = replace(config, reference_point=dict.fromkeys(names, 1.0))
         assert size_of(read_run(make_run(tmp_path / str(number), (), config))) == expected
 
 
