@@ -61,6 +61,12 @@ def pytest_addoption(parser):
         help="at how many random moments test_resume.py kills a search (measured: 25)",
     )
     parser.addoption(
+        "--operation_step",
+        type=int,
+        default=12,
+        help="test_power_loss.py lets every how many operations fail (measured: 1)",
+    )
+    parser.addoption(
         "--power_losses",
         type=int,
         default=12,
