@@ -46,11 +46,14 @@ def read_cluster() -> Cluster:
     text = os.environ.get(_VARIABLE, "")
     try:
         config = json.loads(text)
-        machines = {kind: list(addresses) for kind, addresses in config["cluster"].items()}
+        machines = dict(config["cluster"])
         kind, index = config["task"]["type"], config["task"]["index"]
+        if not all(isinstance(addresses, list) for addresses in machines.values()):
+            raise TypeError
         if not all(isinstance(each, str) for addresses in machines.values() for each in addresses):
             raise TypeError
-        _own_address = machines[kind][index]
+        if not isinstance(index, int) or index not in range(len(machines[kind])):
+            raise IndexError
     except (ValueError, TypeError, LookupError, AttributeError):
         raise _error(f"is {text!r}" if text else "is not set") from None
     addresses = [*machines.pop("chief", []), *machines.pop("worker", [])]
