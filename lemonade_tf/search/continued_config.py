@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_type_hints
 
 from lemonade_tf.config import ConfigError, SearchConfig
 from lemonade_tf.datasets.names import join_datasets
 from lemonade_tf.errors import LemonadeError, quoted
 from lemonade_tf.objectives.dataset_errors import is_dataset_error
+from lemonade_tf.store.value_types import type_check
+from lemonade_tf.training.settings import TrainingSettings
 
 # Settings that may change when a search is resumed: no result depends on them.
 MAY_CHANGE = (
@@ -80,6 +82,12 @@ def _continued_config(
             " search of this version. Choose another --workdir."
         )
     settings = {name: before[name] for name in SearchConfig.names()}
+    hints = get_type_hints(SearchConfig) | get_type_hints(TrainingSettings)
+    for name, value in settings.items():
+        if not type_check(hints[name])(value):
+            raise ConfigError(
+                f"--{option}: config.json of the run has {quoted(value)} as {name!r}; restore it."
+            )
     merged = {**settings, **given}
     if join_datasets(merged["dataset"]) != settings["dataset"] and "objectives" not in given:
         # The errors on extra data sets follow from the data sets.

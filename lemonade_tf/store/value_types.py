@@ -17,7 +17,8 @@ def type_check(kind: Any) -> Check:
 
     Args:
         kind: A type as records use them: a class, a Literal, Any, a union of types, a Sequence of a
-            type or a Mapping of text to a type. A float may be an integer in JSON; it is finite.
+            type (or tuple[TYPE, ...]) or a Mapping of text to a type. A float may be an integer in
+            JSON; it is finite.
     """
     origin, inner = get_origin(kind), get_args(kind)
     if kind is Any:
@@ -31,7 +32,7 @@ def type_check(kind: Any) -> Check:
     if origin in (Union, UnionType):
         checks = [type_check(each) for each in inner]
         return lambda value: any(check(value) for check in checks)
-    if origin is Sequence:
+    if origin in (Sequence, tuple):
         item = type_check(inner[0])
         return lambda value: isinstance(value, list | tuple) and all(map(item, value))
     if origin is Mapping:

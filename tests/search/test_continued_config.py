@@ -29,3 +29,22 @@ def test_a_config_of_another_version_cannot_be_resumed():
     del before["momentum"], before["space"]
     with pytest.raises(ConfigError, match=r"config\.json of the run lacks space, momentum; it was"):
         resumed_config(before, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("data_dir", 5),
+        ("filters", "wide"),
+        ("cells_per_block", [2]),
+        ("batch_size", "64"),
+        ("flip", 1),
+        ("precision", "float8"),
+        ("max_hours", {}),
+        ("objectives", "error,parameters"),
+    ],
+)
+def test_settings_of_other_types_are_refused(name, value):
+    before = make_config("digits").as_json() | {name: value}
+    with pytest.raises(ConfigError, match=rf"config\.json of the run has .* as '{name}'; restore"):
+        resumed_config(before, {})
