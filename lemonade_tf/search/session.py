@@ -109,11 +109,11 @@ def run_session(
     stop = StopCondition(deadline, lambda: interruption.is_requested)
     with ExitStack() as stack:  # left in reverse order
         stack.callback(store.release)
-        workers = (
-            search_workers(config, setup.source(), log_dir=store.path / "logs")
-            if executor is None
-            else executor
-        )
+        if executor is None:
+            own = search_workers(config, setup.source(), log_dir=store.path / "logs")
+            workers = stack.enter_context(own)
+        else:
+            workers = executor
         evaluator = ChildEvaluator(setup, workers, stop, reporter.end_network)
         names = [objective.name for objective in setup.objectives]
         measurements = Measurements(store, names, config.latency_protocol)
@@ -122,7 +122,7 @@ def run_session(
         stack.callback(evaluator.clean_up)
         stack.enter_context(interruption)
         if executor is None:
-            stack.enter_context(workers)
+            stack.callback(workers.close)  # first of all; no worker may write during `clean_up`
         complete = algorithm(Session(setup, workers, evaluator, reporter, stop, measurements))
     return SearchResult(
         workdir=store.path,

@@ -8,7 +8,7 @@ from lemonade_tf.executors import Executor, Outcome
 from lemonade_tf.presets import make_config
 from lemonade_tf.runs import read_run
 from lemonade_tf.search import SearchError, search, worker_setup
-from lemonade_tf.store import RunStore
+from lemonade_tf.store import RunStore, StoreError
 from lemonade_tf.workers.tasks import ChildTask, ObjectiveTask
 from lemonade_tf.workers.worker_setup import SEARCH_WORKER
 
@@ -84,3 +84,14 @@ def test_worker_setup_has_the_settings_that_results_depend_on():
     assert setup.entry_point == SEARCH_WORKER
     assert setup.source == NamedDatasets("digits", "archives")
     assert (setup.settings.epochs, setup.threads) == (7, 3)
+
+
+def test_workers_are_closed_if_the_search_cannot_continue(tmp_path, monkeypatch):
+    search(workdir=str(tmp_path / "run"), executor=LastFirst(), **SETTINGS)
+    store = RunStore.open(tmp_path / "run")
+    store.models.path(read_run(store.path).front()[0].id).unlink()
+    own = LastFirst()
+    monkeypatch.setattr("lemonade_tf.search.session.search_workers", lambda *_, **__: own)
+    with pytest.raises(StoreError, match="is missing"):
+        search(workdir=str(tmp_path / "run"), resume=True)
+    assert own.is_closed
