@@ -26,23 +26,31 @@ from pathlib import Path
 _LOCKS, _SHARING = "LEMONADE_TF_GPU_LOCKS", "LEMONADE_TF_GPU_WORKERS"
 
 
-def turn_variables(gpus: Sequence[str], num_sharing: int = 1) -> dict[str, str]:
+def turn_variables(gpus: Sequence[str]) -> dict[str, str]:
     """Return the environment variables of a worker that trains on these GPUs in turns.
 
     Args:
         gpus: The GPUs as in CUDA_VISIBLE_DEVICES.
-        num_sharing: How many workers share them.
     """
     if mps_is_running():
         return {}
     folder, user = Path(tempfile.gettempdir()), os.getuid()
     names = [gpu.replace("/", "-") for gpu in sorted(gpus)]  # MIG-GPU-UUID/INSTANCE/INSTANCE
     files = [str(folder / f"lemonade_tf-{user}-gpu-{name}.lock") for name in names]
-    return {_LOCKS: os.pathsep.join(files), _SHARING: str(num_sharing)} if files else {}
+    return {_LOCKS: os.pathsep.join(files)} if files else {}
+
+
+def sharing_variables(number: int) -> dict[str, str]:
+    """Return the environment variables of a worker that shares its GPUs.
+
+    Args:
+        number: How many workers share them, this one included.
+    """
+    return {_SHARING: str(number)}
 
 
 def num_sharing() -> int:
-    """Return how many processes train in turns on the GPUs of this one."""
+    """Return how many workers share the GPUs of this one."""
     return int(os.environ.get(_SHARING, "1"))
 
 

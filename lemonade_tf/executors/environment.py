@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import ceil
 
-from lemonade_tf.executors.device_turn import turn_variables
+from lemonade_tf.executors.device_turn import sharing_variables, turn_variables
 
 _THREADS = (
     "OMP_NUM_THREADS",
@@ -58,6 +58,6 @@ def worker_environment(
         return {}
     first = slot * gpus_per_worker
     assigned = [gpus[number % len(gpus)] for number in range(first, first + gpus_per_worker)]
+    variables = {"CUDA_VISIBLE_DEVICES": ",".join(assigned), **turn_variables(assigned)}
     num_sharing = ceil(num_workers * gpus_per_worker / len(gpus))
-    variables = turn_variables(assigned, num_sharing)
-    return {"CUDA_VISIBLE_DEVICES": ",".join(assigned), **variables}
+    return variables | (sharing_variables(num_sharing) if num_sharing > 1 else {})

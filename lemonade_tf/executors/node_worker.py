@@ -31,6 +31,7 @@ from lemonade_tf.executors.base import (
     describe_error,
     describe_setup_error,
 )
+from lemonade_tf.executors.device_turn import sharing_variables
 from lemonade_tf.executors.environment import SHARED_GPU
 from lemonade_tf.executors.node_folder import NodeFolder
 from lemonade_tf.executors.processes import ProcessExecutor
@@ -135,6 +136,7 @@ class NodeWorker:
         elif config.gpus < 1:
             for name, value in SHARED_GPU.items():
                 os.environ.setdefault(name, value)
+            os.environ |= sharing_variables(round(1 / config.gpus))
         setup: Any = pickle.loads(config.setup)
         if isinstance(setup, NamesFiles):
             setup = setup.with_paths(self._shared_copies(setup.files, objects))

@@ -101,14 +101,14 @@ class RayPool(Pool[RayWorker]):
             num_cpus=config.threads, num_gpus=config.gpus, max_concurrency=2
         )
         self._serials = itertools.count()
-        self._num_losses_in_setup = 0
+        self._num_losses_in_setup = self._num_refused = 0
         self._last_capacity, self._counted = 1, -math.inf
         self._has_reported = False
 
     @property
     def num_workers(self) -> int:
         number = self._capacity() if self._num_workers is None else self._num_workers
-        return min(number, self._max_num_workers or number)
+        return max(1, min(number, self._max_num_workers or number) - self._num_refused)
 
     def _capacity(self) -> int:
         """Return the number of workers that the resources of the cluster allow, at least 1."""
@@ -190,18 +190,31 @@ class RayPool(Pool[RayWorker]):
     def _receive_placed(self, worker: RayWorker, node: tuple[str, str]) -> None:
         worker.node, version = node
         if version != __version__:
-            raise WorkerSetupError(
+            return self._refuse(
+                worker,
                 f"the node {worker.node} has version {version} of lemonade_tf, this machine"
-                f" {__version__}; install the same version on all machines."
+                f" {__version__}; install the same version on all machines.",
             )
         call = worker.actor.start.remote(self._setup_objects)
         self._call(worker, call, self._receive_ready)
 
     def _receive_ready(self, worker: RayWorker, failure: tuple[str, str] | None) -> None:
         if failure is not None:
-            self.discard(worker)
-            raise WorkerSetupError(*failure)
+            return self._refuse(worker, *failure)
         worker.state, worker.was_ready, self._num_losses_in_setup = "idle", True, 0
+        return None
+
+    def _refuse(self, worker: RayWorker, message: str, log: str = "") -> None:
+        """Remove a worker that cannot be used; go on with the others if there are any.
+
+        Raises:
+            WorkerSetupError: If there are none.
+        """
+        self.discard(worker)
+        if not any(other.was_ready for other in self._workers.values()):
+            raise WorkerSetupError(message, log)
+        self._num_refused += 1  # else Ray would start another one there, again and again
+        _logger.warning("%s The other workers go on.", message)
 
     def _receive_alive(self, worker: RayWorker, node: tuple[str, str]) -> None:
         worker.state = "idle"

@@ -103,6 +103,8 @@ class _Slots:
             if accepted:
                 return accepted[0]
             self._end_generations()
+            if self._evolution.pending:
+                return None  # rather than spend more slots on a population that will change
         return None
 
     def _propose_due(self) -> None:

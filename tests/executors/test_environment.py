@@ -35,7 +35,7 @@ def test_log_level_and_memory_growth_of_the_user_are_kept():
 @pytest.mark.parametrize(("slot", "gpu"), [(0, "3"), (1, "GPU-5a"), (2, "3"), (3, "GPU-5a")])
 def test_gpus_are_assigned_round_robin(slot, gpu):
     found = worker_environment(slot, ["3", "GPU-5a"])
-    assert found == {"CUDA_VISIBLE_DEVICES": gpu, **turn_variables([gpu], 1)}
+    assert found == {"CUDA_VISIBLE_DEVICES": gpu, **turn_variables([gpu])}
 
 
 def test_a_worker_gets_several_gpus():

@@ -180,6 +180,15 @@ class TestWorkers:
         ):
             list(executor.run([("square", 2)]))
 
+    def test_a_later_node_with_another_version_is_not_used(self, monkeypatch, caplog):
+        with RayExecutor(toys.plain, num_workers=3) as executor:
+            assert [o.result for o in executor.run([("square", 2)])] == [4]
+            monkeypatch.setattr("lemonade_tf.executors.ray_pool.__version__", "99")
+            outcomes = list(executor.run([("sleep", 2.5)] * 2))
+            assert [outcome.failure for outcome in outcomes] == [None, None]
+            assert executor.num_workers < 3
+        assert "this machine 99; install the same version" in caplog.text
+
     def test_closing_ends_the_run_and_its_tasks(self, tmp_path):
         path = tmp_path / "process"
         executor = RayExecutor(toys.plain, num_workers=2)

@@ -115,6 +115,10 @@ def test_a_slot_without_a_child_is_spent(tmp_path):
     slots = {p.slot.number for p in proposals}
     accepted = {p.slot.number for p in proposals if p.outcome == "accepted"}
     assert slots == set(range(12)) > accepted
+    # After a slot without a child, the population has changed before the next one.
+    evaluated = {p.slot.number: p.slot.num_evaluated for p in proposals}
+    first = {p.slot.number for p in proposals if p.slot.num_evaluated == evaluated[0]}
+    assert not first - accepted or max(first) == min(first - accepted)
     status = read_status(tmp_path / "run")
     assert status.is_finished
     num_initial = sum(r.generation == 0 for r in read_run(tmp_path / "run").history)
