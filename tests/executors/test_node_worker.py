@@ -13,6 +13,16 @@ import pytest
 from lemonade_tf.executors.node_worker import NodeConfig, NodeWorker
 
 
+@pytest.fixture(autouse=True)
+def environment():
+    """Restore the environment, which a worker changes, after the test."""
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
+
+
 @pytest.fixture
 def start(tmp_path, monkeypatch):
     """Start a worker in a folder of its own; return it."""

@@ -41,6 +41,12 @@ def _process_in(path):
     return int(_wait(lambda: path.exists() and path.read_text(), f"the task of {path.name}"))
 
 
+def _servers(process):
+    """Return the process ids of the servers that a process started."""
+    children = _children(process)
+    return [p for p in children if b"executors.server" in Path(f"/proc/{p}/cmdline").read_bytes()]
+
+
 def _children(process):
     """Return the process ids of all descendants of a process."""
     found = []
@@ -155,7 +161,7 @@ class TestReplacement:
             list(executor.run([("square", 1)] * 4))
             outcomes = executor.run([("sleep", 600), *(("square", n) for n in (1, 2, 3, 4))])
             assert next(outcomes).result == 1
-            [server] = [p for p in _children(os.getpid()) if len(_children(p)) == 2]
+            [server] = [p for p in _servers(os.getpid()) if len(_children(p)) == 2]
             os.kill(server, signal.SIGKILL)
             rest = {outcome.task: outcome for outcome in outcomes}
         assert rest[("sleep", 600)].failure == (

@@ -247,7 +247,9 @@ def test_chains_of_operators_preserve_the_invariants(seed):
         if operator.exact:
             assert relative_difference(parent, change.graph, x) < TOLERANCE, (operator.name, site)
         else:
-            assert count_parameters(change.graph) < count_parameters(parent)
+            before, after = count_parameters(parent), count_parameters(change.graph)
+            # Removing a convex sum can remove no parameters.
+            assert after < before or (operator.name, after) == ("remove", before)
 
 
 @pytest.mark.parametrize("seed", range(10))
