@@ -26,7 +26,7 @@ _DIGITS = {
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     # The paper's search in either space: 56 GPU-days of 2018.
     "paper": {},
-    # scikit-learn's digits: about three minutes on two CPU cores.
+    # scikit-learn's digits: three to five minutes on two CPU cores.
     "digits": {
         **_DIGITS,
         "num_generations": 10,
