@@ -15,7 +15,7 @@ all children accepted so far, whether or not they failed, and those proposed in 
 the last draw is a duplicate as well, the paper's rule applies: what was evaluated successfully is
 evaluated once more, with the weights of its current parent, so that a search continues even if all
 neighbors of its population have been seen. Failed architectures are not evaluated again. The parent
-is drawn anew as well: a child is then distributed as in the paper, given that it was not seen. If
+is redrawn as well: a child is then distributed as in the paper, given that it was not seen. If
 the parent stayed, networks most of whose neighbors have been seen would get as many children as
 others, and they would be repeated ones.
 

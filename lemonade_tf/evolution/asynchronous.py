@@ -109,7 +109,7 @@ class AsynchronousEvolution:
         return evaluation
 
     def _advance(self) -> None:
-        """Go on to the next slot; attempts are counted anew in each generation."""
+        """Advance to the next slot; the count of attempts restarts in each generation."""
         number = self.next_slot.number + 1
         self.next_slot = replace(self.next_slot, number=number)
         if number % self.settings.num_accepted == 0:
