@@ -72,8 +72,8 @@ def test_images_within_the_limit_stay_on_the_device(digits):
     [(10, 0, 1), (10, 3, 2), (10, 4, 4), (11, 8, 6), (10, 1000, 10)],
 )
 def test_chunks_fit_twice_and_have_about_the_same_size(num_steps, fit_twice, steps):
-    device_bytes = 2 * fit_twice * 6144 + 1
-    images = StreamedImages(np.zeros((100, 8, 8, 3), np.uint8), device_bytes)  # 6,144 bytes per step
+    device_bytes = 2 * fit_twice * 6144 + 1  # a step takes 6,144 bytes
+    images = StreamedImages(np.zeros((100, 8, 8, 3), np.uint8), device_bytes)
     assert images.steps_per_chunk(num_steps, 32) == steps
 
 
