@@ -47,7 +47,8 @@ def hold_out_validation(labels: np.ndarray, where: str) -> tuple[np.ndarray, np.
 def hold_out(labels: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarray]:
     """Split examples into those to keep and `num` to hold out, as indices in ascending order.
 
-    Each class contributes in proportion to its size, and keeps at least one example.
+    Each class contributes in proportion to its size, and keeps at least one example. A class of at
+    least two examples contributes at least one, as far as `num` allows.
     """
     # RandomState is the generator whose numbers NumPy promises not to change.
     shuffled = np.random.RandomState(_SEED).permutation(len(labels))
@@ -56,8 +57,30 @@ def hold_out(labels: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarray]:
     # class cannot be drawn, so that no class disappears.
     first_of_class = np.diff(labels[order], prepend=-1) > 0
     pool = order[~first_of_class]
-    held_out = np.sort(pool[np.arange(num) * len(pool) // num])
+    drawn = np.zeros(len(pool), bool)
+    drawn[np.arange(num) * len(pool) // num] = True
+    _draw_missing_classes(labels[pool], drawn)
+    held_out = np.sort(pool[drawn])
     return np.setdiff1d(np.arange(len(labels)), held_out), held_out
+
+
+def _draw_missing_classes(labels: np.ndarray, drawn: np.ndarray) -> None:
+    """Replace examples of the classes that most are drawn of by one of each class without any.
+
+    Args:
+        labels: The classes of the examples, sorted.
+        drawn: Which of them are drawn; changed in place.
+    """
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    counts = np.bincount(inverse[drawn], minlength=len(first))
+    for missing in np.flatnonzero(counts == 0):
+        most = np.argmax(counts)
+        if counts[most] < 2:
+            return
+        drawn[np.flatnonzero(drawn & (inverse == most))[-1]] = False
+        drawn[first[missing]] = True
+        counts[most] -= 1
+        counts[missing] = 1
 
 
 def with_validation_images(dataset: Dataset, allocate: Allocate = np.empty) -> Dataset:

@@ -33,6 +33,35 @@ def test_each_class_contributes_in_proportion():
     np.testing.assert_allclose(np.bincount(labels[held_out]), [10, 20, 30], atol=1)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "num", "expected"),
+    [
+        ([180] * 10, 180, [18] * 10),
+        ([97, 2, 1], 10, [9, 1, 0]),  # one of each class is kept
+        ([2] * 5, 3, [1, 1, 1, 0, 0]),
+        ([50, 2, 2, 2, 44], 4, [1, 1, 1, 1, 0]),
+        ([900] + [2] * 50, 60, [10] + [1] * 50),
+    ],
+)
+def test_a_class_of_two_is_held_out_as_far_as_the_size_allows(sizes, num, expected):
+    labels = np.random.default_rng(1).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    kept, held_out = hold_out(labels, num)
+    counts = np.bincount(labels[held_out], minlength=len(sizes))
+    np.testing.assert_allclose(sorted(counts), sorted(expected), atol=1)
+    assert np.count_nonzero(counts) == np.count_nonzero(expected)
+    assert len(held_out) == num
+    assert sorted([*kept, *held_out]) == list(range(len(labels)))
+
+
+def test_the_split_of_the_digits_is_stratified():
+    digits = load_dataset("digits")
+    for labels, counts in (
+        (digits.y_validation, [30, 30, 29, 30, 30, 30, 30, 30, 29, 29]),
+        (digits.y_test, [30, 31, 29, 31, 30, 30, 31, 29, 29, 30]),
+    ):
+        assert np.bincount(labels).tolist() == counts
+
+
 def test_validation_images_follow_training_images(monkeypatch):
     monkeypatch.setattr("lemonade_tf.datasets.splits._ROWS", 500)  # copied at a time
     digits = load_dataset("digits")
