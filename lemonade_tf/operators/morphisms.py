@@ -30,6 +30,7 @@ from lemonade_tf.architecture.channel_edits import (
 )
 from lemonade_tf.architecture.channel_groups import FRESH, Sources
 from lemonade_tf.architecture.layers import Concatenate, Conv2D, ConvexSum, Layer, ReLU
+from lemonade_tf.operators.exact_scales import exact_scales
 from lemonade_tf.operators.initial import NORMALIZATION, output_statistics
 
 # --- Type I --------------------------------------------------------------------------------------
@@ -75,10 +76,9 @@ def identity_normalization(
 ) -> dict[str, np.ndarray]:
     """Return the weights of a batch norm that undoes its own normalization (equation 5).
 
-    Rounded to float32, sqrt(variance + epsilon) is off by up to 6e-8. So gamma is chosen among the
-    8193 nearest float32 numbers, as the one for which gamma^2 - epsilon is closest to a float32,
-    which becomes the variance. Variance + epsilon changes by less than one part in 1000, and
-    gamma / sqrt(variance + epsilon) is 1 within some 1e-12 (1e-10 at most).
+    gamma is a float32 near sqrt(variance + epsilon) for which gamma / sqrt(variance + epsilon) is 1
+    within some 1e-12 (1e-10 at most), with a variance that changes by less than one part in 1000
+    (see `exact_scales`).
 
     Args:
         mean: (channels,).
@@ -89,17 +89,13 @@ def identity_normalization(
         gamma, beta, moving_mean and moving_variance, each (channels,), float32.
     """
     near = np.sqrt(variance.astype(np.float64) + epsilon).astype(np.float32)
-    gammas = near + np.arange(-4096, 4097, dtype=np.float32)[:, None] * np.spacing(near)
-    variances = (gammas.astype(np.float64) ** 2 - epsilon).astype(np.float32)
-    off = np.abs(gammas / np.sqrt(variances.astype(np.float64) + epsilon) - 1)
-    off[variances < 0] = np.inf  # gamma^2 < epsilon, where the variance is about 0
-    best = np.argmin(off, axis=0), np.arange(len(near))
+    gamma, exact_variance = exact_scales(near, epsilon)
     mean = mean.astype(np.float32)
     return {
-        "gamma": gammas[best],
+        "gamma": gamma,
         "beta": mean,
         "moving_mean": mean,
-        "moving_variance": variances[best],
+        "moving_variance": exact_variance,
     }
 
 
