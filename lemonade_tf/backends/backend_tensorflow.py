@@ -24,6 +24,7 @@ from lemonade_tf.backends.replicas_tensorflow import ReplicatedArray, broadcast,
 from lemonade_tf.backends.strategy_tensorflow import current_replicas, set_up_replicas
 from lemonade_tf.backends.training_tensorflow import TensorFlowTrainer
 from lemonade_tf.keras_bridge.graph_to_model import to_keras
+from lemonade_tf.keras_bridge.keras_defaults import set_keras_defaults
 
 # In lower case. cuDNN, cuBLAS and XLA report exhausted memory with errors of various types.
 _OUT_OF_MEMORY_MESSAGES = (
@@ -49,6 +50,7 @@ class TensorFlowBackend(Backend):
 
     def set_up(self, threads: int | None = None, strategy: str = "one_per_gpu") -> None:
         """Set the number of threads and turn off graph rewriting and TF32; see `Backend.set_up`."""
+        set_keras_defaults()
         _set_up_threads(threads)
         set_up_replicas(strategy)
 

@@ -21,8 +21,9 @@ def current_backend() -> Backend:
     name = keras.backend.backend()
     if name not in _BACKENDS:
         raise NotImplementedError(
-            f"the Keras backend is {name!r}; expected {' or '.join(_BACKENDS)}. Set the environment"
-            " variable KERAS_BACKEND before Keras is imported."
+            f"the Keras backend is {name!r}, from the environment variable KERAS_BACKEND or"
+            f" ~/.keras/keras.json; expected {' or '.join(_BACKENDS)}. Set KERAS_BACKEND before"
+            " Keras is imported."
         )
     module, backend = _BACKENDS[name]
     return getattr(import_module(module), backend)()

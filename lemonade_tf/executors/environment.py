@@ -1,8 +1,8 @@
-"""Environment variables of workers: number of threads, GPU, log level.
+"""Environment variables of workers: number of threads, GPU, log level, Keras backend.
 
 Libraries read these variables on import (OpenBLAS) or before their first operation (TensorFlow,
 CUDA). So the number of threads is set for the server, before its imports, and the GPU for each
-worker, after the fork.
+worker, after the fork. The server also imports Keras, which asks KERAS_BACKEND before keras.json.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ _THREADS = (
     "NPROC",  # thread pools of JAX
 )
 
+# Whatever the user has set for other work; the only backend that `lemonade_tf.backends` supports.
+KERAS_BACKEND = "tensorflow"
+
 # For a GPU that several workers share, so that none reserves all its memory.
 SHARED_GPU = {
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
@@ -34,13 +37,14 @@ def server_environment(
     """Return the environment of the server.
 
     Args:
-        inherited: The environment of the driver. Its numbers of threads are replaced, because
-            results depend on them.
+        inherited: The environment of the driver. Its numbers of threads and Keras backend are
+            replaced, because results depend on them.
         threads: CPU threads per worker.
         share_gpus: Whether several workers share a GPU.
     """
     defaults = {"TF_CPP_MIN_LOG_LEVEL": "1", **(SHARED_GPU if share_gpus else {})}
-    return {**defaults, **inherited, **dict.fromkeys(_THREADS, str(threads))}
+    fixed = {"KERAS_BACKEND": KERAS_BACKEND, **dict.fromkeys(_THREADS, str(threads))}
+    return {**defaults, **inherited, **fixed}
 
 
 def worker_environment(

@@ -18,6 +18,7 @@ import numpy as np
 from lemonade_tf.architecture import Graph, GraphError, Node
 from lemonade_tf.architecture import layers as kinds
 from lemonade_tf.keras_bridge.convex_sum import ConvexSum
+from lemonade_tf.keras_bridge.keras_defaults import keras_defaults
 from lemonade_tf.keras_bridge.weights import initial_values
 
 LayerFactory = Callable[..., keras.layers.Layer]
@@ -32,6 +33,7 @@ class _Options:
     seed: int | None
 
 
+@keras_defaults()
 def to_keras(
     graph: Graph,
     *,
@@ -44,7 +46,7 @@ def to_keras(
     """Convert a graph to a functional Keras model.
 
     The model gets the weights of the graph, or those of Keras's default initializers if the graph
-    has none.
+    has none. Neither depends on Keras's settings of the process; see `keras_defaults`.
 
     Args:
         graph: The graph; the model does not reference it.

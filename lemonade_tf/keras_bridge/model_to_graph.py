@@ -16,6 +16,7 @@ import numpy as np
 
 from lemonade_tf.architecture import Graph, GraphError, check
 from lemonade_tf.architecture import layers as kinds
+from lemonade_tf.keras_bridge.keras_defaults import keras_defaults
 from lemonade_tf.keras_bridge.layer_kinds import (
     KINDS,
     OPERATIONS,
@@ -30,6 +31,7 @@ from lemonade_tf.keras_bridge.layer_kinds import (
 from lemonade_tf.keras_bridge.weights import layer_weights
 
 
+@keras_defaults()
 def from_keras(model: keras.Model, *, input_shape: kinds.Shape | None = None) -> Graph:
     """Convert a functional or Sequential Keras model to a graph, with its weights.
 

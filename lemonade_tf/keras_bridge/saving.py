@@ -28,9 +28,11 @@ from lemonade_tf.architecture import Graph, GraphError
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.keras_bridge.files import DATASET, load_graph
 from lemonade_tf.keras_bridge.graph_to_model import to_keras
+from lemonade_tf.keras_bridge.keras_defaults import keras_defaults
 from lemonade_tf.store.atomic import write_atomic
 
 
+@keras_defaults()
 def save_model(graph: Graph, path: str | os.PathLike[str], record: Mapping[str, Any]) -> None:
     """Write a graph with weights to a file, atomically.
 

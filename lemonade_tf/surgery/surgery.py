@@ -19,6 +19,7 @@ from lemonade_tf.backends.current import current_backend
 from lemonade_tf.inheritance.batch_statistics import measure_statistics
 from lemonade_tf.inheritance.fitted_start import fit_outputs
 from lemonade_tf.keras_bridge import from_keras, read_weights, to_keras
+from lemonade_tf.keras_bridge.keras_defaults import keras_defaults
 from lemonade_tf.operators import (
     AddSkip,
     Change,
@@ -184,6 +185,7 @@ class Surgery:
         end = f"{layer}_activation"
         return end if end in self.graph and self.graph[end].inputs == (layer,) else layer
 
+    @keras_defaults()
     def _operate(self, operator: Operator, what: str, **place: Any) -> tuple[str, ...]:
         site = operator.site(**place)
         reason = operator.refusal(self.graph, site)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -26,6 +27,7 @@ from lemonade_tf.executors import (
     default_num_workers,
     ray_connection,
 )
+from lemonade_tf.executors.environment import KERAS_BACKEND
 from lemonade_tf.training.settings import TrainingSettings
 
 _logger = logging.getLogger(__name__)
@@ -140,6 +142,7 @@ def make_executor(
         WorkerSetupError: If the Ray cluster cannot be reached, or an environment variable about
             devices is invalid.
     """
+    _warn_of_other_backend()
     num_workers = num_workers or settings.workers
     options: dict[str, Any] = {
         "threads": setup.threads,
@@ -188,6 +191,15 @@ def _divide_devices(
 
 
 @cache  # once per process
+def _warn_of_other_backend() -> None:
+    chosen = os.environ.get("KERAS_BACKEND") or KERAS_BACKEND
+    if chosen != KERAS_BACKEND:
+        _logger.warning(
+            "KERAS_BACKEND=%s has no effect: networks are trained with Keras on TensorFlow.", chosen
+        )
+
+
+@cache
 def _warn_of_single_device() -> None:
     _logger.warning(
         "--strategy mirrored has no effect, because each worker has a single device; it needs two"

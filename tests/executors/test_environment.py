@@ -16,6 +16,11 @@ def test_threads_replace_those_of_the_driver():
     assert inherited == {"OMP_NUM_THREADS": "64", "HOME": "/home/me"}
 
 
+def test_workers_run_keras_on_tensorflow():
+    found = server_environment({"KERAS_BACKEND": "torch"}, threads=1, share_gpus=False)
+    assert found["KERAS_BACKEND"] == "tensorflow"
+
+
 def test_only_a_shared_gpu_grows_its_memory():
     alone = server_environment({}, threads=1, share_gpus=False)
     shared = server_environment({}, threads=1, share_gpus=True)

@@ -1,4 +1,6 @@
 import gc
+import json
+import os
 import subprocess
 import sys
 
@@ -50,6 +52,8 @@ def test_children_are_freed(parent_file, digits, insertion, tmp_path, thaw):
 
 @pytest.mark.slow
 def test_setting_up_a_worker_process(parent_file, tmp_path):
+    settings = {"image_data_format": "channels_first", "floatx": "float16", "epsilon": 0.1}
+    (tmp_path / "keras.json").write_text(json.dumps(settings))  # has no effect
     code = f"""
 import numpy as np
 from lemonade_tf.datasets.source import NamedDatasets
@@ -64,7 +68,13 @@ seed = np.random.SeedSequence(0)
 result = worker(ChildTask("1", (), {str(tmp_path / "a.h5")!r}, seed, seed, {parent_file!r}))
 print(result.failure, result.num_images)
 """
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "KERAS_HOME": str(tmp_path)},
+    )
     failure, num_images = done.stdout.split()
     assert failure == "None"
     assert int(num_images) > 1000

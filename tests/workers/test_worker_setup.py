@@ -105,3 +105,13 @@ def test_mirrored_training_on_a_single_device_is_announced_once(machine, caplog)
     [record] = caplog.records
     assert record.levelno == logging.WARNING
     assert "--strategy mirrored has no effect" in record.getMessage()
+
+
+def test_a_request_for_another_backend_is_announced_once(machine, caplog, monkeypatch):
+    worker_setup._warn_of_other_backend.cache_clear()
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    machine("one_per_gpu", 0)
+    machine("one_per_gpu", 0)
+    [record] = caplog.records
+    assert "KERAS_BACKEND=torch has no effect" in record.getMessage()
+    worker_setup._warn_of_other_backend.cache_clear()
