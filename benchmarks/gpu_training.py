@@ -35,7 +35,7 @@ def measure_training(network, num_steps, loop, precision):
 
     graph, backend = network.graph(), current_backend()
     images, labels = map(backend.place, random_images(num_steps * BATCH))
-    augmentation = Augmentation(IMAGE, CLASSES, (127.5, 127.5, 127.5))
+    augmentation = Augmentation(IMAGE, CLASSES, (127.5, 127.5, 127.5), pad=4, cutout=16)
     settings = TrainingSettings(
         precision=precision, jit_compile="always" if loop == "XLA" else "never"
     )

@@ -59,7 +59,7 @@ class Side:
         backend = current_backend()
         backend.set_up(None, strategy)
         xla = strategy == "one_per_gpu" and bool(tf.config.list_physical_devices("GPU"))
-        transform = Augmentation(IMAGE, CLASSES, (127.5,) * 3)
+        transform = Augmentation(IMAGE, CLASSES, (127.5,) * 3, pad=4, cutout=16)
         self.model = to_keras(graph, logits=True) if stock else backend.training_model(graph)
         self._trainer = backend.trainer(
             self.model,

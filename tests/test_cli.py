@@ -119,7 +119,7 @@ def test_help_names_the_choices_and_the_default_of_each_preset(capsys, monkeypat
             "--num_accepted is 500; expected at most --num_proposed",
         ),
         (["search", "--dataset", "mnist"], "unknown data set 'mnist'"),
-        (["search", "--cutout", "16"], "cutout is 16; expected 0 (no Cutout) or an integer"),
+        (["search", "--cutout", "9"], "cutout is 9; expected 0 (no Cutout) or an integer up to 8"),
         (["report"], "RUN"),
         (["draw", "run"], "ID"),
         (["draw", "run", "0-0", "--output", "a.jpg"], "a.jpg has the suffix '.jpg'; expected .png"),

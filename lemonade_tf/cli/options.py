@@ -65,12 +65,12 @@ def _argument_type(name: str, hint: Any) -> dict[str, Any]:
 
 def _default_text(default: Any, of_preset: Mapping[str, Any]) -> str:
     """Return the default of a setting in parentheses, per preset where they differ."""
-    if default is None or isinstance(default, Mapping):
-        return ""  # the help text describes what happens without the option
-    shown = {preset: _shown(value) for preset, value in of_preset.items()}
-    if len(set(shown.values())) > 1:
+    if isinstance(default, Mapping):
+        return ""  # the help text describes what happens without the option, as for None
+    shown = {preset: _shown(value) for preset, value in of_preset.items() if value is not None}
+    if len(set(shown.values())) > (default is not None):
         return f" ({', '.join(f'{preset}: {value}' for preset, value in shown.items())})"
-    return f" (default: {_shown(default)})"
+    return "" if default is None else f" (default: {_shown(default)})"
 
 
 def _shown(value: Any) -> str:

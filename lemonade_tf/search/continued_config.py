@@ -10,7 +10,7 @@ from lemonade_tf.datasets.names import join_datasets
 from lemonade_tf.errors import LemonadeError, quoted
 from lemonade_tf.objectives.dataset_errors import is_dataset_error
 from lemonade_tf.store.value_types import type_check
-from lemonade_tf.training.settings import TrainingSettings
+from lemonade_tf.training.settings import BY_IMAGE_SIZE, TrainingSettings
 
 # Settings that may change when a search is resumed: no result depends on them.
 MAY_CHANGE = (
@@ -88,6 +88,8 @@ def _continued_config(
             raise ConfigError(
                 f"--{option}: config.json of the run has {quoted(value)} as {name!r}; restore it."
             )
+    # A config in which the augmentation is left to the size of the images does not change it.
+    given = {k: v for k, v in given.items() if v is not None or k not in BY_IMAGE_SIZE}
     merged = {**settings, **given}
     if join_datasets(merged["dataset"]) != settings["dataset"] and "objectives" not in given:
         # The errors on extra data sets follow from the data sets.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -110,7 +111,7 @@ def _resume(
     config = resumed_config(store.read_config().settings, given)
     # Another executor may have no use for the strategy of the run.
     check_effects(config, {*settings, "strategy"} if "executor" in settings else settings)
-    dataset, extra = _load_datasets(config, until_end)
+    config, dataset, extra = _load_datasets(config, until_end)
     return resume_run(config, store, dataset, extra)
 
 
@@ -135,7 +136,7 @@ def _start(
     executor: Executor | None,
     until_end: ExitStack,
 ) -> Setup:
-    dataset, extra = _load_datasets(config, until_end)
+    config, dataset, extra = _load_datasets(config, until_end)
     if order is None:
         source = SharedDatasets.of(dataset, extra)
         prepare = partial(_prepare, callbacks, executor, source)
@@ -158,8 +159,13 @@ def _with_preset(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _load_datasets(
     config: SearchConfig, until_end: ExitStack
-) -> tuple[Dataset, dict[str, Dataset]]:
-    """Load the data sets; large images are in files that exist until the end of the search."""
+) -> tuple[SearchConfig, Dataset, dict[str, Dataset]]:
+    """Load the data sets; large images are in files that exist until the end of the search.
+
+    Returns:
+        The settings with the defaults that depend on the size of the images; the first data set;
+        and the extra ones by name.
+    """
     files = until_end.enter_context(ArrayFiles(config.cache_dir))
     dataset, extra = load_datasets(config.dataset, config.data_dir, allocate=files.allocate)
     for each in (dataset, *extra.values()):
@@ -167,7 +173,8 @@ def _load_datasets(
             augmentation_for(each, config.training)
         except ValueError as error:  # starts with the setting
             raise ConfigError(f"{each.name}: --{error}") from None
-    return dataset, extra
+    training = config.training.for_images(dataset.input_shape)
+    return replace(config, training=training), dataset, extra
 
 
 def _prepare(

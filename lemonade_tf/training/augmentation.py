@@ -72,9 +72,9 @@ class Augmentation(BatchTransform):
         num_classes: Classes of the targets.
         fill: (channels,) raw pixels, the color of padding and squares: the one that the network's
             `Rescaling` maps to 0.
-        pad: As in `TrainingSettings`.
+        pad: As in `TrainingSettings`, but never None.
+        cutout: As in `TrainingSettings`, but never None.
         flip: As in `TrainingSettings`.
-        cutout: As in `TrainingSettings`.
         mixup: As in `TrainingSettings`.
 
     Raises:
@@ -84,9 +84,9 @@ class Augmentation(BatchTransform):
     input_shape: tuple[int, int, int]
     num_classes: int
     fill: tuple[float, ...]
-    pad: int = TrainingSettings.pad
+    pad: int
+    cutout: int
     flip: bool = TrainingSettings.flip
-    cutout: int = TrainingSettings.cutout
     mixup: float = TrainingSettings.mixup
 
     def __post_init__(self) -> None:
@@ -121,8 +121,9 @@ class Augmentation(BatchTransform):
 
         Args:
             dataset: The data set.
-            **settings: pad, flip, cutout, mixup.
+            **settings: pad, flip, cutout, mixup; by default as in `TrainingSettings`.
         """
+        settings = _parts(TrainingSettings(**settings), dataset)
         rescaling = dataset.rescaling()
         fill = -np.asarray(rescaling.offset) / np.asarray(rescaling.scale)
         return cls(dataset.input_shape, dataset.num_classes, tuple(fill), **settings)
@@ -247,5 +248,10 @@ def augmentation_for(data: Dataset, settings: TrainingSettings) -> BatchTransfor
     Raises:
         ValueError: If it does not fit the images.
     """
-    parts = {name: getattr(settings, name) for name in ("pad", "flip", "cutout", "mixup")}
+    parts = _parts(settings, data)
     return Augmentation.for_dataset(data, **parts) if any(parts.values()) else NO_AUGMENTATION
+
+
+def _parts(settings: TrainingSettings, data: Dataset) -> dict[str, Any]:
+    settings = settings.for_images(data.input_shape)
+    return {name: getattr(settings, name) for name in ("pad", "flip", "cutout", "mixup")}

@@ -18,9 +18,9 @@ computed once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 from lemonade_tf.backends.base import JitCompile, Precision
 
@@ -42,6 +42,7 @@ _COUNTS = {
     "fit_images": 1,
     "evaluation_batch_size": 1,
 }
+BY_IMAGE_SIZE = ("pad", "cutout")  # their defaults depend on it
 _POSITIVE = ("learning_rate", "distillation_learning_rate")
 _NOT_NEGATIVE = ("weight_decay", "mixup", "distillation_memory")
 
@@ -59,9 +60,11 @@ class TrainingSettings:
         momentum: Nesterov momentum, in [0, 1).
         weight_decay: Weight decay factor of kernels; other weights do not decay.
         pad: Augmentation: pixels of padding on each side before a random crop; 0 for no crop.
+            Defaults to an eighth of the images' shorter side, rounded down: the paper's 4 of 32.
         flip: Augmentation: whether to mirror images left to right with probability 1/2.
-        cutout: Augmentation: side of the square that Cutout erases, in pixels; 0 for none. The
-            default is its authors' value for CIFAR-10; theirs for CIFAR-100 is 8.
+        cutout: Augmentation: side of the square that Cutout erases, in pixels; 0 for none.
+            Defaults to half of the images' shorter side, rounded down: its authors' 16 of 32 for
+            CIFAR-10; theirs for CIFAR-100 is 8.
         mixup: Augmentation: both parameters of the Beta distribution of mixup's weights; 0 for no
             mixup. The default is its authors' value for CIFAR.
         statistics_images: Maximum number of training images on which the statistics of inserted
@@ -95,9 +98,9 @@ class TrainingSettings:
     distillation_learning_rate: float = 0.01
     momentum: float = 0.9
     weight_decay: float = 5e-4
-    pad: int = 4
+    pad: int | None = None
     flip: bool = True
-    cutout: int = 16
+    cutout: int | None = None
     mixup: float = 1.0
     statistics_images: int = 256
     approximate_start: Start = "fitted"
@@ -109,7 +112,9 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         for name, least in _COUNTS.items():
-            value = getattr(self, name)
+            value: Any = getattr(self, name)
+            if value is None and name in BY_IMAGE_SIZE:
+                continue
             whole = isinstance(value, int) and not isinstance(value, bool)
             self._require(name, whole and value >= least, f"an integer of at least {least}")
         for name in _POSITIVE:
@@ -119,6 +124,19 @@ class TrainingSettings:
         self._require("momentum", 0 <= self.momentum < 1, "a number in [0, 1)")
         for name, known in _CHOICES.items():
             self._require(name, getattr(self, name) in known, f"one of {', '.join(known)}")
+
+    def for_images(self, input_shape: tuple[int, int, int]) -> Self:
+        """Return the settings with the defaults that depend on the size of the images.
+
+        Args:
+            input_shape: (height, width, channels).
+        """
+        side = min(input_shape[:2])
+        return replace(
+            self,
+            pad=side // 8 if self.pad is None else self.pad,
+            cutout=side // 2 if self.cutout is None else self.cutout,
+        )
 
     def _require(self, name: str, holds: bool, expected: str) -> None:
         if not holds:

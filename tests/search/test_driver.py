@@ -231,7 +231,7 @@ def test_a_missing_data_set_leaves_no_folder(tmp_path):
 def test_augmentation_that_does_not_fit_the_images_is_an_error_with_the_option(tmp_path):
     images = tmp_path / "small.npz"
     np.savez(images, x_train=np.zeros((20, 8, 8, 1), np.uint8), y_train=np.arange(20) % 2)
-    for given, message in (({}, "--cutout is 16; expected 0"), ({"pad": 8}, "--pad is 8; expect")):
+    for given, message in (({"cutout": 9}, "--cutout is 9; expect"), ({"pad": 8}, "--pad is 8;")):
         with pytest.raises(ConfigError, match=f"small.npz: {message}"):
             search(dataset=str(images), workdir=str(tmp_path / "run"), **given)
     assert not (tmp_path / "run").exists()

@@ -5,10 +5,11 @@ from unittest.mock import patch
 
 import pytest
 from runs import CONFIG, change_images, make_run
-from toy_training import Break, accepted, cut, results, toy_search
+from toy_training import Break, accepted, cut, results, toy_executor, toy_search
 
 from lemonade_tf.config import ConfigError
 from lemonade_tf.monitoring.callback import Callback
+from lemonade_tf.presets import make_config
 from lemonade_tf.runs import read_run
 from lemonade_tf.search import SearchError, search
 from lemonade_tf.store import RandomSearchRecord, RunStore, StoreError
@@ -75,6 +76,18 @@ def test_settings_that_are_not_given_are_taken_from_the_run(tmp_path):
         toy_search(workdir, in_process=True, resume=True)
     toy_search(tmp_path / "again", in_process=True, seed=5, num_accepted=3)
     assert results(workdir) == results(tmp_path / "again")
+
+
+def test_the_augmentation_that_follows_from_the_size_of_the_images_is_recorded(tmp_path):
+    workdir = tmp_path / "run"
+    config = make_config("paper", workdir=str(workdir), num_generations=0)
+    assert config.training.pad is config.training.cutout is None
+    for resume in (False, True):  # with the same config
+        assert search(config, executor=toy_executor(), resume=resume).complete
+        settings = RunStore.open(workdir).read_config().settings
+        assert (settings["pad"], settings["cutout"], settings["flip"]) == (1, 4, True)
+    with pytest.raises(ConfigError, match="--cutout was 4, now 3"):
+        search(workdir=str(workdir), executor=toy_executor(), resume=True, cutout=3)
 
 
 def test_widths_are_multiples_of_a_number_in_a_resumed_search(tmp_path):

@@ -12,7 +12,7 @@ import tensorflow as tf
 from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.training.augmentation import Augmentation
 
-CIFAR = Augmentation((32, 32, 3), num_classes=10, fill=(113.75, 110.5, 103.25))
+CIFAR = Augmentation((32, 32, 3), num_classes=10, fill=(113.75, 110.5, 103.25), pad=4, cutout=16)
 DIGITS = Augmentation((8, 8, 1), num_classes=10, fill=(77.5,), pad=1, cutout=4)
 OBLONG = Augmentation((9, 6, 2), num_classes=3, fill=(-1.5, 300.0), pad=3, cutout=5, mixup=0.4)
 OFF = {"pad": 0, "flip": False, "cutout": 0, "mixup": 0.0}
@@ -320,6 +320,8 @@ class TestCompiled:
 class TestValue:
     def test_fill_of_a_data_set_is_rescaled_to_nothing(self):
         digits = load_dataset("digits")
+        assert Augmentation.for_dataset(digits).pad == 1
+        assert Augmentation.for_dataset(digits).cutout == 4
         augmentation = Augmentation.for_dataset(digits, pad=2, cutout=3, mixup=0)
         assert augmentation == Augmentation(
             (8, 8, 1), 10, augmentation.fill, pad=2, cutout=3, mixup=0
@@ -364,7 +366,7 @@ class TestValue:
         ],
     )
     def test_a_value_out_of_range_is_refused(self, settings, message):
-        valid = {"input_shape": (8, 9, 1), "num_classes": 10, "fill": (0,), "cutout": 8}
+        valid = {"input_shape": (8, 9, 1), "num_classes": 10, "fill": (0,), "pad": 7, "cutout": 8}
         Augmentation(**valid)
         with pytest.raises(ValueError, match=message):
             Augmentation(**{**valid, **settings})

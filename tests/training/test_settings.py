@@ -9,7 +9,19 @@ def test_the_defaults_are_the_papers():
     settings = TrainingSettings()
     assert (settings.epochs, settings.distillation_epochs, settings.batch_size) == (20, 5, 64)
     assert (settings.learning_rate, settings.weight_decay) == (0.01, 5e-4)
+    settings = settings.for_images((32, 32, 3))
     assert (settings.pad, settings.flip, settings.cutout, settings.mixup) == (4, True, 16, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("input_shape", "pad", "cutout"),
+    [((8, 8, 1), 1, 4), ((28, 28, 1), 3, 14), ((64, 40, 3), 5, 20), ((7, 90, 3), 0, 3)],
+)
+def test_the_augmentation_depends_on_the_shorter_side(input_shape, pad, cutout):
+    settings = TrainingSettings().for_images(input_shape)
+    assert (settings.pad, settings.cutout) == (pad, cutout)
+    given = TrainingSettings(pad=0, cutout=30)
+    assert given.for_images(input_shape) == given
 
 
 @pytest.mark.parametrize(
