@@ -42,12 +42,13 @@ setup(
         "tensorflow>=2.18",
     ],
     extras_require={
-        "experiments": ["absl-py>=2.1"],
+        "experiments": ["absl-py>=2.1", "pymoo>=0.6.1"],
         "ray": ["ray>=2.40"],
         "test": [
             "absl-py>=2.1",
             "hypothesis>=6.100",
             "pre-commit>=4",
+            "pymoo>=0.6.1",
             "pyright[nodejs]>=1.1.400",
             "pytest>=8",
             "pytest-xdist>=3.5",
