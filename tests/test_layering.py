@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "store": {"safe_json"},
     "lazy": set(),
     "executors": {"store"},
-    "datasets": {"architecture", "store"},
+    "datasets": {"architecture", "safe_json", "store"},
     "keras_bridge": {"architecture", "lazy", "safe_json", "store"},
     "backends": {"architecture", "keras_bridge"},
     "training": {

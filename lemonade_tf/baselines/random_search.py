@@ -140,7 +140,12 @@ def _same_datasets(
     run: Run, config: SearchConfig, files: ArrayFiles
 ) -> tuple[Dataset, dict[str, Dataset]]:
     """Load the data sets of a run, and check that they have not changed."""
-    dataset, extra = load_datasets(config.dataset, config.data_dir, allocate=files.allocate)
+    dataset, extra = load_datasets(
+        config.dataset,
+        config.data_dir,
+        allocate=files.allocate,
+        cache_dir=config.cache_dir,
+    )
     check_same_images(run.store.path, dataset, run.config.images)
     for name, data in extra.items():
         check_same_images(run.store.path, data, run.config.extra_datasets[name])

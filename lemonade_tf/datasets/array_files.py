@@ -18,7 +18,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any, Self
@@ -50,7 +50,7 @@ class ArrayFiles:
     """
 
     def __init__(self, cache_dir: str | os.PathLike[str] | None = None) -> None:
-        self._parent = _default_parent() if cache_dir is None else Path(cache_dir).expanduser()
+        self._parent = cache_folder(cache_dir)
         self._folder: Path | None = None
         self._lock: int | None = None
         self._num_files = 0
@@ -108,7 +108,10 @@ class ArrayFiles:
         return self._folder
 
 
-def _default_parent() -> Path:
+def cache_folder(cache_dir: str | os.PathLike[str] | None) -> Path:
+    """Return the folder of the setting `cache_dir`; see `ArrayFiles`."""
+    if cache_dir is not None:
+        return Path(cache_dir).expanduser()
     if "TMPDIR" not in os.environ and os.access(_PERSISTENT_TEMPORARY, os.W_OK | os.X_OK):
         return _PERSISTENT_TEMPORARY
     return Path(tempfile.gettempdir())
@@ -148,19 +151,25 @@ def _remove_abandoned(parent: Path) -> None:
 
 @dataclass(frozen=True)
 class ArrayFile:
-    """A reference to an array that `ArrayFiles` allocated in a file.
+    """A reference to an array in a file: a whole `.npy` file, or some of its rows.
 
     Attributes:
-        path: The `.npy` file.
+        path: The file.
+        offset: Where the array starts, in bytes.
+        shape: The shape of the array.
+        dtype: Its type, as in `.npy` files.
     """
 
     path: str
+    offset: int
+    shape: tuple[int, ...]
+    dtype: str
 
     @classmethod
     def of(cls, array: np.ndarray) -> Self | None:
-        """Return the reference to an array; None if it is not a whole mapped file."""
+        """Return the reference to an array; None if it is not what a memory map was created for."""
         if isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap):
-            return cls(str(array.filename))
+            return cls(str(array.filename), array.offset, array.shape, array.dtype.str)
         return None
 
     def open(self) -> np.ndarray:
@@ -170,9 +179,17 @@ class ArrayFile:
             DatasetError: If it is no longer there.
         """
         try:
-            return np.load(self.path, mmap_mode="r", allow_pickle=False)
+            return np.memmap(self.path, self.dtype, "r", self.offset, self.shape)
         except (OSError, ValueError) as error:
             raise DatasetError(
                 f"{self.path}, the images that workers share, cannot be read ({error}). Was it"
                 " removed? Rerun the command, with --cache_dir if the folder is cleaned up."
             ) from error
+
+    def followed_by(self, other: ArrayFile) -> ArrayFile | None:
+        """Return the reference to the rows of both arrays, if the other starts where this ends."""
+        size = prod(self.shape) * np.dtype(self.dtype).itemsize
+        expected = replace(self, offset=self.offset + size, shape=other.shape)
+        if other != expected or other.shape[1:] != self.shape[1:]:
+            return None
+        return replace(self, shape=(self.shape[0] + other.shape[0], *self.shape[1:]))

@@ -89,14 +89,19 @@ class SharedDatasets(DatasetSource):
     def paths(self) -> tuple[str, ...]:
         """The mapped files."""
         values = [value for each in (self.first, *self.extra.values()) for value in each.values()]
-        return tuple(value.path for value in values if isinstance(value, ArrayFile))
+        files = (value.path for value in values if isinstance(value, ArrayFile))
+        return tuple(dict.fromkeys(files))  # several arrays may be in one file
 
     def with_paths(self, paths: Mapping[str, str]) -> Self:
         """Return the source that maps copies of the files."""
 
         def moved(packed: Mapping[str, Any]) -> Mapping[str, Any]:
             return {
-                name: ArrayFile(paths[value.path]) if isinstance(value, ArrayFile) else value
+                name: (
+                    replace(value, path=paths[value.path])
+                    if isinstance(value, ArrayFile)
+                    else value
+                )
                 for name, value in packed.items()
             }
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lemonade_tf.datasets.array_files import Allocate
+from lemonade_tf.datasets.array_files import Allocate, ArrayFile
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.datasets.dataset_error import DatasetError
 
@@ -86,9 +86,24 @@ def _draw_missing_classes(labels: np.ndarray, drawn: np.ndarray) -> None:
 def with_validation_images(dataset: Dataset, allocate: Allocate = np.empty) -> Dataset:
     """Return a data set whose training images are followed by its validation images.
 
-    Its rescaling stays that of the training images alone.
+    Its rescaling stays that of the training images alone. Images are copied, unless they follow
+    each other in a file already.
     """
+    return replace(
+        dataset,
+        x_train=_joined(dataset, allocate),
+        y_train=np.concatenate([dataset.y_train, dataset.y_validation]),
+        known_rescaling=dataset.rescaling(),
+        known_digest=None,
+    )
+
+
+def _joined(dataset: Dataset, allocate: Allocate) -> np.ndarray:
     parts = dataset.x_train, dataset.x_validation
+    files = [ArrayFile.of(part) for part in parts]
+    joined = files[0].followed_by(files[1]) if files[0] and files[1] else None
+    if joined is not None:
+        return joined.open()
     shape = (sum(map(len, parts)), *dataset.input_shape)
     images, start = allocate(shape, dataset.x_train.dtype), 0
     for part in parts:
@@ -96,12 +111,7 @@ def with_validation_images(dataset: Dataset, allocate: Allocate = np.empty) -> D
             chunk = part[row : row + _ROWS]
             images[start : start + len(chunk)] = chunk
             start += len(chunk)
-    return replace(
-        dataset,
-        x_train=images,
-        y_train=np.concatenate([dataset.y_train, dataset.y_validation]),
-        known_rescaling=dataset.rescaling(),
-    )
+    return images
 
 
 def take_rows(images: np.ndarray, rows: np.ndarray, allocate: Allocate) -> np.ndarray:

@@ -167,7 +167,12 @@ def _load_datasets(
         and the extra ones by name.
     """
     files = until_end.enter_context(ArrayFiles(config.cache_dir))
-    dataset, extra = load_datasets(config.dataset, config.data_dir, allocate=files.allocate)
+    dataset, extra = load_datasets(
+        config.dataset,
+        config.data_dir,
+        allocate=files.allocate,
+        cache_dir=config.cache_dir,
+    )
     for each in (dataset, *extra.values()):
         try:
             augmentation_for(each, config.training)
