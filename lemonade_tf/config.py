@@ -163,7 +163,8 @@ class SearchConfig(FlatConfig):
             error_NAME of each other data set is added if it is missing.
         limit: Upper limits of cheap objectives, such as parameters=1e6,multiply_adds=50e6, or a
             mapping in Python. Networks over a limit are not trained: a child is resampled, an
-            initial network is skipped. A limit applies to any cheap objective, minimized or not.
+            initial network is skipped; if all of them are over it, narrower ones are made. A limit
+            applies to any cheap objective, minimized or not.
         scale: Scale of an objective in the density, the hypervolume and the plots, such as
             parameters=linear, or a mapping in Python: "log" if ratios matter, "linear" if
             differences do. Defaults to the scale that the objective defines.

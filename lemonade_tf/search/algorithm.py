@@ -59,7 +59,7 @@ def _train_initial(session: Session) -> list[Individual]:
             generation=0,
             attempt=number,
             parent=None,
-            operators=(),
+            operators=session.setup.initial_operators(number),
             architecture=graph,
             cheap={objective.name: objective.value(graph) for objective in cheap},
         )

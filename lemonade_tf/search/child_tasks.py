@@ -80,8 +80,9 @@ class ChildTasks:
         if parent is not None:
             parent_file = str(self.store.models.path(file_id(parent, name)))
         else:
-            architecture = to_json(graph if data is None else data.adapt(graph))
             start = self._warm_start(individual)
+            graph = graph if start is None else start.graph
+            architecture = to_json(graph if data is None else data.adapt(graph))
             parent_file = None if start is None else start.path
         return ChildTask(
             id=individual.id,

@@ -6,31 +6,28 @@ layer for other classes, a first one for other channels) are random. Then they a
 initial networks, even if the data is the same: their errors were measured in another run. (The
 paper starts from trivial networks only.)
 
-Networks over a limit are left out.
+Networks over a limit are left out. If all of them are over it, they are made narrower.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
-from typing import TypeVar
 
 from lemonade_tf.architecture import Graph, GraphError
 from lemonade_tf.architecture.cells import CellError
+from lemonade_tf.architecture.text import canonical_hash
 from lemonade_tf.config import ConfigError, SearchConfig
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.keras_bridge import FileError, load_graph
 from lemonade_tf.objectives.limits import Limit, exceeded, smallest_values
 from lemonade_tf.runs import read_run
+from lemonade_tf.search.narrower import narrower, shares
 from lemonade_tf.search.warm_start import WarmStartNetwork
 from lemonade_tf.search_spaces import CELLS, NETWORKS, SearchSpace
 from lemonade_tf.search_spaces.adaptation import adapt_cell_network, adapt_network
 from lemonade_tf.store import describe_file
-
-_logger = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
 def search_space(config: SearchConfig) -> SearchSpace:
@@ -97,43 +94,94 @@ def warm_start_networks(config: SearchConfig, dataset: Dataset) -> tuple[WarmSta
 
 
 @dataclass(frozen=True)
-class WithinLimits:
-    """Hold which initial networks are within the limits.
+class InitialNetworks:
+    """The initial networks of a search, all of them within its limits.
 
     Attributes:
-        limits: The limits.
-        is_kept: For each initial network, whether it is within all limits.
+        graphs: The networks; shapes only.
+        warm_start: The networks of a previous run that they start from, if any, one for each.
+        space: The search space, which has all of them.
+        remark: What was changed to keep within the limits, in one line; None if nothing was.
     """
 
-    limits: Sequence[Limit]
-    is_kept: Sequence[bool]
-
-    def select(self, values: Sequence[T]) -> tuple[T, ...]:
-        """Return the values of the networks that are kept, of one value per network."""
-        return tuple(compress(values, self.is_kept))
-
-    def warn(self) -> None:
-        """Log a warning if networks are left out."""
-        if not all(self.is_kept):
-            _logger.warning(
-                "%d of %d initial networks are over --limit %s, and are left out.",
-                self.is_kept.count(False),
-                len(self.is_kept),
-                ", ".join(map(str, self.limits)),
-            )
+    graphs: tuple[Graph, ...]
+    warm_start: tuple[WarmStartNetwork, ...]
+    space: SearchSpace
+    remark: str | None = None
 
 
-def within_limits(limits: Sequence[Limit], initial: Sequence[Graph]) -> WithinLimits:
-    """Find the initial networks that are within all limits.
+def within_limits(
+    space: SearchSpace,
+    limits: Sequence[Limit],
+    initial: Sequence[Graph],
+    warm_start: Sequence[WarmStartNetwork],
+) -> InitialNetworks:
+    """Leave out the initial networks over a limit; if there are no others, make them narrower.
+
+    The result depends on the arguments only, so a search that is resumed has the same networks.
+
+    Args:
+        space: The search space.
+        limits: The limits.
+        initial: The initial networks; shapes only.
+        warm_start: The networks of a previous run that they start from, if any.
 
     Raises:
-        ConfigError: If there is none.
+        ConfigError: If none is within the limits, not even with the fewest filters.
+        ObjectiveError: If an objective cannot be computed.
     """
     is_kept = [not exceeded(limits, graph) for graph in initial]
     if not any(is_kept):
+        return _narrower(space, limits, initial, warm_start)
+    remark = None
+    if not all(is_kept):
+        remark = (
+            f"{is_kept.count(False)} of {len(is_kept)} initial networks are over --limit"
+            f" {_words(limits)}, and are left out."
+        )
+    graphs, start = tuple(compress(initial, is_kept)), tuple(compress(warm_start, is_kept))
+    return InitialNetworks(graphs, start, space, remark)
+
+
+def _narrower(
+    space: SearchSpace,
+    limits: Sequence[Limit],
+    initial: Sequence[Graph],
+    warm_start: Sequence[WarmStartNetwork],
+) -> InitialNetworks:
+    """Make all initial networks narrower, to be within the limits; leave out copies.
+
+    Networks of a previous run keep as many of their filters as the limits allow.
+    """
+    by_hash: dict[str, tuple[Graph, WarmStartNetwork | None]] = {}
+    narrowest = []
+    aims = [1.0] * len(initial) if warm_start else shares(len(initial))
+    for number, (graph, share) in enumerate(zip(initial, aims, strict=True)):
+        found, operators, is_within = narrower(space, graph, limits, share)
+        narrowest.append(found)
+        if is_within:
+            start = replace(warm_start[number], operators=operators) if warm_start else None
+            by_hash.setdefault(canonical_hash(found), (found, start))
+    if not by_hash:
         raise ConfigError(
-            f"--limit: none of the {len(initial)} initial networks is within"
-            f" {', '.join(map(str, limits))}; the smallest have {smallest_values(limits, initial)}."
+            f"--limit: none of the {len(initial)} initial networks is within {_words(limits)}, not"
+            f" even with the fewest filters, which gives {smallest_values(limits, narrowest)}."
             " Raise the limits."
         )
-    return WithinLimits(limits, is_kept)
+    graphs = tuple(graph for graph, _ in by_hash.values())
+    values = ", ".join(
+        f"{limit.objective.name} {min(found):,.10g} to {max(found):,.10g}"
+        for limit in limits
+        if (found := [limit.objective.value(graph) for graph in graphs])
+    )
+    return InitialNetworks(
+        graphs,
+        tuple(start for _, start in by_hash.values() if start is not None),
+        space.including(graphs),
+        f"all initial networks are over --limit {_words(limits)}; the search starts with"
+        f" {len(graphs)} narrower ones ({values}).",
+    )
+
+
+def _words(limits: Sequence[Limit]) -> str:
+    return ", ".join(map(str, limits))

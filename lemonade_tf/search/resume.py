@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from lemonade_tf.architecture import Graph, GraphError
+from lemonade_tf.architecture import GraphError
 from lemonade_tf.config import ConfigError, SearchConfig
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.errors import quoted
@@ -16,7 +16,12 @@ from lemonade_tf.runs.checked_values import check_values
 from lemonade_tf.runs.recorded_history import RecordedHistory, read_recorded_history
 from lemonade_tf.runs.same_images import check_same_images
 from lemonade_tf.search.extra_datasets import extra_datasets
-from lemonade_tf.search.initial_networks import initial_graphs, search_space, within_limits
+from lemonade_tf.search.initial_networks import (
+    InitialNetworks,
+    initial_graphs,
+    search_space,
+    within_limits,
+)
 from lemonade_tf.search.rebuild import rebuild_individuals, rebuild_pending
 from lemonade_tf.search.replay import read_recorded_order
 from lemonade_tf.search.setup import Setup
@@ -75,13 +80,12 @@ def _recorded_setup(
     recorded: RunConfig,
 ) -> Setup:
     """Return the setup of a recorded run."""
-    space = search_space(config)
     limits = run_limits(recorded.settings, recorded.prepared)
     objectives = run_objectives(recorded.settings, recorded.prepared)
-    initial, warm_start = _initial(config, store, dataset, limits)
-    history = read_recorded_history(store, len(initial), recorded.slots_per_generation)
+    start = _initial(config, store, dataset, limits)
+    history = read_recorded_history(store, len(start.graphs), recorded.slots_per_generation)
     check_values(store, history.networks.values(), objectives, recorded.reference_point)
-    individuals = rebuild_individuals(history, initial, objectives, store)
+    individuals = rebuild_individuals(history, start.graphs, objectives, store)
     pending: Mapping[str, Individual] = {}
     if recorded.slots_per_generation is not None:
         pending = rebuild_pending(history, individuals, objectives, store)
@@ -93,11 +97,11 @@ def _recorded_setup(
         config=config,
         store=store,
         dataset=dataset,
-        space=space,
+        space=start.space,
         objectives=objectives,
         limits=limits,
-        initial=initial,
-        warm_start=warm_start,
+        initial=start.graphs,
+        warm_start=start.warm_start,
         reference_point=recorded.reference_point,
         history=history,
         recorded=individuals,
@@ -109,8 +113,8 @@ def _recorded_setup(
 
 def _initial(
     config: SearchConfig, store: RunStore, dataset: Dataset, limits: Sequence[Limit]
-) -> tuple[tuple[Graph, ...], tuple[WarmStartNetwork, ...]]:
-    """Return the initial networks within the limits, and the networks that they start from."""
+) -> InitialNetworks:
+    """Return the initial networks within the limits."""
     try:
         warm_start = [WarmStartNetwork.from_record(record) for record in store.initial.read()]
     except GraphError as error:
@@ -120,9 +124,9 @@ def _initial(
             f"{store.initial.path} is missing or empty, though the search started from"
             " --initial_run; restore it, or start another search."
         )
-    initial = initial_graphs(search_space(config), dataset, warm_start)
-    kept = within_limits(limits, initial)
-    return kept.select(initial), kept.select(warm_start)
+    space = search_space(config)
+    initial = initial_graphs(space, dataset, warm_start)
+    return within_limits(space, limits, initial, warm_start)
 
 
 def _check_num_generations(num_generations: int, history: RecordedHistory, store: RunStore) -> None:

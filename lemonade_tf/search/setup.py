@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.config import SearchConfig
@@ -65,6 +65,12 @@ class Setup:
         return SharedDatasets.of(
             self.dataset, {extra.name: extra.dataset for extra in self.extra_datasets}
         )
+
+    def initial_operators(self, number: int) -> tuple[dict[str, Any], ...]:
+        """Return the operators that make an initial network from that of a previous run."""
+        if not self.warm_start:
+            return ()
+        return tuple(dict(operator) for operator in self.warm_start[number].operators)
 
     @property
     def measured_objectives(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ from lemonade_tf.store import RandomSearchRecord, RunConfig, RunStore, make_new_
 if TYPE_CHECKING:
     from lemonade_tf.search.replay import RecordedOrder
 
+_logger = logging.getLogger(__name__)
+
 
 def start_run(
     config: SearchConfig,
@@ -53,7 +56,7 @@ def start_run(
 
     Raises:
         ConfigError: If `initial_run` or `latency_table` does not fit the search, an objective has
-            no value for an initial network, or all initial networks are over a limit.
+            no value for an initial network, or no network is within the limits.
         ObjectiveError: If an objective cannot be prepared.
         StoreError: If the folder already holds a run, or cannot be written.
     """
@@ -69,19 +72,19 @@ def start_run(
     objectives, limits = run_objectives(settings, prepared), run_limits(settings, prepared)
     extras = extra_datasets(extra or {})
     try:
-        kept = within_limits(limits, initial)
-        initial, warm_start = kept.select(initial), kept.select(warm_start)
+        start = within_limits(space, limits, initial, warm_start)
         classes = {each.error: each.dataset.num_classes for each in extras}
-        reference = reference_point(objectives, initial, dataset.num_classes, classes)
+        reference = reference_point(objectives, start.graphs, dataset.num_classes, classes)
     except ObjectiveError as error:
         raise ConfigError(f"--objectives: for an initial network, {error}") from error
     if matched is not None:
         reference = matched.reference_point
-    kept.warn()
+    if start.remark is not None:
+        _logger.warning(start.remark)
     recorded = RunConfig(
         settings=settings,
         images=describe_images(dataset),
-        num_initial=len(initial) if random_search is None else 0,
+        num_initial=len(start.graphs) if random_search is None else 0,
         reference_point=reference,
         extra_datasets={each.name: describe_images(each.dataset) for each in extras},
         prepared=prepared,
@@ -90,16 +93,18 @@ def start_run(
         versions=versions(),
         backend="tensorflow",
     )
-    store = RunStore.create(_workdir(config), recorded, [each.as_record() for each in warm_start])
+    store = RunStore.create(
+        _workdir(config), recorded, [each.as_record() for each in start.warm_start]
+    )
     return Setup(
         config=config,
         store=store,
         dataset=dataset,
-        space=space,
+        space=start.space,
         objectives=objectives,
         limits=limits,
-        initial=initial,
-        warm_start=warm_start,
+        initial=start.graphs,
+        warm_start=start.warm_start,
         reference_point=reference,
         extra_datasets=extras,
         order=order,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.text import from_json, to_json
@@ -19,12 +21,14 @@ class WarmStartNetwork:
         path: Its file.
         file: The size and checksum of the file when the search started.
         graph: Its architecture for the new data; shapes only.
+        operators: The operators that make the initial network from it, for limits that it exceeds.
     """
 
     id: str
     path: str
     file: FileRecord
     graph: Graph
+    operators: tuple[Mapping[str, Any], ...] = ()
 
     def check(self) -> None:
         """Check that the file is unchanged since the search started.

@@ -11,8 +11,8 @@ smallest cell is one depthwise-separable 3x3 convolution with 4 filters.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,7 @@ class CellSpace(SearchSpace):
     Attributes:
         filters: The values of F, the filters in the last block, of the initial networks.
         cells_per_block: n, the cells of stride 1 in each block.
+        min_filters: The minimum number of filters of a convolution, in the first block.
 
     Raises:
         ValueError: If F is not a multiple of 4 or is so small that the initial cells would not be
@@ -57,6 +58,7 @@ class CellSpace(SearchSpace):
     max_operators: int = 1
     filters: tuple[int, ...] = FILTERS
     cells_per_block: int = CELLS_PER_BLOCK
+    min_filters: int = MIN_FILTERS
 
     def __post_init__(self) -> None:
         widening = 2 ** (NUM_BLOCKS - 1)
@@ -111,7 +113,12 @@ class CellSpace(SearchSpace):
         except CellError:
             return False
         filters = tuple(_filters(cell))
-        return bool(filters) and min(filters) >= MIN_FILTERS
+        return bool(filters) and min(filters) >= self.min_filters
+
+    def including(self, graphs: Sequence[Graph]) -> CellSpace:
+        """Return the space with a minimum no larger than networks have; see `SearchSpace`."""
+        found = (number for graph in graphs for number in _filters(extract_cell(graph)[0]))
+        return replace(self, min_filters=min(self.min_filters, *found))
 
 
 CELLS = CellSpace()

@@ -12,7 +12,8 @@ with its square (kernels grow with the square of the filters): 625 parameters an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,8 @@ class NetworkSpace(SearchSpace):
 
     Attributes:
         min_convolutions: The minimum number of convolutions.
+        min_filters: The minimum number of filters, if it is less than `minimum_filters`.
+        min_parameters: The minimum number of parameters, if it is less than `minimum_parameters`.
     """
 
     name: str = "networks"
@@ -59,6 +62,8 @@ class NetworkSpace(SearchSpace):
     approximate: tuple[Operator, ...] = field(default=APPROXIMATE)
     max_operators: int = 3
     min_convolutions: int = 3
+    min_filters: float = inf
+    min_parameters: float = inf
 
     def initial_graphs(
         self,
@@ -81,16 +86,20 @@ class NetworkSpace(SearchSpace):
 
     def allows(self, graph: Graph) -> bool:
         """Return whether a network is in the space: enough convolutions, filters, parameters."""
-        convolutions = [
-            node.layer
-            for name, node in graph.items()
-            if isinstance(node.layer, Conv2D | SeparableConv2D) and not is_projection(node.layer)
-        ]
+        filters = _filters(graph)
         side = min(graph.shapes()[graph.input][:2])
         return (
-            len(convolutions) >= self.min_convolutions
-            and min(layer.filters for layer in convolutions) >= minimum_filters(side)
-            and count_parameters(graph) >= minimum_parameters(side)
+            len(filters) >= self.min_convolutions
+            and min(filters) >= min(minimum_filters(side), self.min_filters)
+            and count_parameters(graph) >= min(minimum_parameters(side), self.min_parameters)
+        )
+
+    def including(self, graphs: Sequence[Graph]) -> NetworkSpace:
+        """Return the space with minimums no larger than networks have; see `SearchSpace`."""
+        return replace(
+            self,
+            min_filters=min(self.min_filters, *map(min, map(_filters, graphs))),
+            min_parameters=min(self.min_parameters, *map(count_parameters, graphs)),
         )
 
 
@@ -105,6 +114,13 @@ def minimum_filters(side: int) -> int:
 def minimum_parameters(side: int) -> int:
     """Return the minimum number of parameters of a network, for images of this side in pixels."""
     return round(10_000 * min(1, side / 32) ** 2)
+
+
+def _filters(graph: Graph) -> list[int]:
+    """Return the filters of the convolutions, except those of skips."""
+    layers = [node.layer for _, node in graph.items()]
+    convolutions = (each for each in layers if isinstance(each, Conv2D | SeparableConv2D))
+    return [layer.filters for layer in convolutions if not is_projection(layer)]
 
 
 def _initial(

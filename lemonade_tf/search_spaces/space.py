@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -65,6 +66,14 @@ class SearchSpace(ABC):
     @abstractmethod
     def allows(self, graph: Graph) -> bool:
         """Return whether a network is in the space."""
+
+    @abstractmethod
+    def including(self, graphs: Sequence[Graph]) -> Self:
+        """Return the space with minimums of filters and parameters no larger than networks have.
+
+        Args:
+            graphs: The networks.
+        """
 
     def propose(
         self, graph: Graph, *, rng: np.random.Generator

@@ -210,7 +210,8 @@ class _Attempt:
                 rng=rng,
             )
         with self._phase("distill"):
-            if not self._is_approximate or not settings.distillation_epochs:
+            is_initial = self._task.architecture is not None  # its parent may have new weights
+            if is_initial or not self._is_approximate or not settings.distillation_epochs:
                 return FitResult()
             return self._distill(parent, parent_model(), change, model, forward, rng)
 

@@ -18,13 +18,15 @@ class ChildTask(NamesFiles):
 
     Attributes:
         id: Id of the network in the run.
-        operators: Records of the operators that create it from its parent, for `replay`.
+        operators: Records of the operators that create it from its parent, or from `architecture`,
+            for `replay`.
         output: File to write.
         weights_seed: Random seed of new weights.
         training_seed: Random seed of the order of images, augmentation and dropout.
         parent_file: File of the parent, or of the network that an initial network starts from.
-        architecture: JSON of an initial network (see `architecture.text`); None for a child. Its
-            weights are inherited from `parent_file`, if there is one, where they fit, else new.
+        architecture: JSON of what an initial network is made of (see `architecture.text`); None
+            for a child. Its weights are inherited from `parent_file`, if there is one, where they
+            fit, else new.
         record: Plain values to store in the file: the lineage.
         objectives: Names of the expensive objectives to measure besides the error.
         dataset: Name of the extra data set to train on; None for the first data set.

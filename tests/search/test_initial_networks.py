@@ -64,6 +64,22 @@ def test_networks_of_the_previous_front_over_a_limit_are_left_out(previous, tmp_
     assert results(workdir) == results(tmp_path / "whole")
 
 
+def test_a_previous_front_over_a_limit_is_pruned(previous, tmp_path):
+    sizes = [line.objectives["parameters"] for line in read_run(previous).front()]
+    settings = {"initial_run": str(previous), "num_generations": 1}
+    settings["limit"] = {"parameters": min(sizes) // 2}
+    toy_search(tmp_path / "whole", in_process=True, **settings)
+    run = read_run(tmp_path / "whole")
+    initial = [line for line in run.history if line.generation == 0]
+    assert 1 <= len(initial) <= len(sizes)
+    assert max(line.objectives["parameters"] for line in run.trained) <= min(sizes) // 2
+    for line in initial:  # trained from the weights of the previous run
+        assert set(line.operator_names) == {"prune_filters"}
+    workdir = cut(tmp_path / "run", run.config.num_initial + 1, **settings)
+    toy_search(workdir, in_process=True, resume=True, **settings)
+    assert results(workdir) == results(tmp_path / "whole")
+
+
 def test_it_resumes_even_if_the_previous_run_has_changed(previous, tmp_path):
     settings = {"initial_run": str(previous), "num_generations": 1}
     toy_search(tmp_path / "whole", in_process=True, **settings)

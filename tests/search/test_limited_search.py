@@ -3,10 +3,11 @@
 from collections import Counter
 
 import pytest
-from toy_training import cut, results, toy_search
+from toy_training import cut, results, toy_executor, toy_search
 
 from lemonade_tf.architecture.cost import count_multiply_adds
 from lemonade_tf.baselines.comparison import ComparisonError, compare
+from lemonade_tf.baselines.random_search import random_search
 from lemonade_tf.cli import main
 from lemonade_tf.config import ConfigError
 from lemonade_tf.monitoring.callback import Callback
@@ -69,13 +70,50 @@ def test_limits_cannot_be_added_on_resuming(tmp_path):
         toy_search(tmp_path / "run", resume=True, limit={"parameters": 60_000})
 
 
-def test_a_search_without_initial_networks_within_the_limits_does_not_start(tmp_path):
-    limit = {"parameters": 1_000, "file_bytes": 2e6}
+@pytest.mark.parametrize(
+    "settings", [{}, {"mode": "asynchronous"}, {"preset": "digits_cells", "space": "cells"}]
+)
+def test_limits_below_all_initial_networks_are_met_by_narrower_ones(tmp_path, caplog, settings):
+    settings = {**settings, "limit": {"parameters": 2_000, "multiply_adds": 40_000}}
+    result = toy_search(tmp_path / "run", in_process=True, **settings)
+    run = read_run(tmp_path / "run")
+    sizes = [line.objectives["parameters"] for line in run.trained]
+    assert max(sizes) <= 2_000
+    assert len(sizes) == 4 + 12
+    initial = sizes[: run.config.num_initial]
+    assert len(initial) == 4
+    assert run.config.reference_point["parameters"] == 10 * max(initial)
+    assert {row["id"] for row in result.front} <= {line.id for line in run.trained}
+    [warning] = [r.getMessage() for r in caplog.records if "initial networks" in r.getMessage()]
+    assert warning.startswith(
+        "all initial networks are over --limit parameters=2,000, multiply_adds=40,000; the search"
+        f" starts with 4 narrower ones (parameters {min(initial):,} to"
+    )
+    cut(tmp_path / "cut", 6, **settings)
+    assert toy_search(tmp_path / "cut", resume=True, in_process=True, **settings).complete
+    assert results(tmp_path / "cut") == results(tmp_path / "run")
+    if settings.get("mode") == "asynchronous":
+        toy_search(tmp_path / "replay", in_process=True, replay=str(tmp_path / "run"), **settings)
+        assert results(tmp_path / "replay") == results(tmp_path / "run")
+
+
+def test_a_random_search_starts_from_the_same_narrower_networks(tmp_path):
+    settings = {"limit": {"parameters": 2_000}, "in_process": True}
+    toy_search(tmp_path / "run", num_generations=1, **settings)
+    run = read_run(tmp_path / "run")
+    random_search(run, str(tmp_path / "random"), seed=0, executor=toy_executor())
+    sizes = [line.objectives["parameters"] for line in read_run(tmp_path / "random").trained]
+    assert len(sizes) == len(run.trained)
+    assert max(sizes) <= 2_000
+
+
+def test_limits_that_no_network_can_meet_end_the_search_before_it_starts(tmp_path):
+    limit = {"parameters": 50, "file_bytes": 2e6}
     with pytest.raises(ConfigError) as caught:
         toy_search(tmp_path / "run", in_process=True, limit=limit)
     assert str(caught.value) == (
-        "--limit: none of the 4 initial networks is within parameters=1,000,"
-        " file_bytes=2,000,000; the smallest have parameters 14,980, file_bytes 114,883."
+        "--limit: none of the 4 initial networks is within parameters=50, file_bytes=2,000,000,"
+        " not even with the fewest filters, which gives parameters 59, file_bytes 55,199."
         " Raise the limits."
     )
     assert not (tmp_path / "run").exists()
@@ -94,7 +132,7 @@ def test_a_search_without_initial_networks_within_the_limits_does_not_start(tmp_
         (["--scale", "parameters"], "expected NAME=log or NAME=linear"),
         (["--scale", "parameters=cubic"], "--scale: parameters=cubic: expected parameters=log or"),
         (["--scale", "multiply_adds=log"], "'multiply_adds' is not an objective of the search"),
-        (["--limit", "parameters=1e3"], "--limit: none of the 4 initial networks is within"),
+        (["--limit", "parameters=1e1"], "--limit: none of the 4 initial networks is within"),
     ],
 )
 def test_invalid_limits_and_scales_are_usage_errors(

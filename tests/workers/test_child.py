@@ -357,16 +357,23 @@ def test_a_task_requires_a_parent_or_an_architecture():
         task(None, "a.h5")
 
 
-def test_an_initial_network_inherits_the_weights_of_a_file(parent_file, tmp_path, digits, settings):
+@pytest.mark.parametrize("is_pruned", [False, True])
+def test_an_initial_network_inherits_the_weights_of_a_file(
+    parent_file, tmp_path, digits, settings, is_pruned
+):
+    prune = {"operator": "prune_filters", "site": {"node": "conv_3", "fraction": "1/4"}}
     before = load_graph(parent_file)
     given = replace(
-        task(parent_file, tmp_path / "a.h5"),
+        task(parent_file, tmp_path / "a.h5", *[prune][:is_pruned]),
         architecture=to_json(before.copy(weights=False)),
     )
     still = replace(settings, epochs=1, learning_rate=1e-12)
-    assert train_child(given, digits, still).failure is None
+    result = train_child(given, digits, still)
+    assert result.failure is None
+    assert not result.distillation_losses
     after = load_graph(tmp_path / "a.h5")
-    for name in ("conv_1", "conv_2", "conv_3", "logits"):
+    assert after["conv_3"].layer.filters == (35 if is_pruned else 46)
+    for name in ("conv_1", "conv_2", *(() if is_pruned else ("conv_3", "logits"))):
         kernels = [graph[name].weights["kernel"] for graph in (before, after)]
         np.testing.assert_allclose(*kernels, atol=1e-6)
 
