@@ -53,6 +53,7 @@ MAY_IMPORT = {
         "latency",
         "objectives",
         "operators",
+        "safe_json",
         "search_spaces",
         "training",
     },

@@ -13,12 +13,12 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from math import inf
 from numbers import Real
 from types import ModuleType
 from typing import Any
 
 from lemonade_tf.datasets.names import ERROR_PREFIX
+from lemonade_tf.errors import quoted
 from lemonade_tf.objectives.builtin import OBJECTIVES
 from lemonade_tf.objectives.dataset_errors import (
     check_dataset_errors,
@@ -27,7 +27,7 @@ from lemonade_tf.objectives.dataset_errors import (
 )
 from lemonade_tf.objectives.limits import Limit
 from lemonade_tf.objectives.network_errors import ERROR
-from lemonade_tf.objectives.objective import SCALES, Objective, ObjectiveError
+from lemonade_tf.objectives.objective import LARGEST, SCALES, Objective, ObjectiveError
 
 _BY_NAME = {objective.name: objective for objective in OBJECTIVES}
 
@@ -79,8 +79,10 @@ def run_limits(
                 f"{name}={maximum}: {name!r} is measured on the trained network; expected a cheap"
                 " objective, whose value is known before training."
             )
-        if not _is_number(maximum) or not 0 < float(maximum) < inf:
-            raise ObjectiveError(f"{name}={maximum}: expected a number greater than 0.")
+        if not _is_number(maximum) or not 0 < maximum <= LARGEST:
+            raise ObjectiveError(
+                f"{name}={quoted(maximum)}: expected a number greater than 0, at most {LARGEST:g}."
+            )
         if name not in known and name in prepared:
             objective = objective.with_prepared(prepared[name])
         limits.append(Limit(objective, float(maximum)))

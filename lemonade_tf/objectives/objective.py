@@ -26,7 +26,7 @@ from functools import partial
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
 
-from lemonade_tf.errors import LemonadeError
+from lemonade_tf.errors import LemonadeError, quoted
 
 if TYPE_CHECKING:
     from lemonade_tf.architecture.graph import Graph
@@ -37,6 +37,8 @@ Scale = Literal["log", "linear"]
 SCALES = ("log", "linear")
 _COLUMNS = ("id", "file", "test_error")  # of front.csv, in addition to the objectives
 _REFERENCE_FACTOR = 10.0  # times the value of the largest initial network
+LARGEST = 1e60  # so that squares, and the hypervolume of five objectives, are finite
+_LARGEST_EXACT = 2**53  # integers beyond it become floats, as files and arrays cannot hold all
 
 
 class ObjectiveError(LemonadeError, ValueError):
@@ -52,7 +54,8 @@ class Objective:
         scale: The scale on which differences count: "log" if ratios matter (section 5.1 takes the
             logarithm of the number of parameters), otherwise "linear". Used by the density, the
             hypervolume and the axes of plots. Values on a "log" scale must be positive.
-        compute: Returns the value of a graph, for a cheap objective; None for an expensive one.
+        compute: Returns the value of a graph, for a cheap objective: a finite number of at most
+            1e60, of Python or NumPy; None for an expensive one.
             Called for every proposed child, so it should take milliseconds, and must depend on
             layers and shapes only: there are no weights yet.
         measure: Returns the value of a trained network, for an expensive objective; None for a
@@ -130,7 +133,7 @@ class Objective:
                 " reference=, a value worse than all good networks', for the hypervolume."
             )
         if self.reference is not None and not callable(self.reference):
-            self._number(self.reference)
+            object.__setattr__(self, "reference", self._number(self.reference, "has the reference"))
 
     @property
     def cheap(self) -> bool:
@@ -181,7 +184,7 @@ class Objective:
         """
         values = [self.value(graph) for graph in initial] if self.cheap else []
         if callable(self.reference):
-            return self._checked(self.reference, num_classes)
+            return self._checked(self.reference, num_classes, "has the reference")
         if self.reference is not None:
             return self.reference
         if max(values) <= 0:
@@ -189,7 +192,7 @@ class Objective:
                 f"the objective {self.name!r} is at most {max(values)} for the initial networks;"
                 " expected more than 0, or reference=, a value worse than all good networks'."
             )
-        return _REFERENCE_FACTOR * max(values)
+        return self._number(_REFERENCE_FACTOR * max(values), "has the reference")
 
     def _require(self, function: Callable[..., float] | None) -> Callable[..., float]:
         if function is None:
@@ -199,7 +202,9 @@ class Objective:
             )
         return function
 
-    def _checked(self, function: Callable[[Any], float], argument: Any) -> float:
+    def _checked(
+        self, function: Callable[[Any], float], argument: Any, verb: str = "returned"
+    ) -> float:
         try:
             value = function(argument)
         except ObjectiveError:
@@ -208,26 +213,38 @@ class Objective:
             raise ObjectiveError(
                 f"the objective {self.name!r} raised {describe_exception(error)}."
             ) from error
-        return self._number(value)
+        return self._number(value, verb)
 
-    def _number(self, value: Any) -> float:
+    def _number(self, value: Any, verb: str = "returned") -> float:
+        """Return a value as a Python number.
+
+        Raises:
+            ObjectiveError: If it is no number, is too large, or has no logarithm on a log scale.
+        """
+        what = f"the objective {self.name!r} {verb}"
         if type(value) not in (int, float):  # abstract classes are slow to check, per proposal
             if isinstance(value, bool) or not isinstance(value, Real):
                 raise ObjectiveError(
-                    f"the objective {self.name!r} returned {value!r} of type"
-                    f" {type(value).__name__}; expected a number. Convert it with float(...)."
+                    f"{what} {quoted(repr(value))} of type {type(value).__name__}; expected a"
+                    " number. Convert it with float(...)."
                 )
-            value = int(value) if isinstance(value, Integral) else float(value)
-        if not math.isfinite(value):
+            value = int(value) if isinstance(value, Integral) else value
+        if not isinstance(value, int):
+            try:
+                value = float(value)
+            except OverflowError:  # a fraction
+                value = math.inf
+        if not -LARGEST <= value <= LARGEST:  # also if it is nan
+            shown = f"an integer of {value.bit_length()} bits" if isinstance(value, int) else value
             raise ObjectiveError(
-                f"the objective {self.name!r} returned {value}; expected a finite number."
+                f"{what} {shown}; expected a finite number of at most {LARGEST:g}."
             )
         if self.scale == "log" and value <= 0:
             raise ObjectiveError(
-                f"the objective {self.name!r} returned {value}, which has no logarithm; expected"
-                ' more than 0, or the scale "linear".'
+                f"{what} {value}, which has no logarithm; expected more than 0, or the scale"
+                ' "linear".'
             )
-        return value
+        return value if abs(value) <= _LARGEST_EXACT else float(value)
 
 
 def _compute_prepared(compute: Callable[..., float], prepared: Any, graph: Graph) -> float:

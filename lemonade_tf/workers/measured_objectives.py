@@ -19,6 +19,7 @@ import numpy as np
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.text import from_json
 from lemonade_tf.datasets.dataset import Dataset
+from lemonade_tf.errors import quoted
 from lemonade_tf.latency import measuring
 from lemonade_tf.latency.runtime import Runtime
 from lemonade_tf.latency.table import LatencyTable
@@ -26,6 +27,7 @@ from lemonade_tf.objectives.lookup import find_objective
 from lemonade_tf.objectives.objective import ObjectiveError, describe_exception
 from lemonade_tf.objectives.prepare_context import PrepareContext
 from lemonade_tf.objectives.trained_network import TrainedNetwork
+from lemonade_tf.safe_json import read_json
 from lemonade_tf.search_spaces import CELLS, NETWORKS
 from lemonade_tf.workers.tasks import ObjectiveTask
 
@@ -132,8 +134,8 @@ def prepare_objective(task: ObjectiveTask, dataset: Dataset) -> Any:
     except Exception as error:
         raise ObjectiveError(f"it raised {describe_exception(error)}.") from error
     try:
-        return json.loads(json.dumps(prepared, allow_nan=False))
-    except (TypeError, ValueError) as error:
+        return read_json(json.dumps(prepared, allow_nan=False))  # as whoever reads config.json
+    except (TypeError, ValueError, RecursionError) as error:
         raise ObjectiveError(
-            f"its result is not JSON ({error}); expected numbers, strings, lists and dicts."
+            f"its result is not JSON ({quoted(error)}); expected numbers, strings, lists and dicts."
         ) from error

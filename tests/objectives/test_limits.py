@@ -63,6 +63,10 @@ def test_a_limit_uses_the_prepared_objective():
         ({"parameters": -1.5}, "parameters=-1.5: expected a number greater than 0"),
         ({"parameters": float("nan")}, "parameters=nan: expected a number"),
         ({"parameters": float("inf")}, "parameters=inf: expected a number"),
+        (
+            {"parameters": 10**400},
+            "parameters=10+[.]{3}: expected a number greater than 0, at most 1",
+        ),
         ({"parameters": "many"}, "parameters=many: expected a number"),
         ({"parameters": True}, "parameters=True: expected a number"),
     ],

@@ -1,4 +1,6 @@
 import math
+from decimal import Decimal
+from fractions import Fraction
 from functools import partial
 
 import numpy as np
@@ -95,6 +97,11 @@ def test_numpy_values_are_converted_to_python_numbers():
     assert (type(value), value) == (int, 3)
     value = CHEAP(lambda graph: np.float32(0.5)).value(small())
     assert (type(value), value) == (float, 0.5)
+    value = CHEAP(lambda graph: Fraction(1, 4)).value(small())
+    assert (type(value), value) == (float, 0.25)
+    for large in (10**30, np.uint64(2**64 - 1)):  # no file or array has such integers
+        value = CHEAP(lambda graph, large=large: large).value(small())
+        assert (type(value), value) == (float, float(large))
 
 
 @pytest.mark.parametrize(
@@ -106,6 +113,15 @@ def test_numpy_values_are_converted_to_python_numbers():
         ("12", "returned '12' of type str; expected a number"),
         (True, "returned True of type bool"),
         (np.zeros(1), r"returned array\(\[0.\]\) of type ndarray; .* with float"),
+        (10**400, "returned an integer of 1329 bits; expected a finite number of at most 1e"),
+        (-(10**400), "returned an integer of 1329 bits; expected a finite number of at most 1e"),
+        (1e61, r"returned 1e\+61; expected a finite number of at most 1e\+60"),
+        (Fraction(10**400, 3), r"returned inf; expected a finite number"),
+        (Decimal(3), r"returned Decimal\('3'\) of type Decimal; expected a number"),
+        (1 + 0j, r"returned \(1\+0j\) of type complex; expected a number"),
+        (np.bool_(True), r"returned .* expected a number"),
+        (np.longdouble("1e4000"), "returned inf; expected a finite number"),
+        (np.zeros((40, 40)), r"returned array\(\[\[0., 0., .* of type ndarray; expected a number"),
         (0, 'returned 0, which has no logarithm; expected more than 0, or the scale "linear"'),
     ],
 )
@@ -113,8 +129,15 @@ def test_an_invalid_value_is_an_error_that_names_the_objective(value, message):
     with pytest.raises(ObjectiveError, match=f"the objective 'energy' {message}"):
         CHEAP(lambda graph: value).value(small())
     of_trained = Objective("energy", "log", measure=lambda trained: value, reference=1.0)
-    with pytest.raises(ObjectiveError, match=f"the objective 'energy' {message}"):
+    with pytest.raises(ObjectiveError, match=f"the objective 'energy' {message}") as caught:
         of_trained.measured(None)
+    assert len(str(caught.value).splitlines()) == 1
+    message = message.replace("returned", "has the reference")
+    with pytest.raises(ObjectiveError, match=f"the objective 'energy' {message}"):
+        CHEAP(len, reference=lambda num_classes: value).reference_value([], 10)
+    if value is not None:
+        with pytest.raises(ObjectiveError, match=f"the objective 'energy' {message}"):
+            CHEAP(len, reference=value)
 
 
 def test_an_exception_is_reported_with_file_and_line():
@@ -160,7 +183,7 @@ def test_a_prepared_objective_computes_with_the_prepared_data():
         ({}, "neither compute nor measure; expected either compute="),
         ({"compute": len, "measure": len}, "both compute and measure"),
         ({"measure": len}, "is expensive and has no reference; expected reference="),
-        ({"compute": len, "reference": float("inf")}, "'energy' returned inf; expected a finite"),
+        ({"compute": len, "reference": float("inf")}, "'energy' has the reference inf; expected a"),
         (
             {"measure": len, "prepare": len},
             "both prepare and measure; expected prepare= for cheap",

@@ -46,7 +46,13 @@ COUNTED = Objective(
     lambda graph, found: found["factor"] * len(graph),
     prepare=lambda before: {"factor": len(before.graphs), "shape": before.images.shape},
 )
-UNPLAIN = Objective("unplain", "log", len, prepare=lambda before: {"images": before.images})
+GIVEN = {}
+PREPARED = Objective("prepared", "log", len, prepare=lambda before: GIVEN["prepared"])
+DEEP = []
+for _ in range(100):
+    DEEP = [DEEP]
+CIRCLE = []
+CIRCLE.append(CIRCLE)
 
 
 @pytest.fixture
@@ -146,5 +152,9 @@ def test_preparing_returns_plain_json_or_is_an_error(digits):
     graphs = (to_json(small().copy(weights=False)),) * 2
     task = ObjectiveTask(f"{__name__}:COUNTED", graphs, "networks", threads=1, seed=0)
     assert prepare_objective(task, digits) == {"factor": 2, "shape": [320, 8, 8, 1]}
-    with pytest.raises(ObjectiveError, match="its result is not JSON"):
-        prepare_objective(replace(task, name=f"{__name__}:UNPLAIN"), digits)
+    no_json = [digits.x_train, np.float32(1), 10**400, 10**5000, float("inf"), 1j, CIRCLE, DEEP]
+    for value in no_json:
+        GIVEN["prepared"] = value
+        with pytest.raises(ObjectiveError, match="its result is not JSON") as caught:
+            prepare_objective(replace(task, name=f"{__name__}:PREPARED"), digits)
+        assert len(str(caught.value).splitlines()) == 1
