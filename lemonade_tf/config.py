@@ -197,7 +197,7 @@ class SearchConfig(FlatConfig):
             may differ.
         keep_all: Whether to keep the files of all trained networks, not only of the front.
         tensorboard: Whether to write TensorBoard summaries to the run folder.
-        seed: Random seed.
+        seed: Random seed. Equal seeds give equal results on CPUs of the same type.
         workers: Worker processes that train children. Defaults to one per CPU core, or, with GPUs,
             to four per GPU if there are two CPU cores for each. Workers that share a GPU take turns
             at training, and build and compile their children in the meantime. With Ray, defaults to

@@ -31,6 +31,7 @@ from lemonade_tf.search.resume import resume_run
 from lemonade_tf.search.session import SearchResult, run_session
 from lemonade_tf.search.setup import Setup
 from lemonade_tf.search.start import start_run
+from lemonade_tf.search.versions import warn_of_other_versions
 from lemonade_tf.search.worker_processes import search_workers
 from lemonade_tf.store import RunStore
 from lemonade_tf.training.augmentation import augmentation_for
@@ -144,6 +145,7 @@ def _start(
     check_same_images(order.path, dataset, order.config.images)
     for name, data in extra.items():
         check_same_images(order.path, data, order.config.extra_datasets[name])
+    warn_of_other_versions(order.config.versions, "the replay ends if a result differs")
     return start_run(config, dataset, extra=extra, matched=order.config, order=order)
 
 

@@ -70,7 +70,7 @@ class RunConfig(Record):
         prepared: The results of preparing the objectives that need it, by name.
         random_search: What a random search was matched to; None for a search.
         lemonade_tf: The version of this package.
-        versions: The versions of Python and of other packages.
+        versions: The versions of Python and of other packages, and the type of CPU ("cpu").
         backend: The Keras backend.
     """
 
