@@ -6,6 +6,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import pytest
+from graphs import decoder
 
 from lemonade_tf.architecture import LAYERS, Graph, check
 from lemonade_tf.architecture import layers as kinds
@@ -41,7 +42,8 @@ def _blocks() -> Graph:
     graph.add("flat", kinds.Flatten(), ["drop"])
     graph.add("means", kinds.GlobalAveragePooling2D(keepdims=True), ["narrow"])
     graph.add("mean", kinds.Reshape((-1,)), ["means"])
-    graph.add("both", kinds.Concatenate(), ["flat", "mean"])
+    decoded = decoder(graph, "sum", 8)
+    graph.add("both", kinds.Concatenate(), ["flat", "mean", decoded])
     graph.add("logits", kinds.Dense(5), ["both"])
     graph.output = graph.add("softmax", kinds.Activation("softmax"), ["logits"])
     return graph
@@ -51,7 +53,8 @@ def _blocks() -> Graph:
 def shapes() -> Graph:
     """A network with every kind of layer, without weights."""
     graph = _blocks()
-    assert {type(node.layer) for _, node in graph.items()} == set(LAYERS)
+    found = {type(node.layer) for _, node in graph.items()}
+    assert {*found, kinds.ChannelSlice, kinds.Resizing} == set(LAYERS)
     return graph
 
 

@@ -20,7 +20,7 @@ def as_if_trained(graph, rng):
     for name, node in list(graph.items()):
         new = dict(node.weights)
         for key, value in node.weights.items():
-            if key in ("gamma", "moving_variance", "variance"):
+            if key in ("gamma", "moving_variance", "variance", "alpha"):
                 new[key] = rng.uniform(0.3, 2.0, value.shape).astype(np.float32)
             elif key in ("beta", "moving_mean", "bias", "mean"):
                 new[key] = rng.normal(0, 0.4, value.shape).astype(np.float32)
@@ -58,7 +58,7 @@ def small(seed=0, shape=(8, 8, 3), widths=(6, 8, 10), num_classes=4):
 
 
 def every_layer(seed=0, num_classes=3):
-    """Return a network in which every kind of layer occurs."""
+    """Return a network of most kinds of layers; `decoding` has the others."""
     rng = np.random.default_rng(seed)
     graph = Graph()
     graph.add("image", L.Input((9, 8, 2)))
@@ -91,6 +91,53 @@ def every_layer(seed=0, num_classes=3):
     graph.add("row", L.Reshape((num_classes,)), ["logits"])
     graph.output = graph.add("softmax", L.Activation("softmax"), ["row"])
     return as_if_trained(initial_weights(graph, rng=rng), rng)
+
+
+def decoder(graph, at, channels, *, stock=True):
+    """Add layers as in segmentation models and ConvNeXt after a node, and return the last.
+
+    Args:
+        graph: The graph to extend.
+        at: A node that outputs images.
+        channels: The number of its channels, even.
+        stock: Whether to leave out what Keras has no layer for.
+    """
+    first = second = at
+    if not stock:
+        half = channels // 2
+        first = graph.add("decoder_first_half", L.ChannelSlice(0, half), [at])
+        second = graph.add("decoder_second_half", L.ChannelSlice(half, channels), [at])
+        channels = half
+    first = stack(graph, first, L.LeakyReLU(0.1), L.LayerScale(0.5, channels), stem="decoder_up")
+    first = graph.add("decoder_up", L.Conv2DTranspose(4, 3, strides=2, use_bias=True), [first])
+    first = graph.add("decoder_instance_norm", L.GroupNormalization(4), [first])
+    first = graph.add("decoder_up_relu", L.PReLU((1, 2)), [first])
+    second = stack(graph, second, L.Conv2D(4, 3, dilation_rate=2), L.ELU(0.5), stem="decoder_wide")
+    second = graph.add("decoder_doubled", L.UpSampling2D(2, "bilinear"), [second])
+    difference = graph.add("decoder_difference", L.Subtract(), [first, second])
+    noisy = graph.add(
+        "decoder_noisy", L.TrainingOnly("SpatialDropout2D", '{"rate": 0.1}'), [difference]
+    )
+    parts = [noisy, first, second]
+    merged = [
+        graph.add(f"decoder_{kind.__name__}", kind(), parts)
+        for kind in (L.Average, L.Maximum, L.Minimum)
+    ]
+    at = graph.add("decoder_merged", L.Concatenate(), merged)
+    at = stack(graph, at, L.Permute((2, 1, 3)), L.Conv2D(6, 1), stem="decoder_end")
+    at = at if stock else graph.add("decoder_resized", L.Resizing(4, 5), [at])
+    at = stack(graph, at, L.LayerNormalization(), L.GroupNormalization(2), stem="decoder_end")
+    return graph.add("decoder_end_max", L.GlobalMaxPooling2D(), [at])
+
+
+def decoding(seed=0, *, stock=True):
+    """Return a network of the kinds of layers that `every_layer` lacks."""
+    graph = Graph()
+    at = graph.add("image", L.Input((5, 4, 2)))
+    at = stack(graph, at, L.Rescaling(0.01), L.Conv2D(8, 3), L.ReLU(), stem="stem")
+    at = graph.add("logits", L.Dense(3), [decoder(graph, at, 8, stock=stock)])
+    graph.output = graph.add("softmax", L.Activation("softmax"), [at])
+    return new_weights(graph, seed)
 
 
 def random_chain(graph, operators, length, rng, retrained=True):
@@ -257,6 +304,7 @@ GRAPHS = {
     "initial, separable": lambda: initial(1),
     "small": small,
     "every layer": every_layer,
+    "decoding": decoding,
     "tied": tied,
     "gated": gated,
     "grown": grown,

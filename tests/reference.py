@@ -1,10 +1,11 @@
 """An independent witness: the forward pass of a graph in NumPy, float64 by default."""
 
 import math
-from functools import singledispatch
+from functools import reduce, singledispatch
 
 import numpy as np
 from scipy.special import expit
+from scipy.stats import norm
 
 from lemonade_tf.architecture import layers as L
 
@@ -54,15 +55,17 @@ def _apply(layer, weights, *inputs):
     raise NotImplementedError(type(layer).__name__)
 
 
-def _windows(x, window, strides, padding, fill):
+def _windows(x, window, strides, padding, fill, dilation=(1, 1)):
     """Return (n, out h, out w, window h, window w, c)."""
     pads = []
+    window = [(k - 1) * d + 1 for k, d in zip(window, dilation, strict=True)]
     for size, k, s in zip(x.shape[1:3], window, strides, strict=True):
         total = max((-(-size // s) - 1) * s + k - size, 0) if padding == "same" else 0
         pads.append((total // 2, total - total // 2))
     x = np.pad(x, [(0, 0), *pads, (0, 0)], constant_values=fill)
     view = np.lib.stride_tricks.sliding_window_view(x, window, axis=(1, 2))
-    return view[:, :: strides[0], :: strides[1]].transpose(0, 1, 2, 4, 5, 3)
+    view = view[:, :: strides[0], :: strides[1], :, :: dilation[0], :: dilation[1]]
+    return view.transpose(0, 1, 2, 4, 5, 3)
 
 
 def _bias(y, weights):
@@ -83,7 +86,7 @@ def _(layer: L.Normalization, weights, x):
 
 @_apply.register
 def _(layer: L.Conv2D, weights, x):
-    view = _windows(x, layer.kernel_size, layer.strides, layer.padding, 0)
+    view = _windows(x, layer.kernel_size, layer.strides, layer.padding, 0, layer.dilation_rate)
     blocks = zip(
         np.split(view, layer.groups, -1),
         np.split(weights["kernel"], layer.groups, -1),
@@ -94,9 +97,31 @@ def _(layer: L.Conv2D, weights, x):
 
 
 def _depthwise(layer, kernel, x):
-    view = _windows(x, layer.kernel_size, layer.strides, layer.padding, 0)
+    view = _windows(x, layer.kernel_size, layer.strides, layer.padding, 0, layer.dilation_rate)
     y = np.einsum("nhwabc,abcm->nhwcm", view, kernel, optimize=True)
     return y.reshape(*y.shape[:3], -1)
+
+
+@_apply.register
+def _(layer: L.Conv2DTranspose, weights, x):
+    # Every pixel adds its kernel to the output, at strides times its place; then "same" crops.
+    height, width, filters = layer.output_shape(x.shape[1:])
+    rows, columns = x.shape[1:3]
+    (down, right), (below, beside) = layer.strides, layer.dilation_rate
+    total = [(n - 1) * s for n, s in zip((rows, columns), layer.strides, strict=True)]
+    window = [(k - 1) * d + 1 for k, d in zip(layer.kernel_size, layer.dilation_rate, strict=True)]
+    sides = [max(t + w, out) for t, w, out in zip(total, window, (height, width), strict=True)]
+    y = np.zeros((len(x), *sides, filters))
+    for row in range(layer.kernel_size[0]):
+        for column in range(layer.kernel_size[1]):
+            top, left = row * below, column * beside
+            part = np.s_[:, top : top + total[0] + 1 : down, left : left + total[1] + 1 : right]
+            y[part] += x @ weights["kernel"][row, column].T
+    top, left = (
+        max(t + w - out, 0) // 2 if layer.padding == "same" else 0
+        for t, w, out in zip(total, window, (height, width), strict=True)
+    )
+    return _bias(y[:, top : top + height, left : left + width], weights)
 
 
 @_apply.register
@@ -116,24 +141,101 @@ def _(layer: L.BatchNormalization, weights, x):
     return y * weights.get("gamma", 1.0) + weights.get("beta", 0.0)
 
 
+def _scaled(y, weights):
+    return y * weights.get("gamma", 1.0) + weights.get("beta", 0.0)
+
+
+@_apply.register
+def _(layer: L.LayerNormalization, weights, x):
+    mean, variance = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
+    return _scaled((x - mean) / np.sqrt(variance + layer.epsilon), weights)
+
+
+@_apply.register
+def _(layer: L.GroupNormalization, weights, x):
+    groups = x.shape[-1] if layer.groups == -1 else layer.groups
+    y = x.reshape(*x.shape[:-1], groups, -1)
+    axes = (*range(1, x.ndim - 1), x.ndim)
+    mean, variance = y.mean(axes, keepdims=True), y.var(axes, keepdims=True)
+    return _scaled(((y - mean) / np.sqrt(variance + layer.epsilon)).reshape(x.shape), weights)
+
+
+@_apply.register
+def _(layer: L.LayerScale, weights, x):
+    return x * weights["gamma"]
+
+
 @_apply.register
 def _(layer: L.ReLU, weights, x):
-    return np.clip(x, 0, layer.max_value)
+    below = layer.negative_slope * (x - layer.threshold)
+    return np.minimum(np.where(x >= layer.threshold, x, below), layer.max_value or np.inf)
+
+
+@_apply.register
+def _(layer: L.LeakyReLU, weights, x):
+    return np.where(x >= 0, x, layer.negative_slope * x)
+
+
+@_apply.register
+def _(layer: L.PReLU, weights, x):
+    return np.where(x >= 0, x, weights["alpha"] * x)
+
+
+def _elu(x, alpha=1.0):
+    return np.where(x >= 0, x, alpha * np.expm1(np.minimum(x, 0)))
+
+
+@_apply.register
+def _(layer: L.ELU, weights, x):
+    return _elu(x, layer.alpha)
+
+
+def _softplus(x):
+    return np.logaddexp(x, 0)
+
+
+def _sparsemax(x):
+    ordered = -np.sort(-x, -1)
+    sums, count = ordered.cumsum(-1) - 1, np.arange(1, x.shape[-1] + 1)
+    support = (ordered * count > sums).sum(-1, keepdims=True)
+    return np.maximum(x - np.take_along_axis(sums, support - 1, -1) / support, 0)
+
+
+ACTIVATIONS = {
+    "celu": _elu,
+    "elu": _elu,
+    "exponential": np.exp,
+    "gelu": lambda v: v * norm.cdf(v),
+    "hard_shrink": lambda v: np.where(np.abs(v) > 0.5, v, 0),
+    "hard_sigmoid": lambda v: np.clip(v / 6 + 0.5, 0, 1),
+    "hard_silu": lambda v: v * np.clip(v / 6 + 0.5, 0, 1),
+    "hard_tanh": lambda v: np.clip(v, -1, 1),
+    "leaky_relu": lambda v: np.where(v >= 0, v, 0.2 * v),
+    "linear": lambda v: v,
+    "log_sigmoid": lambda v: -_softplus(-v),
+    "log_softmax": lambda v: v - np.logaddexp.reduce(v, -1, keepdims=True),
+    "mish": lambda v: v * np.tanh(_softplus(v)),
+    "relu": lambda v: np.maximum(v, 0),
+    "relu6": lambda v: np.clip(v, 0, 6),
+    "selu": lambda v: 1.0507009873554805 * _elu(v, 1.6732632423543772),
+    "sigmoid": expit,
+    "silu": lambda v: v * expit(v),
+    "soft_shrink": lambda v: np.sign(v) * np.maximum(np.abs(v) - 0.5, 0),
+    "softmax": softmax,
+    "softplus": _softplus,
+    "softsign": lambda v: v / (1 + np.abs(v)),
+    "sparse_plus": lambda v: np.where(v <= -1, 0, np.where(v < 1, (v + 1) ** 2 / 4, v)),
+    "sparse_sigmoid": lambda v: np.clip((v + 1) / 2, 0, 1),
+    "sparsemax": _sparsemax,
+    "squareplus": lambda v: (v + np.sqrt(v**2 + 4)) / 2,
+    "tanh": np.tanh,
+    "tanh_shrink": lambda v: v - np.tanh(v),
+}
 
 
 @_apply.register
 def _(layer: L.Activation, weights, x):
-    return {
-        "softmax": softmax,
-        "relu": lambda v: np.maximum(v, 0),
-        "relu6": lambda v: np.clip(v, 0, 6),
-        "linear": lambda v: v,
-        "tanh": np.tanh,
-        "sigmoid": expit,
-        "silu": lambda v: v * expit(v),
-        "hard_sigmoid": lambda v: np.clip(v / 6 + 0.5, 0, 1),
-        "hard_silu": lambda v: v * np.clip(v / 6 + 0.5, 0, 1),
-    }[layer.activation](x)
+    return ACTIVATIONS[layer.activation](x)
 
 
 @_apply.register
@@ -150,6 +252,46 @@ def _(layer: L.AveragePooling2D, weights, x):
 @_apply.register
 def _(layer: L.GlobalAveragePooling2D, weights, x):
     return x.mean((1, 2), keepdims=layer.keepdims)
+
+
+@_apply.register
+def _(layer: L.GlobalMaxPooling2D, weights, x):
+    return x.max((1, 2), keepdims=layer.keepdims)
+
+
+def _resized(x, axis, size, interpolation):
+    """Return x with another number of rows or columns; pixels are squares, as in TensorFlow 2."""
+    old = x.shape[axis]
+    centers = (np.arange(size) + 0.5) * old / size
+    if interpolation == "nearest":
+        return np.take(x, np.floor(centers).astype(int), axis)
+    at = np.clip(centers - 0.5, 0, old - 1)
+    first = np.floor(at).astype(int)
+    share = (at - first).reshape([-1 if a == axis else 1 for a in range(x.ndim)])
+    second = np.minimum(first + 1, old - 1)
+    return (1 - share) * np.take(x, first, axis) + share * np.take(x, second, axis)
+
+
+@_apply.register
+def _(layer: L.UpSampling2D, weights, x):
+    height, width, _ = layer.output_shape(x.shape[1:])
+    return _resized(_resized(x, 1, height, layer.interpolation), 2, width, layer.interpolation)
+
+
+@_apply.register
+def _(layer: L.Resizing, weights, x):
+    rows = _resized(x, 1, layer.height, layer.interpolation)
+    return _resized(rows, 2, layer.width, layer.interpolation)
+
+
+@_apply.register
+def _(layer: L.Permute, weights, x):
+    return x.transpose(0, *layer.dims)
+
+
+@_apply.register
+def _(layer: L.ChannelSlice, weights, x):
+    return x[..., layer.start : layer.stop]
 
 
 @_apply.register
@@ -173,8 +315,9 @@ def _(layer: L.Flatten, weights, x):
     return x.reshape(len(x), -1)
 
 
-@_apply.register
-def _(layer: L.Dropout, weights, x):
+@_apply.register(L.Dropout)
+@_apply.register(L.TrainingOnly)
+def _(layer, weights, x):
     return x
 
 
@@ -189,8 +332,28 @@ def _(layer: L.Add, weights, *inputs):
 
 
 @_apply.register
+def _(layer: L.Subtract, weights, x, y):
+    return x - y
+
+
+@_apply.register
 def _(layer: L.Multiply, weights, *inputs):
     return math.prod(inputs)
+
+
+@_apply.register
+def _(layer: L.Average, weights, *inputs):
+    return sum(inputs) / len(inputs)
+
+
+@_apply.register
+def _(layer: L.Maximum, weights, *inputs):
+    return reduce(np.maximum, inputs)
+
+
+@_apply.register
+def _(layer: L.Minimum, weights, *inputs):
+    return reduce(np.minimum, inputs)
 
 
 @_apply.register

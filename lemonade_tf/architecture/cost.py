@@ -19,6 +19,7 @@ from math import prod
 from lemonade_tf.architecture.graph import Graph
 from lemonade_tf.architecture.layers import (
     Conv2D,
+    Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
     Layer,
@@ -72,6 +73,11 @@ def _multiply_adds(layer: Layer, output: Shape, *inputs: Shape) -> int:
 @_multiply_adds.register
 def _(layer: Conv2D, output: Shape, *inputs: Shape) -> int:
     return prod(layer.kernel_size) * inputs[0][-1] // layer.groups * prod(output)
+
+
+@_multiply_adds.register
+def _(layer: Conv2DTranspose, output: Shape, *inputs: Shape) -> int:
+    return prod(layer.kernel_size) * layer.filters * prod(inputs[0])
 
 
 @_multiply_adds.register

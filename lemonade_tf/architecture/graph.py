@@ -430,8 +430,8 @@ class Graph:
             if source == name:
                 raise GraphError(f"node {name!r} cannot be its own input.")
         count, kind = layer.num_inputs, type(layer).__name__
-        if len(inputs) < 2 if count is None else len(inputs) != count:
-            expected = "two or more" if count is None else count
+        if not inputs if count is None else len(inputs) != count:
+            expected = "one or more" if count is None else count
             raise GraphError(
                 f"node {name!r}: {kind} got {len(inputs)} inputs; expected {expected}."
             )

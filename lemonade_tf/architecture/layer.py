@@ -30,7 +30,7 @@ class Layer:
     constantly, and isinstance is ten times slower with an ABC.
 
     Attributes:
-        num_inputs: The number of inputs; None for two or more. Only the kind Input has none.
+        num_inputs: The number of inputs; None for one or more. Only the kind Input has none.
     """
 
     num_inputs: ClassVar[int | None] = 1

@@ -1,4 +1,4 @@
-"""Layers that rearrange the values of an image and compute nothing."""
+"""Layers that rearrange, select or resample the values of an image."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from lemonade_tf.architecture.layer import Layer, Shape, ShapeError, check_image
+from lemonade_tf.architecture.layer import (
+    Layer,
+    Pair,
+    Shape,
+    ShapeError,
+    as_pair,
+    check_image,
+    check_positive,
+)
 
 # ((top, bottom), (left, right)). Constructors also accept less, as in Keras, and convert it.
 Borders = Any
@@ -109,3 +117,111 @@ class Flatten(Layer):
 
     def output_shape(self, *inputs: Shape) -> Shape:
         return (prod(inputs[0]),)
+
+
+@dataclass(frozen=True)
+class Permute(Layer):
+    """The axes in another order.
+
+    Attributes:
+        dims: For each axis of the output, the axis of the input, counted from 1.
+    """
+
+    dims: Shape
+
+    def __post_init__(self) -> None:
+        dims = tuple(self.dims)
+        if sorted(dims) != list(range(1, len(dims) + 1)):
+            raise ValueError(f"dims is {self.dims!r}; expected a permutation of 1, 2, ...")
+        object.__setattr__(self, "dims", dims)
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        if len(inputs[0]) != len(self.dims):
+            raise ShapeError(
+                f"Permute of {self.dims} got an input of shape {inputs[0]}; expected"
+                f" {len(self.dims)} axes."
+            )
+        return tuple(inputs[0][axis - 1] for axis in self.dims)
+
+
+@dataclass(frozen=True)
+class ChannelSlice(Layer):
+    """The channels from `start` to before `stop`; Keras has no layer for it, but x[..., a:b].
+
+    A split of channels, as by `keras.ops.split`, consists of several.
+    """
+
+    start: int
+    stop: int
+
+    def __post_init__(self) -> None:
+        are_integers = isinstance(self.start, int) and isinstance(self.stop, int)
+        if not are_integers or not 0 <= self.start < self.stop:
+            raise ValueError(
+                f"start is {self.start!r} and stop is {self.stop!r}; expected 0 <= start < stop."
+            )
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        if self.stop > inputs[0][-1]:
+            raise ShapeError(
+                f"ChannelSlice up to channel {self.stop} got an input of {inputs[0][-1]} channels."
+            )
+        return (*inputs[0][:-1], self.stop - self.start)
+
+
+# --- Other resolutions ---------------------------------------------------------------------------
+
+# Both give weighted means of pixels, with positive weights; bicubic interpolation, for example,
+# does not.
+INTERPOLATIONS = ("nearest", "bilinear")
+
+
+def _check_interpolation(value: str) -> None:
+    if value not in INTERPOLATIONS:
+        raise ValueError(f"interpolation is {value!r}; expected {' or '.join(INTERPOLATIONS)}.")
+
+
+@dataclass(frozen=True)
+class UpSampling2D(Layer):
+    """Each pixel repeated, or values interpolated between pixels.
+
+    Attributes:
+        size: How many rows and columns a pixel becomes.
+        interpolation: "nearest" or "bilinear".
+    """
+
+    size: Pair = (2, 2)
+    interpolation: str = "nearest"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", as_pair(self.size, "size"))
+        _check_interpolation(self.interpolation)
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        check_image(self, inputs[0])
+        height, width, channels = inputs[0]
+        return (height * self.size[0], width * self.size[1], channels)
+
+
+@dataclass(frozen=True)
+class Resizing(Layer):
+    """The image in another resolution, without antialiasing.
+
+    Attributes:
+        height: Height of the output.
+        width: Width of the output.
+        interpolation: "nearest" or "bilinear".
+    """
+
+    height: int
+    width: int
+    interpolation: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        check_positive(self.height, "height")
+        check_positive(self.width, "width")
+        _check_interpolation(self.interpolation)
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        check_image(self, inputs[0])
+        return (self.height, self.width, inputs[0][-1])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lemonade_tf.architecture.graph import Graph, Node
-from lemonade_tf.architecture.layers import Dropout
+from lemonade_tf.architecture.layers import Dropout, TrainingOnly
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ def shared_part(first: Graph, second: Graph, changing: Collection[str] = ()) -> 
     """Return the part that two networks share.
 
     A node is shared if its layer, weights and inputs are the same in both and its inputs are
-    shared. Dropout is never shared: in training its output differs each time.
+    shared. Dropout and other layers of that kind are never shared: in training their output differs
+    each time.
 
     Args:
         first: A network.
@@ -68,7 +69,7 @@ def _same(first: Node, second: Node) -> bool:
     return (
         first.layer == second.layer
         and first.inputs == second.inputs
-        and not isinstance(second.layer, Dropout)
+        and not isinstance(second.layer, Dropout | TrainingOnly)
         and first.weights.keys() == second.weights.keys()
         and all(_equal(first.weights[key], second.weights[key]) for key in first.weights)
     )

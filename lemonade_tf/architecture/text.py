@@ -1,7 +1,7 @@
 """Graphs as hashes that ignore names, compared up to names, and as JSON.
 
 Two graphs are the *same architecture* if renaming the nodes of one gives the other, regardless of
-the order of nodes and of the inputs of an Add or a Multiply. Such graphs have the same
+the order of nodes and of the inputs of an Add, a Multiply or the like. Such graphs have the same
 `canonical_hash`; graphs with the same hash are compared by `same_architecture`, so that collisions
 are harmless.
 
@@ -27,18 +27,34 @@ import numpy as np
 
 from lemonade_tf.architecture.checks import check
 from lemonade_tf.architecture.graph import Graph, GraphError, Node, freeze
-from lemonade_tf.architecture.layers import LAYERS, Add, Layer, Multiply, arguments
+from lemonade_tf.architecture.layers import (
+    LAYERS,
+    Add,
+    Average,
+    Layer,
+    Maximum,
+    Minimum,
+    Multiply,
+    arguments,
+)
 from lemonade_tf.safe_json import read_json
 
 FORMAT = 1
 # Beyond these, some algorithms on graphs take very long.
 MAX_NODES, MAX_NAME = 10_000, 200
 _KINDS = {kind.__name__: kind for kind in LAYERS}
-_COMMUTATIVE = (Add, Multiply)
+_COMMUTATIVE = (Add, Average, Maximum, Minimum, Multiply)
 
 # Arguments that were added to kinds of layers later, with the value that stands for the layer as it
 # was before. Hashes leave out arguments with this value, so that recorded hashes stay valid.
-_LATER_ARGUMENTS = {"groups": 1, "keepdims": False, "noise_shape": None}
+_LATER_ARGUMENTS = {
+    "groups": 1,
+    "keepdims": False,
+    "noise_shape": None,
+    "dilation_rate": (1, 1),
+    "negative_slope": 0.0,
+    "threshold": 0.0,
+}
 
 # What Python raises for JSON values that have another form than expected.
 _MALFORMED = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)

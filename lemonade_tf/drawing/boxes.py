@@ -12,33 +12,65 @@ from functools import singledispatch
 
 from lemonade_tf.architecture.graph import Graph
 from lemonade_tf.architecture.layers import (
+    ELU,
     Activation,
     Add,
+    Average,
     BatchNormalization,
+    ChannelSlice,
     Concatenate,
     Conv2D,
+    Conv2DTranspose,
     ConvexSum,
     Cropping2D,
     Dense,
     DepthwiseConv2D,
     Dropout,
+    Elementwise,
     Flatten,
-    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
+    GlobalPooling2D,
+    GroupNormalization,
     Input,
     Layer,
+    LayerNormalization,
+    LayerScale,
+    LeakyReLU,
+    Maximum,
     MaxPooling2D,
+    Minimum,
     Multiply,
     Normalization,
+    Permute,
     Pooling2D,
+    PReLU,
     ReLU,
     Rescaling,
     Reshape,
+    Resizing,
     SeparableConv2D,
     Shape,
+    Subtract,
+    TrainingOnly,
+    UpSampling2D,
     ZeroPadding2D,
 )
 
-FOLLOWERS = (Rescaling, Normalization, BatchNormalization, ReLU, Activation, Dropout)
+FOLLOWERS = (
+    Rescaling,
+    Normalization,
+    BatchNormalization,
+    LayerNormalization,
+    GroupNormalization,
+    LayerScale,
+    ReLU,
+    LeakyReLU,
+    PReLU,
+    ELU,
+    Activation,
+    Dropout,
+    TrainingOnly,
+)
 # Layers that keep the shape of their input, or whose title includes the only size that is new.
 SHAPE_IS_OBVIOUS = (*FOLLOWERS, Add, ConvexSum, Dense)
 
@@ -147,7 +179,15 @@ def _(layer: Rescaling) -> str:
 @_title.register
 def _(layer: Conv2D) -> str:
     groups = f", {layer.groups} groups" if layer.groups > 1 else ""
-    return f"conv {_by(layer.kernel_size)}, {layer.filters}{groups}{_strides(layer.strides)}"
+    dilation = f", dilation {_by(layer.dilation_rate)}" if layer.dilation_rate != (1, 1) else ""
+    more = f"{groups}{dilation}{_strides(layer.strides)}"
+    return f"conv {_by(layer.kernel_size)}, {layer.filters}{more}"
+
+
+@_title.register
+def _(layer: Conv2DTranspose) -> str:
+    strides = _strides(layer.strides)
+    return f"transposed conv {_by(layer.kernel_size)}, {layer.filters}{strides}"
 
 
 @_title.register
@@ -173,8 +213,9 @@ def _(layer: Pooling2D) -> str:
 
 
 @_title.register
-def _(layer: GlobalAveragePooling2D) -> str:
-    return "global average pool"
+def _(layer: GlobalPooling2D) -> str:
+    kind = "max" if isinstance(layer, GlobalMaxPooling2D) else "average"
+    return f"global {kind} pool"
 
 
 @_title.register
@@ -183,8 +224,39 @@ def _(layer: BatchNormalization) -> str:
 
 
 @_title.register
+def _(layer: LayerNormalization) -> str:
+    return "LN"
+
+
+@_title.register
+def _(layer: GroupNormalization) -> str:
+    return f"GN, {layer.groups} groups" if layer.groups > 0 else "instance norm"
+
+
+@_title.register
+def _(layer: LayerScale) -> str:
+    return "layer scale"
+
+
+@_title.register
 def _(layer: ReLU) -> str:
-    return "ReLU" if layer.max_value is None else f"ReLU ≤ {layer.max_value:g}"
+    kind = "leaky ReLU" if layer.negative_slope else "ReLU"
+    return kind if layer.max_value is None else f"{kind} ≤ {layer.max_value:g}"
+
+
+@_title.register
+def _(layer: LeakyReLU) -> str:
+    return "leaky ReLU"
+
+
+@_title.register
+def _(layer: PReLU) -> str:
+    return "PReLU"
+
+
+@_title.register
+def _(layer: ELU) -> str:
+    return "ELU"
 
 
 @_title.register
@@ -198,8 +270,23 @@ def _(layer: Dropout) -> str:
 
 
 @_title.register
+def _(layer: TrainingOnly) -> str:
+    return layer.layer
+
+
+@_title.register
 def _(layer: Flatten) -> str:
     return "flatten"
+
+
+@_title.register
+def _(layer: Permute) -> str:
+    return f"permute {_by(layer.dims)}"
+
+
+@_title.register
+def _(layer: ChannelSlice) -> str:
+    return f"channels {layer.start} to {layer.stop - 1}"
 
 
 @_title.register
@@ -207,19 +294,24 @@ def _(layer: Dense) -> str:
     return f"dense, {layer.units}"
 
 
+_MERGES = {
+    Add: "sum",
+    Subtract: "difference",
+    Multiply: "product",
+    Average: "average",
+    Maximum: "maximum",
+    Minimum: "minimum",
+}
+
+
 @_title.register
-def _(layer: Add) -> str:
-    return "sum"
+def _(layer: Elementwise) -> str:
+    return _MERGES[type(layer)]
 
 
 @_title.register
 def _(layer: ConvexSum) -> str:
     return "convex sum"
-
-
-@_title.register
-def _(layer: Multiply) -> str:
-    return "product"
 
 
 @_title.register
@@ -235,6 +327,16 @@ def _(layer: ZeroPadding2D) -> str:
 @_title.register
 def _(layer: Cropping2D) -> str:
     return "cropping"
+
+
+@_title.register
+def _(layer: UpSampling2D) -> str:
+    return f"upsampling {_by(layer.size)}"
+
+
+@_title.register
+def _(layer: Resizing) -> str:
+    return f"resizing to {layer.height}x{layer.width}"
 
 
 @_title.register

@@ -15,16 +15,16 @@ import numpy as np
 
 from lemonade_tf.architecture.graph import Graph
 from lemonade_tf.architecture.layers import (
-    Add,
     Concatenate,
     Conv2D,
+    Conv2DTranspose,
     ConvexSum,
     Dense,
     DepthwiseConv2D,
-    GlobalAveragePooling2D,
+    Elementwise,
+    GlobalPooling2D,
     Input,
     Layer,
-    Multiply,
     Pooling2D,
     SeparableConv2D,
 )
@@ -49,11 +49,11 @@ MAX_PIXELS = 30_000  # per side of a PNG; few programs open larger ones
 
 # (layers, fill, border); the first match counts
 COLORS: tuple[tuple[tuple[type[Layer], ...], str, str], ...] = (
-    ((Conv2D,), "#dbe9f8", "#3f77b4"),
+    ((Conv2D, Conv2DTranspose), "#dbe9f8", "#3f77b4"),
     ((SeparableConv2D, DepthwiseConv2D), "#d8f0ea", "#2f8f7b"),
-    ((Pooling2D, GlobalAveragePooling2D), "#fdebd0", "#c98a2b"),
+    ((Pooling2D, GlobalPooling2D), "#fdebd0", "#c98a2b"),
     ((Concatenate,), "#ebe1f5", "#8358b0"),
-    ((Add, ConvexSum, Multiply), "#fadfe6", "#bd4a6d"),
+    ((Elementwise, ConvexSum), "#fadfe6", "#bd4a6d"),
     ((Dense,), "#f3f2c9", "#94912a"),
     ((Input,), "#ffffff", "#555555"),
     ((Layer,), "#efefef", "#808080"),

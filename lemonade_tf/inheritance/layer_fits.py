@@ -1,4 +1,4 @@
-"""Fit the weights of a convolution, a separable convolution or a dense layer to desired outputs."""
+"""Fit the weights of a convolution or a dense layer to desired outputs."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ from functools import partial
 
 import numpy as np
 
-from lemonade_tf.architecture.layers import Conv2D, Dense, Layer, SeparableConv2D
+from lemonade_tf.architecture.layers import (
+    Conv2D,
+    Conv2DTranspose,
+    Dense,
+    Layer,
+    SeparableConv2D,
+)
 from lemonade_tf.inheritance.least_squares import (
     Moments,
     fit_kernel_change,
     fit_separable_kernels,
     fit_within_growth,
 )
-from lemonade_tf.operators.kernels import separate
+from lemonade_tf.operators.kernels import full_kernel, separate, with_kernel
 
 # The values in a window, 9 x 512, at which a fit takes some ten seconds. For larger windows only
 # the center is fitted. A separable convolution needs several fits, and is left unchanged if its
@@ -37,7 +43,7 @@ def fit_layer(
     """Fit the weights of a layer to desired outputs.
 
     Args:
-        layer: A convolution, separable convolution or dense layer.
+        layer: A convolution, transposed or separable convolution, or dense layer.
         weights: Its current weights.
         replaced: The full kernel (height, width, in, out) that a separable convolution replaces;
             None for any other layer.
@@ -80,6 +86,8 @@ def _fit_kernel(
     kernel, bias = weights["kernel"].astype(np.float64), np.zeros(len(filters))
     if isinstance(layer, Dense):
         kernel = kernel[None, None]
+    elif isinstance(layer, Conv2DTranspose):
+        kernel = full_kernel(layer, {"kernel": kernel})
     groups = layer.groups if isinstance(layer, Conv2D) else 1
     height, width, channels, num_filters = kernel.shape
     part = _fitted_positions(height, width, channels)
@@ -100,7 +108,9 @@ def _fit_kernel(
         )
         kernel[where] += change.reshape(kernel[where].shape)
         bias[here] = moments.y_mean - moments.x_mean @ change
-    return {"kernel": kernel[0, 0] if isinstance(layer, Dense) else kernel}, bias
+    if isinstance(layer, Dense | Conv2DTranspose):
+        return with_kernel(layer, {}, kernel), bias
+    return {"kernel": kernel}, bias
 
 
 def _norm_of_sum(kernel: np.ndarray, change: np.ndarray) -> float:

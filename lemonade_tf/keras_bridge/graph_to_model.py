@@ -19,6 +19,11 @@ from lemonade_tf.architecture import Graph, GraphError, Node
 from lemonade_tf.architecture import layers as kinds
 from lemonade_tf.keras_bridge.convex_sum import ConvexSum
 from lemonade_tf.keras_bridge.keras_defaults import keras_defaults
+from lemonade_tf.keras_bridge.unnamed_layers import (
+    layer_scale,
+    slice_channels,
+    training_only_layer,
+)
 from lemonade_tf.keras_bridge.weights import initial_values
 
 LayerFactory = Callable[..., keras.layers.Layer]
@@ -124,6 +129,21 @@ def _(
     return keras_layer(inputs[0])
 
 
+@_build.register
+def _(layer: kinds.LayerScale, name: str, node: Node, inputs: list[Any], options: _Options) -> Any:
+    keras_layer = layer_scale(layer, name)
+    if node.weights:  # nor has this one
+        keras_layer.set_weights([node.weights["gamma"]])
+    return keras_layer(inputs[0])
+
+
+@_build.register
+def _(
+    layer: kinds.ChannelSlice, name: str, node: Node, inputs: list[Any], options: _Options
+) -> Any:
+    return slice_channels(layer, name, inputs[0])
+
+
 # --- From layer to Keras layer ------------------------------------------------------------------
 
 
@@ -135,20 +155,27 @@ def _keras_layer(layer: kinds.Layer, name: str, options: _Options) -> keras.laye
 
 
 @_keras_layer.register(kinds.Conv2D)
+@_keras_layer.register(kinds.Conv2DTranspose)
 @_keras_layer.register(kinds.DepthwiseConv2D)
 @_keras_layer.register(kinds.SeparableConv2D)
+@_keras_layer.register(kinds.LayerNormalization)
+@_keras_layer.register(kinds.GroupNormalization)
 @_keras_layer.register(kinds.ReLU)
+@_keras_layer.register(kinds.LeakyReLU)
+@_keras_layer.register(kinds.PReLU)
+@_keras_layer.register(kinds.ELU)
 @_keras_layer.register(kinds.Activation)
-@_keras_layer.register(kinds.MaxPooling2D)
-@_keras_layer.register(kinds.AveragePooling2D)
-@_keras_layer.register(kinds.GlobalAveragePooling2D)
+@_keras_layer.register(kinds.Pooling2D)
+@_keras_layer.register(kinds.GlobalPooling2D)
 @_keras_layer.register(kinds.ZeroPadding2D)
 @_keras_layer.register(kinds.Cropping2D)
+@_keras_layer.register(kinds.UpSampling2D)
+@_keras_layer.register(kinds.Resizing)
+@_keras_layer.register(kinds.Permute)
 @_keras_layer.register(kinds.Reshape)
 @_keras_layer.register(kinds.Flatten)
 @_keras_layer.register(kinds.Dense)
-@_keras_layer.register(kinds.Add)
-@_keras_layer.register(kinds.Multiply)
+@_keras_layer.register(kinds.Elementwise)
 @_keras_layer.register(kinds.Concatenate)
 def _(layer: kinds.Layer, name: str, options: _Options) -> keras.layers.Layer:
     return getattr(keras.layers, type(layer).__name__)(**kinds.arguments(layer), name=name)
@@ -161,10 +188,18 @@ def _(layer: kinds.Rescaling, name: str, options: _Options) -> keras.layers.Laye
 
 @_keras_layer.register
 def _(layer: kinds.Dropout, name: str, options: _Options) -> keras.layers.Layer:
-    seed = (
-        None if options.seed is None else options.seed ^ crc32(name.encode())
-    )  # a different one per layer
+    seed = _seed(name, options)
     return keras.layers.Dropout(**kinds.arguments(layer), seed=seed, name=name)
+
+
+@_keras_layer.register
+def _(layer: kinds.TrainingOnly, name: str, options: _Options) -> keras.layers.Layer:
+    return training_only_layer(layer, name, _seed(name, options))
+
+
+def _seed(name: str, options: _Options) -> int | None:
+    """Return the random seed of a layer, a different one per layer."""
+    return None if options.seed is None else options.seed ^ crc32(name.encode())
 
 
 @_keras_layer.register

@@ -17,31 +17,57 @@ import numpy as np
 from lemonade_tf.architecture import GraphError
 from lemonade_tf.architecture import layers as kinds
 from lemonade_tf.keras_bridge.convex_sum import ConvexSum
+from lemonade_tf.keras_bridge.unnamed_layers import (
+    TRAINING_ONLY,
+    applications_layer,
+    training_only_class,
+    training_only_kind,
+)
 
 _CHANNELS_LAST = {"data_format": "channels_last"}
-_CONVOLUTION = {**_CHANNELS_LAST, "dilation_rate": (1, 1)}
+_AS_IS = {"crop_to_aspect_ratio": False, "pad_to_aspect_ratio": False, "antialias": False}
 
 # class of Keras layer -> (kind, required values of settings that the kind does not have)
 KINDS: dict[type, tuple[type[kinds.Layer], Mapping[str, Any]]] = {
     keras.layers.Rescaling: (kinds.Rescaling, {}),
     keras.layers.Normalization: (kinds.Normalization, {"axis": -1, "invert": False}),
-    keras.layers.Conv2D: (kinds.Conv2D, _CONVOLUTION),
-    keras.layers.DepthwiseConv2D: (kinds.DepthwiseConv2D, _CONVOLUTION),
-    keras.layers.SeparableConv2D: (kinds.SeparableConv2D, _CONVOLUTION),
+    keras.layers.Conv2D: (kinds.Conv2D, _CHANNELS_LAST),
+    keras.layers.Conv2DTranspose: (kinds.Conv2DTranspose, _CHANNELS_LAST),
+    keras.layers.DepthwiseConv2D: (kinds.DepthwiseConv2D, _CHANNELS_LAST),
+    keras.layers.SeparableConv2D: (kinds.SeparableConv2D, _CHANNELS_LAST),
     keras.layers.BatchNormalization: (kinds.BatchNormalization, {"axis": -1, "renorm": False}),
-    keras.layers.ReLU: (kinds.ReLU, {"negative_slope": 0, "threshold": 0}),
+    keras.layers.LayerNormalization: (
+        kinds.LayerNormalization,
+        {"axis": -1, "rms_scaling": False},
+    ),
+    keras.layers.GroupNormalization: (kinds.GroupNormalization, {"axis": -1}),
+    applications_layer("LayerScale"): (kinds.LayerScale, {}),
+    keras.layers.ReLU: (kinds.ReLU, {}),
+    keras.layers.LeakyReLU: (kinds.LeakyReLU, {}),
+    keras.layers.PReLU: (kinds.PReLU, {}),
+    keras.layers.ELU: (kinds.ELU, {}),
     keras.layers.Activation: (kinds.Activation, {}),
+    keras.layers.Softmax: (kinds.Activation, {"axis": -1}),
     keras.layers.MaxPooling2D: (kinds.MaxPooling2D, _CHANNELS_LAST),
     keras.layers.AveragePooling2D: (kinds.AveragePooling2D, _CHANNELS_LAST),
     keras.layers.GlobalAveragePooling2D: (kinds.GlobalAveragePooling2D, _CHANNELS_LAST),
+    keras.layers.GlobalMaxPooling2D: (kinds.GlobalMaxPooling2D, _CHANNELS_LAST),
     keras.layers.ZeroPadding2D: (kinds.ZeroPadding2D, _CHANNELS_LAST),
     keras.layers.Cropping2D: (kinds.Cropping2D, _CHANNELS_LAST),
+    keras.layers.UpSampling2D: (kinds.UpSampling2D, _CHANNELS_LAST),
+    keras.layers.Resizing: (kinds.Resizing, {**_CHANNELS_LAST, **_AS_IS}),
     keras.layers.Reshape: (kinds.Reshape, {}),
+    keras.layers.Permute: (kinds.Permute, {}),
     keras.layers.Flatten: (kinds.Flatten, _CHANNELS_LAST),
     keras.layers.Dropout: (kinds.Dropout, {}),
+    **{training_only_class(name): (kinds.TrainingOnly, {}) for name in TRAINING_ONLY},
     keras.layers.Dense: (kinds.Dense, {}),
     keras.layers.Add: (kinds.Add, {}),
+    keras.layers.Subtract: (kinds.Subtract, {}),
     keras.layers.Multiply: (kinds.Multiply, {}),
+    keras.layers.Average: (kinds.Average, {}),
+    keras.layers.Maximum: (kinds.Maximum, {}),
+    keras.layers.Minimum: (kinds.Minimum, {}),
     keras.layers.Concatenate: (kinds.Concatenate, {"axis": -1}),
     ConvexSum: (kinds.ConvexSum, {}),
 }
@@ -152,7 +178,11 @@ def layer_kind(layer: keras.layers.Layer, rank: int) -> kinds.Layer:
         raise GraphError(
             f"layer {layer.name!r} computes in {layer.compute_dtype}; expected float32."
         )
-    if kind is kinds.Activation:
+    if kind is kinds.TrainingOnly:
+        return training_only_kind(layer)
+    if isinstance(layer, keras.layers.Softmax):
+        arguments = {"activation": "softmax"}
+    elif kind is kinds.Activation:
         arguments = {"activation": activation_name(layer)}
     elif isinstance(layer, keras.layers.Normalization):
         arguments = {"mean": _plain(layer.input_mean), "variance": _plain(layer.input_variance)}
@@ -179,10 +209,10 @@ def table_entry(
 
 def _setting(layer: keras.layers.Layer, name: str, rank: int) -> Any:
     """Return a setting of a layer, with -1 for the last axis."""
-    value = getattr(layer, name)
+    value = _plain(getattr(layer, name))
     if name == "axis" and value in (rank - 1, (rank - 1,), (-1,)):
         return -1
-    return _plain(value)
+    return value
 
 
 def activation_name(layer: keras.layers.Layer) -> str:

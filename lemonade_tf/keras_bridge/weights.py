@@ -60,6 +60,8 @@ def layer_weights(layer: keras.layers.Layer) -> dict[str, np.ndarray]:
         array = np.asarray(variable.value).astype(np.float32)  # a copy
         array.flags.writeable = False
         weights[variable.name] = array
+    if type(layer).__name__ == "LayerScale":  # Keras gives its only weight a name by number
+        weights["gamma"] = weights.pop(layer.weights[0].name)
     return weights
 
 

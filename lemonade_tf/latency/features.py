@@ -23,6 +23,7 @@ from lemonade_tf.architecture.layers import (
     Add,
     BatchNormalization,
     Conv2D,
+    Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
     Dropout,
@@ -34,6 +35,7 @@ from lemonade_tf.architecture.layers import (
     Reshape,
     SeparableConv2D,
     Shape,
+    TrainingOnly,
 )
 
 FEATURES = (
@@ -53,7 +55,7 @@ FEATURES = (
     "pooling_values",
     "other_values",
 )
-_CONVOLUTIONS = (Conv2D, DepthwiseConv2D, SeparableConv2D, Dense)
+_CONVOLUTIONS = (Conv2D, Conv2DTranspose, DepthwiseConv2D, SeparableConv2D, Dense)
 
 
 def features(graph: Graph, *, folded: bool) -> np.ndarray:
@@ -112,6 +114,7 @@ def _work(layer: Layer, output: Shape, *inputs: Shape) -> dict[str, float]:
 @_work.register(Flatten)
 @_work.register(Reshape)
 @_work.register(Dropout)
+@_work.register(TrainingOnly)
 def _(layer: Layer, output: Shape, *inputs: Shape) -> dict[str, float]:
     return {}
 
@@ -129,6 +132,16 @@ def _(layer: Conv2D, output: Shape, *inputs: Shape) -> dict[str, float]:
     patch = prod(layer.kernel_size) * inputs[0][-1]
     patches = prod(output[:-1]) * patch
     return {**work, "window_multiply_adds": multiply_adds, "patch_values": patches}
+
+
+@_work.register
+def _(layer: Conv2DTranspose, output: Shape, *inputs: Shape) -> dict[str, float]:
+    return {
+        "convolutions": 1,
+        "convolution_values": _values(output, inputs),
+        "kernel_values": prod(layer.weight_shapes(*inputs)["kernel"]),
+        "window_multiply_adds": layer_multiply_adds(layer, output, *inputs),
+    }
 
 
 @_work.register(SeparableConv2D)

@@ -12,7 +12,7 @@ import numpy as np
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.channel_edits import ABSORBERS, ChannelChange
-from lemonade_tf.architecture.channel_groups import FRESH
+from lemonade_tf.architecture.channel_runs import FRESH
 from lemonade_tf.architecture.layers import BatchNormalization
 from lemonade_tf.operators.change import FitOutputs, MeasureStatistics, topological_order
 

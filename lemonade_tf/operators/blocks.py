@@ -9,23 +9,27 @@ from __future__ import annotations
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.layers import (
     ELEMENTWISE_ACTIVATIONS,
+    ELU,
     Activation,
     BatchNormalization,
     Concatenate,
     Conv2D,
+    Conv2DTranspose,
     ConvexSum,
     Layer,
+    LeakyReLU,
+    PReLU,
     ReLU,
     SeparableConv2D,
 )
 
-CONVOLUTIONS = (Conv2D, SeparableConv2D)
+CONVOLUTIONS = (Conv2D, SeparableConv2D, Conv2DTranspose)
 SKIP_MERGES = (Concatenate, ConvexSum)
 
 
 def is_activation(layer: Layer) -> bool:
     """Return whether a layer can end a block: a ReLU or another elementwise activation."""
-    return isinstance(layer, ReLU) or (
+    return isinstance(layer, ReLU | LeakyReLU | PReLU | ELU) or (
         isinstance(layer, Activation)
         and layer.activation in ELEMENTWISE_ACTIVATIONS
         and layer.activation != "linear"

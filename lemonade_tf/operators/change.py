@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.architecture.channel_groups import FRESH
+from lemonade_tf.architecture.channel_runs import FRESH
 
 
 @dataclass(frozen=True)

@@ -29,18 +29,24 @@ from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.layers import (
     Activation,
     Add,
-    AveragePooling2D,
+    Average,
+    ChannelSlice,
     Concatenate,
     Cropping2D,
     Dropout,
     Flatten,
-    GlobalAveragePooling2D,
+    GlobalPooling2D,
     Layer,
-    MaxPooling2D,
+    Maximum,
+    Minimum,
     Multiply,
+    Permute,
+    Pooling2D,
     ReLU,
     Rescaling,
     Reshape,
+    Resizing,
+    UpSampling2D,
     ZeroPadding2D,
 )
 from lemonade_tf.operators.base import Operator
@@ -48,20 +54,38 @@ from lemonade_tf.operators.change import Change, MeasureStatistics
 from lemonade_tf.operators.morphisms import insert_affine, insert_linear, repeat_idempotent
 
 KERNEL_SIZES = (3, 5)
-_NEVER_NEGATIVE = ("relu", "relu6", "sigmoid", "hard_sigmoid", "softplus", "softmax")
+_NEVER_NEGATIVE = (
+    "exponential",
+    "hard_sigmoid",
+    "relu",
+    "relu6",
+    "sigmoid",
+    "softmax",
+    "softplus",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "sparsemax",
+    "squareplus",
+)
 # Outputs of these are non-negative if all inputs are. A convex sum is not among them: training may
-# move its lambda out of [0, 1]. Neither is a convolution, regardless of its current weights.
+# move its lambda out of [0, 1]. Neither is a convolution, regardless of its current weights, nor
+# what adds noise in training.
 _PRESERVE_SIGN = (
-    MaxPooling2D,
-    AveragePooling2D,
-    GlobalAveragePooling2D,
+    Pooling2D,
+    GlobalPooling2D,
     ZeroPadding2D,
     Cropping2D,
+    UpSampling2D,
+    Resizing,
     Reshape,
+    Permute,
+    ChannelSlice,
     Dropout,
     Flatten,
     Concatenate,
     Add,
+    Average,
+    Minimum,
     Multiply,
 )
 
@@ -149,8 +173,11 @@ def _non_negative(graph: Graph) -> Mapping[str, None]:
     proven: dict[str, None] = {}
     for name in graph.topological_order():
         node = graph[name]
-        if _never_negative(node.layer) or (
-            _preserves_sign(node.layer) and all(i in proven for i in node.inputs)
+        signs = [source in proven for source in node.inputs]
+        if (
+            _never_negative(node.layer)
+            or (_preserves_sign(node.layer) and all(signs))
+            or (isinstance(node.layer, Maximum) and any(signs))
         ):
             proven[name] = None
     return proven
@@ -159,7 +186,7 @@ def _non_negative(graph: Graph) -> Mapping[str, None]:
 def _never_negative(layer: Layer) -> bool:
     if isinstance(layer, Activation):
         return layer.activation in _NEVER_NEGATIVE
-    return isinstance(layer, ReLU)
+    return isinstance(layer, ReLU) and layer.negative_slope == 0
 
 
 def _preserves_sign(layer: Layer) -> bool:

@@ -14,6 +14,7 @@ from lemonade_tf.architecture.layers import (
     BatchNormalization,
     Concatenate,
     GlobalAveragePooling2D,
+    LayerScale,
     Pooling2D,
     ReLU,
     Shape,
@@ -50,6 +51,7 @@ _CONSTANTS = {
     "mean": 0.0,
     "variance": 1.0,
     "count": 0.0,
+    "alpha": 0.0,
 }
 
 
@@ -57,12 +59,15 @@ def initial_weights(graph: Graph, *, rng: np.random.Generator) -> Graph:
     """Return the graph with new weights, initialized as Keras does by default."""
     weighted = graph.copy()
     for name in graph.topological_order():
-        shapes = graph.weight_shapes(name)
+        shapes, layer = graph.weight_shapes(name), graph[name].layer
+        constants = dict(_CONSTANTS)
+        if isinstance(layer, LayerScale):
+            constants["gamma"] = layer.init_values
         weighted.set_weights(
             name,
             {
-                key: np.full(shape, _CONSTANTS[key], np.float32)
-                if key in _CONSTANTS
+                key: np.full(shape, constants[key], np.float32)
+                if key in constants
                 else glorot_uniform(shape, rng)
                 for key, shape in shapes.items()
             },
@@ -121,7 +126,7 @@ def output_statistics(graph: Graph, name: str) -> tuple[np.ndarray, np.ndarray]:
         beta = node.weights.get("beta", np.zeros(channels, np.float32))
         gamma = node.weights.get("gamma", np.ones(channels, np.float32))
         return beta, gamma**2
-    if isinstance(layer, ReLU) or layer == Activation("relu"):
+    if (isinstance(layer, ReLU) and layer.negative_slope == 0) or layer == Activation("relu"):
         return _rectified(*output_statistics(graph, node.inputs[0]))
     if isinstance(layer, Pooling2D | GlobalAveragePooling2D):
         return output_statistics(graph, node.inputs[0])

@@ -16,19 +16,37 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lemonade_tf.architecture.layers import Conv2D, Dense, Layer, SeparableConv2D, arguments
+from lemonade_tf.architecture.layers import (
+    Conv2D,
+    Conv2DTranspose,
+    Dense,
+    Layer,
+    SeparableConv2D,
+    arguments,
+)
 
 
 def full_kernel(layer: Layer, weights: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the full kernel (height, width, in, out) of a convolution or a dense layer."""
+    """Return the full kernel (height, width, in, out) of a convolution or a dense layer.
+
+    That of a transposed convolution is for its input with strides - 1 zeros between the pixels: of
+    this, it is the convolution with the kernel turned by 180 degrees.
+    """
     if isinstance(layer, Dense):
         return weights["kernel"][None, None]
+    if isinstance(layer, Conv2DTranspose):
+        return _turned(weights["kernel"])
     if isinstance(layer, Conv2D):
         return _ungrouped(weights["kernel"], layer.groups)
     depthwise = weights["depthwise_kernel"]
     channels, multiplier = depthwise.shape[2:]
     pointwise = weights["pointwise_kernel"].reshape(channels, multiplier, -1)
     return np.einsum("hwik,iko->hwio", depthwise, pointwise, optimize=True)
+
+
+def _turned(kernel: np.ndarray) -> np.ndarray:
+    """Turn a kernel by 180 degrees, with its last two axes exchanged."""
+    return kernel[::-1, ::-1].swapaxes(-1, -2)
 
 
 def _ungrouped(kernel: np.ndarray, groups: int) -> np.ndarray:
@@ -55,6 +73,8 @@ def with_kernel(
     """
     if isinstance(layer, Dense):
         return {**weights, "kernel": kernel[0, 0].astype(np.float32)}
+    if isinstance(layer, Conv2DTranspose):
+        return {**weights, "kernel": _turned(kernel).astype(np.float32)}
     if not isinstance(layer, SeparableConv2D):
         return {**weights, "kernel": kernel.astype(np.float32)}
     return {**weights, **separate(kernel, layer.depth_multiplier)}
@@ -142,6 +162,15 @@ def _shifted(size: int, by: int) -> tuple[slice, slice]:
     """Return the target and the origin of the values that stay when a row of them is shifted."""
     by = max(-size, min(size, by))  # a kernel may be larger than the row: then nothing remains
     return slice(max(by, 0), size + min(by, 0)), slice(max(-by, 0), size - max(by, 0))
+
+
+def is_contiguous(layer: Layer) -> bool:
+    """Return whether the positions of a full kernel are neighboring pixels of the input."""
+    if isinstance(layer, Dense):
+        return True
+    given = arguments(layer)
+    is_stretched = isinstance(layer, Conv2DTranspose) and given["strides"] != (1, 1)
+    return given["dilation_rate"] == (1, 1) and not is_stretched
 
 
 def same_window(layer: Layer) -> bool:

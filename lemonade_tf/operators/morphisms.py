@@ -28,7 +28,7 @@ from lemonade_tf.architecture.channel_edits import (
     change_channels,
     change_consumers,
 )
-from lemonade_tf.architecture.channel_groups import FRESH, Sources
+from lemonade_tf.architecture.channel_runs import FRESH, Sources
 from lemonade_tf.architecture.layers import Concatenate, Conv2D, ConvexSum, Layer, ReLU
 from lemonade_tf.operators.exact_scales import exact_scales
 from lemonade_tf.operators.initial import NORMALIZATION, output_statistics

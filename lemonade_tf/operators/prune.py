@@ -23,6 +23,7 @@ import numpy as np
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.channel_edits import ABSORBERS, change_channels
 from lemonade_tf.architecture.channel_groups import channel_groups
+from lemonade_tf.architecture.channel_weights import filters_axis
 from lemonade_tf.architecture.layers import SeparableConv2D
 from lemonade_tf.operators.affected import (
     changed_nodes,
@@ -151,6 +152,7 @@ def _filter_norms(graph: Graph, group: int) -> np.ndarray:
             continue
         is_separable = isinstance(node.layer, SeparableConv2D)
         kernel = node.weights["pointwise_kernel" if is_separable else "kernel"]
+        kernel = np.moveaxis(kernel, filters_axis(node.layer), -1)
         # The output of a producer is a row of runs; find where those of this group lie in it.
         offset = 0
         for run in groups.runs[name]:

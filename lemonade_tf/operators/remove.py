@@ -49,7 +49,13 @@ from lemonade_tf.operators.affected import (
 from lemonade_tf.operators.base import Operator
 from lemonade_tf.operators.blocks import CONVOLUTIONS, block_at
 from lemonade_tf.operators.change import Change, topological_order
-from lemonade_tf.operators.kernels import compose, full_kernel, same_window, with_kernel
+from lemonade_tf.operators.kernels import (
+    compose,
+    full_kernel,
+    is_contiguous,
+    same_window,
+    with_kernel,
+)
 
 _MERGES = (ConvexSum, Concatenate, Add)
 
@@ -143,9 +149,17 @@ def _remove_block(graph: Graph, block: Sequence[str]) -> Change:
     if graph.has_weights:
         node, width = graph[convolution], graph.shapes()[activation][-1]
         removed = full_kernel(node.layer, node.weights) * _scale(graph, normalization)
+        contiguous = is_contiguous(node.layer)
         for consumer, offsets in (absorbing_consumers(graph, activation) or {}).items():
             layer, weights = graph[consumer].layer, graph[consumer].weights
-            kernel = _composed_at(full_kernel(layer, weights), offsets, width, removed)
+            # For a consumer of single pixels (a dense layer after pooling, a 1x1 convolution) the
+            # composition would be cropped to the center of the removed kernel; that of kernels with
+            # gaps has no such form. The mean of a neighborhood is about the value at its center, so
+            # all of the removed kernel counts there.
+            kernel, part = full_kernel(layer, weights), removed
+            if kernel.shape[:2] == (1, 1) or not (is_contiguous(layer) and contiguous):
+                part = removed.sum(axis=(0, 1), keepdims=True)
+            kernel = _composed_at(kernel, offsets, width, part)
             graph.set_layer(consumer, layer, with_kernel(layer, weights, kernel))
     graph.redirect(activation, before)
     graph.remove_unused()
@@ -166,18 +180,12 @@ def _composed_at(
 ) -> np.ndarray:
     """Return a consumer's kernel composed with a removed one, at each offset where it was consumed.
 
-    For a consumer of single pixels (a dense layer after pooling, a 1x1 convolution) the composition
-    would be cropped to the center of the removed kernel. The mean of a neighborhood is about the
-    value at its center, so all of the removed kernel counts there.
-
     Args:
         kernel: (height, width, in, out), of the consumer.
         offsets: Where the channels of the removed block start in its input, ascending.
         width: How many channels these are.
         removed: (height, width, in, width), of the removed convolution, scaled.
     """
-    if kernel.shape[:2] == (1, 1):
-        removed = removed.sum(axis=(0, 1), keepdims=True)
     parts, at = [], 0
     for offset in offsets:
         parts.append(kernel[:, :, at:offset])
@@ -200,6 +208,9 @@ def _main_path(graph: Graph, merge: str) -> str | None:
         return first if can_append_channels(graph, merge) else None
     if isinstance(node.layer, ConvexSum):
         return first
+    shapes = graph.shapes()
+    if not shapes[first] == shapes[second] == shapes[merge]:
+        return None  # one is broadcast, so it cannot replace the sum
     second_is_skip = _has_own_parameters(graph, second, merge)
     if second_is_skip == _has_own_parameters(graph, first, merge):
         return None

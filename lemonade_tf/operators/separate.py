@@ -87,4 +87,5 @@ def separable(layer: Conv2D) -> SeparableConv2D:
         strides=layer.strides,
         padding=layer.padding,
         use_bias=layer.use_bias,
+        dilation_rate=layer.dilation_rate,
     )

@@ -14,10 +14,9 @@ from lemonade_tf.architecture.channel_edits import (
     absorbing_consumers,
     can_append_channels,
     change_channels,
-    split_among_copies,
-    take,
 )
 from lemonade_tf.architecture.channel_groups import FRESH, channel_groups
+from lemonade_tf.architecture.channel_weights import split_among_copies, take
 
 
 def _random_values(_, shape):

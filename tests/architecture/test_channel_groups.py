@@ -164,7 +164,7 @@ def test_gate_of_one_channel_is_fixed():
     finished(graph, graph.add("product", L.Multiply(), ["b", "a"]))
     groups = channel_groups(graph)
     assert groups.why_fixed(groups.groups_of("b")) == (
-        "'product' multiplies all channels by this one"
+        "'product' combines all channels with this one"
     )
     assert groups.why_fixed(groups.groups_of("a")) is None
     assert _runs(graph, "product") == _runs(graph, "a")

@@ -1,7 +1,7 @@
 """Counts by hand, and those of MobileNets as in Keras and in their papers."""
 
 import pytest
-from graphs import GRAPHS, every_layer, finished, stack
+from graphs import GRAPHS, decoding, every_layer, finished, stack
 
 from lemonade_tf.architecture import LAYERS, Graph, check
 from lemonade_tf.architecture import layers as L
@@ -62,7 +62,8 @@ def test_parameters_are_the_sizes_of_the_weights(make):
 
 def test_every_kind_of_layer_can_be_counted():
     graph = every_layer()
-    assert {type(node.layer) for _, node in graph.items()} == set(LAYERS)
+    both = (*graph.items(), *decoding(stock=False).items())
+    assert {type(node.layer) for _, node in both} == set(LAYERS)
     # conv, depthwise, separable, strided; hidden, logits
     images = 72 * 15 * 2 * 6 + 72 * 9 * 12 + 20 * (9 * 24 + 24 * 12) + 4 * 4 * 24 * 5
     assert count_multiply_adds(graph) == images + 44 * 7 + 7 * 3

@@ -139,7 +139,7 @@ def test_has_weights():
             "has the input 'cnov', which does not exist. Similar names: conv",
         ),
         (lambda g: g.add("new", L.ReLU(), []), "node 'new': ReLU got 0 inputs; expected 1"),
-        (lambda g: g.add("new", L.Add(), ["sum"]), "node 'new': Add got 1 inputs; expected two or"),
+        (lambda g: g.add("new", L.Add(), []), "node 'new': Add got 0 inputs; expected one or"),
         (
             lambda g: g.add("new", "ReLU", ["sum"]),
             "node 'new' has the layer 'ReLU'; expected a Layer",
@@ -149,7 +149,10 @@ def test_has_weights():
             "node 'new': ConvexSum got 1 inputs; expected 2",
         ),
         (lambda g: g.insert_after("left", "sum", L.ReLU()), "there is already a node 'sum'"),
-        (lambda g: g.insert_after("left", "new", L.Add()), "'new': Add got 1 inputs; expected two"),
+        (
+            lambda g: g.insert_after("left", "new", L.Subtract()),
+            "Subtract got 1 inputs; expected 2",
+        ),
         (
             lambda g: g.insert_after("nope", "new", L.ReLU()),
             "has the input 'nope', which does not exist",
@@ -161,7 +164,7 @@ def test_has_weights():
         (lambda g: g.redirect("nope", "conv"), "there is no node 'nope'"),
         (lambda g: g.set_layer("nope", L.ReLU()), "there is no node 'nope'"),
         (lambda g: g.set_layer("sum", L.ReLU()), "node 'sum': ReLU got 2 inputs; expected 1"),
-        (lambda g: g.set_layer("left", L.Add(), inputs=["conv"]), "Add got 1 inputs; expected two"),
+        (lambda g: g.set_layer("left", L.Add(), inputs=[]), "Add got 0 inputs; expected one"),
         (lambda g: g.set_inputs("left", ["left"]), "node 'left' cannot be its own input"),
         (lambda g: g.set_inputs("left", ["nope"]), "node 'left' has the input 'nope', which does"),
         (lambda g: g.set_inputs("left", []), "node 'left': ReLU got 0 inputs; expected 1"),

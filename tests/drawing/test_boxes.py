@@ -4,7 +4,7 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
-from graphs import GRAPHS, every_layer, small
+from graphs import GRAPHS, decoding, every_layer, small
 
 from lemonade_tf.architecture import LAYERS, Graph
 from lemonade_tf.architecture import layers as L
@@ -49,7 +49,8 @@ def test_boxes_of_a_network_are_its_blocks():
 
 def test_titles_of_every_kind_of_layer():
     graph = every_layer()
-    assert {type(node.layer) for _, node in graph.items()} == set(LAYERS)
+    both = (*graph.items(), *decoding(stock=False).items())
+    assert {type(node.layer) for _, node in both} == set(LAYERS)
     lam = float(graph["mix"].weights["lambda"])
     assert dict(texts(graph)) == {
         "input": "rescaling, normalization → 9x8x2",

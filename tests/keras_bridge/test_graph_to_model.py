@@ -45,7 +45,7 @@ def test_a_convex_sum_computes_equation_8(graph, images):
     x, y = (np.asarray(end, np.float64) for end in ends(images))
     share = float(graph["skip_sum"].weights["lambda"])
     found = keras.Model(model.input, model.get_layer("skip_sum").output)(images)
-    np.testing.assert_allclose(found, (1 - share) * x + share * y, atol=1e-6)
+    np.testing.assert_allclose(found, (1 - share) * x + share * y, rtol=1e-6, atol=1e-6)
 
 
 def test_lambda_starts_at_exactly_zero(shapes):

@@ -18,13 +18,16 @@ TOLERANCE = 1e-9  # of logits in float64, relative to the largest
 
 def _convolution(rng):
     groups = int(rng.choice([1, 1, 2, 3]))
+    strides = int(rng.choice([1, 1, 2]))
+    dilation = int(rng.choice([1, 1, 2])) if strides == 1 else 1
     return L.Conv2D(
         groups * int(rng.integers(1, 4)),
         int(rng.choice([1, 2, 3])),
-        strides=int(rng.choice([1, 1, 2])),
+        strides=strides,
         padding=str(rng.choice(["same", "valid"])),
         use_bias=bool(rng.integers(2)),
         groups=groups,
+        dilation_rate=dilation,
     )
 
 
@@ -32,6 +35,13 @@ MAKERS = {
     L.Rescaling: lambda rng, c: L.Rescaling(rng.uniform(-1, 2), rng.choice([0.0, 0.3])),
     L.Normalization: lambda rng, c: L.Normalization(),
     L.Conv2D: lambda rng, c: _convolution(rng),
+    L.Conv2DTranspose: lambda rng, c: L.Conv2DTranspose(
+        int(rng.integers(1, 4)),
+        int(rng.choice([2, 3])),
+        strides=int(rng.choice([1, 2])),
+        padding=str(rng.choice(["same", "valid"])),
+        use_bias=bool(rng.integers(2)),
+    ),
     L.DepthwiseConv2D: lambda rng, c: L.DepthwiseConv2D(
         3, depth_multiplier=int(rng.choice([1, 1, 2]))
     ),
@@ -39,11 +49,27 @@ MAKERS = {
         4, 3, depth_multiplier=int(rng.choice([1, 2]))
     ),
     L.BatchNormalization: lambda rng, c: L.BatchNormalization(),
-    L.ReLU: lambda rng, c: L.ReLU(None if rng.integers(2) else 6.0),
-    L.Activation: lambda rng, c: L.Activation(str(rng.choice(["silu", "sigmoid", "hard_silu"]))),
+    L.LayerNormalization: lambda rng, c: L.LayerNormalization(),
+    L.GroupNormalization: lambda rng, c: L.GroupNormalization(int(rng.choice([1, 2, -1]))),
+    L.LayerScale: lambda rng, c: L.LayerScale(0.1, c),
+    L.ReLU: lambda rng, c: L.ReLU(
+        None if rng.integers(2) else 6.0,
+        float(rng.choice([0, 0, 0.1])),
+        float(rng.choice([0, 1.3])),
+    ),
+    L.LeakyReLU: lambda rng, c: L.LeakyReLU(),
+    L.PReLU: lambda rng, c: L.PReLU([None, (1,), (1, 2)][rng.integers(3)]),
+    L.ELU: lambda rng, c: L.ELU(0.5),
+    L.Activation: lambda rng, c: L.Activation(str(rng.choice(["silu", "sigmoid", "gelu"]))),
     L.MaxPooling2D: lambda rng, c: L.MaxPooling2D(2, int(rng.choice([1, 2]))),
     L.AveragePooling2D: lambda rng, c: L.AveragePooling2D(2, int(rng.choice([1, 2])), "same"),
     L.GlobalAveragePooling2D: lambda rng, c: L.GlobalAveragePooling2D(bool(rng.integers(2))),
+    L.GlobalMaxPooling2D: lambda rng, c: L.GlobalMaxPooling2D(bool(rng.integers(2))),
+    L.UpSampling2D: lambda rng, c: L.UpSampling2D(2, str(rng.choice(["nearest", "bilinear"]))),
+    L.Resizing: lambda rng, c: L.Resizing(5, 7),
+    L.Permute: lambda rng, c: L.Permute([(2, 1, 3), (3, 1, 2)][rng.integers(2)]),
+    L.ChannelSlice: lambda rng, c: L.ChannelSlice(*sorted(rng.choice(c + 1, 2, False).tolist())),
+    L.TrainingOnly: lambda rng, c: L.TrainingOnly("Identity"),
     L.ZeroPadding2D: lambda rng, c: L.ZeroPadding2D(1),
     L.Cropping2D: lambda rng, c: L.Cropping2D(((1, 0), (0, 1))),
     L.Reshape: lambda rng, c: L.Reshape(
@@ -53,7 +79,11 @@ MAKERS = {
     L.Dropout: lambda rng, c: L.Dropout(0.1),
     L.Dense: lambda rng, c: L.Dense(int(rng.choice([2, 4]))),
     L.Add: lambda rng, c: L.Add(),
+    L.Subtract: lambda rng, c: L.Subtract(),
     L.Multiply: lambda rng, c: L.Multiply(),
+    L.Average: lambda rng, c: L.Average(),
+    L.Maximum: lambda rng, c: L.Maximum(),
+    L.Minimum: lambda rng, c: L.Minimum(),
     L.ConvexSum: lambda rng, c: L.ConvexSum(),
     L.Concatenate: lambda rng, c: L.Concatenate(),
 }
