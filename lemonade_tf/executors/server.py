@@ -75,10 +75,20 @@ def _import(name: str, control: Connection) -> bool:
     try:
         importlib.import_module(name)
     except Exception as error:
-        message = f"workers cannot import {name} ({describe_error(error)}); install it."
+        message = f"workers cannot import {name} ({describe_error(error)}); {_remedy(error)}."
         control.send(("import_failed", message, traceback.format_exc()))
         return False
     return True
+
+
+def _remedy(error: Exception) -> str:
+    """Return what to do about an exception on import, in words."""
+    if isinstance(error, ImportError):
+        return "install it"
+    last = traceback.extract_tb(error.__traceback__)[-1].filename
+    if last.endswith("keras/src/backend/config.py"):  # Keras refuses its settings
+        return "correct or remove ~/.keras/keras.json (or that in KERAS_HOME)"
+    return "repair its installation"
 
 
 class _Server:

@@ -279,10 +279,23 @@ class TestEnvironment:
             [outcome] = executor.run([("modules", *names[:2], "sndhdr")])
         assert outcome.result == [True, True, False]
 
-    def test_a_missing_module_is_an_error(self):
-        message = r"cannot import no_such_module \(ModuleNotFoundError: .*\); install it"
+    @pytest.mark.parametrize(
+        ("module", "message"),
+        [
+            ("no_such_module", r"no_such_module \(ModuleNotFoundError: .*\); install it"),
+            (
+                "keras",
+                r"keras \(ValueError: Invalid `floatx` .*\); correct or remove ~/.keras/kera",
+            ),
+        ],
+    )
+    def test_a_module_that_cannot_be_imported_is_an_error(
+        self, module, message, tmp_path, monkeypatch
+    ):
+        monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+        (tmp_path / "keras.json").write_text('{"floatx": "bfloat16"}')
         with (
-            ProcessExecutor(toys.plain, num_workers=2, preload=["no_such_module"]) as executor,
+            ProcessExecutor(toys.plain, num_workers=2, preload=[module]) as executor,
             pytest.raises(WorkerSetupError, match=message) as raised,
         ):
             list(executor.run([("square", 2)]))
