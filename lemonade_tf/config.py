@@ -74,10 +74,15 @@ class FlatConfig:
         own = {name: value for name, value in settings.items() if name not in TRAINING}
         given = {name: value for name, value in settings.items() if name in TRAINING}
         try:
-            training = replace(cls.training, **given)
+            training = replace(cls._default_training(own), **given)
         except ValueError as error:  # its message starts with the name
             raise ConfigError(f"--{error}") from None
         return cls(training=training, **own)
+
+    @classmethod
+    def _default_training(cls, settings: Mapping[str, Any]) -> TrainingSettings:
+        """Return the defaults of training, which may depend on other settings."""
+        return cls.training
 
     def as_json(self) -> dict[str, Any]:
         """Return all settings side by side, as JSON values."""

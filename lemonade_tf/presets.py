@@ -104,6 +104,12 @@ def check_effects(config: SearchConfig, given: Iterable[str]) -> None:
             bool(named & set(RUNTIMES)),
             f"add one of {', '.join(RUNTIMES)} to --objectives",
         ),
+        (
+            ("decay_epochs", "decay_factor"),
+            config.training.schedule == "step",
+            "use --schedule step",
+        ),
+        (("nesterov",), config.training.momentum > 0, "use --momentum 0.9"),
         (("ray_address", "gpus_per_child"), config.executor == "ray", "use --executor ray"),
         (("jit_compile",), config.strategy == "one_per_gpu", "omit --strategy"),
         (

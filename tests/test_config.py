@@ -95,6 +95,8 @@ def test_an_invalid_value_is_refused_by_name(settings, message):
             "--latency_table has no effect here; .* one of latency, lite_lat",
         ),
         ({"latency_protocol": "paper"}, "--latency_protocol has no effect"),
+        ({"decay_factor": 0.1}, "--decay_factor has no effect here; .* use --schedule step"),
+        ({"momentum": 0.0, "nesterov": False}, "--nesterov has no effect here"),
         ({"ray_address": "auto"}, "--ray_address has no effect here; .* use --executor ray"),
         ({"gpus_per_child": 0.5}, "--gpus_per_child has no effect here; .* use --executor ray"),
         (

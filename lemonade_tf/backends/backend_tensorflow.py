@@ -99,6 +99,7 @@ class TensorFlowBackend(Backend):
         model: keras.Model,
         *,
         momentum: float,
+        nesterov: bool = True,
         weight_decay: float,
         transform: BatchTransform = NO_AUGMENTATION,
         jit_compile: JitCompile = "auto",
@@ -110,7 +111,13 @@ class TensorFlowBackend(Backend):
         replicas = current_replicas()
         if replicas is not None:
             return MirroredTrainer(
-                model, momentum, weight_decay, transform, replicas, precision=precision
+                model,
+                momentum,
+                weight_decay,
+                transform,
+                replicas,
+                precision=precision,
+                nesterov=nesterov,
             )
         if jit_compile == "auto":  # on a CPU, steps compiled by XLA are no faster
             has_gpu = bool(tf.config.list_logical_devices("GPU"))
@@ -125,6 +132,7 @@ class TensorFlowBackend(Backend):
             jit_compile=by_xla,
             costs=_COSTS,
             precision=precision,
+            nesterov=nesterov,
         )
 
     def forward(self, model: keras.Model) -> TensorFlowForward:

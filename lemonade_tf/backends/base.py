@@ -96,6 +96,7 @@ class Backend(ABC):
         model: keras.Model,
         *,
         momentum: float,
+        nesterov: bool = True,
         weight_decay: float,
         transform: BatchTransform = NO_AUGMENTATION,
         jit_compile: JitCompile = "auto",
@@ -107,7 +108,8 @@ class Backend(ABC):
 
         Args:
             model: What `training_model` built.
-            momentum: Nesterov momentum, in [0, 1).
+            momentum: Momentum, in [0, 1).
+            nesterov: Whether the momentum is Nesterov's.
             weight_decay: Weight decay factor of kernels.
             transform: Transform of each batch, as part of the compiled step.
             jit_compile: Whether XLA compiles the training; see `TrainingSettings`.

@@ -42,6 +42,7 @@ class MirroredTrainer(Trainer):
         transform: See `Backend.trainer`.
         replicas: The replicas of this process.
         precision: See `Backend.trainer`.
+        nesterov: See `Backend.trainer`.
     """
 
     def __init__(
@@ -53,9 +54,11 @@ class MirroredTrainer(Trainer):
         replicas: Replicas,
         *,
         precision: Precision = "float32",
+        nesterov: bool = True,
     ) -> None:
         self._model, self._transform, self._replicas = model, transform, replicas
         self._momentum, self._weight_decay = momentum, weight_decay
+        self._nesterov = nesterov
         self._precision: Precision = precision
         weights = model.trainable_variables
         self._decays = [weight_decay > 0 and w.name.endswith("kernel") for w in weights]
@@ -212,6 +215,7 @@ class MirroredTrainer(Trainer):
             self._decays,
             rate=rate,
             momentum=self._momentum,
+            nesterov=self._nesterov,
             weight_decay=self._weight_decay,
         )
         return loss

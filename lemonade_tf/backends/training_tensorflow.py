@@ -7,7 +7,8 @@ together with its momentum,
 
     m <- momentum * m - learning_rate * g        w <- w + momentum * m - learning_rate * g
 
-which is Nesterov momentum as Sutskever et al. (2013) and Keras write it.
+which is Nesterov momentum as Sutskever et al. (2013) and Keras write it. Plain momentum adds m to
+w.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class TensorFlowTrainer(Trainer):
             steps are several times faster. A loss that is not finite does not end an epoch early.
         costs: Learns from the seconds of compiling and of steps.
         precision: See `Backend.trainer`.
+        nesterov: See `Backend.trainer`.
     """
 
     def __init__(
@@ -52,9 +54,11 @@ class TensorFlowTrainer(Trainer):
         jit_compile: bool = False,
         costs: CompilationCosts | None = None,
         precision: Precision = "float32",
+        nesterov: bool = True,
     ) -> None:
         self._model, self._transform = model, transform
         self._momentum, self._weight_decay = momentum, weight_decay
+        self._nesterov = nesterov
         self.jit_compile = jit_compile
         self._costs = CompilationCosts() if costs is None else costs
         self._precision: Precision = precision
@@ -182,6 +186,7 @@ class TensorFlowTrainer(Trainer):
             self._decays,
             rate=rate,
             momentum=self._momentum,
+            nesterov=self._nesterov,
             weight_decay=self._weight_decay,
         )
         return loss
@@ -218,6 +223,7 @@ def apply_gradients(
     *,
     rate: Any,
     momentum: float,
+    nesterov: bool,
     weight_decay: float,
 ) -> None:
     """Update variables and their momenta by gradients, with one kernel per variable.
@@ -229,6 +235,7 @@ def apply_gradients(
         decays: Whether each weight decays.
         rate: Scalar learning rate.
         momentum: See `Backend.trainer`.
+        nesterov: See `Backend.trainer`.
         weight_decay: See `Backend.trainer`.
     """
     constant_momentum, constant_decay = tf.constant(momentum), tf.constant(weight_decay)
@@ -243,7 +250,7 @@ def apply_gradients(
             lr=rate,
             grad=gradient,
             momentum=constant_momentum,
-            use_nesterov=True,
+            use_nesterov=nesterov,
         )
 
 

@@ -12,6 +12,7 @@ from lemonade_tf.cli.options import add_settings
 from lemonade_tf.config import TRAINING, SearchConfig
 from lemonade_tf.presets import PRESETS
 from lemonade_tf.retraining import RetrainConfig
+from lemonade_tf.retraining.recipes import RECIPES
 
 _SEARCH_GROUPS = {
     "data": ("dataset", "data_dir", "cache_dir"),
@@ -33,7 +34,20 @@ _SEARCH_GROUPS = {
     "run folder": ("workdir", "keep_all", "tensorboard"),
 }
 _RETRAIN_GROUPS = {
-    "training": ("epochs", "learning_rate", "batch_size", "weight_decay", "precision", "seed"),
+    "training": (
+        "recipe",
+        "epochs",
+        "batch_size",
+        "learning_rate",
+        "schedule",
+        "decay_epochs",
+        "decay_factor",
+        "momentum",
+        "nesterov",
+        "weight_decay",
+        "precision",
+        "seed",
+    ),
     "resources": (
         "workers",
         "strategy",
@@ -141,8 +155,8 @@ def _add_retrain(commands: Any) -> None:
         "train networks of a run's front from scratch",
         description=(
             "Train networks of a run's front from scratch, on the training and validation images"
-            " together, for the final test error. Augmentation is that of the run; the other"
-            " settings are the paper's by default, which take hours per network. If the run has"
+            " together, for the final test error. By default, augmentation is that of the run, and"
+            " the other settings are the paper's, which take hours per network. If the run has"
             " several data sets, the first is used. Rerun an interrupted"
             " command to continue it."
         ),
@@ -150,4 +164,5 @@ def _add_retrain(commands: Any) -> None:
     parser.add_argument(
         "ids", metavar="ID", nargs="*", default=(), help="networks to train (default: all)"
     )
-    add_settings(parser, RetrainConfig, _RETRAIN_GROUPS)
+    recipes = {name: vars(training) for name, training in RECIPES.items()}
+    add_settings(parser, RetrainConfig, _RETRAIN_GROUPS, recipes)

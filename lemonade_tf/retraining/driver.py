@@ -29,6 +29,7 @@ from lemonade_tf.datasets.splits import with_validation_images
 from lemonade_tf.executors import Outcome
 from lemonade_tf.retraining.cluster import read_cluster
 from lemonade_tf.retraining.folder import FOLDER, RetrainedFolder, RetrainError
+from lemonade_tf.retraining.recipes import AUGMENTATION, OF_THE_SEARCH
 from lemonade_tf.retraining.retrain_config import RetrainConfig
 from lemonade_tf.runs import Run, read_run
 from lemonade_tf.runs.same_images import check_same_images
@@ -43,7 +44,6 @@ from lemonade_tf.workers.worker_setup import (
 )
 
 _CLUSTER_ERROR = "ClusterError: "  # its message is for users
-_AUGMENTATION = ("pad", "flip", "cutout", "mixup")
 
 
 @dataclass(frozen=True)
@@ -178,8 +178,9 @@ def _checked_dataset(run: Run, files: ArrayFiles) -> Dataset:
 
 def _all_settings(run: Run, config: RetrainConfig) -> tuple[TrainingSettings, dict[str, Any]]:
     """Return the training settings, and all settings on which results depend, as JSON values."""
-    augmentation = {name: run.config.settings[name] for name in _AUGMENTATION}
-    training = replace(config.training, **augmentation)
+    training = config.training
+    if config.recipe in OF_THE_SEARCH:
+        training = replace(training, **{each: run.config.settings[each] for each in AUGMENTATION})
     settings = {
         **replace(config, training=training).as_json(),
         "threads": run.config.settings["threads"],

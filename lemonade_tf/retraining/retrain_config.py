@@ -1,16 +1,12 @@
-"""The settings of training a front from scratch; the defaults are the paper's (A.4.4).
-
-"All models are trained from scratch on the training and validation set with the same setup [as in
-the search] except for 1) we train for 600 epochs and 2) the initial learning rate is set to 0.025."
-"""
+"""The settings of training a front from scratch; the defaults are the paper's (see `recipes`)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
 
 from lemonade_tf.config import (
-    PAPER,
     ConfigError,
     ExecutorName,
     FlatConfig,
@@ -19,10 +15,10 @@ from lemonade_tf.config import (
     check_gpus,
     check_integer,
 )
+from lemonade_tf.retraining.recipes import RECIPES, Recipe
 from lemonade_tf.training.settings import TrainingSettings
 
 RetrainStrategy = Literal["one_per_gpu", "mirrored", "multi_worker"]
-PAPER_RETRAINING = replace(PAPER, epochs=600, learning_rate=0.025)
 
 
 @dataclass(frozen=True)
@@ -30,7 +26,12 @@ class RetrainConfig(FlatConfig):
     """The settings of training the networks of a front from scratch.
 
     Attributes:
-        training: How networks are trained. The augmentation of the run replaces the one given here.
+        training: How networks are trained. With the recipe "paper", the augmentation of the run
+            replaces the one given here.
+        recipe: Defaults of the training: "paper", the paper's for CIFAR (A.4.4), with the
+            augmentation of the search; or "imagenet64", those of Chrabaszcz et al. (2017), which
+            the paper uses on ImageNet64x64: 40 epochs, batches of 128, a learning rate that is
+            divided by 5 every 10 epochs, crops and flips only.
         seed: Random seed. The result of a network depends on the seed and its id, not on which
             other networks are trained.
         workers: Worker processes. Defaults to as many as in a search, but at most one per network.
@@ -53,7 +54,8 @@ class RetrainConfig(FlatConfig):
         ConfigError: If a value is out of range.
     """
 
-    training: TrainingSettings = PAPER_RETRAINING
+    training: TrainingSettings = RECIPES["paper"]
+    recipe: Recipe = "paper"
     seed: int = 0
     workers: int | None = None
     executor: ExecutorName = "processes"
@@ -62,6 +64,25 @@ class RetrainConfig(FlatConfig):
     strategy: RetrainStrategy = "one_per_gpu"
     device_memory: float | None = None
     cache_dir: str | None = None
+
+    @classmethod
+    def from_flat(cls, settings: Mapping[str, Any]) -> Self:
+        """Build a config from settings side by side; those that are not given are the recipe's.
+
+        Raises:
+            ConfigError: If a name is unknown, a value is out of range, or a setting has no effect.
+        """
+        config = super().from_flat(settings)
+        for name in ("decay_epochs", "decay_factor"):
+            if name in settings and config.training.schedule != "step":
+                raise ConfigError(f"--{name} has no effect here; omit it, or use --schedule step.")
+        return config
+
+    @classmethod
+    def _default_training(cls, settings: Mapping[str, Any]) -> TrainingSettings:
+        recipe = settings.get("recipe", cls.recipe)
+        check_choice("recipe", recipe, Recipe)
+        return RECIPES[recipe]
 
     def __post_init__(self) -> None:
         check_integer("epochs", self.training.epochs, 1)

@@ -147,7 +147,11 @@ def distill(
                 targets.inputs,
                 place_targets(targets.teacher, targets.inputs),
                 epochs=settings.distillation_epochs,
-                settings=replace(settings, learning_rate=settings.distillation_learning_rate),
+                settings=replace(
+                    settings,
+                    learning_rate=settings.distillation_learning_rate,
+                    schedule="cosine",
+                ),
                 rng=rng,
             )
         except TrainingDiverged as diverged:

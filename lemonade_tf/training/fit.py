@@ -1,4 +1,4 @@
-"""Training: epochs over shuffled images, with a learning rate that decays along a cosine (A.4.4).
+"""Training: epochs over shuffled images, with a learning rate that decays by a schedule (A.4.4).
 
 A training can stop after any epoch and resume elsewhere. On a CPU, with the same number of threads,
 it ends with the same weights bit for bit. (Not on a GPU, where some kernels sum in varying order.)
@@ -22,7 +22,7 @@ from lemonade_tf.backends.batch_transform import NO_AUGMENTATION, BatchTransform
 from lemonade_tf.backends.current import current_backend
 from lemonade_tf.executors.device_turn import device_turn, num_sharing
 from lemonade_tf.training.out_of_memory import effective_batch_size
-from lemonade_tf.training.schedule import cosine
+from lemonade_tf.training.schedule import learning_rates
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.training.streaming import StreamedImages, StreamingTrainer
 
@@ -93,7 +93,7 @@ def fit(
             the model's inputs on the device.
         targets: (n,) integer classes or (n, classes) probabilities: what `place_targets` returned.
         epochs: Passes over the images.
-        settings: Batch size, learning rate, momentum and weight decay.
+        settings: Batch size, learning rate and its schedule, momentum and weight decay.
         rng: Draws the order of the images and the random numbers of the transform.
         transform: Transform of each batch.
         resume: State of the same training to continue from, instead of the current weights of the
@@ -113,7 +113,7 @@ def fit(
     count = targets.shape[0]
     batch_size = effective_batch_size(settings, count)
     num_steps = count // batch_size
-    rates = cosine(settings.learning_rate, epochs * num_steps).reshape(epochs, num_steps)
+    rates = learning_rates(settings, epochs, num_steps)
     trainer = make_trainer(model, settings, transform, images=images, num_steps=epochs * num_steps)
     losses: list[float] = []
     if resume is not None:
@@ -177,6 +177,7 @@ def make_trainer(
     trainer = current_backend().trainer(
         model,
         momentum=settings.momentum,
+        nesterov=settings.nesterov,
         weight_decay=settings.weight_decay,
         transform=transform,
         jit_compile=settings.jit_compile,

@@ -4,6 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 
+from lemonade_tf.training.settings import TrainingSettings
+
+
+def learning_rates(settings: TrainingSettings, epochs: int, num_steps: int) -> np.ndarray:
+    """Return the learning rate of each step, by the schedule of the settings.
+
+    Args:
+        settings: The schedule and the initial learning rate.
+        epochs: The number of epochs.
+        num_steps: The steps of an epoch.
+
+    Returns:
+        (epochs, num_steps) float32.
+    """
+    if settings.schedule == "cosine":
+        return cosine(settings.learning_rate, epochs * num_steps).reshape(epochs, num_steps)
+    rates = stepwise(
+        settings.learning_rate, epochs, every=settings.decay_epochs, factor=settings.decay_factor
+    )
+    return np.repeat(rates[:, np.newaxis], num_steps, axis=1)
+
 
 def cosine(learning_rate: float, num_steps: int) -> np.ndarray:
     """Return learning rates that decay from `learning_rate` along half a cosine.
@@ -16,3 +37,15 @@ def cosine(learning_rate: float, num_steps: int) -> np.ndarray:
     """
     steps = np.arange(num_steps, dtype=np.float64)
     return (learning_rate * (1 + np.cos(np.pi * steps / max(num_steps, 1))) / 2).astype(np.float32)
+
+
+def stepwise(learning_rate: float, epochs: int, *, every: int, factor: float) -> np.ndarray:
+    """Return learning rates of epochs that are multiplied by a factor after every few of them.
+
+    Epoch t, from 0 on, has learning_rate * factor ** (t // every).
+
+    Returns:
+        (epochs,) float32.
+    """
+    exponents = np.arange(epochs) // every
+    return (learning_rate * np.float64(factor) ** exponents).astype(np.float32)

@@ -5,6 +5,10 @@ The optimizer is stochastic gradient descent with Nesterov momentum, as in Loshc
 
     learning_rate * (1 + cos(pi t / T)) / 2        (cosine decay to 0, without restarts)
 
+or, with the schedule "step", in epoch e from 0 on,
+
+    learning_rate * decay_factor ** (e // decay_epochs)
+
 Weight decay adds weight_decay * kernel to the gradient of kernels. Biases, batch normalization and
 the lambda of convex sums do not decay.
 
@@ -25,9 +29,11 @@ from typing import Any, Literal, Self, get_args
 from lemonade_tf.backends.base import JitCompile, Precision
 
 Start = Literal["fitted", "inherited", "random"]
+Schedule = Literal["cosine", "step"]
 STARTS: tuple[Start, ...] = get_args(Start)
 _CHOICES = {
     "approximate_start": STARTS,
+    "schedule": get_args(Schedule),
     "jit_compile": get_args(JitCompile),
     "precision": get_args(Precision),
 }
@@ -36,6 +42,7 @@ _COUNTS = {
     "epochs": 0,
     "distillation_epochs": 0,
     "batch_size": 1,
+    "decay_epochs": 1,
     "pad": 0,
     "cutout": 0,
     "statistics_images": 1,
@@ -55,9 +62,14 @@ class TrainingSettings:
         epochs: Epochs of training.
         distillation_epochs: Epochs of distillation after approximate operators; 0 for none.
         batch_size: Images per training step.
-        learning_rate: Initial learning rate of training; cosine decay to 0.
+        learning_rate: Initial learning rate of training.
+        schedule: How the learning rate of training decays: "cosine", to 0, or "step", by
+            decay_factor after every decay_epochs epochs.
+        decay_epochs: With the schedule "step", epochs after which the learning rate decays.
+        decay_factor: With the schedule "step", the factor by which it is multiplied, in (0, 1].
         distillation_learning_rate: Initial learning rate of distillation; cosine decay to 0.
-        momentum: Nesterov momentum, in [0, 1).
+        momentum: Momentum, in [0, 1).
+        nesterov: Whether the momentum is Nesterov's.
         weight_decay: Weight decay factor of kernels; other weights do not decay.
         pad: Augmentation: pixels of padding on each side before a random crop; 0 for no crop.
             Defaults to an eighth of the images' shorter side, rounded down: the paper's 4 of 32.
@@ -95,8 +107,12 @@ class TrainingSettings:
     distillation_epochs: int = 5
     batch_size: int = 64
     learning_rate: float = 0.01
+    schedule: Schedule = "cosine"
+    decay_epochs: int = 10
+    decay_factor: float = 0.2
     distillation_learning_rate: float = 0.01
     momentum: float = 0.9
+    nesterov: bool = True
     weight_decay: float = 5e-4
     pad: int | None = None
     flip: bool = True
@@ -121,6 +137,7 @@ class TrainingSettings:
             self._require(name, _is_finite(self, name) and getattr(self, name) > 0, "more than 0")
         for name in _NOT_NEGATIVE:
             self._require(name, _is_finite(self, name) and getattr(self, name) >= 0, "at least 0")
+        self._require("decay_factor", 0 < self.decay_factor <= 1, "a number in (0, 1]")
         self._require("momentum", 0 <= self.momentum < 1, "a number in [0, 1)")
         for name, known in _CHOICES.items():
             self._require(name, getattr(self, name) in known, f"one of {', '.join(known)}")

@@ -54,14 +54,15 @@ def reference(graph, images, targets, indices, rates, settings):
         gradients["kernel"] += settings.weight_decay * weights["kernel"]
         for name, gradient in gradients.items():
             momenta[name] = settings.momentum * momenta[name] - rate * gradient
-            weights[name] += settings.momentum * momenta[name] - rate * gradient
+            ahead = settings.momentum * momenta[name] - rate * gradient
+            weights[name] += ahead if settings.nesterov else momenta[name]
     return weights, losses
 
 
-@pytest.mark.parametrize("soft", [False, True])
-def test_steps_equal_the_formulas(linear, data, soft):
+@pytest.mark.parametrize(("soft", "nesterov"), [(False, True), (True, True), (False, False)])
+def test_steps_equal_the_formulas(linear, data, soft, nesterov):
     images, labels = data
-    settings = TrainingSettings(learning_rate=0.1, weight_decay=0.03)
+    settings = TrainingSettings(learning_rate=0.1, weight_decay=0.03, nesterov=nesterov)
     targets = np.eye(3)[labels]
     if soft:
         targets = softmax(np.random.default_rng(2).normal(size=(12, 3)))

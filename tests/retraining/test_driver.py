@@ -502,3 +502,14 @@ def wait_for_worker(run, process, seconds=60):
             except FileNotFoundError:
                 pass
         time.sleep(0.02)
+
+
+def test_a_recipe_has_its_own_augmentation(run, executor):
+    retrain(run, ["1-0"], RetrainConfig.from_flat({"recipe": "imagenet64", "epochs": 2}))
+    settings = json.loads((run / "retrained" / "settings.json").read_text())
+    assert (settings["recipe"], settings["epochs"], settings["nesterov"]) == (
+        "imagenet64",
+        2,
+        False,
+    )
+    assert (settings["pad"], settings["flip"], settings["cutout"]) == (4, True, 0)
