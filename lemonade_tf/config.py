@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from math import inf
 from pathlib import Path
@@ -200,6 +200,8 @@ class SearchConfig(FlatConfig):
             "paper", the mean of 5,000 passes (A.3).
         initial_run: Run folder whose front replaces the initial networks of the space; the data set
             may differ.
+        initial_models: Keras files (.keras, .h5) of trained networks that replace the initial
+            networks of the space.
         keep_all: Whether to keep the files of all trained networks, not only of the front.
         tensorboard: Whether to write TensorBoard summaries to the run folder.
         seed: Random seed. Equal seeds give equal results on CPUs of the same type.
@@ -251,6 +253,7 @@ class SearchConfig(FlatConfig):
     latency_table: str | None = None
     latency_protocol: LatencyProtocol = "default"
     initial_run: str | None = None
+    initial_models: tuple[str, ...] = ()
     keep_all: bool = False
     tensorboard: bool = False
     seed: int = 0
@@ -283,6 +286,10 @@ class SearchConfig(FlatConfig):
             except ObjectiveError as error:
                 raise ConfigError(f"--{name}: {error}") from None
         self._check_numbers()
+        if self.initial_models and (self.initial_run is not None or self.space != "networks"):
+            raise ConfigError(
+                "--initial_models needs --space networks, and excludes --initial_run; omit one."
+            )
         if self.replay is not None and self.mode != "asynchronous":
             raise ConfigError(
                 f"--replay is {self.replay} and --mode {self.mode}; expected --mode asynchronous:"
@@ -300,6 +307,7 @@ class SearchConfig(FlatConfig):
             "dataset": dataset,
             "objectives": objectives,
             "filters": tuple(self.filters),
+            "initial_models": _paths(self.initial_models),
             "limit": dict(self.limit),
             "scale": dict(self.scale),
             "max_hours": None if self.max_hours == inf else self.max_hours,
@@ -331,6 +339,11 @@ class SearchConfig(FlatConfig):
             hours = getattr(self, name)
             if hours is not None and not hours > 0:
                 raise ConfigError(f"--{name} is {hours}; expected more than 0, or inf.")
+
+
+def _paths(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
+    one = isinstance(paths, str | os.PathLike)
+    return tuple(os.fspath(path) for path in ([paths] if one else paths))
 
 
 def _check_objectives(settings: Mapping[str, Any]) -> None:

@@ -203,7 +203,7 @@ class RunFolders:
         _ = run.measured_seconds
         run.store.models.read_pinned()
         for record in run.store.initial.read():
-            WarmStartNetwork.from_record(record)
+            WarmStartNetwork.from_record(record, run.store.path)
         resumed_config(run.config.settings, {"workdir": str(self.path)})
         slots = run.config.slots_per_generation
         history = read_recorded_history(run.store, run.config.num_initial, slots)

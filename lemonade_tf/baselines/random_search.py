@@ -282,6 +282,7 @@ def _config(run: Run, workdir: str, seed: int, workers: int | None) -> SearchCon
         workers=workers,
         max_hours=None,
         initial_run=None,
+        initial_models=(),
         mode="generational",
         replay=None,
         num_generations=1,

@@ -58,6 +58,8 @@ def _argument_type(name: str, hint: Any) -> dict[str, Any]:
         return {"choices": typing.get_args(hint)}
     if hint is bool:
         return {"action": argparse.BooleanOptionalAction}
+    if name == "initial_models":
+        return {"nargs": "+", "metavar": "FILE"}
     parse, metavar = _FORMATS.get(name, (hint, {int: "N", float: "X"}.get(hint)))
     action = _Merge if parse in (limits, scales) else "store"
     return {"type": parse, "metavar": metavar, "action": action}

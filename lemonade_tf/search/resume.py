@@ -116,16 +116,18 @@ def _initial(
 ) -> InitialNetworks:
     """Return the initial networks within the limits."""
     try:
-        warm_start = [WarmStartNetwork.from_record(record) for record in store.initial.read()]
+        warm_start = [WarmStartNetwork.from_record(r, store.path) for r in store.initial.read()]
     except GraphError as error:
         raise StoreError(f"{store.initial.path}: {quoted(error)} Restore the file.") from error
-    if config.initial_run is not None and not warm_start:
+    if (config.initial_run is not None or config.initial_models) and not warm_start:
         raise StoreError(
             f"{store.initial.path} is missing or empty, though the search started from"
-            " --initial_run; restore it, or start another search."
+            " --initial_run or --initial_models; restore it, or start another search."
         )
     space = search_space(config)
     initial = initial_graphs(space, dataset, warm_start)
+    if config.initial_models:
+        space = space.including(initial)
     return within_limits(space, limits, initial, warm_start)
 
 

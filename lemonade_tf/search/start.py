@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from lemonade_tf.objectives.objective import ObjectiveError
 from lemonade_tf.runs.quality import reference_point
 from lemonade_tf.runs.same_images import describe_images
 from lemonade_tf.search.extra_datasets import extra_datasets
+from lemonade_tf.search.initial_models import initial_model_networks
 from lemonade_tf.search.initial_networks import (
     initial_graphs,
     search_space,
@@ -63,8 +65,16 @@ def start_run(
     if config.workdir is not None:  # before objectives are prepared, which may take a while
         RunStore.check_vacant(config.workdir)
     space = search_space(config)
-    warm_start = warm_start_networks(config, dataset)
+    if config.initial_models:  # their converted files are in the run folder
+        config = replace(config, workdir=str(_workdir(config)))
+        warm_start = initial_model_networks(
+            config.initial_models, dataset, Path(str(config.workdir))
+        )
+    else:
+        warm_start = warm_start_networks(config, dataset)
     initial = initial_graphs(space, dataset, warm_start)
+    if config.initial_models:
+        space = space.including(initial)
     prepared = (
         prepare_objectives(config, initial, run_tasks) if matched is None else matched.prepared
     )
@@ -93,8 +103,9 @@ def start_run(
         versions=versions(),
         backend="tensorflow",
     )
+    workdir = Path(_workdir(config))
     store = RunStore.create(
-        _workdir(config), recorded, [each.as_record() for each in start.warm_start]
+        workdir, recorded, [each.as_record(workdir) for each in start.warm_start]
     )
     return Setup(
         config=config,

@@ -1,4 +1,4 @@
-"""A network of a previous run that an initial network starts from."""
+"""A network of a previous run, or of the user, that an initial network starts from."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from lemonade_tf.store import FileRecord, InitialRecord, StoreError, describe_fi
 
 @dataclass(frozen=True)
 class WarmStartNetwork:
-    """Describe an initial network that comes from a previous run.
+    """Describe an initial network that comes from a previous run, or from the user.
 
     Attributes:
-        id: Its id in the previous run.
+        id: Its id in the previous run, or the name of the user's file.
         path: Its file.
         file: The size and checksum of the file when the search started.
         graph: Its architecture for the new data; shapes only.
@@ -39,15 +39,18 @@ class WarmStartNetwork:
         path = Path(self.path)
         if not path.is_file() or describe_file(path) != self.file:
             raise StoreError(
-                f"{path} is missing or has changed since the search started (--initial_run);"
-                " restore it, or start another search."
+                f"{path} is missing or has changed since the search started (--initial_run,"
+                " --initial_models); restore it, or start another search."
             )
 
-    def as_record(self) -> InitialRecord:
-        """Return its record in initial.jsonl."""
-        return InitialRecord(self.id, self.path, self.file, to_json(self.graph))
+    def as_record(self, workdir: Path) -> InitialRecord:
+        """Return its record in initial.jsonl; a file in the run folder may move with it."""
+        path, folder = Path(self.path), workdir.absolute()
+        stored = path.relative_to(folder) if path.is_relative_to(folder) else path
+        return InitialRecord(self.id, stored.as_posix(), self.file, to_json(self.graph))
 
     @classmethod
-    def from_record(cls, record: InitialRecord) -> WarmStartNetwork:
+    def from_record(cls, record: InitialRecord, workdir: Path) -> WarmStartNetwork:
         """Return the network of a record in initial.jsonl."""
-        return cls(record.id, record.path, record.file, from_json(record.architecture))
+        path = str(workdir.absolute() / record.path)
+        return cls(record.id, path, record.file, from_json(record.architecture))

@@ -17,7 +17,7 @@ from lemonade_tf.search_spaces.model_augmentation import augment
 
 
 def adapt_network(
-    graph: Graph, input_shape: Shape, num_classes: int, rescaling: Rescaling
+    graph: Graph, input_shape: Shape, num_classes: int, rescaling: Rescaling | None = None
 ) -> Graph:
     """Return the shapes of a network for other images and classes.
 
@@ -25,7 +25,7 @@ def adapt_network(
         graph: The network, weighted or made of shapes.
         input_shape: (height, width, channels) of the new images.
         num_classes: The number of new classes.
-        rescaling: Replaces the rescaling of raw pixels, 0 to 255, after the input.
+        rescaling: Replaces the rescaling of raw pixels, 0 to 255, after the input; None to keep it.
 
     Raises:
         GraphError: If the network cannot take images of this shape, or if no dense layer leads to
@@ -34,7 +34,7 @@ def adapt_network(
     graph = graph.copy(weights=False)
     graph.set_layer(graph.input, Input(input_shape))
     for name in graph.consumers(graph.input):
-        if isinstance(graph[name].layer, Rescaling):
+        if rescaling is not None and isinstance(graph[name].layer, Rescaling):
             graph.set_layer(name, rescaling)
     last = graph.output
     while not isinstance(layer := graph[last].layer, Dense):

@@ -90,7 +90,7 @@ class NetworkSpace(SearchSpace):
         side = min(graph.shapes()[graph.input][:2])
         return (
             len(filters) >= self.min_convolutions
-            and min(filters) >= min(minimum_filters(side), self.min_filters)
+            and min(filters, default=inf) >= min(minimum_filters(side), self.min_filters)
             and count_parameters(graph) >= min(minimum_parameters(side), self.min_parameters)
         )
 
@@ -98,7 +98,8 @@ class NetworkSpace(SearchSpace):
         """Return the space with minimums no larger than networks have; see `SearchSpace`."""
         return replace(
             self,
-            min_filters=min(self.min_filters, *map(min, map(_filters, graphs))),
+            min_convolutions=min(self.min_convolutions, *(len(_filters(g)) for g in graphs)),
+            min_filters=min(self.min_filters, *(n for g in graphs for n in _filters(g))),
             min_parameters=min(self.min_parameters, *map(count_parameters, graphs)),
         )
 

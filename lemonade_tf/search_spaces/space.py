@@ -69,7 +69,7 @@ class SearchSpace(ABC):
 
     @abstractmethod
     def including(self, graphs: Sequence[Graph]) -> Self:
-        """Return the space with minimums of filters and parameters no larger than networks have.
+        """Return the space with minimums of sizes no larger than networks have.
 
         Args:
             graphs: The networks.

@@ -1,7 +1,7 @@
 """The folder of a run on disk: its lists of typed records, its settings, its network files."""
 
 from lemonade_tf.store.disk_errors import StoreError, disk_error, explained
-from lemonade_tf.store.file_names import CONFIG, HISTORY, PROPOSALS
+from lemonade_tf.store.file_names import CONFIG, HISTORY, INITIAL_MODELS, PROPOSALS
 from lemonade_tf.store.locks import FolderLock, lock_folder
 from lemonade_tf.store.model_files import ModelFiles, describe_file
 from lemonade_tf.store.network_ids import network_id, parse_network_id
@@ -31,6 +31,7 @@ __all__ = [
     "make_new_folder",
     "CONFIG",
     "HISTORY",
+    "INITIAL_MODELS",
     "PROPOSALS",
     # Its lists and settings.
     "RecordList",

@@ -247,11 +247,11 @@ class MeasurementRecord(Record):
 
 @dataclass(frozen=True)
 class InitialRecord(Record):
-    """A line of initial.jsonl: a network of a previous run that the search starts from.
+    """A line of initial.jsonl: a network of a previous run, or of the user, to start from.
 
     Attributes:
-        id: Its id in that run.
-        path: Its file.
+        id: Its id in that run, or the name of the user's file.
+        path: Its file; a relative path is in the run folder.
         file: The size and checksum of the file when the search started.
         architecture: Its architecture for the new data, as JSON of `architecture.text`.
     """

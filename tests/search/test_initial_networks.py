@@ -99,9 +99,9 @@ def test_it_does_not_resume_without_initial_jsonl(previous, tmp_path):
         toy_search(workdir, in_process=True, resume=True, **settings)
 
 
-def test_a_network_is_restored_from_its_record(previous):
+def test_a_network_is_restored_from_its_record(previous, tmp_path):
     [first, *_] = adapt(previous, images(8, 8, 1))
-    again = WarmStartNetwork.from_record(first.as_record().as_stored())
+    again = WarmStartNetwork.from_record(first.as_record(tmp_path).as_stored(), tmp_path)
     assert (again.id, again.path, again.file) == (first.id, first.path, first.file)
     assert same_architecture(again.graph, first.graph)
 
