@@ -10,20 +10,20 @@ in config.json all settings lie side by side; `from_flat` and `as_json` convert.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from math import inf
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self, get_args, get_type_hints
 
 from lemonade_tf.datasets.dataset_error import DatasetNameError
 from lemonade_tf.datasets.names import join_datasets, parse_datasets
-from lemonade_tf.errors import LemonadeError
+from lemonade_tf.errors import LemonadeError, did_you_mean
 from lemonade_tf.objectives.dataset_errors import with_dataset_errors
 from lemonade_tf.objectives.lookup import find_objectives, run_limits, run_objectives
 from lemonade_tf.objectives.objective import ObjectiveError
+from lemonade_tf.setting_checks import Settings, check_type
 from lemonade_tf.training.settings import TrainingSettings
 
 Space = Literal["networks", "cells"]
@@ -44,7 +44,7 @@ class ConfigError(LemonadeError, ValueError):
 
 
 @dataclass(frozen=True)
-class FlatConfig:
+class FlatConfig(Settings):
     """A config that contains `TrainingSettings` and converts from and to settings side by side.
 
     Attributes:
@@ -52,6 +52,25 @@ class FlatConfig:
     """
 
     training: TrainingSettings = PAPER
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for name, value in vars(self).items():
+            # What counts is checked with its range, and data sets when they are loaded.
+            if hints[name] not in (int, int | None) and name != "dataset":
+                try:
+                    check_type(name, value, hints[name])
+                except ValueError as error:
+                    raise ConfigError(f"--{error}") from None
+
+    @classmethod
+    def _unknown(cls, name: str, known: list[str]) -> str:
+        if name not in TRAINING:
+            return super()._unknown(name, known)
+        return (
+            f"{cls.__name__} has {name!r} in its settings of training: pass"
+            f" training=TrainingSettings({name}=...), or use {cls.__name__}.from_flat."
+        )
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -68,9 +87,9 @@ class FlatConfig:
         """
         for name in settings:
             if name not in cls.names():
-                near = difflib.get_close_matches(name, cls.names(), n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(cls.names())}."
-                raise ConfigError(f"there is no setting {name!r}; {hint}")
+                near = did_you_mean(name, cls.names())
+                hint = near or f"; known: {', '.join(cls.names())}."
+                raise ConfigError(f"there is no setting {name!r}{hint}")
         own = {name: value for name, value in settings.items() if name not in TRAINING}
         given = {name: value for name, value in settings.items() if name in TRAINING}
         try:
@@ -111,9 +130,10 @@ def check_choice(name: str, value: Any, choices: Any) -> None:
     Raises:
         ConfigError: If it is not.
     """
-    if value not in get_args(choices):
-        expected = ", ".join(get_args(choices))
-        raise ConfigError(f"--{name} is {value!r}; expected one of {expected}.")
+    known = get_args(choices)
+    if value not in known:
+        near = did_you_mean(str(value), known)
+        raise ConfigError(f"--{name} is {value!r}; expected one of {', '.join(known)}{near or '.'}")
 
 
 def check_gpus(name: str, value: float | None) -> None:
@@ -266,6 +286,8 @@ class SearchConfig(FlatConfig):
     device_memory: float | None = None
 
     def __post_init__(self) -> None:
+        self._split_names()
+        super().__post_init__()
         self._normalize()
         for name, known in (
             ("space", Space),
@@ -295,6 +317,15 @@ class SearchConfig(FlatConfig):
                 f"--replay is {self.replay} and --mode {self.mode}; expected --mode asynchronous:"
                 " only such a search has an order to be replayed."
             )
+
+    def _split_names(self) -> None:
+        """Accept paths as paths, and objectives separated by commas as on the command line."""
+        for name, value in vars(self).items():
+            if isinstance(value, os.PathLike):
+                object.__setattr__(self, name, os.fspath(value))
+        if isinstance(self.objectives, str):
+            names = tuple(name.strip() for name in self.objectives.split(","))
+            object.__setattr__(self, "objectives", names)
 
     def _normalize(self) -> None:
         """Replace alternative spellings of a value, such as a list, by the declared type."""

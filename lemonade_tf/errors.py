@@ -5,8 +5,13 @@ and what to do. The command prints it as one line; a script catches `LemonadeErr
 list of classes. Any other exception is a bug.
 """
 
+import difflib
+import shlex
+import sys
+from collections.abc import Iterable
 from typing import ClassVar
 
+PROGRAM = "lemonade-tf"
 _MAX_QUOTED = 300  # characters
 
 
@@ -32,3 +37,46 @@ def quoted(error: object) -> str:
 def printable(line: str) -> str:
     """Return a line without characters that control a terminal."""
     return "".join(character if character.isprintable() else "?" for character in line)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return "; did you mean 'NEAR'?" for a mistyped word, or nothing if no known word is near."""
+    known = list(known)
+    near = difflib.get_close_matches(word, known, n=1)
+    if not near and len(word) > 2:  # a part of a name, such as "generations"
+        near = [name for name in known if word in name]
+    return f"; did you mean {near[0]!r}?" if len(near) == 1 else ""
+
+
+def shell_command(*words: object) -> str:
+    """Return a command that can be pasted into a shell, whatever a path in it contains."""
+    return " ".join(map(_shell_word, map(str, words)))
+
+
+def resume_command(workdir: object) -> str:
+    """Return the command that resumes the search in a folder."""
+    path = str(workdir)
+    path = f"./{path}" if path.startswith("-") else path  # else it would look like an option
+    return shell_command(PROGRAM, "search", "--workdir", path, "--resume")
+
+
+def _shell_word(word: str) -> str:
+    """Quote a word for the shell so that it survives being printed within one line."""
+    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+    try:
+        word.encode(encoding)
+    except UnicodeEncodeError:
+        is_safe = False
+    else:
+        is_safe = word.isprintable() and "  " not in word
+    if is_safe:
+        return shlex.quote(word)
+    # Escaped bytes, which bash and zsh read: $'b\303\274cher'.
+    return "$'" + "".join(map(_shell_byte, word.encode("utf-8", "surrogateescape"))) + "'"
+
+
+def _shell_byte(byte: int) -> str:
+    character = chr(byte)
+    is_plain = byte < 128 and character.isprintable() and character not in "'\\ "
+    # Always three octal digits: a hexadecimal escape would include a digit that follows.
+    return character if is_plain else f"\\{byte:03o}"

@@ -11,6 +11,7 @@ from typing import Any
 
 from lemonade_tf.config import ConfigError, SearchConfig
 from lemonade_tf.datasets.names import join_datasets, parse_datasets
+from lemonade_tf.errors import did_you_mean
 from lemonade_tf.latency.runtime import RUNTIMES
 
 # Digits are 8x8 pixels: there is no room for crops and holes, and a mirrored digit is no digit.
@@ -80,7 +81,10 @@ def make_config(preset: str | None = None, **settings: Any) -> SearchConfig:
             settings.get("dataset", SearchConfig.dataset), settings.get("space", SearchConfig.space)
         )
     if preset not in PRESETS:
-        raise ConfigError(f"--preset is {preset!r}; expected one of {', '.join(PRESETS)}.")
+        near = did_you_mean(str(preset), PRESETS)
+        raise ConfigError(
+            f"--preset is {preset!r}; expected one of {', '.join(PRESETS)}{near or '.'}"
+        )
     config = SearchConfig.from_flat({**PRESETS[preset], **settings})
     check_effects(config, settings)
     return config

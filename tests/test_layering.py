@@ -21,6 +21,8 @@ COUNTERPARTS = {"__init__", "base", "cells", "driver", "settings"}
 MAY_IMPORT = {
     "errors": set(),
     "safe_json": set(),
+    "terminal": set(),
+    "setting_checks": set(),
     "architecture": {"safe_json"},
     "operators": {"architecture"},
     "search_spaces": {"architecture", "operators"},
@@ -39,9 +41,10 @@ MAY_IMPORT = {
         "keras_bridge",
         "operators",
         "safe_json",
+        "setting_checks",
         "store",
     },
-    "training.settings": {"backends"},
+    "training.settings": {"backends", "setting_checks"},
     "inheritance": {"architecture", "operators"},
     "workers": {
         "architecture",
@@ -61,10 +64,10 @@ MAY_IMPORT = {
     "latency": {"architecture", "backends", "operators"},
     "objectives": {"architecture", "backends", "datasets", "latency"},
     "drawing": {"architecture", "store"},
-    "config": {"datasets", "latency", "objectives", "training.settings"},
+    "config": {"datasets", "latency", "objectives", "setting_checks", "training.settings"},
     "presets": {"config", "datasets", "latency"},
     "runs": {"architecture", "datasets", "evolution", "objectives", "store"},
-    "report": {"evolution", "objectives", "runs", "store"},
+    "report": {"evolution", "objectives", "runs", "store", "terminal"},
     "retraining": {
         "config",
         "datasets",
@@ -76,7 +79,7 @@ MAY_IMPORT = {
         "training",
         "workers",
     },
-    "monitoring": {"config", "evolution", "latency", "report", "runs", "store"},
+    "monitoring": {"config", "evolution", "latency", "report", "runs", "store", "terminal"},
     "baselines": {
         "architecture",
         "config",
@@ -106,6 +109,7 @@ MAY_IMPORT = {
         "runs",
         "search",
         "store",
+        "terminal",
         "training",
     },
     "search": {

@@ -34,10 +34,10 @@ from lemonade_tf.architecture.text import canonical_hash
 from lemonade_tf.config import SearchConfig
 from lemonade_tf.datasets.array_files import ArrayFiles
 from lemonade_tf.datasets.dataset import Dataset
-from lemonade_tf.datasets.loading import load_datasets
+from lemonade_tf.datasets.loading import load_datasets, reading_text
 from lemonade_tf.evolution import Batch, Individual, Proposal, Purpose, child_seed
 from lemonade_tf.executors import Executor
-from lemonade_tf.monitoring.callback import Callback
+from lemonade_tf.monitoring.callback import Callback, announce
 from lemonade_tf.objectives.builtin import PARAMETERS
 from lemonade_tf.objectives.limits import Limit, exceeded
 from lemonade_tf.objectives.objective import Objective
@@ -47,6 +47,7 @@ from lemonade_tf.search.failures import SearchError
 from lemonade_tf.search.session import SearchResult, Session, run_session
 from lemonade_tf.search.setup import Setup
 from lemonade_tf.search.start import start_run
+from lemonade_tf.search.worker_processes import workers_text
 from lemonade_tf.search_spaces import SearchSpace
 from lemonade_tf.store import RandomSearchRecord
 
@@ -111,8 +112,10 @@ def random_search(
     bounds = (min(sizes), max(sizes))
 
     def train(session: Session) -> bool:
-        session.reporter.state.num_expected = config.num_accepted
-        session.reporter.notify("on_search_begin")
+        state = session.reporter.state
+        state.num_expected, state.num_initial = config.num_accepted, 0
+        session.reporter.begin_search()
+        session.reporter.announce(f"Drawing {config.num_accepted} random networks.")
         walks = random_networks(
             session.setup.space,
             session.setup.initial,
@@ -122,9 +125,12 @@ def random_search(
             seed=seed,
             limits=session.setup.limits,
         )
+        session.reporter.announce(f"Training them on {workers_text(session.executor)}.")
+        session.reporter.begin_training()
         return _train(session, walks)
 
     with ArrayFiles(config.cache_dir) as files:
+        announce(callbacks, reading_text(config.dataset))
         dataset, extra = _same_datasets(run, config, files)
         setup = start_run(
             config,

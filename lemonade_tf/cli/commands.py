@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
 
 from lemonade_tf.cli.failure import fail
-from lemonade_tf.errors import printable
+from lemonade_tf.errors import PROGRAM, resume_command, shell_command
 from lemonade_tf.presets import make_config
 from lemonade_tf.retraining import RetrainConfig
+from lemonade_tf.terminal import make_console, print_line, print_rows
 
 if TYPE_CHECKING:  # keeps --help and --version fast
     from lemonade_tf.store import RetrainedRecord
-
-
-def print_line(console: Console, text: str) -> None:
-    """Print a line unchanged: brackets in a path or a message are not markup."""
-    console.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
 def run_search(options: argparse.Namespace) -> int:
@@ -28,26 +24,51 @@ def run_search(options: argparse.Namespace) -> int:
     given = {name: value for name, value in vars(options).items() if name != "command"}
     if not given["resume"] and "replay" not in given:  # report usage errors before slow imports
         make_config(**{name: value for name, value in given.items() if name != "resume"})
+    console = make_console()
+    print_line(console, "Starting a search.")
     from lemonade_tf.monitoring.progress import ProgressDisplay
     from lemonade_tf.search import search
 
-    console = Console()
-    result = search(callbacks=[ProgressDisplay(console)], **given)
+    progress = ProgressDisplay(console)
+    try:
+        result = search(callbacks=[progress], **given)
+    except (KeyboardInterrupt, BrokenPipeError) as error:
+        workdir = given["workdir"] if given["resume"] else None
+        return _interrupted(error, workdir if progress.state is None else progress.state.workdir)
     if not (result.complete or result.stopped):
         print_line(console, "Ended at --max_hours; all results so far are saved.")
-    _report(str(result.workdir), console)
+    try:
+        _report(str(result.workdir), console)
+    except KeyboardInterrupt:
+        command = shell_command(PROGRAM, "report", result.workdir)
+        if result.complete:
+            return fail(
+                f"stopped by Ctrl-C; the search is complete. Write its report with {command}"
+            )
     if result.stopped:
-        command = f"lemonade-tf search --workdir {result.workdir} --resume"
-        return fail(f"stopped by Ctrl-C; resume with {command}")
+        return fail(f"stopped by Ctrl-C; resume with {resume_command(result.workdir)}")
+    if not result.complete:
+        print_line(console, f"Resume with {resume_command(result.workdir)}")
     return 0
+
+
+def _interrupted(error: BaseException, workdir: str | Path | None) -> int:
+    """Report that a search ended at once, and how to resume it."""
+    why = "the output was closed" if isinstance(error, OSError) else "stopped by Ctrl-C"
+    if workdir is None:
+        return fail(f"{why} before there was a run folder; rerun the command.")
+    return fail(
+        f"{why}; all completed networks are in {workdir}. Resume with {resume_command(workdir)}"
+    )
 
 
 def run_status(options: argparse.Namespace) -> int:
     """Print the progress of a search."""
     from lemonade_tf.monitoring.status import read_status, status_lines
 
+    console = make_console()
     for line in status_lines(read_status(options.workdir), options.workdir):
-        print(printable(line))
+        print_line(console, line)
     return 0
 
 
@@ -55,13 +76,24 @@ def run_pin(options: argparse.Namespace) -> int:
     """Pin networks: their files are kept when they leave the front."""
     from lemonade_tf.store import RunStore
 
-    RunStore.open(options.workdir).models.pin(options.ids)
+    store = RunStore.open(options.workdir)
+    store.pin(options.ids)
+    kept = (
+        "is kept, even if it leaves"
+        if len(set(options.ids)) == 1
+        else "are kept, even if they leave"
+    )
+    console = make_console()
+    print_line(console, f"Pinned {', '.join(dict.fromkeys(options.ids))}: {kept} the front.")
+    print_line(
+        console, f"{store.models.pinned} lists the pinned networks; to unpin one, remove its line."
+    )
     return 0
 
 
 def run_report(options: argparse.Namespace) -> int:
     """Write the report of a run and print its front."""
-    _report(options.workdir, Console())
+    _report(options.workdir, make_console())
     return 0
 
 
@@ -74,7 +106,7 @@ def run_draw(options: argparse.Namespace) -> int:
     from lemonade_tf.store import RunStore
 
     store = RunStore.open(options.workdir)
-    graph = load_graph(store.models.find(options.id))
+    graph = load_graph(store.find_model(options.id))
     cost = f"{count_parameters(graph):,} parameters, {count_multiply_adds(graph):,} multiply-adds"
     name, title, shapes = options.id, f"Network {options.id}: {cost}", True
     try:
@@ -86,13 +118,14 @@ def run_draw(options: argparse.Namespace) -> int:
             graph, name = cell.graph, f"{options.id}-cell"
             title = f"Cell of network {options.id} (n = {cells_per_block}, F = {filters})"
             shapes = False  # they differ between blocks
+    console = make_console()
     if options.output is None:
         paths = [store.plot_path(f"{name}.{suffix}") for suffix in ("png", "svg")]
     else:
         paths = [options.output]
     for path in paths:
         draw(graph, path, title=title, shapes=shapes)
-        print(path)
+        print_line(console, str(path))
     return 0
 
 
@@ -103,7 +136,7 @@ def run_retrain(options: argparse.Namespace) -> int:
     from lemonade_tf.retraining import retrain
     from lemonade_tf.retraining.cluster import read_cluster
 
-    console = Console()
+    console = make_console()
     if config.strategy == "multi_worker":
         addresses = ", ".join(read_cluster().addresses)
         print_line(console, f"Training on {addresses}, once this command runs on all of them.")
@@ -112,6 +145,7 @@ def run_retrain(options: argparse.Namespace) -> int:
         options.ids,
         config,
         on_network_end=lambda record: _print_retrained(record, console),
+        on_stage=lambda stage: print_line(console, stage),
     )
     if result.chief is not None:
         print_line(console, f"Trained along with {result.chief}, which has the results.")
@@ -140,15 +174,17 @@ def _print_retrained(record: RetrainedRecord, console: Console) -> None:
 def _print_test_errors(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
     """Print the test errors in the search and after training from scratch."""
     errors = {"search_test_error": "in the search", "test_error": "from scratch"}
-    table = Table(title="Test error", title_justify="left", box=None, header_style="bold")
     columns = [name for name in rows[0] if name != "file"]
-    for name in columns:
-        header = errors.get(name, name.replace("_", "-"))
-        table.add_column(header, justify="left" if name == "id" else "right")
-    for row in rows:
-        numbers = [f"{row[name]:,}" for name in columns if name not in ("id", *errors)]
-        table.add_row(row["id"], *numbers, *(_percent(row[name]) for name in errors))
-    console.print(table)
+    header = [errors.get(name, name.replace("_", "-")) for name in columns]
+    values = [
+        [
+            row["id"],
+            *(f"{row[name]:,}" for name in columns if name not in ("id", *errors)),
+            *(_percent(row[name]) for name in errors),
+        ]
+        for row in rows
+    ]
+    print_rows(console, "Test error", header, values)
 
 
 def _percent(fraction: float | None) -> str:
@@ -163,15 +199,18 @@ def _report(workdir: str, console: Console) -> None:
 
     run = read_run(workdir)
     page = write_report(run)
-    front = run.front()
-    if not front:
+    best = run.best()
+    if best is None:
         print_line(console, f"No network of {run.store.path} has been trained yet.")
         return
     print_table(run, console)
-    example = run.store.models.path(front[-1].id)
+    example = run.store.models.path(best.id)
     print_line(console, f"Run folder  {run.store.path}")
     print_line(console, f"Plots       {page}, {page.parent / 'plots'}")
     print_line(console, f"Load one    keras.models.load_model({str(example)!r})")
+    print_line(
+        console, f"            This is {best.id}, the network with the least validation error."
+    )
     print_line(console, "            Input: raw pixels, 0 to 255; output: class probabilities.")
 
 

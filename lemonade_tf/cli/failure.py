@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from lemonade_tf.errors import printable
-
-PROGRAM = "lemonade-tf"
+from lemonade_tf.errors import PROGRAM, printable
 
 
 def fail(message: str, status: int = 1) -> int:

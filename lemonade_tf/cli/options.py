@@ -12,11 +12,12 @@ import ast
 import inspect
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from textwrap import dedent
 from typing import Any
 
 from lemonade_tf.config import FlatConfig
+from lemonade_tf.errors import did_you_mean
 from lemonade_tf.training.settings import TrainingSettings
 
 
@@ -55,7 +56,7 @@ def _argument_type(name: str, hint: Any) -> dict[str, Any]:
     if typing.get_origin(hint) in (types.UnionType, typing.Union):  # TYPE | None
         hint = next(kind for kind in typing.get_args(hint) if kind is not types.NoneType)
     if typing.get_origin(hint) is typing.Literal:
-        return {"choices": typing.get_args(hint)}
+        return choice(typing.get_args(hint))
     if hint is bool:
         return {"action": argparse.BooleanOptionalAction}
     if name == "initial_models":
@@ -116,6 +117,24 @@ class _Merge(argparse.Action):
             if name in earlier:
                 parser.error(f"argument {option_string}: {name} is given twice")
         setattr(namespace, self.dest, {**earlier, **values})
+
+
+def choice(known: Iterable[str]) -> dict[str, Any]:
+    """Return the arguments of `add_argument` for an option with a few possible values.
+
+    Unlike `choices`, they suggest the nearest value.
+    """
+    known = tuple(known)
+
+    def parse(text: str) -> str:
+        if text not in known:
+            raise argparse.ArgumentTypeError(
+                f"invalid choice: {text!r} (choose from {', '.join(known)})"
+                f"{did_you_mean(text, known)}"
+            )
+        return text
+
+    return {"type": parse, "metavar": f"{{{','.join(known)}}}"}
 
 
 def names(text: str) -> tuple[str, ...]:

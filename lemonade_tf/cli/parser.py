@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from lemonade_tf import __version__
-from lemonade_tf.cli.failure import PROGRAM
-from lemonade_tf.cli.options import add_settings
+from lemonade_tf.cli.options import add_settings, choice
 from lemonade_tf.config import TRAINING, SearchConfig
+from lemonade_tf.errors import PROGRAM, did_you_mean, printable
 from lemonade_tf.presets import PRESETS
 from lemonade_tf.retraining import RetrainConfig
 from lemonade_tf.retraining.recipes import RECIPES
@@ -71,11 +72,69 @@ class _Parser(argparse.ArgumentParser):
     """A parser that reports a usage error in one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: {printable(message)} (see {self.prog} --help)\n")
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command; `command` of the parsed options is the subcommand."""
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse the arguments of the command; `command` of the result is the subcommand.
+
+    In the names of options, dashes and underscores are the same.
+
+    Raises:
+        SystemExit: After a usage error, `--help` or `--version`, with the exit status.
+    """
+    parser, commands = _make_parsers()
+    if not arguments or arguments[0] in ("-h", "--help", "--version"):
+        return parser.parse_args(arguments)  # prints, and exits
+    name = arguments[0]
+    if name.startswith("-"):
+        parser.error(f"{name} stands before the command; expected one of {', '.join(commands)}")
+    if name not in commands:
+        expected = f"expected one of {', '.join(commands)}"
+        parser.error(f"there is no command {name!r}{did_you_mean(name, commands)} {expected}")
+    own = commands[name]
+    options, unknown = own.parse_known_args(_with_known_spelling(arguments[1:], own))
+    if unknown:
+        own.error(_unknown_arguments(unknown, own))
+    return options
+
+
+def _with_known_spelling(arguments: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
+    """Replace dashes by underscores, or the reverse, in the names of options."""
+    known = _options_by_spelling(parser)
+    given = list(arguments)
+    end = given.index("--") if "--" in given else len(given)
+    for number, argument in enumerate(given[:end]):
+        name, equals, value = argument.partition("=")
+        if name.startswith("--") and _spelling(name) in known:
+            given[number] = f"{known[_spelling(name)]}{equals}{value}"
+    return given
+
+
+def _options_by_spelling(parser: argparse.ArgumentParser) -> dict[str, str]:
+    """Return the long options of a parser by their spelling with underscores."""
+    names = (name for action in parser._actions for name in action.option_strings)
+    return {_spelling(name): name for name in names if name.startswith("--")}
+
+
+def _spelling(option: str) -> str:
+    return option.lstrip("-").replace("-", "_")
+
+
+def _unknown_arguments(unknown: Sequence[str], parser: argparse.ArgumentParser) -> str:
+    """Return the error message for arguments that the parser does not know."""
+    message = f"unrecognized arguments: {' '.join(unknown)}"
+    option = next((each.partition("=")[0] for each in unknown if each.startswith("-")), None)
+    if option is None:
+        return message
+    near = did_you_mean(_spelling(option), (known := _options_by_spelling(parser)))
+    for spelling, name in known.items():
+        near = near.replace(repr(spelling), name)
+    return message + near
+
+
+def _make_parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
+    """Return the parser of the command, and those of the subcommands by name."""
     parser = _Parser(
         prog=PROGRAM,
         description="Multi-objective neural architecture search by Lamarckian evolution.",
@@ -90,7 +149,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_command(commands, "report", "write the plots and report.html of a run and print its front")
     _add_draw(commands)
     _add_retrain(commands)
-    return parser
+    return parser, commands.choices
 
 
 def _add_search(commands: Any) -> None:
@@ -107,7 +166,7 @@ def _add_search(commands: Any) -> None:
     )
     parser.add_argument(
         "--preset",
-        choices=list(PRESETS),
+        **choice(PRESETS),
         help="Named settings, which other options override. By default 'digits' for the data set"
         " digits, 'digits_cells' for digits and --space cells, and 'paper' for other data sets",
     )

@@ -103,3 +103,11 @@ def load_datasets(
 
 def _shape(dataset: Dataset) -> str:
     return "x".join(map(str, dataset.input_shape))
+
+
+def reading_text(dataset: str) -> str:
+    """Return a sentence that says that the data sets of a setting are read."""
+    names = parse_datasets(dataset)
+    is_downloaded = any(name in DATASETS and name != "digits" for name in names)
+    note = "; missing files are downloaded" if is_downloaded else ""
+    return f"Reading the images of {', '.join(names)}{note}."

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 
@@ -49,6 +49,7 @@ def measure_table(
     protocol: Protocol = TABLE,
     channels: Sequence[int] = CHANNELS,
     num_networks: int = NUM_NETWORKS,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> LatencyTable:
     """Measure a table; it takes half a minute for images of 8x8 or 32x32 pixels on an idle CPU.
 
@@ -62,6 +63,7 @@ def measure_table(
         protocol: How to measure a time.
         channels: The numbers of channels of single layers.
         num_networks: The number of whole networks.
+        on_progress: As for `measure_networks`.
 
     Raises:
         TableError: If every measurement failed.
@@ -71,7 +73,7 @@ def measure_table(
     graphs = sample_layers(input_shape, num_classes, max_multiply_adds=largest, channels=channels)
     graphs += sample_networks(initial, propose, rng=rng, number=num_networks)
     task = MeasuringTask(runtime, tuple(map(to_json, graphs)), protocol, _TABLE_ROUNDS)
-    measured = measure_networks(task)
+    measured = measure_networks(task, on_progress)
     results = zip(graphs, measured.results, strict=True)
     rows = tuple(row_of(g, m.seconds, runtime) for g, m in results if isinstance(m, Measurement))
     if not rows:
@@ -91,14 +93,28 @@ def measure_table(
     )
 
 
-def measure_networks(task: MeasuringTask) -> Measured:
-    """Measure the inference times of networks; a network that fails has its failure as result."""
+def measure_networks(
+    task: MeasuringTask, on_progress: Callable[[int, int], None] | None = None
+) -> Measured:
+    """Measure the inference times of networks; a network that fails has its failure as result.
+
+    Args:
+        task: The networks.
+        on_progress: Called before the first and after each measurement with the number of
+            measurements that are done, and of all.
+    """
     start = time.perf_counter()
     graphs = [from_json(text) for text in task.networks]
     networks = [_Network(graph, task) for graph in graphs]
+    num_done, num_all = 0, task.rounds * len(networks)
+    if on_progress is not None:
+        on_progress(num_done, num_all)
     for number in range(task.rounds):
         for network in networks if number % 2 == 0 else reversed(networks):
             network.measure_round(is_last=number == task.rounds - 1)
+            num_done += 1
+            if on_progress is not None:
+                on_progress(num_done, num_all)
     return Measured(
         results=tuple(network.result() for network in networks),
         machine=_machine(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +32,20 @@ class Estimate:
     num_workers: int
 
 
+@dataclass(frozen=True)
+class Preparation:
+    """The preparation of an objective, such as the measuring of a latency table.
+
+    Attributes:
+        objective: The name of the objective in the settings.
+        progress: Returns how many networks are measured, and of how many; None if this is not
+            known.
+    """
+
+    objective: str
+    progress: Callable[[], tuple[int, int] | None]
+
+
 @dataclass
 class SearchState:
     """Hold the progress of a search. Callbacks read it; only the search writes it.
@@ -40,6 +54,7 @@ class SearchState:
         config: The settings.
         workdir: The run folder.
         num_expected: The number of networks that a complete search trains.
+        num_initial: How many of them are initial networks.
         generation: The number of the current generation; 0 while the initial networks train. In
             asynchronous mode, it follows from the number of completed children.
         num_trained: Networks trained and evaluated, including the initial ones.
@@ -48,13 +63,15 @@ class SearchState:
         front: The non-dominated networks so far, by id.
         hypervolume: The hypervolume of the front, up to the reference point in config.json.
         seconds: Seconds since the search started or resumed.
-        seconds_left: The estimated rest, from the networks so far; None before the first.
+        seconds_left: The estimated rest, from the pace of the networks trained since the search
+            started or resumed; None before the first.
         estimate: The duration estimated before the search; None for a small search.
     """
 
     config: SearchConfig
     workdir: Path
     num_expected: int
+    num_initial: int = 0
     generation: int = 0
     num_trained: int = 0
     num_failed: int = 0
@@ -77,8 +94,17 @@ class Callback:
     The methods of this class do nothing. An exception raised by a callback ends the search.
     """
 
+    def on_stage(self, stage: str) -> None:
+        """Called before work that may take a while, with a sentence that describes it."""
+
     def on_prepare(self, config: SearchConfig, objectives: Sequence[str]) -> None:
         """Called before the search starts, if objectives have to be prepared."""
+
+    def on_prepare_begin(self, preparation: Preparation) -> None:
+        """Called before each objective that has to be prepared."""
+
+    def on_prepare_end(self, preparation: Preparation) -> None:
+        """Called when an objective is prepared, or its preparation ended for any other reason."""
 
     def on_search_begin(self, state: SearchState) -> None:
         """Called when the run folder exists, before any network is trained."""
@@ -109,3 +135,9 @@ class Callback:
 
     def on_search_end(self, state: SearchState) -> None:
         """Called when the search ended for any reason and the run folder is complete."""
+
+
+def announce(callbacks: Iterable[Callback], stage: str) -> None:
+    """Inform callbacks of a stage; see `Callback.on_stage`."""
+    for callback in callbacks:
+        callback.on_stage(stage)

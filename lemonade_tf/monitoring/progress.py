@@ -1,36 +1,50 @@
-"""The progress of a search on the terminal."""
+"""The progress of a search: live on a terminal, else as lines."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import log10
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from lemonade_tf.config import SearchConfig
 from lemonade_tf.latency.runtime import RUNTIMES
-from lemonade_tf.monitoring.callback import Callback, Estimate, SearchState
+from lemonade_tf.monitoring.callback import Callback, Estimate, Preparation, SearchState
 from lemonade_tf.monitoring.durations import format_duration
+from lemonade_tf.monitoring.preparation_display import PreparationDisplay
 from lemonade_tf.store import NetworkRecord
+from lemonade_tf.terminal import is_live, make_console, print_line
 
 LONG_HOURS = 12.0  # a longer estimate comes with a warning
+QUIET_SECONDS = 60.0  # without a live display, a network that ends after so long gives a line
 
 
 class ProgressDisplay(Callback):
-    """Show the progress: live on a terminal, else as one line per generation.
+    """Show the progress: live on a terminal, else as lines.
 
     Args:
         console: Where to write; by default, standard output.
+
+    Attributes:
+        state: The progress of the search; None before there is a run folder.
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console()
+        self.console = console or make_console()
+        self.state: SearchState | None = None
         self._live: Live | None = None
+        self._preparation: PreparationDisplay | None = None
         self._updated = 0.0  # when the state last changed, by time.monotonic
+        self._printed = 0.0  # when a line was last printed
+
+    def on_stage(self, stage: str) -> None:
+        """Print what happens next."""
+        self._print(stage)
 
     def on_prepare(self, config: SearchConfig, objectives: Sequence[str]) -> None:
         """Print which objectives are prepared."""
@@ -40,20 +54,33 @@ class ProgressDisplay(Callback):
             text = f"Preparing {names}: timing about 180 networks, which takes a minute or two."
         self._print(text)
 
+    def on_prepare_begin(self, preparation: Preparation) -> None:
+        """Show the progress of preparing an objective."""
+        self._preparation = PreparationDisplay(preparation, self.console)
+        self._preparation.start()
+
+    def on_prepare_end(self, preparation: Preparation) -> None:
+        """Stop showing it."""
+        if self._preparation is not None:
+            self._preparation.stop()
+            self._preparation = None
+
     def on_search_begin(self, state: SearchState) -> None:
         """Print the run folder, and start the live display."""
+        self.state = state
         self._print(f"Run folder: {state.workdir}")
         if state.num_recalled:
             self._print(
                 f"Resumed: {state.num_recalled} of {state.num_expected} networks are recorded."
             )
-        if self.console.is_terminal:
+        if is_live(self.console):
             self._updated = time.monotonic()
             self._live = Live(
                 console=self.console,
-                get_renderable=lambda: progress_table(state, time.monotonic() - self._updated),
+                get_renderable=lambda: ProgressTable(state, time.monotonic() - self._updated),
                 refresh_per_second=4,
                 transient=True,
+                vertical_overflow="crop",
             )
             self._live.start()
 
@@ -68,10 +95,21 @@ class ProgressDisplay(Callback):
         self._print("Stopping after the running networks; press Ctrl-C again to stop now.")
 
     def on_network_end(self, state: SearchState, record: NetworkRecord) -> None:
-        """Print a failure. The live display reads the changed state itself."""
+        """Print a failure, and without a live display each initial network.
+
+        The live display reads the changed state itself.
+        """
         self._updated = time.monotonic()
         if record.failure is not None:
             self._print(f"network {record.id} failed: {record.failure}")
+        if self._live is not None:
+            return
+        if record.generation == 0:
+            number, error = state.num_trained + state.num_failed, record.objectives.get("error")
+            result = "failed" if error is None else f"validation error {100 * error:.2f} %"
+            self._print(f"initial network {number} of {state.num_initial}: {result}")
+        elif time.monotonic() - self._printed > QUIET_SECONDS:
+            self._print(progress_line(state))
 
     def on_generation_end(self, state: SearchState) -> None:
         """Print a line where there is no live display."""
@@ -86,8 +124,8 @@ class ProgressDisplay(Callback):
             self._print(progress_line(state))
 
     def _print(self, text: str) -> None:
-        """Print a line unchanged: brackets in a path or a failure are not markup."""
-        self.console.print(text, highlight=False, soft_wrap=True, markup=False)
+        print_line(self.console, text)
+        self._printed = time.monotonic()
 
 
 def progress_line(state: SearchState) -> str:
@@ -95,23 +133,40 @@ def progress_line(state: SearchState) -> str:
     return "  ".join(f"{name} {value}" for name, value in _columns(state).items())
 
 
-def progress_table(state: SearchState, elapsed: float = 0.0) -> Table:
-    """Return the progress as a table with a bar.
+class ProgressTable:
+    """The progress as a table with a bar, or as lines on a terminal too narrow for the table.
 
     Args:
         state: The progress.
         elapsed: Seconds since it changed, for the clock.
     """
-    columns = _columns(state, elapsed)
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, expand=False)
-    for name in columns:
-        table.add_column(name, style="bold", header_style="dim")
-    table.add_row(*columns.values())
-    completed = state.num_trained + state.num_failed
-    grid = Table.grid()
-    grid.add_row(table)
-    grid.add_row(ProgressBar(total=state.num_expected, completed=completed, width=60))
-    return grid
+
+    def __init__(self, state: SearchState, elapsed: float = 0.0) -> None:
+        self._state, self._elapsed = state, elapsed
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        columns = _columns(self._state, self._elapsed)
+        width = sum(max(map(len, column)) + 2 for column in columns.items())
+        if width <= options.max_width:
+            table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, expand=False)
+            for name in columns:
+                table.add_column(name, style="bold", header_style="dim", no_wrap=True)
+            table.add_row(*columns.values())
+            yield table
+        else:
+            yield from _lines(columns)
+        completed = self._state.num_trained + self._state.num_failed
+        yield ProgressBar(
+            total=self._state.num_expected,
+            completed=completed,
+            width=min(60, options.max_width),
+        )
+
+
+def _lines(columns: dict[str, str]) -> Iterator[Text]:
+    label = max(map(len, columns)) + 1
+    for name, value in columns.items():
+        yield Text.assemble((f"{name:{label}}", "dim"), (value, "bold"))
 
 
 def _columns(state: SearchState, elapsed: float = 0.0) -> dict[str, str]:

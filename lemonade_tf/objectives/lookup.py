@@ -7,7 +7,6 @@ from anywhere on Python's path.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
@@ -18,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from lemonade_tf.datasets.names import ERROR_PREFIX
-from lemonade_tf.errors import quoted
+from lemonade_tf.errors import did_you_mean, quoted
 from lemonade_tf.objectives.builtin import OBJECTIVES
 from lemonade_tf.objectives.dataset_errors import (
     check_dataset_errors,
@@ -163,10 +162,10 @@ def find_objective(name: str) -> Objective:
         return dataset_error(name.removeprefix(ERROR_PREFIX))
     module, colon, attribute = name.partition(":")
     if not colon:
-        near = difflib.get_close_matches(name, _BY_NAME, n=1)
+        near = did_you_mean(name, _BY_NAME)
         raise ObjectiveError(
-            f"unknown objective {name!r}{f' (did you mean {near[0]!r}?)' if near else ''}; expected"
-            f" one of {', '.join(_BY_NAME)}, or a custom objective MODULE:NAME."
+            f"unknown objective {name!r}{near or ';'} expected one of {', '.join(_BY_NAME)}, or a"
+            " custom objective MODULE:NAME."
         )
     found = getattr(_import(module, name), attribute, None)
     if not isinstance(found, Objective):

@@ -7,17 +7,15 @@ from collections.abc import Sequence
 from itertools import chain
 
 from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table
 
 from lemonade_tf.objectives.builtin import PARAMETERS
 from lemonade_tf.objectives.objective import Objective
 from lemonade_tf.report.formatting import display_name, format_value
 from lemonade_tf.runs.run import Run
 from lemonade_tf.store import NetworkRecord
+from lemonade_tf.terminal import print_rows
 
 IN_CELLS = "_in_cells"  # suffix of the operators of space II
-MADE_BY_WIDTH = 24  # minimum width of the column in characters
 
 
 def table_rows(run: Run) -> tuple[list[str], list[list[str]]]:
@@ -83,33 +81,7 @@ def made_by(network: NetworkRecord) -> str:
 
 
 def print_table(run: Run, console: Console) -> None:
-    """Print the front.
-
-    With more than two objectives, headers take several lines, and the column "made by" is left out
-    if the console is too narrow for it. Numbers are never truncated: a table that is too wide
-    exceeds the console.
-    """
+    """Print the front in a form that fits the width of the console; numbers are never cut."""
     header, rows = table_rows(run)
-    if len(run.objectives) == 2:
-        console.print(_text_table(header, rows))
-        return
-    header = [name.replace(" ", "\n").replace("-", "-\n") for name in header[:-1]] + header[-1:]
-    if _width(_text_table(header[:-1], rows)) + MADE_BY_WIDTH > console.width:
-        header, rows = header[:-1], [row[:-1] for row in rows]
-        console.width = max(console.width, _width(_text_table(header, rows)))
-    console.print(_text_table(header, rows))
-
-
-def _text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    table = Table(title="Pareto front", title_justify="left", box=None, header_style="bold")
-    for name in header:
-        table.add_column(name, justify="left" if name in ("id", "made by") else "right")
-    for row in rows:
-        table.add_row(*row[: len(header)])
-    return table
-
-
-def _width(table: Table) -> int:
-    """Return the width in characters of a table without truncation."""
-    console = Console(width=1000)
-    return Measurement.get(console, console.options, table).maximum
+    compact = len(run.objectives) > 2
+    print_rows(console, "Pareto front", header, rows, text="made by", compact=compact)

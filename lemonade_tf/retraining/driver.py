@@ -22,7 +22,7 @@ from lemonade_tf.config import ConfigError
 from lemonade_tf.datasets.array_files import ArrayFiles
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.datasets.dataset_error import DatasetError
-from lemonade_tf.datasets.loading import load_dataset
+from lemonade_tf.datasets.loading import load_dataset, reading_text
 from lemonade_tf.datasets.names import parse_datasets
 from lemonade_tf.datasets.source import DatasetSource, SharedDatasets
 from lemonade_tf.datasets.splits import with_validation_images
@@ -70,6 +70,7 @@ def retrain(
     config: RetrainConfig | None = None,
     *,
     on_network_end: Callable[[RetrainedRecord], None] | None = None,
+    on_stage: Callable[[str], None] | None = None,
     interval: float = 60.0,
 ) -> Retrained:
     """Train networks of a run's front from scratch, like `lemonade-tf retrain`.
@@ -82,6 +83,7 @@ def retrain(
         ids: The networks of the front to train; all by default.
         config: The settings; the paper's by default.
         on_network_end: Called with each new record of retrained.jsonl.
+        on_stage: Called before work that takes a while, with a sentence that describes it.
         interval: Seconds between two checkpoints of a training.
 
     Raises:
@@ -96,13 +98,15 @@ def retrain(
     cluster = read_cluster() if config.strategy == "multi_worker" else None
     follows = cluster is not None and not cluster.is_chief
     chosen = {} if follows else {record.id: record for record in _chosen(run, ids)}
+    announce = (lambda stage: None) if on_stage is None else on_stage
     with ArrayFiles(config.cache_dir) as files:
+        announce(reading_text(_dataset_name(run)))
         dataset = _checked_dataset(run, files)
         source = SharedDatasets.of(with_validation_images(dataset, files.allocate))
         if cluster is not None and follows:
             _follow(run, config, source)
             return Retrained(run.store.path / FOLDER, (), {}, chief=cluster.addresses[0])
-        return _retrain(run, chosen, config, source, on_network_end, interval)
+        return _retrain(run, chosen, config, source, on_network_end, announce, interval)
 
 
 def _retrain(
@@ -111,6 +115,7 @@ def _retrain(
     config: RetrainConfig,
     source: DatasetSource,
     on_network_end: Callable[[RetrainedRecord], None] | None,
+    announce: Callable[[str], None],
     interval: float,
 ) -> Retrained:
     """Train the chosen networks that are not finished; see `retrain`."""
@@ -122,6 +127,11 @@ def _retrain(
         # The largest networks take the longest, so they start first.
         pending = [id_ for id_ in reversed(chosen) if id_ not in finished]
         tasks = [_task(run, folder, id_, settings, interval) for id_ in pending]
+        if pending:
+            announce(
+                f"Training {len(pending)} of {len(chosen)} networks for {training.epochs} epochs"
+                " each; the largest first."
+            )
         for outcome in _train(run, tasks, config, training, source, folder.path / "logs"):
             record = _record(chosen[outcome.task.id], outcome, settings)
             folder.add(record)

@@ -85,6 +85,7 @@ class RetrainConfig(FlatConfig):
         return RECIPES[recipe]
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_integer("epochs", self.training.epochs, 1)
         check_integer("seed", self.seed, 0)
         check_integer("workers", self.workers, 1, optional=True)

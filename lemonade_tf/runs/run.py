@@ -92,6 +92,18 @@ class Run:
             records = [record for record in records if record.generation <= generation]
         return front_of(records, self.objectives)
 
+    def best(self) -> NetworkRecord | None:
+        """Return the network with the least validation error, the smallest one of several.
+
+        Smallest by parameters if these are an objective, else by the first cheap objective. None
+        if no network has been trained.
+        """
+
+        def key(record: NetworkRecord) -> tuple[float, float]:
+            return record.error, record.objectives.get("parameters", 0.0)
+
+        return min(self.front(), key=key, default=None)  # the front is sorted by size
+
     def hypervolumes(self) -> np.ndarray:
         """Return the hypervolume of the front after each trained network, (networks,)."""
         reference = np.array(coordinates(self.objectives, self.config.reference_point))

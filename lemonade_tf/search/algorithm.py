@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lemonade_tf.errors import resume_command
 from lemonade_tf.evolution import Evaluation, Evolution, Individual, evolve
 from lemonade_tf.objectives.objective import ObjectiveError
 from lemonade_tf.search.asynchronous_search import asynchronous_evolution, run_slots
-from lemonade_tf.search.estimate import estimate_search
+from lemonade_tf.search.estimate import MIN_NETWORKS, estimate_search
 from lemonade_tf.search.failures import SearchError
 from lemonade_tf.search.graph_evolution import graph_evolution
 from lemonade_tf.search.stream import Stream
+from lemonade_tf.search.worker_processes import workers_text
 
 if TYPE_CHECKING:
     from lemonade_tf.search.session import Session
@@ -32,18 +35,21 @@ def run_algorithm(session: Session) -> bool:
     setup = session.setup
     if setup.recorded:  # the search may have been killed before it wrote front.csv
         session.evaluator.front.write()
-    session.reporter.notify("on_search_begin")
+    session.reporter.begin_search()
     if not setup.recorded:
         _estimate(session)
-    with _objective_errors_end_the_search():
+    session.reporter.begin_training()
+    with _objective_errors_end_the_search(setup.store.path):
         initial = _train_initial(session)
         run = _run_slots if setup.config.mode == "asynchronous" else _run_generations
         return run(session, initial)
 
 
 def _estimate(session: Session) -> None:
-    """Report how long the search will take."""
+    """Report how long the search will take, unless it is a small one."""
     state = session.reporter.state
+    timing = ", and timing training steps" if state.num_expected >= MIN_NETWORKS else ""
+    session.reporter.announce(f"Starting {workers_text(session.executor)}{timing}.")
     state.estimate = estimate_search(
         session.setup, session.executor, deadline=session.stop.deadline
     )
@@ -65,6 +71,10 @@ def _train_initial(session: Session) -> list[Individual]:
         )
         for number, graph in enumerate(session.setup.initial)
     ]
+    recorded = session.setup.history.networks
+    num_new = sum(each.id not in recorded for each in individuals)
+    if num_new:
+        session.reporter.announce(f"Training {num_new} initial networks.")
     evaluations = {e.id: e for e in _evaluate_initial(session, individuals)}
     trained = [
         individual.with_evaluation(evaluations[individual.id])
@@ -80,10 +90,14 @@ def _train_initial(session: Session) -> list[Individual]:
             " another --workdir."
         )
     if session.stop.is_requested():
-        raise SearchError("stopped before any initial network was trained; resume with --resume.")
+        raise SearchError(
+            "stopped by Ctrl-C before any initial network was trained; resume with"
+            f" {resume_command(session.setup.store.path)}"
+        )
     raise SearchError(
         f"--max_hours is {session.setup.config.max_hours:g}; no initial network was trained within"
-        " that time. Resume with --resume and a larger --max_hours."
+        f" that time. Resume with more, such as {resume_command(session.setup.store.path)}"
+        f" --max_hours {2 * session.setup.config.max_hours:g}"
     )
 
 
@@ -146,7 +160,7 @@ def _evolve(session: Session, evolution: Evolution) -> bool:
 
 
 @contextmanager
-def _objective_errors_end_the_search() -> Iterator[None]:
+def _objective_errors_end_the_search(workdir: Path) -> Iterator[None]:
     """End the search if an objective has no value for a proposed network.
 
     Leaving out the child would exclude all networks of its kind, so the search waits for the
@@ -157,5 +171,5 @@ def _objective_errors_end_the_search() -> Iterator[None]:
     except ObjectiveError as error:
         raise SearchError(
             f"{error} It was computed for a proposed network; fix the objective, then continue with"
-            " --resume."
+            f" {resume_command(workdir)}"
         ) from error

@@ -13,15 +13,18 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from lemonade_tf.config import ConfigError, SearchConfig
 from lemonade_tf.datasets.array_files import ArrayFiles
 from lemonade_tf.datasets.dataset import Dataset
-from lemonade_tf.datasets.loading import load_datasets
+from lemonade_tf.datasets.loading import load_datasets, reading_text
 from lemonade_tf.datasets.source import DatasetSource, SharedDatasets
+from lemonade_tf.errors import did_you_mean, quoted
 from lemonade_tf.executors import Executor, Outcome
-from lemonade_tf.monitoring.callback import Callback
+from lemonade_tf.monitoring.callback import Callback, Preparation, announce
 from lemonade_tf.presets import PRESETS, check_effects, make_config
 from lemonade_tf.runs.same_images import check_same_images
 from lemonade_tf.search.algorithm import run_algorithm
@@ -35,6 +38,7 @@ from lemonade_tf.search.versions import warn_of_other_versions
 from lemonade_tf.search.worker_processes import search_workers
 from lemonade_tf.store import RunStore
 from lemonade_tf.training.augmentation import augmentation_for
+from lemonade_tf.workers.progress_file import ProgressFile
 from lemonade_tf.workers.tasks import ObjectiveTask
 from lemonade_tf.workers.worker_setup import connection
 
@@ -73,6 +77,7 @@ def search(
         SearchError: If no initial network can be trained, or all networks fail.
         WorkerSetupError: If workers fail to start, or the Ray cluster cannot be reached.
     """
+    callbacks = _check_arguments(config, callbacks, settings)
     if isinstance(executor, str):
         settings["executor"], executor = executor, None
     if config is not None and settings:
@@ -86,7 +91,7 @@ def search(
         raise ConfigError("--resume needs --workdir, the folder of the run to resume.")
     with ExitStack() as until_end:  # keeps the connection, and the files that workers map
         if resume and workdir is not None and RunStore.holds_run(workdir):
-            setup = _resume(workdir, config, settings, until_end)
+            setup = _resume(workdir, config, settings, callbacks, until_end)
         else:
             config, order = _new_config(config, settings)
             if executor is None:  # before there is a folder
@@ -101,10 +106,39 @@ def search(
         )
 
 
+def _check_arguments(
+    config: Any, callbacks: Any, settings: Mapping[str, Any]
+) -> Sequence[Callback]:
+    """Check the arguments of `search`, and return its callbacks as a list.
+
+    Raises:
+        ConfigError: If the name of a setting is unknown, or an argument has another type.
+    """
+    known = (*SearchConfig.names(), "preset", "config", "callbacks", "resume", "executor")
+    for name in settings:
+        if name not in known:
+            raise ConfigError(f"there is no setting {name!r}{did_you_mean(name, known)}")
+    if config is not None and not isinstance(config, SearchConfig):
+        raise ConfigError(
+            f"config is of type {type(config).__name__}; expected a SearchConfig. Pass settings by"
+            " name, such as search(dataset='digits')."
+        )
+    callbacks = [callbacks] if isinstance(callbacks, Callback) else callbacks
+    if not isinstance(callbacks, list | tuple) or not all(
+        isinstance(c, Callback) for c in callbacks
+    ):
+        raise ConfigError(
+            f"callbacks is {quoted(callbacks)}; expected a list of instances of"
+            " lemonade_tf.search.Callback."
+        )
+    return callbacks
+
+
 def _resume(
     workdir: str,
     config: SearchConfig | None,
     settings: Mapping[str, Any],
+    callbacks: Sequence[Callback],
     until_end: ExitStack,
 ) -> Setup:
     store = RunStore.open(workdir)
@@ -112,7 +146,8 @@ def _resume(
     config = resumed_config(store.read_config().settings, given)
     # Another executor may have no use for the strategy of the run.
     check_effects(config, {*settings, "strategy"} if "executor" in settings else settings)
-    config, dataset, extra = _load_datasets(config, until_end)
+    config, dataset, extra = _load_datasets(config, callbacks, until_end)
+    announce(callbacks, f"Reading the run folder {workdir}.")
     return resume_run(config, store, dataset, extra)
 
 
@@ -137,7 +172,7 @@ def _start(
     executor: Executor | None,
     until_end: ExitStack,
 ) -> Setup:
-    config, dataset, extra = _load_datasets(config, until_end)
+    config, dataset, extra = _load_datasets(config, callbacks, until_end)
     if order is None:
         source = SharedDatasets.of(dataset, extra)
         prepare = partial(_prepare, callbacks, executor, source)
@@ -160,7 +195,7 @@ def _with_preset(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _load_datasets(
-    config: SearchConfig, until_end: ExitStack
+    config: SearchConfig, callbacks: Sequence[Callback], until_end: ExitStack
 ) -> tuple[SearchConfig, Dataset, dict[str, Dataset]]:
     """Load the data sets; large images are in files that exist until the end of the search.
 
@@ -169,6 +204,7 @@ def _load_datasets(
         and the extra ones by name.
     """
     files = until_end.enter_context(ArrayFiles(config.cache_dir))
+    announce(callbacks, reading_text(config.dataset))
     dataset, extra = load_datasets(
         config.dataset,
         config.data_dir,
@@ -197,5 +233,18 @@ def _prepare(
     own = (
         search_workers(config, source, num_workers=1) if executor is None else nullcontext(executor)
     )
-    with own as worker:
-        return [outcome for task in tasks for outcome in worker.run([task])]
+    with own as worker, TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        outcomes: list[Outcome] = []
+        for number, task in enumerate(tasks):
+            file = Path(folder) / str(number)
+            if executor is None and config.executor == "processes":  # workers on this machine
+                task = replace(task, progress_file=str(file))
+            preparation = Preparation(task.name, ProgressFile(file).read)
+            try:
+                for callback in callbacks:
+                    callback.on_prepare_begin(preparation)
+                outcomes += worker.run([task])
+            finally:
+                for callback in callbacks:
+                    callback.on_prepare_end(preparation)
+        return outcomes

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from lemonade_tf.architecture.text import canonical_hash
+from lemonade_tf.errors import resume_command
 from lemonade_tf.evolution import Batch, Evaluation, Individual
 from lemonade_tf.search.child_tasks import ChildTasks
 from lemonade_tf.search.failures import FailureWatch, SearchError
@@ -134,7 +135,7 @@ class ChildEvaluator:
     def clean_up(self) -> None:
         """Remove files that are not needed any more, when no worker is running."""
         self._discard()
-        self._store.models.clear_staging()
+        self._store.models.remove_staging()
 
     def _train(self, children: Sequence[Individual]) -> Iterator[Outcome]:
         if not children:
@@ -214,7 +215,7 @@ class ChildEvaluator:
         if reason is not None:
             raise SearchError(
                 f"{reason}. See {self._store.path / 'logs'}; fix the cause, then continue with"
-                " --resume."
+                f" {resume_command(self._store.path)}"
             )
         return evaluation
 

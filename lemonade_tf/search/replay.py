@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 
 from lemonade_tf.config import ConfigError
+from lemonade_tf.errors import resume_command
 from lemonade_tf.evolution import Batch, Evaluation, Slot
 from lemonade_tf.executors import Outcome
 from lemonade_tf.runs.recorded_history import RecordedHistory, read_recorded_history
@@ -165,7 +166,6 @@ def read_recorded_order(workdir: str) -> RecordedOrder:
     num_left = config.num_generations + 1 - history.start_generation
     if num_left > 0 or len(history.networks) < config.num_initial:
         raise ConfigError(
-            f"--replay: {workdir} is not finished; finish it with lemonade-tf search --workdir"
-            f" {workdir} --resume."
+            f"--replay: {workdir} is not finished; finish it with {resume_command(workdir)}"
         )
     return RecordedOrder(store.path, config, history)

@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lemonade_tf.monitoring.callback import announce
+
 if TYPE_CHECKING:
     from lemonade_tf.evolution.generation import Batch
     from lemonade_tf.monitoring.callback import Callback, SearchState
@@ -33,6 +35,11 @@ class Reporter:
     ) -> None:
         self.state = state
         self._callbacks, self._started, self._deadline = callbacks, started, deadline
+        self._training_started = started
+
+    def announce(self, stage: str) -> None:
+        """Report work that may take a while."""
+        announce(self._callbacks, stage)
 
     def notify(self, event: str, *arguments: Any) -> None:
         """Call the method of each callback that is named like an event."""
@@ -45,6 +52,18 @@ class Reporter:
         self.state.num_recalled = len(records)
         self.state.generation = max((record.generation for record in records), default=0)
         self._show(front)
+
+    def begin_search(self) -> None:
+        """Report that the run folder exists, and training begins."""
+        self.state.seconds = time.monotonic() - self._started
+        self.notify("on_search_begin")
+
+    def begin_training(self) -> None:
+        """Start the clock of the pace at which networks are trained.
+
+        What came before, such as measuring latency tables, does not happen again.
+        """
+        self._training_started = time.monotonic()
 
     def begin_generation(self, batch: Batch) -> None:
         """Report that the children of a generation are proposed."""
@@ -65,14 +84,14 @@ class Reporter:
 
     def _update_clock(self) -> None:
         """Update the time that has passed, and the estimate of the time left."""
-        state = self.state
-        state.seconds = time.monotonic() - self._started
+        state, now = self.state, time.monotonic()
+        state.seconds = now - self._started
         total = state.num_trained + state.num_failed
         if total > state.num_recalled:
-            pace = state.seconds / (total - state.num_recalled)
+            pace = (now - self._training_started) / (total - state.num_recalled)
             left = max(0, state.num_expected - total) * pace
             if self._deadline is not None:
-                left = min(left, max(0.0, self._deadline - time.monotonic()))
+                left = min(left, max(0.0, self._deadline - now))
             state.seconds_left = left
 
     def _count(self, records: Iterable[NetworkRecord]) -> None:

@@ -102,8 +102,9 @@ def run_session(
     config, store = setup.config, setup.store
     started = time.monotonic() if started is None else started
     deadline = None if config.max_hours is None else started + 3600 * config.max_hours
-    num_expected = len(setup.initial) + config.num_generations * config.num_accepted
-    state = SearchState(config, store.path, num_expected)
+    num_initial = len(setup.initial)
+    num_expected = num_initial + config.num_generations * config.num_accepted
+    state = SearchState(config, store.path, num_expected, num_initial)
     reporter = Reporter(state, callbacks, started=started, deadline=deadline)
     interruption = Interruption(lambda: reporter.notify("on_stop_requested"))
     stop = StopCondition(deadline, lambda: interruption.is_requested)

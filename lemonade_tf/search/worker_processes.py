@@ -56,3 +56,8 @@ def search_workers(
         max_task_hours=config.max_child_hours,
         log_dir=log_dir,
     )
+
+
+def workers_text(executor: Executor) -> str:
+    """Return how many workers an executor has, as text."""
+    return f"{executor.num_workers} worker{'s' * (executor.num_workers > 1)}"

@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lemonade_tf.store.atomic import make_folder, publish, write_atomic
@@ -146,7 +146,9 @@ class ModelFiles:
         """Return the ids of the pinned networks."""
         with explained(self.pinned):
             try:
-                return {i for i in self.pinned.read_text().split() if _ID.fullmatch(i)}
+                return {
+                    i for i in self.pinned.read_text(encoding="utf-8").split() if _ID.fullmatch(i)
+                }
             except FileNotFoundError:
                 return set()
             except UnicodeDecodeError:
@@ -196,6 +198,15 @@ class ModelFiles:
             for path in [*self.staging.iterdir(), *self._run.glob(".*.unfinished*")]:
                 if path.is_file() and not _is_in_use(path):
                     path.unlink(missing_ok=True)
+
+    def remove_staging(self) -> None:
+        """Remove the folder that workers write to, unless another live process writes to it.
+
+        Call it like `clear_staging`, which creates the folder again.
+        """
+        self.clear_staging()
+        with suppress(OSError):  # it is not empty
+            self.staging.rmdir()
 
 
 def _is_in_use(path: Path) -> bool:

@@ -28,6 +28,7 @@ import io
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -262,6 +263,52 @@ class RunStore:
         else:  # a search that was killed before it wrote config.json may have left one
             with explained(self.initial.path):
                 self.initial.path.unlink(missing_ok=True)
+
+    # --- The networks ---
+
+    def find_model(self, id_: str) -> Path:
+        """Return the path of the file of a network that has one.
+
+        Raises:
+            StoreError: If there is no such file; the message says whether there was.
+        """
+        with self._explained_absence([id_]):
+            return self.models.find(id_)
+
+    def pin(self, ids: Sequence[str]) -> None:
+        """Keep the files of networks even if these leave the front; see `ModelFiles.pin`.
+
+        Raises:
+            StoreError: If one of them has no file; the message says whether it had.
+        """
+        with self._explained_absence(ids):
+            self.models.pin(ids)
+
+    @contextmanager
+    def _explained_absence(self, ids: Iterable[str]) -> Iterator[None]:
+        """Explain why a network that was trained has no file any more.
+
+        Raises:
+            StoreError: If the body raises one.
+        """
+        try:
+            yield
+        except StoreError as error:
+            recorded = {record.id: record for record in self.history.read(growing=True)}
+            for id_ in ids:
+                record = recorded.get(id_)
+                if record is None or self.models.path(id_).is_file():
+                    continue
+                if record.failure is not None:
+                    raise StoreError(
+                        f"network {id_} has no file, because its training failed: {record.failure}"
+                    ) from error
+                raise StoreError(
+                    f"network {id_} was trained, but its file is gone: the files of networks that"
+                    " leave the front are removed. Pin networks while they are on the front, or"
+                    " search with --keep_all."
+                ) from error
+            raise
 
     # --- Figures and the front ---
 

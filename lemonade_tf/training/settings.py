@@ -24,9 +24,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import isfinite
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self, get_args, get_type_hints
 
 from lemonade_tf.backends.base import JitCompile, Precision
+from lemonade_tf.setting_checks import Settings, check_type
 
 Start = Literal["fitted", "inherited", "random"]
 Schedule = Literal["cosine", "step"]
@@ -55,7 +56,7 @@ _NOT_NEGATIVE = ("weight_decay", "mixup", "distillation_memory")
 
 
 @dataclass(frozen=True)
-class TrainingSettings:
+class TrainingSettings(Settings):
     """How networks are trained. The defaults are the paper's for CIFAR-10.
 
     Attributes:
@@ -133,6 +134,9 @@ class TrainingSettings:
                 continue
             whole = isinstance(value, int) and not isinstance(value, bool)
             self._require(name, whole and value >= least, f"an integer of at least {least}")
+        hints = get_type_hints(TrainingSettings)
+        for name in ("flip", "momentum", *_POSITIVE, *_NOT_NEGATIVE):
+            check_type(name, getattr(self, name), hints[name])
         for name in _POSITIVE:
             self._require(name, _is_finite(self, name) and getattr(self, name) > 0, "more than 0")
         for name in _NOT_NEGATIVE:

@@ -29,6 +29,7 @@ from lemonade_tf.objectives.prepare_context import PrepareContext
 from lemonade_tf.objectives.trained_network import TrainedNetwork
 from lemonade_tf.safe_json import read_json
 from lemonade_tf.search_spaces import CELLS, NETWORKS
+from lemonade_tf.workers.progress_file import ProgressFile
 from lemonade_tf.workers.tasks import ObjectiveTask
 
 
@@ -109,6 +110,9 @@ def prepare_objective(task: ObjectiveTask, dataset: Dataset) -> Any:
         raise ObjectiveError(f"{task.name} has no `prepare`; expected an objective with one.")
     graphs = tuple(map(from_json, task.architectures))
     [space] = [space for space in (NETWORKS, CELLS) if space.name == task.space]
+    on_progress = (
+        None if task.progress_file is None else ProgressFile(Path(task.progress_file)).write
+    )
 
     def measure_table(runtime: Runtime) -> LatencyTable:
         return measuring.measure_table(
@@ -118,6 +122,7 @@ def prepare_objective(task: ObjectiveTask, dataset: Dataset) -> Any:
             num_classes=dataset.num_classes,
             threads=task.threads,
             rng=np.random.default_rng(0),  # a fixed seed: other searches may reuse the table
+            on_progress=on_progress,
         )
 
     context = PrepareContext(

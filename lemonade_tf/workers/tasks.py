@@ -155,6 +155,8 @@ class ObjectiveTask:
         space: Name of the search space.
         threads: CPU threads per worker.
         seed: Random seed of the search.
+        progress_file: Where to write how many networks are measured, and of how many; None if the
+            worker is on another machine than the search.
     """
 
     name: str
@@ -162,6 +164,7 @@ class ObjectiveTask:
     space: str
     threads: int
     seed: int
+    progress_file: str | None = None
 
 
 Task = ChildTask | TimingTask | ObjectiveTask | MeasuringTask

@@ -10,9 +10,9 @@ from lemonade_tf.config import SearchConfig
 from lemonade_tf.monitoring.callback import Estimate, SearchState
 from lemonade_tf.monitoring.progress import (
     ProgressDisplay,
+    ProgressTable,
     estimate_lines,
     progress_line,
-    progress_table,
 )
 
 
@@ -106,7 +106,7 @@ def test_failures_are_printed(state):
 
 def test_the_table_has_all_columns(state):
     out = console(terminal=False)
-    out.print(progress_table(state))
+    out.print(ProgressTable(state))
     text = out.file.getvalue()
     for fact in ("generation", "2/7", "20/84 (1 failed)", "12.50 %", "1.2346", "about 3:20 min"):
         assert fact in text
@@ -114,7 +114,7 @@ def test_the_table_has_all_columns(state):
 
 def test_the_clock_of_the_table_advances(state):
     out = console(terminal=False)
-    out.print(progress_table(state, elapsed=10.0))
+    out.print(ProgressTable(state, elapsed=10.0))
     assert "1:15 min" in out.file.getvalue()
     assert "about 3:10 min" in out.file.getvalue()
 
