@@ -184,5 +184,5 @@ def _block(header: Sequence[str], row: Sequence[str], width: int) -> list[str]:
 
 def _wrapped(text: str, width: int) -> list[str]:
     """Return text in lines of at most a width where it has spaces; words are never cut."""
-    options = {"break_long_words": False, "break_on_hyphens": False}
-    return textwrap.wrap(text, max(1, width), **options) or [""]
+    lines = textwrap.wrap(text, max(1, width), break_long_words=False, break_on_hyphens=False)
+    return lines or [""]

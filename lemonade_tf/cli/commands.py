@@ -78,16 +78,15 @@ def run_pin(options: argparse.Namespace) -> int:
 
     store = RunStore.open(options.workdir)
     store.pin(options.ids)
+    ids = list(dict.fromkeys(options.ids))
     kept = (
-        "is kept, even if it leaves"
-        if len(set(options.ids)) == 1
-        else "are kept, even if they leave"
+        "its file is kept when it leaves"
+        if len(ids) == 1
+        else "their files are kept when they leave"
     )
     console = make_console()
-    print_line(console, f"Pinned {', '.join(dict.fromkeys(options.ids))}: {kept} the front.")
-    print_line(
-        console, f"{store.models.pinned} lists the pinned networks; to unpin one, remove its line."
-    )
+    print_line(console, f"Pinned {', '.join(ids)}: {kept} the front.")
+    print_line(console, f"To unpin a network, remove its line from {store.models.pinned}.")
     return 0
 
 

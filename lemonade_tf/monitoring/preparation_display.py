@@ -6,6 +6,7 @@ A worker measures meanwhile and the search waits for it, so a thread updates wha
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from threading import Event, Thread
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -31,7 +32,7 @@ class PreparationDisplay:
         self, preparation: Preparation, console: Console, *, interval: float = 10.0
     ) -> None:
         self._preparation, self._console, self._interval = preparation, console, interval
-        self._started = 0.0
+        self._started = time.monotonic()
         self._live: Live | None = None
         self._thread: Thread | None = None
         self._is_over = Event()
@@ -71,7 +72,8 @@ class PreparationDisplay:
 
     def _print_lines(self) -> None:
         while not self._is_over.wait(self._interval):
-            print_line(self._console, self.line())
+            with suppress(OSError):  # the main thread will meet it as well
+                print_line(self._console, self.line())
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield Text(self.line())

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lemonade_tf.errors import resume_command
 from lemonade_tf.monitoring.durations import format_duration
 from lemonade_tf.runs.quality import front_hypervolume
 from lemonade_tf.runs.recorded_history import recorded_history
@@ -30,6 +31,7 @@ class Status:
         is_running: Whether a process is running the search now.
         is_finished: Whether all generations are recorded, and no process is running it.
         resumable: Whether `--resume` can continue it.
+        is_hopeless: Whether all initial networks failed, so that it has to start over.
         generation: The last generation with a recorded network.
         num_generations: The number of generations of the whole search.
         num_trained: The number of trained networks, including the initial ones.
@@ -48,6 +50,7 @@ class Status:
     is_running: bool
     is_finished: bool
     resumable: bool
+    is_hopeless: bool
     generation: int
     num_generations: int
     num_trained: int
@@ -83,6 +86,7 @@ def read_status(workdir: str | Path) -> Status:
         is_running=is_running,
         is_finished=not is_running and _is_finished(run, proposals, num_generations),
         resumable=run.config.resumable,
+        is_hopeless=not is_running and _is_hopeless(run),
         generation=max((record.generation for record in history), default=0),
         num_generations=num_generations,
         num_trained=len(run.trained),
@@ -103,12 +107,19 @@ def read_status(workdir: str | Path) -> Status:
 
 
 def _is_finished(run: Run, proposals: Sequence[ProposalRecord], num_generations: int) -> bool:
+    if run.config.finished_generations == num_generations:
+        return True
     num_initial = run.config.num_initial
     recorded = recorded_history(
         run.store, run.history, proposals, num_initial, run.config.slots_per_generation
     )
     num_initial_done = sum(record.generation == 0 for record in run.history)
     return num_initial_done >= num_initial and recorded.start_generation > num_generations
+
+
+def _is_hopeless(run: Run) -> bool:
+    num_failed = sum(r.generation == 0 and r.failure is not None for r in run.history)
+    return 0 < run.config.num_initial <= num_failed
 
 
 def seconds_by_phase(history: Sequence[NetworkRecord]) -> dict[str, float]:
@@ -125,12 +136,15 @@ def status_lines(status: Status, workdir: str | Path) -> list[str]:
     """Return the status as lines of text."""
     if status.is_running:
         state = "running"
+    elif status.is_hopeless:
+        state = "not running; all initial networks failed: fix the cause, and start over in another"
+        state += " folder"
     elif status.is_finished:
         state = "finished"
     elif not status.resumable:
         state = "not running; it is a random search, which cannot be resumed"
     else:
-        state = f"not running; resume with lemonade-tf search --workdir {workdir} --resume"
+        state = f"not running; resume with {resume_command(workdir)}"
     error = "-" if status.best_error is None else f"{100 * status.best_error:.2f} %"
     last = status.seconds_since_last
     phases = ", ".join(

@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import sysconfig
+import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from numbers import Real
@@ -198,11 +200,33 @@ def _import(module: str, name: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except (Exception, SystemExit) as error:  # importing a script may exit
-        words = " ".join(f"{type(error).__name__}: {error}".split())
+        words = quoted(f"{type(error).__name__}: {error}")
+        if isinstance(error, ModuleNotFoundError) and _is_part(error.name, module):
+            advice = f"expected a module in the current folder, {here}, or on PYTHONPATH."
+        else:
+            advice = f"it happened in {_place(error)}; fix the module."
         raise ObjectiveError(
-            f"objective {name!r}: importing {module} raised {words}; expected a module in the"
-            f" current folder, {here}, or on PYTHONPATH."
+            f"objective {name!r}: importing {module} raised {words}; {advice}"
         ) from error
+
+
+def _is_part(missing: str | None, module: str) -> bool:
+    """Return whether a missing module is the requested one, or a package that should hold it."""
+    return missing is not None and f"{module}.".startswith(f"{missing}.")
+
+
+def _place(error: BaseException) -> str:
+    """Return the file and line of an error that was raised while a module was imported.
+
+    That of the user's own code: it tells more than the line of a library that the code calls.
+    """
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        return f"{error.filename}, line {error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is that of this file
+    libraries = ("<frozen", *sysconfig.get_paths().values())
+    own = [frame for frame in frames if not frame.filename.startswith(libraries)]
+    last = (own or frames)[-1]
+    return f"{last.filename}, line {last.lineno}"
 
 
 def _not_an_objective(module: str, attribute: str, name: str, found: Any) -> str:

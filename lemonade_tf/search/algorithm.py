@@ -94,10 +94,10 @@ def _train_initial(session: Session) -> list[Individual]:
             "stopped by Ctrl-C before any initial network was trained; resume with"
             f" {resume_command(session.setup.store.path)}"
         )
+    hours = session.setup.config.max_hours or 0.0
     raise SearchError(
-        f"--max_hours is {session.setup.config.max_hours:g}; no initial network was trained within"
-        f" that time. Resume with more, such as {resume_command(session.setup.store.path)}"
-        f" --max_hours {2 * session.setup.config.max_hours:g}"
+        f"--max_hours is {hours:g}; no initial network was trained within that time. Resume with"
+        f" more, such as {resume_command(session.setup.store.path)} --max_hours {2 * hours:g}"
     )
 
 

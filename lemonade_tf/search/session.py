@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from lemonade_tf.search.reporter import Reporter
 from lemonade_tf.search.setup import Setup
 from lemonade_tf.search.stopping import Interruption, StopCondition
 from lemonade_tf.search.worker_processes import search_workers
+from lemonade_tf.store import RunStore
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,8 @@ def run_session(
         if executor is None:
             stack.callback(workers.close)  # first of all; no worker may write during `clean_up`
         complete = algorithm(Session(setup, workers, evaluator, reporter, stop, measurements))
+        if complete:
+            _record_end(store)
     return SearchResult(
         workdir=store.path,
         front=[row.as_columns() for row in evaluator.front.rows()],
@@ -132,3 +135,10 @@ def run_session(
         complete=complete,
         stopped=interruption.is_requested and not complete,
     )
+
+
+def _record_end(store: RunStore) -> None:
+    """Record in config.json that the search is finished."""
+    config = store.read_config()
+    if config.finished_generations != config.num_generations:
+        store.write_config(replace(config, finished_generations=config.num_generations))

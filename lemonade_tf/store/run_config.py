@@ -72,6 +72,9 @@ class RunConfig(Record):
         lemonade_tf: The version of this package.
         versions: The versions of Python and of other packages, and the type of CPU ("cpu").
         backend: The Keras backend.
+        finished_generations: The number of generations when the search was last finished; None
+            before. The lists alone do not tell whether a last generation without an accepted child
+            was proposed completely.
     """
 
     nested: ClassVar = {"images": ImagesRecord, "random_search": RandomSearchRecord}
@@ -87,6 +90,7 @@ class RunConfig(Record):
     lemonade_tf: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     backend: str = ""
+    finished_generations: int | None = None
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -105,7 +109,8 @@ class RunConfig(Record):
                 raise RecordError(f"has {quoted(settings[name])} as {name!r}")
         if settings["num_accepted"] < 1:
             raise RecordError(f"has {settings['num_accepted']} as 'num_accepted'")
-        rest = {name: value for name, value in values.items() if name in names}
+        # Runs of earlier versions lack the key.
+        rest = {"finished_generations": None} | {k: v for k, v in values.items() if k in names}
         return super().from_json({**rest, "settings": settings})
 
     def check(self) -> None:

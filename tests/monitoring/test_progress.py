@@ -1,13 +1,15 @@
 """The progress of a search on the terminal."""
 
 import io
+from threading import Event
 
 import pytest
 from rich.console import Console
 from run_folders import network
 
 from lemonade_tf.config import SearchConfig
-from lemonade_tf.monitoring.callback import Estimate, SearchState
+from lemonade_tf.monitoring.callback import Estimate, Preparation, SearchState
+from lemonade_tf.monitoring.preparation_display import PreparationDisplay
 from lemonade_tf.monitoring.progress import (
     ProgressDisplay,
     ProgressTable,
@@ -110,6 +112,49 @@ def test_the_table_has_all_columns(state):
     text = out.file.getvalue()
     for fact in ("generation", "2/7", "20/84 (1 failed)", "12.50 %", "1.2346", "about 3:20 min"):
         assert fact in text
+
+
+def test_the_progress_is_whole_on_a_narrow_terminal(state):
+    out = Console(file=io.StringIO(), width=30)
+    out.print(ProgressTable(state))
+    lines = out.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= 30
+    assert [line.rstrip() for line in lines[:3]] == [
+        "generation  2/7",
+        "trained     20/84 (1 failed)",
+        "front       2",
+    ]
+
+
+def test_initial_networks_are_printed_where_there_is_no_live_display(state):
+    out, state.num_initial = console(terminal=False), 4
+    progress = ProgressDisplay(out)
+    for number, (id_, objectives) in enumerate(
+        (("0-1", {"error": 0.125}), ("0-0", {"error": None}))
+    ):
+        state.num_trained, state.num_failed = 1, number
+        progress.on_network_end(state, network(id_, objectives=objectives))
+    progress.on_network_end(state, network("1-0", objectives={"error": 0.1}))
+    assert out.file.getvalue().splitlines() == [
+        "initial network 1 of 4: validation error 12.50 %",
+        "initial network 2 of 4: failed",
+    ]
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_the_progress_of_a_preparation_is_shown(terminal):
+    out, calls = console(terminal), Event()
+
+    def progress():
+        calls.set()
+        return 90, 360
+
+    display = PreparationDisplay(Preparation("latency", progress), out, interval=0.01)
+    display.start()
+    assert calls.wait(10)
+    display.stop()
+    assert "latency: 90 of 360 in 0 s" in out.file.getvalue()
+    assert PreparationDisplay(Preparation("own:TIME", lambda: None), out).line().endswith(" s")
 
 
 def test_the_clock_of_the_table_advances(state):

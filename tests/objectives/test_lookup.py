@@ -32,6 +32,8 @@ def here(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "own_objectives.py").write_text(MODULE)
     (tmp_path / "half_objectives.py").write_text("import no_such_thing")
+    (tmp_path / "deep_objectives.py").write_text("import helper_of_it")
+    (tmp_path / "helper_of_it.py").write_text("\n1 / 0")
     (tmp_path / "bad_objectives.py").write_text("x = (")
     (tmp_path / "exiting_objectives.py").write_text("raise SystemExit(3)")
     yield tmp_path
@@ -55,7 +57,7 @@ def test_a_custom_objective_is_found_in_the_current_folder(here):
             ["error", "size"],
             r"unknown objective 'size'; expected one of error, parameters, multiply_adds",
         ),
-        (["error", "parametres"], r"'parametres' \(did you mean 'parameters'\?\); expected one of"),
+        (["error", "parametres"], r"'parametres'; did you mean 'parameters'\? expected one of"),
         (["error", "depth"], "or a custom objective MODULE:NAME"),
         (["error", "error", "parameters"], "duplicate name; expected each only once"),
         (
@@ -67,12 +69,19 @@ def test_a_custom_objective_is_found_in_the_current_folder(here):
         ([], "expected error"),
         (["error", PARAMETERS], r"objective Objective\(.*: expected a name, such as"),
         (["error", "none_objectives:A"], "importing none_objectives raised ModuleNotFoundError"),
-        (["error", "half_objectives:A"], "No module named 'no_such_thing'; expected a module in"),
+        (
+            ["error", "half_objectives:A"],
+            r"No module named 'no_such_thing'; it happened in \S*/half_objectives.py, line 1; fix",
+        ),
+        (
+            ["error", "deep_objectives:A"],
+            r"ZeroDivisionError: division by zero; it happened in \S*/helper_of_it.py, line 2; fix",
+        ),
         (
             ["error", "exiting_objectives:A"],
             "importing exiting_objectives raised SystemExit: 3",
         ),
-        (["error", "bad_objectives:A"], "importing bad_objectives raised SyntaxError"),
+        (["error", "bad_objectives:A"], "SyntaxError: .* in \\S*/bad_objectives.py, line 1; fix"),
         (
             ["error", "own_objectives:DEPT"],
             "'DEPT'. It has DEPTH, OTHER_DEPTH, WIDTH, MINE",
