@@ -101,7 +101,7 @@ def _absorbed_nodes(graph: Graph) -> frozenset[str]:
     found: set[str] = set()
     # From the output backwards, so that the answer for the consumers of a node is known.
     for name in reversed(graph.topological_order()):
-        if name != graph.output and all(
+        if name not in graph.outputs and all(
             absorbs(graph[c].layer) or (c in found and _passes_on(graph[c].layer))
             for c in graph.consumers(name)
         ):
@@ -134,7 +134,7 @@ def absorbing_consumers(graph: Graph, name: str) -> Mapping[str, tuple[int, ...]
     pending = [(name, 0)]  # nodes that have the channels, starting at an offset of their output
     while pending:
         at, offset = pending.pop()
-        if at == graph.output:
+        if at in graph.outputs:
             return None
         for consumer in graph.consumers(at):
             layer = graph[consumer].layer
@@ -224,6 +224,8 @@ def change_channels(graph: Graph, sources: Sources, fresh: Fresh) -> ChannelChan
             layer = Reshape((*layer.target_shape[:-1], len(outputs[name])))
             resized.append(name)
         edits[name] = Node(layer, node.inputs, weights)
+    for first, *others in graph.calls().values():  # fresh values are drawn once
+        edits.update({n: replace(edits[n], weights=edits[first].weights) for n in others})
     for group in ("absorbers", "producers", "carriers"):
         for name in changed[group]:
             graph.set_layer(name, edits[name].layer, edits[name].weights)

@@ -25,6 +25,8 @@ that is not listed is removed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lemonade_tf.architecture.channel_rules import Context, propagate
 from lemonade_tf.architecture.channel_runs import FRESH, ChannelGroups, Sources, repeat_channels
 from lemonade_tf.architecture.graph import Graph
@@ -43,7 +45,19 @@ def _channel_groups(graph: Graph) -> ChannelGroups:
         node = graph[name]
         inputs = [groups.runs[i] for i in node.inputs]
         groups.runs[name] = propagate(node.layer, Context(groups, name, shapes[name]), *inputs)
-    groups.fix(groups.runs[graph.output], "it reaches the output")
+    for output in graph.outputs:
+        groups.fix(groups.runs[output], "it reaches the output")
+    for calls in graph.calls().values():
+        _tie_calls(graph, groups, calls)
     # Later sums may have tied or split groups of earlier nodes.
     groups.runs = {name: groups.resolve(runs) for name, runs in groups.runs.items()}
     return groups
+
+
+def _tie_calls(graph: Graph, groups: ChannelGroups, calls: Sequence[str]) -> None:
+    """Tie the inputs and the outputs of all calls of a layer, which change together."""
+    first = calls[0]
+    for name in calls[1:]:
+        for one, other in zip(graph[first].inputs, graph[name].inputs, strict=True):
+            groups.tie(groups.runs[one], groups.runs[other])
+        groups.tie(groups.runs[first], groups.runs[name])

@@ -43,6 +43,7 @@ from lemonade_tf.architecture.layers import (
     UpSampling2D,
     ZeroPadding2D,
 )
+from lemonade_tf.architecture.opaque import Opaque, Outputs, Part
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,30 @@ def _(layer: Conv2D, at: Context, *inputs: Runs) -> Runs:
 
 @propagate.register
 def _(layer: Input, at: Context, *inputs: Runs) -> Runs:
-    return at.groups.fix((at.groups.new(at.shape[-1]),), f"it is the input {at.name!r}")
+    return _fixed(at, f"it is the input {at.name!r}")
+
+
+@propagate.register
+def _(layer: Opaque, at: Context, *inputs: Runs) -> Runs:
+    reason = f"{at.name!r} is a {layer.kind}, which is carried as it is"
+    for runs in inputs:
+        at.groups.fix(runs, reason)
+    return _fixed(at, reason)
+
+
+@propagate.register
+def _(layer: Part, at: Context, *inputs: Runs) -> Runs:
+    return _fixed(at, f"it is an output of {at.name!r}, which is carried as it is")
+
+
+@propagate.register
+def _(layer: Outputs, at: Context, *inputs: Runs) -> Runs:
+    return inputs[0]
+
+
+def _fixed(at: Context, reason: str) -> Runs:
+    """Start a group that cannot change."""
+    return at.groups.fix((at.groups.new(at.shape[-1] if at.shape else 1),), reason)
 
 
 @propagate.register(BatchNormalization)

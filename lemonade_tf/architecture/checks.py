@@ -6,19 +6,21 @@ import numpy as np
 
 from lemonade_tf.architecture.graph import Graph, GraphError, Node
 from lemonade_tf.architecture.layers import LAYERS
+from lemonade_tf.architecture.opaque import IMPORTED_LAYERS, Opaque
 
 
 def check(graph: Graph) -> None:
     """Raise unless all invariants of a graph hold.
 
     - Names are non-empty strings without "/" (Keras builds paths from them); nodes are `Node`s
-      whose layers are of the kinds in LAYERS.
-    - There is one Input, and the output exists.
+      whose layers are of the kinds in LAYERS, or of those that only imported models have.
+    - There is an Input (one, unless the model was imported), and the output exists.
     - The inputs of every node exist, their number fits its layer, and there is no cycle.
     - The output depends on every node.
     - The shapes of the inputs of every layer fit it.
     - Either no node has weights, or every node has the weights that its layer needs, with their
       names and shapes, as finite floating-point numbers, read-only. No variance is negative.
+    - The nodes of several calls of one layer have the same layer and weights.
 
     Args:
         graph: The graph. It is not changed.
@@ -38,10 +40,11 @@ def check(graph: Graph) -> None:
                 f"node {name!r}: inputs are {node.inputs!r}; expected a tuple of names."
             )
         graph.check_node(name, node.layer, node.inputs)
-        if type(node.layer) not in LAYERS:
+        if type(node.layer) not in (*LAYERS, *IMPORTED_LAYERS):
             kind = type(node.layer).__name__
             raise GraphError(f"node {name!r} is a {kind}; expected one of LAYERS.")
-    _ = graph.input
+    if graph.origin is None or not graph.inputs:
+        _ = graph.input
     graph.topological_order()
     unused = graph.unused()
     if unused:
@@ -53,6 +56,7 @@ def check(graph: Graph) -> None:
     if graph.has_weights:
         for name in graph:
             _check_weights(graph, name)
+    _check_calls(graph)
 
 
 def _check_weights(graph: Graph, name: str) -> None:
@@ -68,13 +72,30 @@ def _check_weights(graph: Graph, name: str) -> None:
             f" expected {expected}."
         )
     for key, value in node.weights.items():
+        if value.flags.writeable:
+            raise GraphError(f"node {name!r}: {key} is writable; expected a read-only array.")
+        if isinstance(node.layer, Opaque):  # whatever its layer computes with
+            continue
         if not np.issubdtype(value.dtype, np.floating):
             raise GraphError(
                 f"node {name!r}: {key} has dtype {value.dtype}; expected floating point."
             )
-        if value.flags.writeable:
-            raise GraphError(f"node {name!r}: {key} is writable; expected a read-only array.")
         if not np.isfinite(value).all():
             raise GraphError(f"node {name!r}: {key} has values that are not finite.")
         if key in ("moving_variance", "variance") and (value < 0).any():
             raise GraphError(f"node {name!r}: {key} has the negative value {value.min()}.")
+
+
+def _check_calls(graph: Graph) -> None:
+    """Raise unless all calls of a layer have the same layer and weights."""
+    for names in graph.calls().values():
+        first = graph[names[0]]
+        for name in names[1:]:
+            node = graph[name]
+            if node.layer != first.layer or not all(
+                np.array_equal(node.weights[key], first.weights[key]) for key in first.weights
+            ):
+                raise GraphError(
+                    f"nodes {names[0]!r} and {name!r} are calls of one layer, but differ; edit"
+                    " all calls of a layer alike."
+                )

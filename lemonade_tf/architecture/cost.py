@@ -9,6 +9,8 @@ Rescaling layers. The paper counts in the same way: the MobileNets of its Table 
 Multiply-adds are counted per image: one for each multiplication of a weight with an activation in
 convolutions and dense layers. Biases, batch normalization (which can be folded into the preceding
 convolution), activations, pooling, sums and products are not counted, as in the MobileNet papers.
+What an opaque layer of an imported model multiplies is unknown and not counted either;
+`uncounted_layers` names these layers.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from lemonade_tf.architecture.layers import (
     SeparableConv2D,
     Shape,
 )
+from lemonade_tf.architecture.opaque import Opaque
 
 
 def count_parameters(graph: Graph) -> int:
@@ -35,8 +38,11 @@ def count_parameters(graph: Graph) -> int:
 
 def _count_parameters(graph: Graph) -> int:
     shapes = graph.shapes()
+    repeated = {name for calls in graph.calls().values() for name in calls[1:]}
     return sum(
-        layer_parameters(node.layer, *[shapes[i] for i in node.inputs]) for _, node in graph.items()
+        layer_parameters(node.layer, *[shapes[i] for i in node.inputs])
+        for name, node in graph.items()
+        if name not in repeated
     )
 
 
@@ -57,6 +63,11 @@ def _count_multiply_adds(graph: Graph) -> int:
         layer_multiply_adds(node.layer, shapes[name], *[shapes[i] for i in node.inputs])
         for name, node in graph.items()
     )
+
+
+def uncounted_layers(graph: Graph) -> tuple[str, ...]:
+    """Return the names of the opaque nodes, whose multiply-adds are unknown and count as 0."""
+    return tuple(name for name, node in graph.items() if isinstance(node.layer, Opaque))
 
 
 @lru_cache(maxsize=65536)

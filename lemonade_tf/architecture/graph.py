@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from lemonade_tf.architecture.layer import Layer, Shape, ShapeError
+from lemonade_tf.architecture.opaque import Outputs
 from lemonade_tf.architecture.summary import Row, summary_table
 from lemonade_tf.errors import LemonadeError
 
@@ -31,6 +32,18 @@ class GraphError(LemonadeError, ValueError):
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What a node was in the model that it was converted from; `keras_bridge` extends it.
+
+    Attributes:
+        shared: A key that the nodes of all calls of one layer have in common. Such nodes have the
+            same layer and the same weights. None for a layer that is called once.
+    """
+
+    shared: Hashable = None
+
+
+@dataclass(frozen=True)
 class Node:
     """A layer with its inputs and weights.
 
@@ -38,11 +51,14 @@ class Node:
         layer: The layer.
         inputs: The names of the nodes that are its inputs, in order.
         weights: Read-only float arrays by their names in Keras; empty in a graph of shapes.
+        origin: What edits of the node do not change: how to restore the layer of an imported model.
+            None for a new node.
     """
 
     layer: Layer
     inputs: tuple[str, ...] = ()
     weights: Mapping[str, np.ndarray] = field(default_factory=dict)
+    origin: Origin | None = None
 
 
 def freeze(weights: Mapping[str, Any]) -> Mapping[str, np.ndarray]:
@@ -58,7 +74,10 @@ def freeze(weights: Mapping[str, Any]) -> Mapping[str, np.ndarray]:
 
 
 class Graph:
-    """A directed acyclic graph of layers with one input and one output.
+    """A directed acyclic graph of layers.
+
+    It has one input and one output. The graph of an imported model may have several Inputs, and
+    several outputs, which are then the inputs of an Outputs node.
 
     The methods `add`, `insert_after`, `remove`, `redirect`, `set_layer`, `set_inputs` and
     `set_weights` edit it. Each checks before it edits, so a refused edit leaves the graph
@@ -66,6 +85,7 @@ class Graph:
     """
 
     def __init__(self) -> None:
+        self.origin: Any = None  # the model that the graph was converted from, for keras_bridge
         self._nodes: dict[str, Node] = {}
         self._output: str | None = None
         self._wiring: dict[str, Any] = {}  # facts that depend on names and inputs only
@@ -129,13 +149,20 @@ class Graph:
 
     @property
     def input(self) -> str:
-        """The name of the Input node."""
-        if "input" not in self._cache:
-            names = [n for n, node in self._nodes.items() if node.layer.num_inputs == 0]
-            if len(names) != 1:
-                raise GraphError(f"the graph has {len(names)} Inputs: {names}; expected one.")
-            self._cache["input"] = names[0]
-        return self._cache["input"]
+        """The name of the only Input node."""
+        names = self.inputs
+        if len(names) != 1:
+            raise GraphError(f"the graph has {len(names)} Inputs: {list(names)}; expected one.")
+        return names[0]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the Input nodes."""
+        if "inputs" not in self._cache:
+            self._cache["inputs"] = tuple(
+                n for n, node in self._nodes.items() if node.layer.num_inputs == 0
+            )
+        return self._cache["inputs"]
 
     @property
     def output(self) -> str:
@@ -149,6 +176,15 @@ class Graph:
         self._require(name)
         self._output = name
         self._cache = {}
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of the nodes whose outputs are those of the network."""
+        if "outputs" not in self._cache:
+            node = self[self.output]
+            is_collection = isinstance(node.layer, Outputs)
+            self._cache["outputs"] = node.inputs if is_collection else (self.output,)
+        return self._cache["outputs"]
 
     @property
     def has_weights(self) -> bool:
@@ -221,6 +257,16 @@ class Graph:
         """Return the shape of each weight that a node needs, whether or not it has them."""
         return self[name].layer.weight_shapes(*self.input_shapes(name))
 
+    def calls(self) -> Mapping[Hashable, tuple[str, ...]]:
+        """Return the nodes of each layer that is called more than once, by their common key."""
+        if "calls" not in self._wiring:
+            found: dict[Hashable, list[str]] = {}
+            for name, node in self._nodes.items():
+                if node.origin is not None and node.origin.shared is not None:
+                    found.setdefault(node.origin.shared, []).append(name)
+            self._wiring["calls"] = {k: tuple(v) for k, v in found.items() if len(v) > 1}
+        return self._wiring["calls"]
+
     def ancestors(self, name: str) -> frozenset[str]:
         """Return the names of all nodes on which `name` depends, without `name`."""
         if "ancestors" not in self._wiring:
@@ -264,9 +310,10 @@ class Graph:
             other._nodes = dict(self._nodes)
         else:
             other._nodes = {
-                n: Node(node.layer, node.inputs) if node.weights else node
+                n: Node(node.layer, node.inputs, {}, node.origin) if node.weights else node
                 for n, node in self._nodes.items()
             }
+        other.origin = self.origin
         other._output = self._output
         other._wiring = dict(self._wiring)
         other._cache = dict(self._cache)
@@ -295,6 +342,7 @@ class Graph:
         layer: Layer,
         inputs: Sequence[str] = (),
         weights: Mapping[str, Any] | None = None,
+        origin: Origin | None = None,
     ) -> str:
         """Add a node and return its name.
 
@@ -305,7 +353,7 @@ class Graph:
         if name in self._nodes:
             raise GraphError(f"there is already a node {name!r}; choose a different name.")
         self.check_node(name, layer, tuple(inputs))
-        self._put(name, Node(layer, tuple(inputs), freeze(weights or {})))
+        self._put(name, Node(layer, tuple(inputs), freeze(weights or {}), origin))
         return name
 
     def insert_after(
@@ -381,7 +429,8 @@ class Graph:
         node = self[name]
         inputs = node.inputs if inputs is None else tuple(inputs)
         self.check_node(name, layer, inputs)
-        self._put(name, Node(layer, inputs, node.weights if weights is None else freeze(weights)))
+        new = node.weights if weights is None else freeze(weights)
+        self._put(name, Node(layer, inputs, new, node.origin))
 
     def set_inputs(self, name: str, inputs: Sequence[str]) -> None:
         """Replace the inputs of a node."""

@@ -80,4 +80,4 @@ def _equal(first: np.ndarray, second: np.ndarray) -> bool:
 
 
 def _is_boundary(graph: Graph, name: str, nodes: set[str]) -> bool:
-    return name == graph.output or not nodes.issuperset(graph.consumers(name))
+    return name in graph.outputs or not nodes.issuperset(graph.consumers(name))

@@ -37,6 +37,7 @@ from lemonade_tf.architecture.layers import (
     Multiply,
     arguments,
 )
+from lemonade_tf.architecture.opaque import Opaque
 from lemonade_tf.safe_json import read_json
 
 FORMAT = 1
@@ -166,9 +167,19 @@ def _match(
 
 
 def to_json(graph: Graph) -> str:
-    """Return the architecture as JSON, with the lambda of convex sums in full precision."""
+    """Return the architecture as JSON, with the lambda of convex sums in full precision.
+
+    Raises:
+        GraphError: If the graph has layers of unknown kind, or several inputs or outputs.
+    """
     nodes = []
     for name, node in graph.items():
+        if type(node.layer) not in LAYERS:
+            what = node.layer.kind if isinstance(node.layer, Opaque) else type(node.layer).__name__
+            raise GraphError(
+                f"node {name!r} is a {what}, which the file of a network cannot contain; save"
+                " to_keras(graph) as a Keras model."
+            )
         entry: dict[str, Any] = {
             "name": name,
             "layer": type(node.layer).__name__,

@@ -6,9 +6,14 @@ from collections.abc import Callable, Collection, Mapping
 from math import prod
 from typing import Any
 
+import keras
+import numpy as np
+
 from lemonade_tf.architecture.graph import Graph
 
 _MAX_VALUES = 2**26  # per output of a layer: 256 MB in float32
+
+Images = np.ndarray | Mapping[str, np.ndarray]
 
 Compute = Callable[[str, list[Any]], Any]  # (name of a node, values of its inputs) -> its value
 
@@ -17,6 +22,19 @@ def max_batch_size(graph: Graph, limit: int) -> int:
     """Return the number of images, at most `limit`, whose largest activation fits into memory."""
     largest = max(prod(shape) for shape in graph.shapes().values())
     return max(1, min(limit, _MAX_VALUES // largest))
+
+
+def input_values(graph: Graph, model: keras.Model, images: Images) -> dict[str, Any]:
+    """Return the values of the Input nodes.
+
+    Args:
+        graph: The network.
+        model: Its model, whose inputs may take integers.
+        images: The images; for a network with several inputs, an array for each by its name.
+    """
+    by_name = images if isinstance(images, Mapping) else {graph.input: images}
+    types = {name: tensor.dtype for name, tensor in zip(graph.inputs, model.inputs, strict=True)}
+    return {name: keras.ops.cast(by_name[name], types[name]) for name in graph.inputs}
 
 
 def walk(

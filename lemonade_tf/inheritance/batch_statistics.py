@@ -19,7 +19,7 @@ import numpy as np
 
 from lemonade_tf.architecture.graph import Graph
 from lemonade_tf.architecture.layers import BatchNormalization
-from lemonade_tf.inheritance.activations import walk
+from lemonade_tf.inheritance.activations import Images, input_values, walk
 from lemonade_tf.operators.change import MeasureStatistics
 from lemonade_tf.operators.morphisms import identity_normalization
 
@@ -28,7 +28,7 @@ def measure_statistics(
     repairs: Sequence[MeasureStatistics],
     graph: Graph,
     model: keras.Model,
-    images: np.ndarray,
+    images: Images,
     *,
     training: bool = True,
 ) -> None:
@@ -37,12 +37,14 @@ def measure_statistics(
     Args:
         repairs: The batch normalizations, and whether their scale and offset follow.
         graph: The graph of the model.
-        model: The result of `to_keras(graph, learnable=True)`.
+        model: The result of `to_keras(graph, learnable=True, layer_per_node=True)`. Its layers that
+            are called more than once keep their statistics.
         images: Raw pixels, (n, height, width, channels).
         training: Whether the other batch normalizations use the statistics of the batch, as in
             training, or their moving statistics, as in inference.
     """
-    by_node = {repair.node: repair for repair in repairs}
+    several_calls = {name for names in graph.calls().values() for name in names}
+    by_node = {repair.node: repair for repair in repairs if repair.node not in several_calls}
     layers = {layer.name: layer for layer in model.layers}
 
     def compute(name: str, inputs: list[Any]) -> Any:
@@ -51,8 +53,7 @@ def measure_statistics(
             return _normalize(layers[name], inputs[0], by_node.get(name))
         return layers[name](inputs[0] if len(inputs) == 1 else inputs, training=False)
 
-    known = {graph.input: keras.ops.cast(images, "float32")}
-    walk(graph, known, until=by_node, compute=compute)
+    walk(graph, input_values(graph, model, images), until=by_node, compute=compute)
 
 
 def _normalize(layer: Any, inputs: Any, repair: MeasureStatistics | None) -> Any:

@@ -17,7 +17,7 @@ import numpy as np
 from lemonade_tf.architecture.graph import Graph
 from lemonade_tf.architecture.layers import BatchNormalization, SeparableConv2D
 from lemonade_tf.architecture.shared import shared_part
-from lemonade_tf.inheritance.activations import walk
+from lemonade_tf.inheritance.activations import Images, input_values, walk
 from lemonade_tf.inheritance.layer_fits import fit_layer
 from lemonade_tf.inheritance.window_samples import Positions, extract_windows, sample_positions
 from lemonade_tf.operators.change import Change, FitOutputs
@@ -29,14 +29,15 @@ def fit_outputs(
     parent: Graph,
     parent_model: keras.Model,
     model: keras.Model,
-    images: np.ndarray,
+    images: Images,
     *,
     rng: np.random.Generator,
 ) -> tuple[str, ...]:
     """Carry out the repairs of a change that fit outputs, in a model.
 
     A layer is skipped if the parent does not have it (the same name may belong to another layer,
-    which was removed), or if its output has another resolution there.
+    which was removed), if its output has another resolution there, or if it is called more than
+    once.
 
     Args:
         change: The change of `parent`.
@@ -51,8 +52,9 @@ def fit_outputs(
     """
     fits = [r.node for r in change.fit_repairs if _is_comparable(r, change, parent)]
     if fits:
-        known = {parent.input: keras.ops.cast(images, "float32")}
-        positions = {n: sample_positions(change.graph, n, len(images), rng) for n in fits}
+        known = input_values(parent, parent_model, images)
+        count = len(next(iter(known.values())))
+        positions = {n: sample_positions(change.graph, n, count, rng) for n in fits}
         # Walk the parent first; the child starts from the last nodes that both networks share.
         boundary = shared_part(parent, change.graph, changing=change.affected).boundary
         desired, shared = _desired_outputs(parent, parent_model, known, positions, boundary)
@@ -65,6 +67,8 @@ def _is_comparable(repair: FitOutputs, change: Change, parent: Graph) -> bool:
     """Return whether the output of a node corresponds to the one that it has in the parent."""
     name, graph = repair.node, change.graph
     if name not in parent or name in change.new_nodes:
+        return False
+    if any(name in calls for calls in graph.calls().values()):
         return False
     before, now = parent.shapes()[name], graph.shapes()[name]
     return before[:-1] == now[:-1] and (before == now or name in change.sources)

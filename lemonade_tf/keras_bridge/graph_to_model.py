@@ -7,8 +7,8 @@ calling the Keras layer of the same name. A Keras layer has the name of its node
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import singledispatch
+from dataclasses import dataclass, replace
+from functools import partial, singledispatch
 from typing import Any
 from zlib import crc32
 
@@ -17,14 +17,18 @@ import numpy as np
 
 from lemonade_tf.architecture import Graph, GraphError, Node
 from lemonade_tf.architecture import layers as kinds
+from lemonade_tf.architecture.opaque import Opaque, Part
 from lemonade_tf.keras_bridge.convex_sum import ConvexSum
 from lemonade_tf.keras_bridge.keras_defaults import keras_defaults
+from lemonade_tf.keras_bridge.opaque_calls import OpaqueCall, SelectOutput
+from lemonade_tf.keras_bridge.origins import LayerOrigin
+from lemonade_tf.keras_bridge.restored_model import restore
 from lemonade_tf.keras_bridge.unnamed_layers import (
     layer_scale,
     slice_channels,
     training_only_layer,
 )
-from lemonade_tf.keras_bridge.weights import initial_values
+from lemonade_tf.keras_bridge.weights import assign_weights, initial_values
 
 LayerFactory = Callable[..., keras.layers.Layer]
 
@@ -46,12 +50,16 @@ def to_keras(
     logits: bool = False,
     batch_normalization: LayerFactory = keras.layers.BatchNormalization,
     seed: int | None = None,
-    name: str = "network",
+    name: str | None = None,
+    layer_per_node: bool = False,
 ) -> keras.Model:
     """Convert a graph to a functional Keras model.
 
     The model gets the weights of the graph, or those of Keras's default initializers if the graph
     has none. Neither depends on Keras's settings of the process; see `keras_defaults`.
+
+    The graph of an imported model becomes that model again, apart from the edits: with the
+    configurations of its layers, its inner models, its inputs and its outputs.
 
     Args:
         graph: The graph; the model does not reference it.
@@ -64,20 +72,33 @@ def to_keras(
             of keras.layers.BatchNormalization, for a backend that has a faster one for training.
             Models to be saved use Keras's.
         seed: Random seed of dropout.
-        name: Name of the model.
+        name: Name of the model. By default, that of the imported model, or "network".
+        layer_per_node: Whether the model of an imported graph has instead a layer for every node,
+            which has its name and computes in float32, as the models of other graphs do.
 
     Raises:
         GraphError: If Keras has no counterpart of a layer.
     """
     options = _Options(learnable, batch_normalization, seed)
-    last = logits_node(graph) if logits else graph.output
+    if graph.origin is not None and not layer_per_node:
+        return restore(graph, partial(_build_new, options), name=name)
+    outputs = (logits_node(graph),) if logits else graph.outputs
+    left_out = {graph.output}.difference(outputs)
     tensors: dict[str, Any] = {}
     for node_name in graph.topological_order():
-        if last == graph.output or node_name != graph.output:
+        if node_name not in left_out:
             node = graph[node_name]
             inputs = [tensors[source] for source in node.inputs]
             tensors[node_name] = _build(node.layer, node_name, node, inputs, options)
-    return keras.Model(tensors[graph.input], tensors[last], name=name)
+    ends = [[tensors[n] for n in names] for names in (graph.inputs, outputs)]
+    return keras.Model(*(end[0] if len(end) == 1 else end for end in ends), name=name or "network")
+
+
+def _build_new(
+    options: _Options, layer: kinds.Layer, name: str, node: Node, inputs: list[Any]
+) -> Any:
+    """Build a node that an imported model did not have."""
+    return _build(layer, name, replace(node, origin=None), inputs, options)
 
 
 def logits_node(graph: Graph) -> str:
@@ -93,13 +114,37 @@ def logits_node(graph: Graph) -> str:
 def _build(layer: kinds.Layer, name: str, node: Node, inputs: list[Any], options: _Options) -> Any:
     """Return the Keras tensor of a node's outputs."""
     keras_layer = _keras_layer(layer, name, options)
+    call: dict[str, Any] = {}
+    if isinstance(node.origin, LayerOrigin) and node.origin.blueprint is not None:
+        keras_layer.trainable = node.origin.blueprint.trainable[:1] != (False,)
+        if node.origin.training is not None and keras_layer._call_has_training_arg:
+            call["training"] = node.origin.training
     with initial_values(keras_layer, node.weights):
-        return keras_layer(inputs[0] if layer.num_inputs == 1 else inputs)
+        return keras_layer(inputs[0] if layer.num_inputs == 1 else inputs, **call)
 
 
 @_build.register
 def _(layer: kinds.Input, name: str, node: Node, inputs: list[Any], options: _Options) -> Any:
-    return keras.Input(layer.shape, name=name)
+    dtype = None
+    if isinstance(node.origin, LayerOrigin) and node.origin.blueprint is not None:
+        dtype = (node.origin.blueprint.config or {}).get("dtype")
+    return keras.Input(layer.shape, name=name, dtype=dtype)
+
+
+@_build.register
+def _(layer: Opaque, name: str, node: Node, inputs: list[Any], options: _Options) -> Any:
+    assert isinstance(node.origin, LayerOrigin)
+    keras_layer = OpaqueCall(node.origin, inputs, name)
+    outputs = keras_layer(inputs[0] if len(inputs) == 1 else inputs)
+    assign_weights(keras_layer, node)
+    if node.origin.blueprint is not None:
+        keras_layer.trainable = node.origin.blueprint.trainable[:1] != (False,)
+    return outputs
+
+
+@_build.register
+def _(layer: Part, name: str, node: Node, inputs: list[Any], options: _Options) -> Any:
+    return SelectOutput(layer.index, name)(inputs[0])
 
 
 @_build.register

@@ -24,6 +24,8 @@ from lemonade_tf.keras_bridge.unnamed_layers import (
     training_only_kind,
 )
 
+_IMAGE_SIZE, _OTHER_SIZE = 224, 16  # in place of open sizes
+
 _CHANNELS_LAST = {"data_format": "channels_last"}
 _AS_IS = {"crop_to_aspect_ratio": False, "pad_to_aspect_ratio": False, "antialias": False}
 
@@ -92,21 +94,25 @@ OPERATIONS: dict[str, tuple[Any, Any, Any]] = {
 
 
 def is_tensor(value: Any) -> bool:
-    """Return whether a value in a configuration is a tensor."""
-    return isinstance(value, dict) and value.get("class_name") == "__keras_tensor__"
+    """Return whether an argument of a call is a tensor of the model."""
+    return isinstance(value, keras.KerasTensor)
 
 
 def operation_kind(operation: Any, values: list[Any]) -> kinds.Layer:
     """Convert an operation such as x + y or 2 * x to a layer.
 
     Args:
-        operation: An operation whose class is in the table.
-        values: The arguments of its call, as in a model's configuration.
+        operation: An operation.
+        values: The arguments of its call.
 
     Raises:
-        GraphError: If the operands are neither two tensors of the model nor a tensor and a number.
+        GraphError: If it is not in the table, or the operands are neither two tensors of the model
+            nor a tensor and a number.
     """
-    of_tensors, number_second, number_first = OPERATIONS[type(operation).__name__]
+    name = type(operation).__name__
+    if name not in OPERATIONS:
+        raise GraphError(f"{operation.name!r} is the operation {name}, which is not in the table.")
+    of_tensors, number_second, number_first = OPERATIONS[name]
     first, second = values
     if is_tensor(first) and is_tensor(second) and of_tensors is not None:
         return of_tensors
@@ -129,18 +135,20 @@ def input_kind(layer: keras.layers.InputLayer, given: kinds.Shape | None) -> kin
 
     Args:
         layer: The input of the model.
-        given: The shape to use if the model has open sizes (None).
+        given: The shape to use if the model has open sizes (None); None for usual sizes.
 
     Raises:
-        GraphError: If a size is open and no shape is given, or the shapes contradict each other.
+        GraphError: If a given size is not a positive integer, or contradicts one of the model.
     """
-    shape = layer.batch_shape[1:]
-    if given is None and None in shape:
+    shape = tuple(layer.batch_shape[1:])
+    if given is None:
+        size = _IMAGE_SIZE if len(shape) == 3 else _OTHER_SIZE
+        return kinds.Input(tuple(size if n is None else n for n in shape))
+    given = tuple(given)
+    if not all(isinstance(n, int) and n > 0 for n in given):
         raise GraphError(
-            f"input {layer.name!r} has shape {shape}; a graph requires a size in place of None:"
-            " pass one, as in input_shape=(224, 224, 3)."
+            f"input_shape is {given}; expected positive integers, as in input_shape=(224, 224, 3)."
         )
-    given = tuple(shape if given is None else given)
     if len(given) != len(shape) or any(
         own not in (None, size) for own, size in zip(shape, given, strict=True)
     ):
@@ -174,15 +182,14 @@ def layer_kind(layer: keras.layers.Layer, rank: int) -> kinds.Layer:
                 f"layer {layer.name!r} ({type(layer).__name__}) has {setting}={found!r}; a graph"
                 f" supports only {setting}={value!r}."
             )
-    if layer.compute_dtype != "float32":
-        raise GraphError(
-            f"layer {layer.name!r} computes in {layer.compute_dtype}; expected float32."
-        )
     if kind is kinds.TrainingOnly:
         return training_only_kind(layer)
     if isinstance(layer, keras.layers.Softmax):
         arguments = {"activation": "softmax"}
     elif kind is kinds.Activation:
+        if not has_known_activation(layer):
+            name = activation_name(layer)
+            raise GraphError(f"layer {layer.name!r} has the activation {name!r}.")
         arguments = {"activation": activation_name(layer)}
     elif isinstance(layer, keras.layers.Normalization):
         arguments = {"mean": _plain(layer.input_mean), "variance": _plain(layer.input_variance)}
@@ -219,6 +226,21 @@ def activation_name(layer: keras.layers.Layer) -> str:
     """Return the name of a layer's activation; "linear" if it has none."""
     function = getattr(layer, "activation", None) or keras.activations.linear
     return getattr(function, "__name__", type(function).__name__)
+
+
+def activation_kind(layer: keras.layers.Layer) -> kinds.Layer | None:
+    """Return the activation that is built into a layer as a layer of its own; None without one.
+
+    Raises:
+        GraphError: If it is not one of Keras's that a graph supports.
+    """
+    name = activation_name(layer)
+    if name == "linear":
+        return None
+    if not has_known_activation(layer):
+        raise GraphError(f"layer {layer.name!r} has the activation {name!r}, which is not known.")
+    known = {"relu": kinds.ReLU(), "relu6": kinds.ReLU(6.0)}  # operators look for ReLU layers
+    return known.get(name) or kinds.Activation(name)
 
 
 def has_known_activation(layer: keras.layers.Layer) -> bool:

@@ -1,128 +1,129 @@
 """Converting a Keras model to a graph.
 
-A model is read from its configuration, layer by layer. A model that is used as a layer is replaced
-by its layers. `layer_kinds` converts the single layers. Whether layers are frozen is not kept.
+A model is read from the record of the calls of its layers, which every functional model has,
+whatever its class. A model that is used as a layer is replaced by its layers. `layer_kinds`
+converts the single layers; what it cannot express becomes an opaque node. Every node remembers its
+layer (`origins`), so `to_keras` restores the model.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
 import numpy as np
 
-from lemonade_tf.architecture import Graph, GraphError, check
+from lemonade_tf.architecture import Graph, GraphError, Layer, ShapeError, check
 from lemonade_tf.architecture import layers as kinds
+from lemonade_tf.architecture.layers import Shape
+from lemonade_tf.architecture.opaque import Opaque, Outputs, Part
+from lemonade_tf.keras_bridge.blueprints import Blueprint, blueprint_of
+from lemonade_tf.keras_bridge.functional import (
+    as_functional,
+    computes_what_its_layers_do,
+    tensor_calls,
+)
 from lemonade_tf.keras_bridge.keras_defaults import keras_defaults
 from lemonade_tf.keras_bridge.layer_kinds import (
-    KINDS,
-    OPERATIONS,
+    activation_kind,
     activation_name,
-    has_known_activation,
     input_kind,
-    is_tensor,
     layer_kind,
     operation_kind,
-    table_entry,
 )
-from lemonade_tf.keras_bridge.weights import layer_weights
+from lemonade_tf.keras_bridge.origins import LayerOrigin, ModelOrigin, Scope, Slot, fill
+from lemonade_tf.keras_bridge.weights import layer_weights, opaque_weights
+
+# Layers of these kinds also take integers; others compute with them in another way than a graph.
+_TAKE_INTEGERS = (kinds.Rescaling, kinds.Normalization, kinds.Flatten, kinds.Reshape)
 
 
 @keras_defaults()
-def from_keras(model: keras.Model, *, input_shape: kinds.Shape | None = None) -> Graph:
+def from_keras(
+    model: keras.Model, *, input_shape: Shape | Mapping[str, Shape] | None = None
+) -> Graph:
     """Convert a functional or Sequential Keras model to a graph, with its weights.
 
     A node has the name of its layer. A layer with an activation becomes two nodes, NAME and
     NAME_activation. The layers of an inner model keep their names if these are unique, else they
-    become MODEL_NAME. Sums, products and differences such as x + y and 2 * x become layers.
-    `from_keras(to_keras(graph, learnable=True))` returns an equal graph.
+    become MODEL_NAME. Operations such as x + y and 2 * x become layers. A layer or an operation of
+    unknown kind becomes an opaque node, which no change of channels or sizes crosses.
+
+    `to_keras` converts the graph, edited or not, to the model again: with its layers, inner models,
+    inputs and outputs as they were, apart from the edits. `from_keras(to_keras(graph,
+    learnable=True))` returns an equal graph.
 
     Args:
-        model: A model of layers in the table of `layer_kinds` and of models of these, each used
-            once.
-        input_shape: (height, width, channels), for a model with open sizes.
+        model: The model, of any class as long as its layers define what it computes.
+        input_shape: The sizes to use for open ones, (height, width, channels), or these by the name
+            of the input. Without them, an open size counts as 224 in images and as 16 elsewhere.
 
     Raises:
-        GraphError: If the model has an unsupported layer, setting or structure; the message names
-            it.
+        GraphError: If the model is not functional, or does not fit `input_shape`.
     """
-    functional = _functional(model)
-    _refuse_unknown(functional)
-    converter = _Converter(Counter(_all_names(functional)), input_shape)
-    converter.graph.output = converter.convert(functional)
-    check(converter.graph)
-    return converter.graph
-
-
-def _functional(model: keras.Model) -> keras.Model:
-    """Return the functional form of a model with one input and one output."""
-    if isinstance(model, keras.Sequential) and model.built:
-        model = keras.Model(model.inputs, model.outputs, name=model.name)
-    if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
-        raise GraphError(
-            f"{model!r} is not supported; expected a functional Keras model, or a Sequential one"
-            " that is built."
-        )
-    if _has_custom_call(model):
-        raise GraphError(
-            f"the model {model.name!r} is a {type(model).__name__} with a custom call; expected a"
-            " model that is defined by its layers."
-        )
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise GraphError(
-            f"the model {model.name!r} has {len(model.inputs)} inputs and {len(model.outputs)}"
-            " outputs; expected one of each."
-        )
-    return model
-
-
-def _is_defined_by_layers(layer: Any) -> bool:
-    """Return whether a layer is a model that computes what its layers do."""
-    return isinstance(layer, keras.Model) and not _has_custom_call(layer)
-
-
-def _has_custom_call(model: keras.Model) -> bool:
-    """Return whether a subclass overrides what the model computes."""
-    return any(
-        "call" in vars(kind) and not kind.__module__.startswith("keras.")
-        for kind in type(model).__mro__
+    functional = as_functional(model)
+    converter = _Converter(
+        Counter(_all_names(functional)), Counter(_all_calls(functional)), input_shape
     )
-
-
-def _refuse_unknown(model: keras.Model) -> None:
-    """Raise an error that names all layers, activations and operations that are not supported."""
-    unknown = list(_unknown(model))
-    if unknown:
-        raise GraphError(
-            f"{'; '.join(unknown)}. Supported are the layers"
-            f" {', '.join(kind.__name__ for kind in KINDS)}; the activations"
-            f" {', '.join(kinds.ACTIVATIONS)}; sums, products and differences; and models of these."
-        )
-
-
-def _unknown(model: keras.Model) -> Iterator[str]:
-    for operation in model.operations:
-        kind = type(operation).__name__
-        if _is_defined_by_layers(operation):
-            yield from _unknown(_functional(operation))
-        elif not isinstance(operation, keras.layers.Layer):
-            if kind not in OPERATIONS:
-                yield f"{operation.name!r} is the operation {kind}"
-        elif not isinstance(operation, keras.layers.InputLayer) and table_entry(operation) is None:
-            yield f"layer {operation.name!r} has the type {kind}"
-        elif not has_known_activation(operation):
-            yield f"layer {operation.name!r} has the activation {activation_name(operation)!r}"
+    outputs = converter.convert(functional, (), model)
+    graph = converter.graph
+    if len(outputs) == 1:
+        graph.output = outputs[0]
+    else:
+        graph.output = graph.add(converter.free_name("outputs"), Outputs(), outputs)
+    graph.remove_unused()
+    graph.origin = converter.models
+    check(graph)
+    return graph
 
 
 def _all_names(model: keras.Model) -> Iterator[str]:
     for operation in model.operations:
-        if _is_defined_by_layers(operation):
-            yield from _all_names(_functional(operation))
+        if computes_what_its_layers_do(operation):
+            yield from _all_names(as_functional(operation))
         else:
             yield operation.name
+
+
+def _all_calls(model: keras.Model) -> Iterator[int]:
+    """Yield the id of the operation of each call, those within inner models included."""
+    for call in tensor_calls(model):
+        yield id(call.operation)
+        if computes_what_its_layers_do(call.operation):
+            yield from _all_calls(as_functional(call.operation))
+
+
+@dataclass(frozen=True)
+class _End:
+    """The node that outputs a tensor, and which input of the models around it the tensor is."""
+
+    node: str
+    entry: Mapping[Scope, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A call of a layer or an operation.
+
+    Attributes:
+        operation: The layer or operation.
+        origin: What its node remembers, without the blueprint.
+        values: The arguments.
+        inputs: The nodes of its tensors.
+        tensors: These tensors, in the model.
+        outputs: The tensors that it returns.
+    """
+
+    operation: Any
+    origin: LayerOrigin
+    values: tuple[Any, ...]
+    inputs: tuple[str, ...]
+    tensors: Sequence[Any]
+    outputs: Sequence[Any]
 
 
 @dataclass
@@ -131,96 +132,288 @@ class _Converter:
 
     Attributes:
         uses: How many layers have a name, including the layers of inner models.
+        calls: How many times each layer is called, by its id.
         input_shape: The argument of `from_keras`.
         graph: The graph so far.
-        seen: Ids of the layers that are converted.
+        models: The origins of the models.
+        blueprints: The blueprints of the layers so far, by id of the layer.
+        keys: The name of the first node of each opaque layer, by its id.
+        shapes: The shape of the output of every node.
     """
 
     uses: Counter[str]
-    input_shape: kinds.Shape | None
+    calls: Counter[int]
+    input_shape: Shape | Mapping[str, Shape] | None
     graph: Graph = field(default_factory=Graph)
-    seen: set[int] = field(default_factory=set)
+    models: dict[Scope, ModelOrigin] = field(default_factory=dict)
+    blueprints: dict[int, Blueprint] = field(default_factory=dict)
+    keys: dict[int, str] = field(default_factory=dict)
+    shapes: dict[str, Shape] = field(default_factory=dict)
 
-    def convert(self, model: keras.Model, source: str | None = None) -> str:
-        """Add the layers of a functional model, and return the node with its outputs.
+    # --- Models ----------------------------------------------------------------------------------
+
+    def convert(
+        self,
+        functional: keras.Model,
+        scope: Scope,
+        model: keras.Model,
+        sources: Sequence[_End] = (),
+        *,
+        arguments: Any = None,
+        training: bool | None = None,
+    ) -> list[str]:
+        """Add the layers of a functional model, and return the nodes of its outputs.
 
         Args:
+            functional: The model in its functional form.
+            scope: The models around it and itself; () for the outermost one.
             model: The model.
-            source: The input node of an inner model; None for the outermost model.
+            sources: What its inputs are, for an inner model.
+            arguments: The arguments of its call, for an inner model.
+            training: The mode in which it is called.
         """
-        operations = {operation.name: operation for operation in model.operations}
-        config = model.get_config()
-        ends: dict[str, str] = {}  # layer -> the node with its outputs
-        # In the order of the configuration, so the inputs of a layer are converted before it.
-        for entry in config["layers"]:
-            operation = operations[entry["name"]]
-            if id(operation) in self.seen:
-                raise _shared_layer(operation.name, "in several places")
-            self.seen.add(id(operation))
-            call = _call(entry)
-            tensors = list(_tensors(call))
-            inputs = [ends[tensor["keras_history"][0]] for tensor in tensors]
-            name = self._free_name(operation.name, None if source is None else model.name)
-            if isinstance(operation, keras.layers.InputLayer):
-                end = source or self.graph.add(name, input_kind(operation, self.input_shape))
-            elif isinstance(operation, keras.Model):  # its layers take the place of the model
-                end = self.convert(_functional(operation), *inputs)
-            elif isinstance(operation, keras.layers.Layer):
-                end = self._add(name, operation, inputs, len(tensors[0]["shape"]))
+        ends: dict[int, _End] = {}
+        for index, tensor in enumerate(functional.inputs):
+            if scope:
+                source = sources[index]
+                ends[id(tensor)] = replace(source, entry={**source.entry, scope: index})
             else:
-                values = [*call["args"], *call["kwargs"].values()]
-                end = self.graph.add(name, operation_kind(operation, values), inputs)
-            ends[operation.name] = end
-        (output,) = np.ravel(config["output_layers"])[:1]  # name, call, which of its tensors
-        return ends[str(output)]
+                ends[id(tensor)] = _End(self._add_input(tensor))
+        for call in tensor_calls(functional):
+            names = self._convert_call(call, ends, scope, functional, training)
+            for tensor, name in zip(call.outputs, names, strict=True):
+                ends[id(tensor)] = _End(name)
+        outputs = [ends[id(tensor)].node for tensor in functional.outputs]
+        self.models[scope] = _model_origin(model, functional, outputs, arguments)
+        return outputs
 
-    def _free_name(self, name: str, model: str | None) -> str:
-        """Return a name for a node: the layer's own, if no other layer has it."""
-        if model is not None and self.uses[name] > 1:
-            name = f"{model}_{name}"
-        return self.graph.unique_name(name) if name in self.graph else name
+    def _add_input(self, tensor: Any) -> str:
+        layer = tensor._keras_history.operation
+        given = self.input_shape
+        kind = input_kind(layer, given.get(layer.name) if isinstance(given, Mapping) else given)
+        name = self.free_name(layer.name)
+        origin = LayerOrigin(blueprint=self._blueprint(layer), kind=kind, num_inputs=0)
+        return self._add(name, kind, (), origin)
 
-    def _add(self, name: str, layer: keras.layers.Layer, inputs: list[str], rank: int) -> str:
-        """Add a layer and its activation, if it has one; return the last node."""
-        name = self.graph.add(name, layer_kind(layer, rank), inputs, layer_weights(layer))
-        if isinstance(layer, keras.layers.Activation):
-            return name
-        activation = activation_name(layer)
-        if activation == "linear":
-            return name
-        known = {"relu": kinds.ReLU(), "relu6": kinds.ReLU(6.0)}  # operators look for ReLU layers
-        node = self._free_name(f"{name}_activation", None)
-        return self.graph.add(node, known.get(activation) or kinds.Activation(activation), [name])
-
-
-# --- Connections between layers ------------------------------------------------------------------
-
-
-def _call(entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the arguments of the only call of a layer in a model's configuration."""
-    calls = entry["inbound_nodes"]
-    if len(calls) > 1:
-        raise _shared_layer(entry["name"], f"{len(calls)} times")
-    if not calls:
-        return {"args": (), "kwargs": {}}
-    if calls[0]["kwargs"].get("training"):
-        raise GraphError(
-            f"layer {entry['name']!r} is called with training=True, which is not supported."
+    def _convert_call(
+        self,
+        call: Any,
+        ends: Mapping[int, _End],
+        scope: Scope,
+        model: keras.Model,
+        training: bool | None,
+    ) -> list[str]:
+        """Add the nodes of a call in a model, and return those of its outputs."""
+        operation, tensors = call.operation, call.arguments.keras_tensors
+        sources = [ends[id(tensor)] for tensor in tensors]
+        arguments = _with_slots(call.arguments)
+        own = call.arguments.kwargs.get("training")
+        training = own if training is None else training
+        if self._is_transparent(operation, call, model):
+            inner = (*scope, self.free_name(operation.name))
+            functional = as_functional(operation)
+            return self.convert(
+                functional, inner, operation, sources, arguments=arguments, training=training
+            )
+        is_shared = self.calls[id(operation)] > 1 and bool(getattr(operation, "weights", ()))
+        origin = LayerOrigin(
+            shared=id(operation) if is_shared else None,
+            arguments=arguments,
+            num_inputs=len(tensors),
+            scope=scope,
+            entries={i: end.entry for i, end in enumerate(sources) if end.entry},
+            training=training,
         )
-    return calls[0]
+        values = (*call.arguments.args, *call.arguments.kwargs.values())
+        inputs = tuple(end.node for end in sources)
+        name = self.free_name(operation.name, scope[-1] if scope else None)
+        return self._add_call(name, _Call(operation, origin, values, inputs, tensors, call.outputs))
+
+    def _is_transparent(self, operation: Any, call: Any, model: keras.Model) -> bool:
+        """Return whether the layers of an inner model can take its place.
+
+        The graph has only what its output depends on, so every input and output has to be used.
+        """
+        if not computes_what_its_layers_do(operation) or self.calls[id(operation)] > 1:
+            return False
+        inner = as_functional(operation)
+        consumed = {id(t) for c in tensor_calls(inner) for t in c.arguments.keras_tensors}
+        used = {id(t) for c in tensor_calls(model) for t in c.arguments.keras_tensors}
+        used.update(id(t) for t in model.outputs)
+        entered = {id(t) for t in inner.inputs}
+        return (
+            len(call.arguments.keras_tensors) == len(inner.inputs)
+            and entered <= consumed
+            and not entered.intersection(id(t) for t in inner.outputs)
+            and all(id(t) in used for t in call.outputs)
+        )
+
+    # --- Layers ----------------------------------------------------------------------------------
+
+    def _add_call(self, name: str, call: _Call) -> list[str]:
+        """Add the node of a layer, and that of its activation, if it has one."""
+        known = self._known_kind(name, call)
+        if known is None:
+            return self._add_opaque(name, call)
+        kind, activation, weights = known
+        blueprint = self._blueprint(call.operation)
+        origin = replace(call.origin, blueprint=blueprint, kind=kind)
+        name = self._add(name, kind, call.inputs, origin, weights)
+        if activation is None:
+            return [name]
+        part = LayerOrigin(kind=activation, scope=origin.scope, activation_of=name)
+        if isinstance(activation, Opaque):
+            layer = keras.layers.Activation(call.operation.activation, dtype=call.outputs[0].dtype)
+            part = replace(part, blueprint=blueprint_of(layer))
+        return [self._add(self.free_name(f"{name}_activation", new=True), activation, [name], part)]
+
+    def _known_kind(
+        self, name: str, call: _Call
+    ) -> tuple[Layer, Layer | None, Mapping[str, np.ndarray]] | None:
+        """Return the kind, the activation and the weights of a layer; None if it is opaque."""
+        operation, shapes = call.operation, [self.shapes[i] for i in call.inputs]
+        activation, weights = None, {}
+        try:
+            if isinstance(operation, keras.layers.Layer):
+                kind = layer_kind(operation, len(shapes[0]) + 1)
+                weights = layer_weights(operation)
+            else:
+                kind = operation_kind(operation, list(call.values))
+            expected = kind.num_inputs
+            if len(shapes) < 2 if expected is None else len(shapes) != expected:
+                return None
+            shape = kind.output_shape(*shapes)
+            of_weights = dict(kind.weight_shapes(*shapes))
+        except (GraphError, ShapeError, IndexError, ValueError):
+            return None
+        if call.origin.training and getattr(operation, "_call_has_training_arg", False):
+            return None  # a graph describes inference
+        takes_integers = isinstance(operation, keras.layers.Layer) and isinstance(
+            kind, _TAKE_INTEGERS
+        )
+        if not takes_integers and any("float" not in str(t.dtype) for t in call.tensors):
+            return None
+        fits = len(call.outputs) == 1 and _is_compatible(shape, call.outputs[0].shape[1:])
+        if not fits or of_weights != {key: array.shape for key, array in weights.items()}:
+            return None
+        if not all(np.isfinite(array).all() for array in weights.values()):
+            return None
+        if isinstance(operation, keras.layers.Layer) and not isinstance(kind, kinds.Activation):
+            key = self.keys.setdefault(id(operation), name)
+            activation = _built_in_activation(operation, shape, key)
+        return kind, activation, weights
+
+    def _add_opaque(self, name: str, call: _Call) -> list[str]:
+        """Add a node that carries a layer or operation as it is, and nodes of its outputs."""
+        operation = call.operation
+        weights = opaque_weights(operation)
+        shapes = tuple(self._opaque_shapes(call))
+        kind = Opaque(
+            kind=type(operation).__name__,
+            key=self.keys.setdefault(id(operation), name),
+            input_shapes=tuple(self.shapes[i] for i in call.inputs),
+            shapes=shapes,
+            weights=tuple((key, array.shape) for key, array in weights.items()),
+        )
+        origin = replace(call.origin, blueprint=self._blueprint(operation), kind=kind)
+        name = self._add(name, kind, call.inputs, origin, weights)
+        if len(shapes) == 1:
+            return [name]
+        parts = []
+        for index, shape in enumerate(shapes):
+            part = Part(index, shape)
+            own = LayerOrigin(kind=part, scope=origin.scope)
+            parts.append(self._add(self.free_name(f"{name}_output", new=True), part, [name], own))
+        return parts
+
+    def _opaque_shapes(self, call: _Call) -> list[Shape]:
+        """Return the shapes of the outputs of a call, with 1 for what is unknown."""
+        recorded = [tuple(tensor.shape[1:]) for tensor in call.outputs]
+        if any(None in shape for shape in recorded):
+            tensors = [
+                keras.KerasTensor((tensor.shape[0], *self.shapes[i]), tensor.dtype)
+                for i, tensor in zip(call.inputs, call.tensors, strict=True)
+            ]
+            args, kwargs = fill(call.origin.arguments, tensors)
+            with suppress(ValueError, TypeError, NotImplementedError):  # it stays unknown
+                spec = call.operation.compute_output_spec(*args, **kwargs)
+                recorded = [tuple(tensor.shape[1:]) for tensor in keras.tree.flatten(spec)]
+        return [tuple(1 if n is None else n for n in shape) for shape in recorded]
+
+    def _add(
+        self,
+        name: str,
+        kind: Layer,
+        inputs: Sequence[str],
+        origin: LayerOrigin,
+        weights: Mapping[str, np.ndarray] | None = None,
+    ) -> str:
+        self.graph.add(name, kind, inputs, weights, origin)
+        self.shapes[name] = kind.output_shape(*[self.shapes[i] for i in inputs])
+        return name
+
+    def _blueprint(self, operation: Any) -> Blueprint:
+        if id(operation) not in self.blueprints:
+            self.blueprints[id(operation)] = blueprint_of(operation)
+        return self.blueprints[id(operation)]
+
+    def free_name(self, name: str, model: str | None = None, *, new: bool = False) -> str:
+        """Return a name for a node.
+
+        Args:
+            name: The name of the layer, which the node gets if no other layer has it.
+            model: The name of the inner model that contains the layer.
+            new: Whether no layer has this name, so that it must differ from those of all layers.
+        """
+        if model is not None and self.uses[name] > 1:
+            name, new = f"{model}_{name}", True
+        free, number = name, 1
+        while free in self.graph or (new and self.uses[free]):
+            number, new = number + 1, True
+            free = f"{name}_{number}"
+        return free
 
 
-def _shared_layer(name: str, how_often: str) -> GraphError:
-    return GraphError(f"layer {name!r} is used {how_often}; shared layers are not supported.")
+def _built_in_activation(layer: keras.layers.Layer, shape: Shape, key: str) -> Layer | None:
+    """Return the activation that a layer has built in, as a node; None if it has none."""
+    try:
+        return activation_kind(layer)
+    except GraphError:
+        return Opaque(activation_name(layer), key, (shape,), (shape,))
 
 
-def _tensors(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield the configuration of each tensor in a value."""
-    if is_tensor(value):
-        yield value["config"]
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from _tensors(part)
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _tensors(part)
+def _with_slots(arguments: Any) -> Any:
+    """Return the (args, kwargs) of a call with a Slot for each tensor, in their order."""
+    return _slots((arguments.args, arguments.kwargs))
+
+
+def _slots(structure: Any) -> Any:
+    count = iter(range(10**9))
+    return keras.tree.map_structure(
+        lambda value: Slot(next(count)) if isinstance(value, keras.KerasTensor) else value,
+        structure,
+    )
+
+
+def _is_compatible(shape: Shape, recorded: Sequence[int | None]) -> bool:
+    """Return whether a shape is the recorded one, where that is known."""
+    return len(shape) == len(recorded) and all(
+        known in (None, size) for size, known in zip(shape, recorded, strict=True)
+    )
+
+
+def _model_origin(
+    model: keras.Model, functional: keras.Model, outputs: Sequence[str], arguments: Any
+) -> ModelOrigin:
+    layers = [tensor._keras_history.operation for tensor in functional.inputs]
+    return ModelOrigin(
+        name=model.name,
+        kind=type(model),
+        input_layers=tuple(blueprint_of(layer) for layer in layers),
+        inputs=_slots(functional.input),
+        outputs=_slots(functional.output),
+        output_nodes=tuple(outputs),
+        trainable=model.trainable,
+        arguments=arguments or ((Slot(0),), {}),
+        compiled=model.get_compile_config() if model.compiled else None,
+    )

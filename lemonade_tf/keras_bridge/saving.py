@@ -57,7 +57,7 @@ def save_model(graph: Graph, path: str | os.PathLike[str], record: Mapping[str, 
     content = json.dumps({"architecture": to_json(graph), "record": dict(record)})
     with _InMemory() as file:
         with _without_known_warnings():
-            to_keras(graph).save(file, include_optimizer=False)
+            to_keras(graph, layer_per_node=True).save(file, include_optimizer=False)
         of_keras = _bytes_of(file)
     with h5py.File(h5f.open_file_image(of_keras, h5f.FILE_IMAGE_OPEN_RW)) as file:
         file.create_dataset(DATASET, data=content, dtype=h5py.string_dtype())

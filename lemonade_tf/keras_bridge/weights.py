@@ -13,7 +13,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from lemonade_tf.architecture import Graph, GraphError
+from lemonade_tf.architecture import Graph, GraphError, Node
+from lemonade_tf.architecture.opaque import Opaque
 
 
 class _FromArray(keras.initializers.Initializer):
@@ -31,10 +32,13 @@ class _FromArray(keras.initializers.Initializer):
 def initial_values(layer: keras.layers.Layer, weights: Mapping[str, np.ndarray]) -> Iterator[None]:
     """Initialize a layer that is built in this context with the given weights.
 
+    Layers without initializers have to be assigned their weights once they are built.
+
     Afterwards the layer has its own initializers again, which are part of its configuration: a
     saved model that is cloned in order to train it from scratch gets random weights.
     """
     names = {name: _initializer_name(layer, name) for name in weights}
+    names = {name: attribute for name, attribute in names.items() if hasattr(layer, attribute)}
     own = {attribute: getattr(layer, attribute) for attribute in names.values()}
     for name, attribute in names.items():
         setattr(layer, attribute, _FromArray(weights[name]))
@@ -54,22 +58,58 @@ def _initializer_name(layer: keras.layers.Layer, weight: str) -> str:
 
 
 def layer_weights(layer: keras.layers.Layer) -> dict[str, np.ndarray]:
-    """Return the current weights of a layer by name, as read-only float32 copies."""
+    """Return the current weights of a layer by name, as read-only copies.
+
+    They are float32, in which edits compute, or float64 if the layer has it.
+    """
     weights = {}
-    for variable in layer.weights:
-        array = np.asarray(variable.value).astype(np.float32)  # a copy
+    for name, variable in _named_weights(layer):
+        value = np.asarray(variable.value)
+        array = value.astype(np.float64 if value.dtype == np.float64 else np.float32)  # a copy
         array.flags.writeable = False
-        weights[variable.name] = array
-    if type(layer).__name__ == "LayerScale":  # Keras gives its only weight a name by number
-        weights["gamma"] = weights.pop(layer.weights[0].name)
+        weights[name] = array
     return weights
+
+
+def _named_weights(layer: keras.layers.Layer) -> Iterator[tuple[str, Any]]:
+    """Yield the weights of a layer by the names that they have in a graph."""
+    if type(layer).__name__ == "LayerScale":  # Keras gives its only weight a name by number
+        yield "gamma", layer.weights[0]
+        return
+    for variable in layer.weights:
+        yield variable.name, variable
+
+
+def opaque_weights(operation: Any) -> dict[str, np.ndarray]:
+    """Return the weights of a layer of unknown kind in their order, by names that are unique."""
+    weights = {}
+    for index, variable in enumerate(getattr(operation, "weights", ())):
+        array = np.array(np.asarray(variable.value))
+        array.flags.writeable = False
+        weights[f"{index}_{variable.name}"] = array
+    return weights
+
+
+def assign_weights(layer: keras.layers.Layer, node: Node) -> None:
+    """Give a built layer the weights of its node; none if the graph has none."""
+    if not node.weights:
+        return
+    if isinstance(node.layer, Opaque):
+        pairs = list(zip(node.weights.values(), layer.weights, strict=True))
+    else:
+        pairs = [(node.weights[name], variable) for name, variable in _named_weights(layer)]
+    for value, variable in pairs:
+        variable.assign(value.astype(variable.dtype))
+    if isinstance(layer, keras.layers.Normalization):
+        layer.finalize_state()
 
 
 def read_weights(model: keras.Model, graph: Graph) -> Graph:
     """Return a copy of a graph with the current weights of a model.
 
     Args:
-        model: What `to_keras(graph, learnable=True)` returned, trained or not.
+        model: What `to_keras(graph, learnable=True)` returned, trained or not; for the graph of an
+            imported model, with `layer_per_node=True`.
         graph: The graph from which it was made; remains unchanged.
 
     Raises:
@@ -77,7 +117,7 @@ def read_weights(model: keras.Model, graph: Graph) -> Graph:
     """
     layers = {layer.name: layer for layer in model.layers}
     updated = graph.copy()
-    for name in graph:
+    for name, node in graph.items():
         if not graph.weight_shapes(name):
             continue
         if name not in layers:
@@ -85,5 +125,6 @@ def read_weights(model: keras.Model, graph: Graph) -> Graph:
                 f"the model has no layer {name!r}; read_weights expects a model that"
                 " to_keras(graph, learnable=True) made from this graph."
             )
-        updated.set_weights(name, layer_weights(layers[name]))
+        read = opaque_weights if isinstance(node.layer, Opaque) else layer_weights
+        updated.set_weights(name, read(layers[name]))
     return updated

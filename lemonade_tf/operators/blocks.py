@@ -61,7 +61,7 @@ def block_at(graph: Graph, convolution: str) -> tuple[str, ...] | None:
     names = [convolution]
     for follows in (_is_normalization, is_activation):
         consumers = graph.consumers(names[-1])
-        if names[-1] == graph.output or len(consumers) != 1:
+        if names[-1] in graph.outputs or len(consumers) != 1:
             return None
         if not follows(graph[consumers[0]].layer):
             return None

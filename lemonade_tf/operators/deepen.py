@@ -123,7 +123,7 @@ class InsertConvolution(Operator):
         name, size, shape = site.node, site.kernel_size, graph.shapes()[site.node]
         if len(shape) != 3:
             return f"{name!r} outputs shape {shape}, not images"
-        if name == graph.output:
+        if name in graph.outputs:
             return f"{name!r} is the output"
         if name not in non_negative(graph):
             return _sign_refusal(graph, name)

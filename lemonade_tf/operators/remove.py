@@ -118,7 +118,7 @@ def _block_refusal(graph: Graph, convolution: str) -> str | None:
     names = block_at(graph, convolution)
     if names is None:
         return f"{convolution!r} is not followed by batch norm and an activation alone"
-    if names[-1] == graph.output:
+    if names[-1] in graph.outputs:
         return f"{names[-1]!r}, the end of the block at {convolution!r}, is the output"
     shapes = graph.shapes()
     before, after = shapes[graph[convolution].inputs[0]], shapes[convolution]

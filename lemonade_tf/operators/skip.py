@@ -90,7 +90,7 @@ class AddSkip(Operator):
                 )
             if len(shapes[name]) != 3:
                 return f"{name!r} outputs shape {shapes[name]}, not images"
-        if target == graph.output:
+        if target in graph.outputs:
             return f"{target!r} is the output"
         if source not in graph.ancestors(target):
             return f"{target!r} does not depend on {source!r}, where the skip would start"

@@ -20,6 +20,7 @@ from lemonade_tf.inheritance.batch_statistics import measure_statistics
 from lemonade_tf.inheritance.fitted_start import fit_outputs
 from lemonade_tf.keras_bridge import from_keras, read_weights, to_keras
 from lemonade_tf.keras_bridge.keras_defaults import keras_defaults
+from lemonade_tf.keras_bridge.origins import output_node
 from lemonade_tf.operators import (
     AddSkip,
     Change,
@@ -80,7 +81,6 @@ class Surgery:
                 f"images have shape {images.shape}; expected ({expected}), the input of the model."
             )
         self._images = images
-        self._name = model.name
         self._rng = np.random.default_rng(seed)
 
     def model(self, *, learnable: bool = False) -> keras.Model:
@@ -91,7 +91,7 @@ class Surgery:
                 requires a layer of this package. By default the model consists of stock layers, and
                 the weight stays fixed: 0 for a new skip.
         """
-        return to_keras(self.graph, learnable=learnable, name=self._name)
+        return to_keras(self.graph, learnable=learnable)
 
     # --- Preserving the function -----------------------------------------------------------------
 
@@ -182,8 +182,7 @@ class Surgery:
 
     def _end(self, layer: str) -> str:
         """Return the node of a layer's output: its activation, if the layer has one."""
-        end = f"{layer}_activation"
-        return end if end in self.graph and self.graph[end].inputs == (layer,) else layer
+        return output_node(self.graph, layer) if layer in self.graph else layer
 
     @keras_defaults()
     def _operate(self, operator: Operator, what: str, **place: Any) -> tuple[str, ...]:
@@ -201,12 +200,12 @@ class Surgery:
 
     def _repaired(self, change: Change, images: np.ndarray, *, exact: bool) -> Graph:
         """Return the child of a change after its repairs on images."""
-        model = to_keras(change.graph, learnable=True)
+        model = to_keras(change.graph, learnable=True, layer_per_node=True)
         if exact:
             measure_statistics(
                 change.statistics_repairs, change.graph, model, images, training=False
             )
         else:
-            before = to_keras(self.graph, learnable=True)
+            before = to_keras(self.graph, learnable=True, layer_per_node=True)
             fit_outputs(change, self.graph, before, model, images, rng=self._rng)
         return read_weights(model, change.graph)

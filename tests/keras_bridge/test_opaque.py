@@ -1,0 +1,125 @@
+"""Layers and operations of unknown kind: carried as they are, and edits do not cross them."""
+
+import keras
+import numpy as np
+import pytest
+
+from lemonade_tf.architecture import GraphError
+from lemonade_tf.architecture.channel_groups import channel_groups
+from lemonade_tf.architecture.cost import count_parameters, uncounted_layers
+from lemonade_tf.architecture.opaque import Opaque
+from lemonade_tf.architecture.text import to_json
+from lemonade_tf.keras_bridge import from_keras, read_weights, to_keras
+
+layers, ops = keras.layers, keras.ops
+
+
+class Louder(layers.Dense):
+    """A subclass that computes something else."""
+
+    def call(self, inputs):
+        return 2 * super().call(inputs)
+
+
+class Attending(layers.Layer):
+    """A layer with layers and a weight of its own."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.inner = Louder(units)
+        self.twin = layers.Dense(units, trainable=False)
+
+    def build(self, shape):
+        self.inner.build(shape)
+        self.twin.build(shape)
+        self.shift = self.add_weight(shape=(), initializer="ones", name="kernel")
+
+    def call(self, inputs):
+        return self.inner(inputs) + self.twin(inputs) + self.shift
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+class Doubled(keras.Model):
+    """A functional model with a custom call."""
+
+    def call(self, inputs, training=None):
+        return 2 * super().call(inputs, training=training)
+
+
+def _doubled(x):
+    start = keras.Input(x.shape[1:])
+    return Doubled(start, layers.Conv2D(3, 1)(start), name="odd")(x)
+
+
+def _twice(x):
+    start = keras.Input(x.shape[1:])
+    inner = keras.Model(start, layers.Conv2D(3, 1)(start), name="odd")
+    return inner(inner(x))
+
+
+SCALE = np.linspace(0, 1, 3).astype("float32")
+
+CASES = {
+    "axis": lambda x: layers.BatchNormalization(axis=1, name="odd")(x),
+    "axes": lambda x: layers.Normalization((1, 2), 8 * [8 * [1]], 8 * [8 * [2]], name="odd")(x),
+    "lambda": lambda x: layers.Lambda(lambda y: SCALE * y, name="odd")(x),
+    "function": lambda x: layers.Activation(lambda y: y - 1, name="odd")(x),
+    "own activation": lambda x: layers.Conv2D(3, 1, activation=lambda y: y + 1, name="odd")(x),
+    "subclass": lambda x: Louder(3, name="odd")(x),
+    "composite": lambda x: Attending(3, name="odd")(x),
+    "in training": lambda x: layers.BatchNormalization(name="odd")(x, training=True),
+    "attention": lambda x: layers.MultiHeadAttention(2, 2, name="odd")(x, value=x),
+    "state": lambda x: x * layers.LSTM(3, return_state=True, name="odd")(x[:, 0])[1][:, None, None],
+    "exp": ops.exp,
+    "array": lambda x: x + np.arange(3, dtype="float32"),
+    "division": lambda x: 1 / (2 + x),
+    "split": lambda x: ops.concatenate(ops.split(x, [1], axis=1)[::-1], axis=1),
+    "custom model": _doubled,
+    "model called twice": _twice,
+    "integers": lambda x: ops.cast(ops.cast(ops.abs(x) % 250, "uint8") + 200, "float32"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*does not support masking")
+@pytest.mark.parametrize("case", CASES)
+def test_every_operation_comes_back_as_it_was(case, images):
+    start = keras.Input((8, 8, 3), name="images")
+    before = layers.Conv2D(3, 3, padding="same", name="before")(start)
+    model = keras.Model(start, layers.Conv2D(2, 1, name="after")(CASES[case](before)))
+    for weight in model.weights:
+        weight.assign(weight + np.random.default_rng(0).normal(size=weight.shape) ** 2)
+    graph = from_keras(model)
+    again = to_keras(graph)
+    np.testing.assert_array_equal(again(images), model(images))
+    assert [w.name for w in again.weights] == [w.name for w in model.weights]
+    assert [op.name for op in again.operations] == [op.name for op in model.operations]
+    assert len(again.trainable_weights) == len(model.trainable_weights)
+    assert count_parameters(graph) >= model.count_params()
+    assert any(isinstance(graph[name].layer, Opaque) for name in uncounted_layers(graph))
+    fixed = channel_groups(graph).why_fixed(channel_groups(graph).groups_of("before"))
+    assert (fixed is None) == (case == "own activation")  # whose convolution takes any channels
+    with pytest.raises(GraphError, match="which the file of a network cannot contain"):
+        to_json(graph)
+    single = to_keras(graph, layer_per_node=True)
+    for name, node in read_weights(single, graph).items():
+        for key, value in node.weights.items():
+            np.testing.assert_array_equal(value, graph[name].weights[key])
+    np.testing.assert_allclose(single(images), model(images), atol=1e-5, rtol=1e-5)
+
+
+def test_a_layer_that_cannot_be_made_again_is_refused():
+    class Odd(layers.Layer):
+        """Without get_config, as custom layers often are."""
+
+        def __init__(self, setting, name):
+            super().__init__(name=name)
+
+        def call(self, inputs):
+            return inputs
+
+    start = keras.Input((8, 8, 3))
+    with pytest.raises(GraphError, match=r"layer 'odd' \(Odd\) cannot be made again"):
+        from_keras(keras.Model(start, Odd([object()], "odd")(start)))
