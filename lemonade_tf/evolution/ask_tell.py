@@ -20,7 +20,8 @@ the parent stayed, networks most of whose neighbors have been seen would get as 
 others, and they would be repeated ones.
 
 A child can also exceed a limit, such as a number of parameters. It is also resampled, but dropped
-if the last draw exceeds a limit as well.
+if the last draw exceeds a limit as well. An initial network over a limit is a parent, but never on
+the front.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ class Evolution:
 
     Args:
         initial: The initial networks, evaluated, generation 0. All of them are the population
-            until a child has been evaluated (line 2 of Algorithm 1), dominated ones included.
+            until a child has been evaluated (line 2 of Algorithm 1), dominated ones included. From
+            then on, those that exceed a limit are left out.
         propose: Makes a child of a parent.
         cheap: The cheap objectives, on which the density is estimated.
         settings: The numbers of children, and how they are sampled.
@@ -117,13 +119,14 @@ class Evolution:
 
     @property
     def population(self) -> tuple[Individual, ...]:
-        """The Pareto front of all evaluated individuals, oldest first.
+        """The Pareto front of all evaluated individuals within the limits, oldest first.
 
         Before any child has been evaluated: all initial networks.
         """
         if self._reported:  # updated when it is needed, not with every report
             names = (*self._expensive, *(objective.name for objective in self._cheap))
-            self._population = update_front(self._population, self._reported, names)
+            kept = [i for i in self._population if i.generation or not self._exceeded(i)]
+            self._population = update_front(kept, self._reported, names)
             self._reported = []
         return tuple(self._population)
 

@@ -213,6 +213,22 @@ def test_resampling_is_bounded(max_redraws):
     assert second.is_complete
 
 
+def test_initial_networks_over_a_limit_are_parents_until_there_is_a_child_within():
+    initial = initial_networks(((9, 9, 9), (30, 9)))
+    subject = evolution(
+        initial, exceeded=lambda i: {"parameters": 9} if i.cheap["parameters"] > 20 else {}
+    )
+    assert [i.id for i in subject.population] == ["0-0", "0-1"]
+    accepted = []
+    while not accepted:
+        accepted = subject.propose().accepted
+    assert [i.id for i in subject.population] == ["0-0", "0-1"]
+    for evaluation in evaluate(accepted):
+        subject.report(evaluation)
+    assert subject.population
+    assert all(i.generation and i.cheap["parameters"] <= 20 for i in subject.population)
+
+
 @pytest.mark.parametrize("max_redraws", [0, 3])
 def test_a_child_over_a_limit_is_resampled_and_never_accepted(max_redraws):
     def exceeded(child):
