@@ -129,9 +129,9 @@ class TrainingSettings(Settings):
 
     def __post_init__(self) -> None:
         for name, least in _COUNTS.items():
-            value: Any = getattr(self, name)
-            if value is None and name in BY_IMAGE_SIZE:
+            if name in BY_IMAGE_SIZE and getattr(self, name) is None:
                 continue
+            value = getattr(self, name)
             whole = isinstance(value, int) and not isinstance(value, bool)
             self._require(name, whole and value >= least, f"an integer of at least {least}")
         hints = get_type_hints(TrainingSettings)
