@@ -171,10 +171,10 @@ class SearchConfig(FlatConfig):
             becomes a multiple; 8 suits the matrix units of GPUs and NPUs. By default 1, as in the
             paper.
         dataset: "digits", "cifar10", "cifar100", "imagenet16", "imagenet32", "imagenet64",
-            or the path of an .npz file with x_train and y_train (optional: x_validation,
-            y_validation, x_test, y_test). Several data sets of one image size are separated by
-            commas, or are a tuple in Python: every network is trained on each of them, and each of
-            its errors is an objective.
+            or the path of an .npz file with x_train, raw pixels from 0 to 255, and y_train
+            (optional: x_val, y_val, x_test, y_test). Several data sets of one image size are
+            separated by commas, or are a tuple in Python: every network is trained on each of them,
+            and each of its errors is an objective.
         data_dir: Folder with the CIFAR archives, which are downloaded into it if they are missing,
             and with the folder imagenet64. Defaults to ./data.
         cache_dir: Folder for the images of large data sets during the search: memory-mapped files,

@@ -210,7 +210,8 @@ def _report(workdir: str, console: Console) -> None:
     print_line(
         console, f"            This is {best.id}, the network with the least validation error."
     )
-    print_line(console, "            Input: raw pixels, 0 to 255; output: class probabilities.")
+    pixels = f"raw pixels, 0 to 255, as in {run.dataset}"
+    print_line(console, f"            Input: {pixels}; output: class probabilities.")
 
 
 COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {

@@ -26,7 +26,7 @@ class Dataset:
 
     Attributes:
         name: The name or path given to `load_dataset`.
-        x_train: Raw pixels, uint8 or float32 (images, height, width, channels).
+        x_train: Raw pixels from 0 to 255, uint8 or float32 (images, height, width, channels).
         y_train: Class indices, int32 (images,), from 0 to num_classes - 1.
         x_validation: Like `x_train`.
         y_validation: Like `y_train`.

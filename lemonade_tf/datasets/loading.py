@@ -41,7 +41,8 @@ def load_dataset(
     """Load a data set by name, or from an `.npz` file.
 
     Args:
-        name: One of `DATASETS`, or the path of an `.npz` file (see `lemonade_tf.datasets.npz`).
+        name: One of `DATASETS`, or the path of an `.npz` file (see `lemonade_tf.datasets.npz`, and
+            `npz_names` for the names of its arrays).
         data_dir: The folder with the files of named data sets, which are downloaded into it if
             they are missing (see `lemonade_tf.datasets.cifar`); by default `data` in the current
             directory. Paths of `.npz` files are not relative to it.

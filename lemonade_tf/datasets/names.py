@@ -19,10 +19,20 @@ _NAME = re.compile(r"[A-Za-z0-9_]{1,40}")  # valid in an objective's name and in
 
 
 def join_datasets(dataset: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> str:
-    """Join one or several names or paths of data sets to a `dataset` setting."""
+    """Join one or several names or paths of data sets to a `dataset` setting.
+
+    Raises:
+        DatasetNameError: If they are something else.
+    """
     if isinstance(dataset, (str, os.PathLike)):
         return os.fspath(dataset)
-    return ",".join(os.fspath(name) for name in dataset)
+    try:
+        return ",".join(os.fspath(name) for name in dataset)
+    except TypeError:
+        raise DatasetNameError(
+            f"got a {type(dataset).__name__}; expected names or paths of data sets, or, in"
+            " search(dataset=...), arrays."
+        ) from None
 
 
 def parse_datasets(dataset: str) -> tuple[str, ...]:

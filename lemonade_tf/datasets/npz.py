@@ -2,15 +2,16 @@
 
     numpy.savez("flowers.npz", x_train=..., y_train=..., x_test=..., y_test=...)
 
-Images are raw pixels from 0 to 255 of shape (images, height, width, channels) or, with one channel,
-(images, height, width). Floats stay unchanged; a network then expects their range. Labels are
-non-negative integers. Object arrays are refused, so nothing in the file is ever unpickled.
+`npz_names` lists the names of arrays. Images are raw pixels from 0 to 255, integers or floats, of
+shape (images, height, width, channels) or, with one channel, (images, height, width). Labels are
+class indices, or one-hot. Object arrays are refused, so nothing in the file is ever unpickled.
 
 Images are read, checked and converted some at a time, so the file may be larger than the memory.
 """
 
 from __future__ import annotations
 
+import logging
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,21 +23,24 @@ import numpy as np
 from lemonade_tf.datasets.array_files import Allocate
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.datasets.dataset_error import DatasetError, one_line
-from lemonade_tf.datasets.examples import ImageConverter, check_labels, check_training_examples
-from lemonade_tf.datasets.npz_members import NpzMember, npz_members
+from lemonade_tf.datasets.examples import ImageConverter
+from lemonade_tf.datasets.labels import check_labels, check_training_labels, one_hot_classes
+from lemonade_tf.datasets.npz_members import NpzMember, array_names, npz_members
+from lemonade_tf.datasets.npz_names import PARTS, find_arrays, listed
 from lemonade_tf.datasets.splits import hold_out_validation
 
-_PARTS = ("train", "validation", "test")
 # NumPy and zipfile raise these for files that are damaged, encrypted or compressed by a method
 # that they do not support.
 _UNREADABLE = (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+_logger = logging.getLogger(__name__)
 
 
 def load_npz(name: str, path: Path, allocate: Allocate = np.empty) -> Dataset:
     """Load a data set from an `.npz` file; hold out images for validation if it has none.
 
     Args:
-        name: The name of the data set.
+        name: The name of the data set, also in errors.
         path: A file with arrays `x_train` and `y_train`, and optionally `x_validation` and
             `y_validation`, `x_test` and `y_test`.
         allocate: Allocates the arrays of images.
@@ -48,15 +52,23 @@ def load_npz(name: str, path: Path, allocate: Allocate = np.empty) -> Dataset:
         raise DatasetError(
             f"{path} does not exist; expected an .npz file with x_train and y_train."
         )
-    names = [f"{axis}_{part}" for part in _PARTS for axis in "xy"]
-    with _explained(path), path.open("rb") as file:
-        members = npz_members(file, names)
-        scalars = [each for each, member in members.items() if not member.shape]
+    with _explained(name), path.open("rb") as file:
+        names = find_arrays(name, array_names(file))
+        found = npz_members(file, names.values())
+        members = {meaning: found[name] for meaning, name in names.items()}
+        scalars = [each for each, member in found.items() if not member.shape]
         if scalars:
             raise ValueError(f"{scalars[0]} is a single number")
-        labels = _labels(path, members)
-        images = {part: _converter(path, members, part) for part in labels}
-        _check_same_kind(path, images, labels)
+        labels = {
+            part: _labels(f"{name}: {names[key]}", members[key])
+            for part, key in zip(PARTS, ("y_train", "y_validation", "y_test"), strict=True)
+            if key in members
+        }
+        images = {
+            part: ImageConverter(f"{name}: {names[f'x_{part}']}", member.shape, member.dtype)
+            for part, member in ((part, members[f"x_{part}"]) for part in labels)
+        }
+        _check_same_kind(name, names, images, labels)
         y_train = labels["train"]
         num_classes = int(y_train.max()) + 1
         if "validation" in labels:
@@ -64,12 +76,15 @@ def load_npz(name: str, path: Path, allocate: Allocate = np.empty) -> Dataset:
             [x_validation] = _read(members["x_validation"], images["validation"], allocate)
             y_validation = labels["validation"]
         else:
-            split = hold_out_validation(y_train, f"{path}: y_train")
+            split = hold_out_validation(y_train, f"{name}: {names['y_train']}")
             x_train, x_validation = _read(members["x_train"], images["train"], allocate, split)
             y_train, y_validation = (y_train[rows] for rows in split)
         x_test = None
         if "test" in labels:
             [x_test] = _read(members["x_test"], images["test"], allocate)
+        for each in images.values():
+            each.range.check_same(images["train"].range)
+    _warn_of_missing_classes(name, num_classes, {**labels, "validation": y_validation})
     return Dataset(
         name=name,
         x_train=x_train,
@@ -83,7 +98,7 @@ def load_npz(name: str, path: Path, allocate: Allocate = np.empty) -> Dataset:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _explained(name: str) -> Iterator[None]:
     """Raise the errors of reading a file as `DatasetError`."""
     try:
         yield
@@ -91,60 +106,64 @@ def _explained(path: Path) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise DatasetError(
-            f"{path} does not fit into memory ({one_line(error)}). Use fewer or smaller images. If"
+            f"{name} does not fit into memory ({one_line(error)}). Use fewer or smaller images. If"
             " it should fit, the file is damaged."
         ) from error
     except _UNREADABLE as error:
         raise DatasetError(
-            f"{path} is not a readable .npz file of numeric arrays ({one_line(error)}). Write it"
+            f"{name} is not a readable .npz file of numeric arrays ({one_line(error)}). Write it"
             " with numpy.savez(path, x_train=..., y_train=...)."
         ) from error
 
 
-def _labels(path: Path, members: Mapping[str, NpzMember]) -> dict[str, np.ndarray]:
-    """Return the checked labels of each part that the file has."""
-    labels = {}
-    for part in _PARTS:
-        names = f"x_{part}", f"y_{part}"
-        if part != "train" and not set(names) & set(members):
-            continue
-        for name in names:
-            if name not in members:
-                raise DatasetError(
-                    f"{path} has no array {name}; expected both x_{part} and y_{part}, found"
-                    f" {', '.join(members) or 'neither'}."
-                )
-        labels[part] = check_labels(f"{path}: {names[1]}", members[names[1]].read())
-    return labels
-
-
-def _converter(path: Path, members: Mapping[str, NpzMember], part: str) -> ImageConverter:
-    member = members[f"x_{part}"]
-    return ImageConverter(f"{path}: x_{part}", member.shape, member.dtype)
+def _labels(where: str, member: NpzMember) -> np.ndarray:
+    """Return the checked labels of a part."""
+    if len(member.shape) == 2 and member.shape[1] > 1 and member.dtype.kind in "biuf":
+        return one_hot_classes(where, member.rows())
+    return check_labels(where, member.read())
 
 
 def _check_same_kind(
-    path: Path, images: Mapping[str, ImageConverter], labels: Mapping[str, np.ndarray]
+    name: str,
+    names: Mapping[str, str],
+    images: Mapping[str, ImageConverter],
+    labels: Mapping[str, np.ndarray],
 ) -> None:
     """Check that each image has a label, and that the parts have images and classes alike."""
+    x_names, y_names = ({part: names[f"{axis}_{part}"] for part in images} for axis in "xy")
     for part, each in images.items():
         if each.shape[0] != len(labels[part]):
             raise DatasetError(
-                f"{path}: x_{part} has {each.shape[0]} images, y_{part} {len(labels[part])} labels;"
-                " expected one label per image."
+                f"{name}: {x_names[part]} has {each.shape[0]} images, {y_names[part]}"
+                f" {len(labels[part])} labels; expected one label per image."
             )
     train, y_train = images["train"], labels["train"]
-    check_training_examples(str(path), y_train)
+    check_training_labels(name, y_train)
     for part, each in images.items():
         if (each.shape[1:], each.dtype) != (train.shape[1:], train.dtype):
             raise DatasetError(
-                f"{path}: x_{part} has images of shape {each.shape[1:]} ({each.dtype}), x_train of"
-                f" shape {train.shape[1:]} ({train.dtype}); expected the same in both."
+                f"{name}: {x_names[part]} has images of shape {each.shape[1:]} ({each.dtype}),"
+                f" {x_names['train']} of shape {train.shape[1:]} ({train.dtype}); expected the same"
+                " in both."
             )
         if labels[part].max() > y_train.max():
             raise DatasetError(
-                f"{path}: y_{part} contains class {labels[part].max()}, y_train only 0 to"
-                f" {y_train.max()}; expected the classes of y_train."
+                f"{name}: {y_names[part]} contains class {labels[part].max()}, {y_names['train']}"
+                f" only 0 to {y_train.max()}; expected the classes of {y_names['train']}."
+            )
+
+
+def _warn_of_missing_classes(name: str, num_classes: int, labels: Mapping[str, np.ndarray]) -> None:
+    """Log a warning if a class has no image in a part: its errors do not count there."""
+    for part, each in labels.items():
+        missing = np.setdiff1d(np.arange(num_classes), each)
+        if len(missing):
+            _logger.warning(
+                "%s: no %s image of class %s: errors of such classes do not count in the %s error.",
+                name,
+                part,
+                listed(missing),
+                part,
             )
 
 

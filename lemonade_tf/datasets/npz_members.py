@@ -76,6 +76,18 @@ class NpzMember:
             file.read(1)  # at the end, the checksum is verified
 
 
+def array_names(file: IO[bytes]) -> list[str]:
+    """Return the names of the arrays of an `.npz` file.
+
+    Args:
+        file: The opened file.
+
+    Raises:
+        ValueError: If the file is not an archive.
+    """
+    return [*_infos(_archive(file))]
+
+
 def npz_members(file: IO[bytes], names: Collection[str] | None = None) -> dict[str, NpzMember]:
     """Return the arrays of these names that an `.npz` file has.
 
@@ -87,14 +99,23 @@ def npz_members(file: IO[bytes], names: Collection[str] | None = None) -> dict[s
         ValueError: If the file is not an archive, one is an array of objects, or larger than what
             is stored allows.
     """
-    if file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX:
-        raise ValueError("it holds a single array")
-    archive = zipfile.ZipFile(file)
-    infos = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+    archive = _archive(file)
+    infos = _infos(archive)
     found = {name: infos[name] for name in (infos if names is None else names) if name in infos}
     if sum(info.compress_size for info in found.values()) > file.seek(0, io.SEEK_END):
         raise ValueError("its arrays overlap")
     return {name: _member(archive, info, name) for name, info in found.items()}
+
+
+def _archive(file: IO[bytes]) -> zipfile.ZipFile:
+    file.seek(0)
+    if file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX:
+        raise ValueError("it holds a single array")
+    return zipfile.ZipFile(file)
+
+
+def _infos(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    return {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> NpzMember:

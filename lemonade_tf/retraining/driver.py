@@ -23,7 +23,6 @@ from lemonade_tf.datasets.array_files import ArrayFiles
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.datasets.dataset_error import DatasetError
 from lemonade_tf.datasets.loading import load_dataset, reading_text
-from lemonade_tf.datasets.names import parse_datasets
 from lemonade_tf.datasets.source import DatasetSource, SharedDatasets
 from lemonade_tf.datasets.splits import with_validation_images
 from lemonade_tf.executors import Outcome
@@ -100,7 +99,7 @@ def retrain(
     chosen = {} if follows else {record.id: record for record in _chosen(run, ids)}
     announce = (lambda stage: None) if on_stage is None else on_stage
     with ArrayFiles(config.cache_dir) as files:
-        announce(reading_text(_dataset_name(run)))
+        announce(reading_text(run.dataset))
         dataset = _checked_dataset(run, files)
         source = SharedDatasets.of(with_validation_images(dataset, files.allocate))
         if cluster is not None and follows:
@@ -168,15 +167,11 @@ def _chosen(run: Run, ids: Sequence[str]) -> list[NetworkRecord]:
     return chosen
 
 
-def _dataset_name(run: Run) -> str:
-    return parse_datasets(run.config.dataset)[0]
-
-
 def _checked_dataset(run: Run, files: ArrayFiles) -> Dataset:
     """Load the first data set of the run, and check that it has not changed."""
     data_dir = run.config.settings["data_dir"]
     try:
-        dataset = load_dataset(_dataset_name(run), data_dir, allocate=files.allocate)
+        dataset = load_dataset(run.dataset, data_dir, allocate=files.allocate)
     except DatasetError as error:
         raise RetrainError(
             f"the data set of {run.store.path} cannot be read: {error} Relative paths refer to the"
@@ -194,7 +189,7 @@ def _all_settings(run: Run, config: RetrainConfig) -> tuple[TrainingSettings, di
     settings = {
         **replace(config, training=training).as_json(),
         "threads": run.config.settings["threads"],
-        "dataset": _dataset_name(run),
+        "dataset": run.dataset,
         "images": run.config.images.sha256[:16],
     }
     resources = (

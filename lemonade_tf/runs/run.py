@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lemonade_tf.datasets.names import extra_dataset_names
+from lemonade_tf.datasets.names import extra_dataset_names, parse_datasets
 from lemonade_tf.evolution import hypervolume, pareto_front
 from lemonade_tf.objectives.lookup import run_objectives
 from lemonade_tf.objectives.network_errors import ERROR
@@ -56,6 +56,11 @@ class Run:
         """The objectives without the error: the cheap ones first, else in the order of the run."""
         others = (o for o in self.objectives if o.name != ERROR.name)
         return tuple(sorted(others, key=lambda objective: not objective.cheap))
+
+    @property
+    def dataset(self) -> str:
+        """The name or path of the first data set."""
+        return parse_datasets(self.config.dataset)[0]
 
     @cached_property
     def extra_datasets(self) -> tuple[str, ...]:

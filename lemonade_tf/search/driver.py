@@ -20,6 +20,7 @@ from typing import Any
 from lemonade_tf.config import ConfigError, SearchConfig
 from lemonade_tf.datasets.array_files import ArrayFiles
 from lemonade_tf.datasets.dataset import Dataset
+from lemonade_tf.datasets.given_arrays import is_arrays, save_arrays
 from lemonade_tf.datasets.loading import load_datasets, reading_text
 from lemonade_tf.datasets.source import DatasetSource, SharedDatasets
 from lemonade_tf.errors import did_you_mean, quoted
@@ -65,6 +66,9 @@ def search(
             `workers` and `max_child_hours` among them, have no effect then.
         **settings: Arguments of `make_config`, instead of a config: `preset`, and the settings of
             `SearchConfig`. With `replay`, settings that are not given are those of that run.
+            `dataset` may also be arrays: (x_train, y_train), ((x_train, y_train), (x_test,
+            y_test)) as from `keras.datasets`, or a mapping with the names of an `.npz` file. They
+            are saved once, as arrays-CHECKSUM.npz in `data_dir`.
 
     Returns:
         The run folder and its front. The networks are files in the run folder.
@@ -86,6 +90,10 @@ def search(
             " them."
         )
     started = time.monotonic()
+    if is_arrays(settings.get("dataset")):
+        settings["dataset"] = save_arrays(
+            settings["dataset"], settings.get("data_dir"), settings.get("cache_dir")
+        )
     workdir = settings.get("workdir") if config is None else config.workdir
     if resume and workdir is None:
         raise ConfigError("--resume needs --workdir, the folder of the run to resume.")

@@ -80,10 +80,10 @@ def test_a_validation_part_in_the_file_is_used(tmp_path):
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_floats_stay_floats(tmp_path, dtype):
-    x = (_images() / 255).astype(dtype)
+    x = (_images() / 2).astype(dtype)
     dataset = load_dataset(_write(tmp_path / "a.npz", x_train=x, y_train=_labels()))
     assert dataset.x_train.dtype == np.float32
-    assert dataset.x_train.max() <= 1
+    assert _rows(dataset.x_train) <= _rows(x.astype(np.float32))
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int64", "uint16"])
@@ -94,12 +94,69 @@ def test_integers_become_uint8(tmp_path, dtype):
 
 
 @pytest.mark.parametrize("shape", [(40,), (40, 1)])
-@pytest.mark.parametrize("dtype", ["uint8", "int64", "float32"])
-def test_labels_may_be_a_column_or_floats(tmp_path, shape, dtype):
-    y = _labels().reshape(shape).astype(dtype)
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float32", "one-hot"])
+def test_labels_may_be_a_column_or_floats_or_one_hot(tmp_path, shape, dtype):
+    y = _labels().reshape(shape)
+    y = np.eye(4)[y.ravel()] if dtype == "one-hot" else y.astype(dtype)
     dataset = load_dataset(_write(tmp_path / "a.npz", x_train=_images(), y_train=y))
     assert dataset.y_train.dtype == np.int32
     assert dataset.y_train.shape == (36,)
+    assert np.bincount(dataset.y_train).tolist() == [9] * 4
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "test"),
+    [
+        (("x_train", "y_train"), ("x_val", "y_val"), ("x_test", "y_test")),
+        (("X_train", "Y_TRAIN"), ("x_valid", "y_valid"), ("X_test", "Y_test")),
+        (("xtrain", "ytrain"), ("x_validation", "y_val"), ("testX", "testY")),
+        (
+            ("train_images", "train_labels"),
+            ("val_images", "val_labels"),
+            ("test_x", "test_y"),
+        ),
+    ],
+)
+def test_other_spellings_of_the_names_are_known(tmp_path, train, validation, test):
+    x, y = _images(), _labels()
+    parts = {train: (x, y), validation: (x[:20], y[:20]), test: (x[20:], y[20:])}
+    arrays = {
+        name: array
+        for names, pair in parts.items()
+        for name, array in zip(names, pair, strict=True)
+    }
+    dataset = load_dataset(_write(tmp_path / "a.npz", **arrays))
+    np.testing.assert_array_equal(dataset.x_train, x)
+    np.testing.assert_array_equal(dataset.x_validation, x[:20])
+    np.testing.assert_array_equal(dataset.y_test, y[20:])
+
+
+def test_arrays_that_have_no_use_are_named(tmp_path, caplog):
+    more = {"class_names": np.array(["a", "b", "c", "d"]), "created": np.array(2026)}
+    path = _write(tmp_path / "a.npz", x_train=_images(), y_train=_labels(), **more)
+    load_dataset(path)
+    [record] = caplog.records
+    assert record.getMessage() == f"{path}: no use for class_names, created."
+
+
+def test_a_class_without_validation_images_is_named(tmp_path, caplog):
+    labels = np.array([0] * 57 + [1, 2, 2])
+    path = _write(tmp_path / "a.npz", x_train=_images(60), y_train=labels)
+    assert set(load_dataset(path).y_validation) == {0, 2}
+    [record] = caplog.records
+    assert "a.npz: no validation image of class 1: errors of" in record.getMessage()
+
+
+def test_images_of_a_single_gray_value_have_no_range(tmp_path):
+    x = np.full((40, 8, 8), 1.0)
+    assert load_dataset(_write(tmp_path / "a.npz", x_train=x, y_train=_labels())).x_train.max() == 1
+
+
+def test_dark_images_may_be_darker_than_the_training_images(tmp_path):
+    x = np.minimum(_images(), 20)
+    x[0, 0] = 255
+    arrays = {"x_train": x, "y_train": _labels(), "x_test": x[1:], "y_test": _labels()[1:]}
+    assert load_dataset(_write(tmp_path / "a.npz", **arrays)).x_test.max() == 20
 
 
 def test_ten_images_suffice(tmp_path):
@@ -114,10 +171,31 @@ def _float_images(value):
 
 
 BAD_ARRAYS = {
-    "no images": ({"x_train": None}, r"has no array x_train; .* found y_train\."),
-    "no labels": ({"y_train": None}, r"has no array y_train; .* found x_train\."),
+    "no images": ({"x_train": None}, r"has no array x_train, only y_train; expected both x_train"),
+    "no labels": ({"y_train": None}, r"has no array y_train, only x_train; expected both x_train"),
+    "other names": (
+        {"x_train": None, "y_train": None, "images": _images(), "labels": _labels()},
+        r"has no array x_train, only images, labels; expected both x_train and y_train\.",
+    ),
+    "nothing": ({"x_train": None, "y_train": None}, r"has no array x_train, nor any other;"),
+    "x_dev": (
+        {"x_dev": _images(), "y_dev": _labels()},
+        r"has an array x_dev; expected x_train, y_train, x_validation, .*y_test\. Rename it",
+    ),
+    "x_tst": ({"x_tst": _images()}, r"has an array x_tst \(did you mean x_test\?\); expected"),
+    "extra images": ({"unlabeled_images": _images()}, r"has an array unlabeled_images; expected"),
+    "twice": (
+        {"x_val": _images(), "X_valid": _images(), "y_val": _labels()},
+        r"has both x_val and X_valid; expected one array x_validation",
+    ),
     "lengths": ({"y_train": _labels(39)}, r"x_train has 40 images, y_train 39 labels"),
-    "vectors": ({"x_train": np.zeros((40, 7))}, r"x_train has shape \(40, 7\)"),
+    "vectors": ({"x_train": np.zeros((40, 7))}, r"x_train has shape \(40, 7\).*at least 1\.$"),
+    "flat": ({"x_train": _images(shape=(784,))}, r"\(40, 784\).* x\.reshape\(-1, 28, 28, 1\)\."),
+    "flat RGB": ({"x_train": _images(shape=(192,))}, r"\(40, 192\).* x\.reshape\(-1, 8, 8, 3\)\."),
+    "channels first": (
+        {"x_train": _images(shape=(3, 32, 24))},
+        r"\(40, 3, 32, 24\), which looks like \(images, channels, .* x\.transpose\(0, 2, 3, 1\)",
+    ),
     "empty": (
         {"x_train": _images(0), "y_train": _labels(0)},
         r"has shape \(0, 6, 5, 3",
@@ -129,9 +207,35 @@ BAD_ARRAYS = {
     "NaN": ({"x_train": _float_images(np.nan)}, r"x_train contains 1 NaN or infinite"),
     "infinite": ({"x_train": _float_images(1e300)}, r"x_train contains 1 NaN or infinite"),
     "bool": ({"x_train": _images() > 7}, r"x_train has dtype bool"),
-    "too bright": ({"x_train": _images().astype(int) + 1}, r"integers from 1 to 256"),
-    "range": ({"x_train": _images().astype(int) - 1}, r"integers from -1 to 254"),
-    "one-hot": ({"y_train": np.eye(40)}, r"y_train has shape \(40, 40\).*argmax"),
+    "too bright": ({"x_train": _images().astype(int) + 1}, r"pixels from 1 to 256; .* Clip them"),
+    "16 bits": (
+        {"x_train": _images().astype(int) * 257},
+        r"from 0 to 65535; .* rescale all",
+    ),
+    "0 to 1": (
+        {"x_train": _images() / 255},
+        r"has pixels from 0 to 1; .* Multiply them by",
+    ),
+    "0 or 1": (
+        {"x_train": _images() // 128},
+        r"has pixels from 0 to 1; expected raw pixels",
+    ),
+    "-1 to 1": (
+        {"x_train": _images() / 127.5 - 1},
+        r"x_train has pixels from -1 to 1; expected .* Store \(x \+ 1\) \* 127\.5 instead\.",
+    ),
+    "standardized": ({"x_train": _images() / 64 - 2}, r"pixels from -2 to 1\.98438; .* original"),
+    "test range": (
+        {"x_train": _images() / 1, "x_test": _images() / 255, "y_test": _labels()},
+        r"x_test has pixels from 0 to 1; expected raw pixels from 0 to 255",
+    ),
+    "validation range": (
+        {"x_val": _images() // 16, "y_val": _labels()},
+        r"x_val has pixels from 0 to 15, the training images from 0 to 255; expected the same",
+    ),
+    "soft labels": ({"y_train": np.eye(4)[_labels()] * 0.9}, r"y_train has several columns that"),
+    "multi-label": ({"y_train": np.ones((40, 3))}, r"y_train has several columns that are not one"),
+    "cubes": ({"y_train": np.zeros((40, 1, 1))}, r"y_train has shape \(40, 1, 1\); .* or one-hot"),
     "strings": ({"y_train": np.array(["cat"] * 40)}, r"y_train has dtype <U3"),
     "negative": ({"y_train": _labels() - 1}, r"y_train contains -1"),
     "fractions": ({"y_train": _labels() + 0.5}, r"y_train contains 0\.5"),
@@ -143,7 +247,10 @@ BAD_ARRAYS = {
         {"y_train": np.arange(40)},
         r"40 classes in 40 images; .*more than",
     ),
-    "unpaired test": ({"x_test": _images()}, r"has no array y_test"),
+    "unpaired test": (
+        {"X_test": _images()},
+        r"no array y_test, only x_train, y_train, X_test;",
+    ),
     "test shape": (
         {"x_test": _images(shape=(6, 5, 1)), "y_test": _labels()},
         r"x_test has images of shape \(6, 5, 1\) .* x_train of shape \(6, 5, 3\)",

@@ -4,9 +4,13 @@ from functools import partial
 from multiprocessing.pool import ThreadPool
 
 import pytest
+from toy_training import toy_executor
 
+from lemonade_tf.config import ConfigError
 from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.presets import make_config
+from lemonade_tf.runs import read_run
+from lemonade_tf.search import search
 from lemonade_tf.search import start as module
 from lemonade_tf.search.start import start_run
 from lemonade_tf.store import RunStore, StoreError
@@ -56,3 +60,16 @@ def test_a_run_starts_with_the_initial_networks_and_records_its_data(here):
     assert recorded.reference_point["parameters"] == 10 * 399_534
     assert recorded.images.num_images == {"training": 1200, "validation": 297, "test": 300}
     assert recorded.num_initial == 4
+
+
+def test_arrays_are_a_data_set_that_is_saved_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arrays = ((DIGITS.x_train, DIGITS.y_train), (DIGITS.x_test, DIGITS.y_test))
+    settings = {"workdir": "run", "num_generations": 0, "executor": toy_executor()}
+    for resume in (False, True):
+        assert search(dataset=arrays, resume=resume, **settings).complete
+    assert search(resume=True, **settings).complete
+    [path] = (tmp_path / "data").iterdir()
+    assert read_run("run").dataset == str(path.relative_to(tmp_path))
+    with pytest.raises(ConfigError, match=r"--dataset was data/arrays-\w+\.npz, now data/arrays-"):
+        search(dataset=(DIGITS.x_test, DIGITS.y_test), resume=True, **settings)
