@@ -69,7 +69,7 @@ def convert(
         LemonadeError: If the model is not supported.
     """
     model = keras.saving.load_model(source, compile=False, safe_mode=True)
-    is_open = None in model.inputs[0].shape[1:]
+    is_open = any(None in tensor.shape[1:] for tensor in model.inputs or ())
     graph = from_keras(model, input_shape=tuple(input_shape) if is_open else None)
     notes = []
     if not _ends_with_probabilities(graph):
