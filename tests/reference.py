@@ -194,13 +194,6 @@ def _softplus(x):
     return np.logaddexp(x, 0)
 
 
-def _sparsemax(x):
-    ordered = -np.sort(-x, -1)
-    sums, count = ordered.cumsum(-1) - 1, np.arange(1, x.shape[-1] + 1)
-    support = (ordered * count > sums).sum(-1, keepdims=True)
-    return np.maximum(x - np.take_along_axis(sums, support - 1, -1) / support, 0)
-
-
 ACTIVATIONS = {
     "celu": _elu,
     "elu": _elu,
@@ -226,7 +219,6 @@ ACTIVATIONS = {
     "softsign": lambda v: v / (1 + np.abs(v)),
     "sparse_plus": lambda v: np.where(v <= -1, 0, np.where(v < 1, (v + 1) ** 2 / 4, v)),
     "sparse_sigmoid": lambda v: np.clip((v + 1) / 2, 0, 1),
-    "sparsemax": _sparsemax,
     "squareplus": lambda v: (v + np.sqrt(v**2 + 4)) / 2,
     "tanh": np.tanh,
     "tanh_shrink": lambda v: v - np.tanh(v),

@@ -37,7 +37,7 @@ ELEMENTWISE_ACTIVATIONS = (
     "tanh",
     "tanh_shrink",
 )
-ACTIVATIONS = (*ELEMENTWISE_ACTIVATIONS, "softmax", "log_softmax", "sparsemax")
+ACTIVATIONS = (*ELEMENTWISE_ACTIVATIONS, "softmax", "log_softmax")
 
 
 class _ShapePreserving(Layer):

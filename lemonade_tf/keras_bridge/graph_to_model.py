@@ -24,6 +24,7 @@ from lemonade_tf.keras_bridge.opaque_calls import OpaqueCall, SelectOutput
 from lemonade_tf.keras_bridge.origins import LayerOrigin
 from lemonade_tf.keras_bridge.restored_model import restore
 from lemonade_tf.keras_bridge.unnamed_layers import (
+    SelectChannels,
     layer_scale,
     slice_channels,
     training_only_layer,
@@ -186,6 +187,8 @@ def _(layer: kinds.LayerScale, name: str, node: Node, inputs: list[Any], options
 def _(
     layer: kinds.ChannelSlice, name: str, node: Node, inputs: list[Any], options: _Options
 ) -> Any:
+    if options.learnable:
+        return SelectChannels(layer, name)(inputs[0])
     return slice_channels(layer, name, inputs[0])
 
 

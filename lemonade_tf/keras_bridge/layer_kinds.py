@@ -1,4 +1,4 @@
-"""Converting Keras layers and operations to layer kinds of a graph.
+"""Converting Keras layers to layer kinds of a graph.
 
 For each class of Keras layers, the table contains the layer kind that it becomes, and the required
 values of settings that the kind does not have: those without effect. Initializers, regularizers and
@@ -16,6 +16,7 @@ import numpy as np
 
 from lemonade_tf.architecture import GraphError
 from lemonade_tf.architecture import layers as kinds
+from lemonade_tf.keras_bridge.activation_names import known_activation
 from lemonade_tf.keras_bridge.convex_sum import ConvexSum
 from lemonade_tf.keras_bridge.unnamed_layers import (
     TRAINING_ONLY,
@@ -73,58 +74,6 @@ KINDS: dict[type, tuple[type[kinds.Layer], Mapping[str, Any]]] = {
     keras.layers.Concatenate: (kinds.Concatenate, {"axis": -1}),
     ConvexSum: (kinds.ConvexSum, {}),
 }
-
-
-# --- Operations --------------------------------------------------------------------------------
-
-# Operands: two tensors; a tensor and a number; a number and a tensor.
-OPERATIONS: dict[str, tuple[Any, Any, Any]] = {
-    "Add": (
-        kinds.Add(),
-        lambda number: kinds.Rescaling(1.0, number),
-        lambda number: kinds.Rescaling(1.0, number),
-    ),
-    "Multiply": (kinds.Multiply(), kinds.Rescaling, kinds.Rescaling),
-    "Subtract": (
-        None,
-        lambda number: kinds.Rescaling(1.0, -number),
-        lambda number: kinds.Rescaling(-1.0, number),
-    ),
-}
-
-
-def is_tensor(value: Any) -> bool:
-    """Return whether an argument of a call is a tensor of the model."""
-    return isinstance(value, keras.KerasTensor)
-
-
-def operation_kind(operation: Any, values: list[Any]) -> kinds.Layer:
-    """Convert an operation such as x + y or 2 * x to a layer.
-
-    Args:
-        operation: An operation.
-        values: The arguments of its call.
-
-    Raises:
-        GraphError: If it is not in the table, or the operands are neither two tensors of the model
-            nor a tensor and a number.
-    """
-    name = type(operation).__name__
-    if name not in OPERATIONS:
-        raise GraphError(f"{operation.name!r} is the operation {name}, which is not in the table.")
-    of_tensors, number_second, number_first = OPERATIONS[name]
-    first, second = values
-    if is_tensor(first) and is_tensor(second) and of_tensors is not None:
-        return of_tensors
-    if is_tensor(first) and isinstance(second, int | float):
-        return number_second(second)
-    if isinstance(first, int | float) and is_tensor(second):
-        return number_first(first)
-    raise GraphError(
-        f"{operation.name!r} is the operation {type(operation).__name__} of unsupported operands;"
-        " expected a sum or product of two tensors, or a sum, product or difference of a tensor and"
-        " a number."
-    )
 
 
 # --- Layers ------------------------------------------------------------------------------------
@@ -187,10 +136,7 @@ def layer_kind(layer: keras.layers.Layer, rank: int) -> kinds.Layer:
     if isinstance(layer, keras.layers.Softmax):
         arguments = {"activation": "softmax"}
     elif kind is kinds.Activation:
-        if not has_known_activation(layer):
-            name = activation_name(layer)
-            raise GraphError(f"layer {layer.name!r} has the activation {name!r}.")
-        arguments = {"activation": activation_name(layer)}
+        arguments = {"activation": _known_activation(layer)}
     elif isinstance(layer, keras.layers.Normalization):
         arguments = {"mean": _plain(layer.input_mean), "variance": _plain(layer.input_variance)}
     else:
@@ -223,7 +169,7 @@ def _setting(layer: keras.layers.Layer, name: str, rank: int) -> Any:
 
 
 def activation_name(layer: keras.layers.Layer) -> str:
-    """Return the name of a layer's activation; "linear" if it has none."""
+    """Return the name of a layer's activation, for messages; "linear" if it has none."""
     function = getattr(layer, "activation", None) or keras.activations.linear
     return getattr(function, "__name__", type(function).__name__)
 
@@ -232,22 +178,26 @@ def activation_kind(layer: keras.layers.Layer) -> kinds.Layer | None:
     """Return the activation that is built into a layer as a layer of its own; None without one.
 
     Raises:
-        GraphError: If it is not one of Keras's that a graph supports.
+        GraphError: If no kind of layer computes it.
     """
-    name = activation_name(layer)
+    function = getattr(layer, "activation", None)
+    if isinstance(function, keras.layers.ReLU | keras.layers.LeakyReLU | keras.layers.ELU):
+        return layer_kind(function, 2)
+    name = _known_activation(layer)
     if name == "linear":
         return None
-    if not has_known_activation(layer):
-        raise GraphError(f"layer {layer.name!r} has the activation {name!r}, which is not known.")
     known = {"relu": kinds.ReLU(), "relu6": kinds.ReLU(6.0)}  # operators look for ReLU layers
     return known.get(name) or kinds.Activation(name)
 
 
-def has_known_activation(layer: keras.layers.Layer) -> bool:
-    """Return whether a layer's activation is one of Keras's that a graph supports."""
-    name = activation_name(layer)
-    own = getattr(layer, "activation", None)
-    return name in kinds.ACTIVATIONS and own in (None, getattr(keras.activations, name))
+def _known_activation(layer: keras.layers.Layer) -> str:
+    name = known_activation(getattr(layer, "activation", None))
+    if name is None:
+        raise GraphError(
+            f"layer {layer.name!r} has the activation {activation_name(layer)!r}, which is not"
+            " known."
+        )
+    return name
 
 
 def _plain(value: Any) -> Any:

@@ -33,11 +33,13 @@ from lemonade_tf.keras_bridge.layer_kinds import (
     activation_name,
     input_kind,
     layer_kind,
-    operation_kind,
 )
+from lemonade_tf.keras_bridge.operation_kinds import operation_kind, split_kinds
 from lemonade_tf.keras_bridge.origins import LayerOrigin, ModelOrigin, Scope, Slot, fill
 from lemonade_tf.keras_bridge.weights import layer_weights, opaque_weights
 
+# Layers of image processing record a training mode if none is given, but leave it to the model.
+_RECORD_TRAINING = (kinds.TrainingOnly, kinds.Resizing)
 # Layers of these kinds also take integers; others compute with them in another way than a graph.
 _TAKE_INTEGERS = (kinds.Rescaling, kinds.Normalization, kinds.Flatten, kinds.Reshape)
 
@@ -254,7 +256,7 @@ class _Converter:
         """Add the node of a layer, and that of its activation, if it has one."""
         known = self._known_kind(name, call)
         if known is None:
-            return self._add_opaque(name, call)
+            return self._add_split(name, call) or self._add_opaque(name, call)
         kind, activation, weights = known
         blueprint = self._blueprint(call.operation)
         origin = replace(call.origin, blueprint=blueprint, kind=kind)
@@ -278,15 +280,16 @@ class _Converter:
                 kind = layer_kind(operation, len(shapes[0]) + 1)
                 weights = layer_weights(operation)
             else:
-                kind = operation_kind(operation, list(call.values))
+                kind = operation_kind(operation, call.values, shapes)
             expected = kind.num_inputs
-            if len(shapes) < 2 if expected is None else len(shapes) != expected:
+            if not shapes if expected is None else len(shapes) != expected:
                 return None
             shape = kind.output_shape(*shapes)
             of_weights = dict(kind.weight_shapes(*shapes))
         except (GraphError, ShapeError, IndexError, ValueError):
             return None
-        if call.origin.training and getattr(operation, "_call_has_training_arg", False):
+        is_trained = call.origin.training and getattr(operation, "_call_has_training_arg", False)
+        if is_trained and not isinstance(kind, _RECORD_TRAINING):
             return None  # a graph describes inference
         takes_integers = isinstance(operation, keras.layers.Layer) and isinstance(
             kind, _TAKE_INTEGERS
@@ -302,6 +305,20 @@ class _Converter:
             key = self.keys.setdefault(id(operation), name)
             activation = _built_in_activation(operation, shape, key)
         return kind, activation, weights
+
+    def _add_split(self, name: str, call: _Call) -> list[str]:
+        """Add slices for a split of channels, and return their nodes; none for anything else."""
+        if len(call.inputs) != 1 or "float" not in str(call.tensors[0].dtype):
+            return []
+        return [
+            self._add(
+                self.free_name(f"{name}_part", new=True),
+                part,
+                call.inputs,
+                LayerOrigin(kind=part, scope=call.origin.scope, entries=call.origin.entries),
+            )
+            for part in split_kinds(call.operation, self.shapes[call.inputs[0]])
+        ]
 
     def _add_opaque(self, name: str, call: _Call) -> list[str]:
         """Add a node that carries a layer or operation as it is, and nodes of its outputs."""

@@ -101,6 +101,23 @@ def training_only_class(name: str) -> Any:
     return applications_layer(name) if is_unexported else getattr(keras.layers, name)
 
 
+class SelectChannels(keras.layers.Layer):
+    """Returns some of the channels of its input, in models that have a layer for every node.
+
+    Args:
+        layer: Which channels.
+        name: The name of the node.
+    """
+
+    def __init__(self, layer: kinds.ChannelSlice, name: str) -> None:
+        super().__init__(name=name)
+        self._slice = layer
+
+    def call(self, inputs: Any) -> Any:
+        """Return the channels."""
+        return inputs[..., self._slice.start : self._slice.stop]
+
+
 def slice_channels(layer: kinds.ChannelSlice, name: str, tensor: Any) -> Any:
     """Return the channels of a symbolic tensor, by an operation with the name of the node."""
     part = tensor[..., layer.start : layer.stop]

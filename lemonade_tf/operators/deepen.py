@@ -64,7 +64,6 @@ _NEVER_NEGATIVE = (
     "softplus",
     "sparse_plus",
     "sparse_sigmoid",
-    "sparsemax",
     "squareplus",
 )
 # Outputs of these are non-negative if all inputs are. A convex sum is not among them: training may

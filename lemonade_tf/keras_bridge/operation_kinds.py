@@ -1,0 +1,261 @@
+"""Converting Keras operations, such as x + y or keras.ops.mean(x, axis=(1, 2)), to layer kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import keras
+import numpy as np
+
+from lemonade_tf.architecture import GraphError
+from lemonade_tf.architecture import layers as kinds
+
+Number = float | tuple[float, ...]  # one for all channels, or one per channel
+
+# Operations of two operands: the kind for two tensors, and functions that make the kind for a
+# tensor and a number, and for a number and a tensor; None where there is none.
+_BINARY: dict[str, tuple[kinds.Layer | None, Any, Any]] = {
+    "Add": (kinds.Add(), lambda n: kinds.Rescaling(1.0, n), lambda n: kinds.Rescaling(1.0, n)),
+    "Multiply": (kinds.Multiply(), kinds.Rescaling, kinds.Rescaling),
+    "Subtract": (
+        kinds.Subtract(),
+        lambda n: kinds.Rescaling(1.0, _each(n, lambda v: -v)),
+        lambda n: kinds.Rescaling(-1.0, n),
+    ),
+    "Divide": (None, lambda n: kinds.Rescaling(_each(n, lambda v: 1 / v)), None),
+    "TrueDivide": (None, lambda n: kinds.Rescaling(_each(n, lambda v: 1 / v)), None),
+    "Maximum": (kinds.Maximum(), lambda n: _relu_of(n), lambda n: _relu_of(n)),
+    "Minimum": (kinds.Minimum(), None, None),
+}
+
+# Operations that are an activation by a name of Keras, and the arguments with which they are.
+_ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "Celu": ("celu", {"alpha": 1}),
+    "Exp": ("exponential", {}),
+    "Gelu": ("gelu", {"approximate": False}),
+    "HardShrink": ("hard_shrink", {"threshold": 0.5}),
+    "HardSigmoid": ("hard_sigmoid", {}),
+    "HardSilu": ("hard_silu", {}),
+    "HardTanh": ("hard_tanh", {}),
+    "LogSigmoid": ("log_sigmoid", {}),
+    "LogSoftmax": ("log_softmax", {"axis": -1}),
+    "Mish": ("mish", {}),
+    "Selu": ("selu", {}),
+    "Sigmoid": ("sigmoid", {}),
+    "Silu": ("silu", {}),
+    "SoftShrink": ("soft_shrink", {"threshold": 0.5}),
+    "Softmax": ("softmax", {"axis": -1}),
+    "Softplus": ("softplus", {}),
+    "Softsign": ("softsign", {}),
+    "SparsePlus": ("sparse_plus", {}),
+    "SparseSigmoid": ("sparse_sigmoid", {}),
+    "Squareplus": ("squareplus", {"b": 4}),
+    "Tanh": ("tanh", {}),
+    "TanhShrink": ("tanh_shrink", {}),
+}
+
+
+def operation_kind(
+    operation: Any, values: Sequence[Any], shapes: Sequence[kinds.Shape]
+) -> kinds.Layer:
+    """Convert an operation to a layer.
+
+    Args:
+        operation: An operation of Keras.
+        values: The arguments of its call.
+        shapes: The shapes of its tensors, without the batch.
+
+    Raises:
+        GraphError: If no kind of layer computes it.
+    """
+    name = type(operation).__name__
+    if not _is_of_keras(operation):
+        raise _unknown(operation)
+    if name in _BINARY:
+        return _binary_kind(operation, values, shapes)
+    if name in _ACTIVATIONS:
+        activation, required = _ACTIVATIONS[name]
+        if all(getattr(operation, key) == value for key, value in required.items()):
+            return kinds.Activation(activation)
+    elif name in _OTHERS:
+        kind = _OTHERS[name](operation, values, shapes[0])
+        if kind is not None:
+            return kind
+    raise _unknown(operation)
+
+
+def split_kinds(operation: Any, shape: kinds.Shape) -> list[kinds.ChannelSlice]:
+    """Return the slices of channels that a split consists of; none for any other operation.
+
+    Args:
+        operation: An operation of Keras.
+        shape: The shape of its tensor, without the batch.
+    """
+    is_split = type(operation).__name__ == "Split" and _is_of_keras(operation)
+    if not is_split or not _is_last(operation.axis, shape):
+        return []
+    parts = operation.indices_or_sections
+    if isinstance(parts, int):
+        bounds = [shape[-1] * number // parts for number in range(parts + 1)]
+    else:
+        bounds = [0, *map(int, parts), shape[-1]]
+    pairs = list(pairwise(bounds))
+    if not all(0 <= start < stop for start, stop in pairs):
+        return []
+    return [kinds.ChannelSlice(start, stop) for start, stop in pairs]
+
+
+def _is_of_keras(operation: Any) -> bool:
+    return type(operation).__module__.startswith("keras.")
+
+
+def _unknown(operation: Any) -> GraphError:
+    return GraphError(
+        f"{operation.name!r} is the operation {type(operation).__name__} of operands or arguments"
+        " that no kind of layer has."
+    )
+
+
+# --- Numbers -----------------------------------------------------------------------------------
+
+
+def _each(number: Number, function: Callable[[float], float]) -> Number:
+    """Apply a function to a number, or to the number of each channel."""
+    return tuple(map(function, number)) if isinstance(number, tuple) else function(number)
+
+
+def _number(value: Any, shape: kinds.Shape) -> Number | None:
+    """Return a constant operand of a tensor as one number, or one per channel; None for others.
+
+    Args:
+        value: An operand.
+        shape: The shape of the tensor, without the batch.
+    """
+    if isinstance(value, str | bool) or value is None or hasattr(value, "assign"):
+        return None  # the last is a variable, which may change
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
+        return None
+    if array.size == 1 and array.ndim <= len(shape) + 1:
+        return float(array.reshape(()))
+    sizes = array.shape
+    if len(sizes) > len(shape) + 1 or sizes != (*[1] * (len(sizes) - 1), shape[-1]):
+        return None
+    return tuple(map(float, array.ravel()))
+
+
+def _binary_kind(
+    operation: Any, values: Sequence[Any], shapes: Sequence[kinds.Shape]
+) -> kinds.Layer:
+    of_tensors, number_second, number_first = _BINARY[type(operation).__name__]
+    first, second = values
+    are_tensors = [isinstance(value, keras.KerasTensor) for value in values]
+    kind = None
+    if all(are_tensors):
+        kind = of_tensors
+    else:
+        make = number_second if are_tensors[0] else number_first
+        number = _number(second if are_tensors[0] else first, shapes[0])
+        if make is not None and number is not None:
+            try:
+                kind = make(number)
+            except (ZeroDivisionError, OverflowError):
+                kind = None
+    if kind is None:
+        raise _unknown(operation)
+    return kind
+
+
+def _relu_of(number: Number) -> kinds.Layer | None:
+    """Return what computes max(x, number)."""
+    return kinds.ReLU() if number == 0 else None
+
+
+# --- Single operations -------------------------------------------------------------------------
+
+
+def _is_last(axis: Any, shape: kinds.Shape) -> bool:
+    """Return whether an axis of a tensor, with the batch, is the one of the channels."""
+    return axis in (-1, len(shape))
+
+
+def _axes(axis: Any, shape: kinds.Shape) -> tuple[int, ...]:
+    axes = (axis,) if isinstance(axis, int) else tuple(axis or ())
+    return tuple(sorted(a % (len(shape) + 1) for a in axes))
+
+
+def _pooling(kind: type[kinds.GlobalPooling2D]) -> Any:
+    def convert(operation: Any, values: Sequence[Any], shape: kinds.Shape) -> kinds.Layer | None:
+        is_bounded = getattr(operation, "initial", None) is not None
+        if len(shape) != 3 or _axes(operation.axis, shape) != (1, 2) or is_bounded:
+            return None
+        return kind(keepdims=bool(operation.keepdims))
+
+    return convert
+
+
+def _slice(operation: Any, values: Sequence[Any], shape: kinds.Shape) -> kinds.Layer | None:
+    """Convert x[..., a:b] or x[:, :, :, a:b]."""
+    key = values[1]
+    if not isinstance(key, tuple) or not isinstance(key[-1], slice):
+        return None
+    others, last = key[:-1], key[-1]
+    covers_all = Ellipsis in others or len(key) == len(shape) + 1
+    if not covers_all or any(part is not Ellipsis and part != slice(None) for part in others):
+        return None
+    if not all(isinstance(n, int | None) for n in (last.start, last.stop, last.step)):
+        return None
+    start, stop, step = last.indices(shape[-1])
+    return kinds.ChannelSlice(start, stop) if step == 1 and start < stop else None
+
+
+def _relu(operation: Any, values: Sequence[Any], shape: kinds.Shape) -> kinds.Layer:
+    return kinds.ReLU(operation.max_value, operation.negative_slope, operation.threshold)
+
+
+def _clip(operation: Any, values: Sequence[Any], shape: kinds.Shape) -> kinds.Layer | None:
+    largest = _number(operation.x_max, shape)
+    if _number(operation.x_min, shape) != 0 or not isinstance(largest, float) or largest <= 0:
+        return None
+    return kinds.ReLU(largest)
+
+
+def _transpose(operation: Any, values: Sequence[Any], shape: kinds.Shape) -> kinds.Layer | None:
+    axes = operation.axes
+    return kinds.Permute(tuple(axes[1:])) if axes is not None and axes[0] == 0 else None
+
+
+def _reshape(operation: Any, values: Sequence[Any], shape: kinds.Shape) -> kinds.Layer | None:
+    new = operation.newshape
+    are_known = isinstance(new, tuple | list) and all(isinstance(n, int) for n in new)
+    return kinds.Reshape(tuple(new[1:])) if are_known and len(new) > 1 and new[0] == -1 else None
+
+
+def _resize(operation: Any, values: Sequence[Any], shape: kinds.Shape) -> kinds.Layer | None:
+    other = (operation.antialias, operation.crop_to_aspect_ratio, operation.pad_to_aspect_ratio)
+    if any(other) or operation.data_format == "channels_first":
+        return None
+    height, width = operation.size
+    return kinds.Resizing(height, width, operation.interpolation)
+
+
+_OTHERS: dict[str, Any] = {
+    "Clip": _clip,
+    "Concatenate": lambda op, values, shape: (
+        kinds.Concatenate() if _is_last(op.axis, shape) else None
+    ),
+    "Elu": lambda op, values, shape: kinds.ELU(op.alpha),
+    "GetItem": _slice,
+    "LeakyRelu": lambda op, values, shape: kinds.LeakyReLU(op.negative_slope),
+    "Max": _pooling(kinds.GlobalMaxPooling2D),
+    "Mean": _pooling(kinds.GlobalAveragePooling2D),
+    "Negative": lambda op, values, shape: kinds.Rescaling(-1.0),
+    "ReLU": _relu,
+    "Relu": lambda op, values, shape: kinds.ReLU(),
+    "Relu6": lambda op, values, shape: kinds.ReLU(6.0),
+    "Reshape": _reshape,
+    "Resize": _resize,
+    "Transpose": _transpose,
+}
