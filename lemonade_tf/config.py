@@ -326,6 +326,7 @@ class SearchConfig(FlatConfig):
         if isinstance(self.objectives, str):
             names = tuple(name.strip() for name in self.objectives.split(","))
             object.__setattr__(self, "objectives", names)
+        object.__setattr__(self, "initial_models", _paths(self.initial_models))
 
     def _normalize(self) -> None:
         """Replace alternative spellings of a value, such as a list, by the declared type."""
@@ -338,7 +339,6 @@ class SearchConfig(FlatConfig):
             "dataset": dataset,
             "objectives": objectives,
             "filters": tuple(self.filters),
-            "initial_models": _paths(self.initial_models),
             "limit": dict(self.limit),
             "scale": dict(self.scale),
             "max_hours": None if self.max_hours == inf else self.max_hours,

@@ -30,6 +30,7 @@ from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.layers import Activation, Dense, Rescaling
 from lemonade_tf.errors import LemonadeError, quoted
 from lemonade_tf.keras_bridge import from_keras, save_model, to_keras
+from lemonade_tf.keras_bridge.keras_defaults import set_keras_defaults
 
 MAX_SECONDS = 300
 _MIN_BYTES, _BYTES_PER_STORED = 2**31, 8  # memory for reading: at least; per byte of the file
@@ -40,6 +41,7 @@ _GAIN = 0.1  # of images that must be classified correctly because of a rescalin
 def main() -> None:
     """Convert the file of the request on stdin; print the answer as the last line of stdout."""
     request = json.load(sys.stdin)
+    set_keras_defaults()
     _limit_resources(os.path.getsize(request["source"]))
     try:
         answer: dict[str, Any] = {"notes": convert(**request)}

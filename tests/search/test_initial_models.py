@@ -1,5 +1,6 @@
 """Searches that start from Keras models of the user."""
 
+import json
 import shutil
 import zipfile
 
@@ -41,7 +42,11 @@ def changed(path, old, new):
 
 
 @pytest.mark.slow
-def test_models_start_a_search_that_resumes_in_another_place(tmp_path):
+def test_models_start_a_search_that_resumes_in_another_place(tmp_path, monkeypatch):
+    settings = {"image_data_format": "channels_first", "floatx": "float16", "backend": "jax"}
+    (tmp_path / "keras.json").write_text(json.dumps(settings))  # has no effect
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
     first, second = tmp_path / "a.keras", tmp_path / "b.h5"
     small_model().save(first)
     small_model(units=7).save(second)
