@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from lemonade_tf.cli.failure import fail
-from lemonade_tf.errors import PROGRAM, resume_command, shell_command
+from lemonade_tf.cli.failure import fail, without_messages
+from lemonade_tf.errors import PROGRAM, printable, resume_command, shell_command
 from lemonade_tf.presets import make_config
 from lemonade_tf.retraining import RetrainConfig
 from lemonade_tf.terminal import make_console, print_line, print_rows
@@ -143,6 +143,7 @@ def run_retrain(options: argparse.Namespace) -> int:
         options.workdir,
         options.ids,
         config,
+        generation=options.generation,
         on_network_end=lambda record: _print_retrained(record, console),
         on_stage=lambda stage: print_line(console, stage),
     )
@@ -155,6 +156,25 @@ def run_retrain(options: argparse.Namespace) -> int:
     if result.failures:
         failures = "; ".join(f"{id_}: {failure}" for id_, failure in result.failures.items())
         return fail(f"{len(result.failures)} of the networks failed: {failures}")
+    return 0
+
+
+def run_augment(options: argparse.Namespace) -> int:
+    """Write a network of cells with other numbers of cells and filters."""
+    from lemonade_tf.architecture.cost import count_parameters
+    from lemonade_tf.retraining import augment_run
+
+    network = augment_run(
+        options.workdir,
+        options.id,
+        cells_per_block=options.cells_per_block,
+        filters=options.filters,
+        output=options.output,
+    )
+    with without_messages():
+        network.write()
+    print(printable(f"{network.path}: {count_parameters(network.graph):,} parameters"))
+    print(printable(f"Train it with: lemonade-tf retrain {options.workdir} {network.path}"))
     return 0
 
 
@@ -221,4 +241,5 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "report": run_report,
     "draw": run_draw,
     "retrain": run_retrain,
+    "augment": run_augment,
 }

@@ -149,6 +149,7 @@ def _make_parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.Argu
     _add_command(commands, "report", "write the plots and report.html of a run and print its front")
     _add_draw(commands)
     _add_retrain(commands)
+    _add_augment(commands)
     return parser, commands.choices
 
 
@@ -218,9 +219,9 @@ def _add_retrain(commands: Any) -> None:
     parser = _add_command(
         commands,
         "retrain",
-        "train networks of a run's front from scratch",
+        "train networks of a run from scratch",
         description=(
-            "Train networks of a run's front from scratch, on the training and validation images"
+            "Train networks of a run from scratch, on the training and validation images"
             " together, for the final test error. By default, augmentation is that of the run, and"
             " the other settings are the paper's, which take hours per network. If the run has"
             " several data sets, the first is used. Rerun an interrupted"
@@ -228,7 +229,45 @@ def _add_retrain(commands: Any) -> None:
         ),
     )
     parser.add_argument(
-        "ids", metavar="ID", nargs="*", default=(), help="networks to train (default: all)"
+        "ids",
+        metavar="ID",
+        nargs="*",
+        default=(),
+        help="networks to train: any that the search trained, or files that `augment` wrote"
+        " (default: those of the front)",
+    )
+    parser.add_argument(
+        "--generation",
+        type=int,
+        metavar="G",
+        help="train the front as it was after generation G; 1 gives the paper's baseline of"
+        " networks that were evolved for one generation only",
     )
     recipes = {name: vars(training) for name, training in RECIPES.items()}
     add_settings(parser, RetrainConfig, _RETRAIN_GROUPS, recipes)
+
+
+def _add_augment(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "augment",
+        "scale a network of cells",
+        description=(
+            "Write the network of a run's cell with other numbers of cells per block and of filters"
+            " (model augmentation, A.4.3). Weights are inherited where their shapes match. Train it"
+            " from scratch with `retrain RUN FILE`."
+        ),
+    )
+    parser.add_argument("id", metavar="ID", help="a network that the search trained")
+    parser.add_argument(
+        "--cells_per_block", type=int, metavar="N", help="cells per block (default: unchanged)"
+    )
+    parser.add_argument(
+        "--filters", type=int, metavar="F", help="filters in the last block (default: unchanged)"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="output file, .h5 (default: RUN/augmented/ID-nN-FF.h5)",
+    )

@@ -1,4 +1,4 @@
-"""The final training of the networks of a run's front, from scratch (A.4.4)."""
+"""The final training of networks of a run, from scratch (A.4.4), and model augmentation (A.4.3)."""
 
 from lemonade_tf.lazy import lazy_exports
 

@@ -1,4 +1,4 @@
-"""Train the networks of a run's front from scratch: the paper's final evaluation (A.4.4).
+"""Train networks of a run from scratch: the paper's final evaluation (A.4.4).
 
 A search reports the error after a few epochs with inherited weights. To compare with other methods,
 the architecture is trained at length from new weights, on training and validation images together.
@@ -18,21 +18,20 @@ from typing import Any
 
 import numpy as np
 
-from lemonade_tf.config import ConfigError
 from lemonade_tf.datasets.array_files import ArrayFiles
-from lemonade_tf.datasets.dataset import Dataset
-from lemonade_tf.datasets.dataset_error import DatasetError
-from lemonade_tf.datasets.loading import load_dataset, reading_text
+from lemonade_tf.datasets.loading import reading_text
 from lemonade_tf.datasets.source import DatasetSource, SharedDatasets
 from lemonade_tf.datasets.splits import with_validation_images
 from lemonade_tf.executors import Outcome
+from lemonade_tf.retraining.chosen import ChosenNetwork, choose
 from lemonade_tf.retraining.cluster import read_cluster
+from lemonade_tf.retraining.first_dataset import checked_dataset
 from lemonade_tf.retraining.folder import FOLDER, RetrainedFolder, RetrainError
 from lemonade_tf.retraining.recipes import AUGMENTATION, OF_THE_SEARCH
 from lemonade_tf.retraining.retrain_config import RetrainConfig
 from lemonade_tf.runs import Run, read_run
-from lemonade_tf.runs.same_images import check_same_images
-from lemonade_tf.store import NetworkRecord, RetrainedRecord
+from lemonade_tf.search.lineage import rebuild_networks
+from lemonade_tf.store import RetrainedRecord
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.workers.retraining_task import EndTask, FollowTask, RetrainResult, RetrainTask
 from lemonade_tf.workers.worker_setup import (
@@ -68,39 +67,45 @@ def retrain(
     ids: Sequence[str] = (),
     config: RetrainConfig | None = None,
     *,
+    generation: int | None = None,
     on_network_end: Callable[[RetrainedRecord], None] | None = None,
     on_stage: Callable[[str], None] | None = None,
     interval: float = 60.0,
 ) -> Retrained:
-    """Train networks of a run's front from scratch, like `lemonade-tf retrain`.
+    """Train networks of a run from scratch, like `lemonade-tf retrain`.
 
     Finished networks are not trained again. An interrupted training resumes from its last
     checkpoint; on a CPU, the weights are the same as without the interruption.
 
     Args:
         workdir: The run folder.
-        ids: The networks of the front to train; all by default.
+        ids: The networks to train: any that the search trained, and files of augmented networks.
+            By default, those of the front.
         config: The settings; the paper's by default.
+        generation: Trains the front after this generation instead of the final one.
         on_network_end: Called with each new record of retrained.jsonl.
         on_stage: Called before work that takes a while, with a sentence that describes it.
         interval: Seconds between two checkpoints of a training.
 
     Raises:
-        ConfigError: If an id is not on the front.
+        ConfigError: If there is no such network or generation.
         StoreError: If the folder holds no run or a damaged one, its images have changed, or another
             process uses the folder of retrained networks.
-        RetrainError: If the run has no front, a network file is missing, the data set cannot be
-            read, or networks were trained with different settings before.
+        RetrainError: If the run has no front, a file is not that of an augmented network, the data
+            set cannot be read, or networks were trained with different settings before.
     """
     config = RetrainConfig() if config is None else config
     run = read_run(os.fspath(workdir))
     cluster = read_cluster() if config.strategy == "multi_worker" else None
     follows = cluster is not None and not cluster.is_chief
-    chosen = {} if follows else {record.id: record for record in _chosen(run, ids)}
+    chosen = {} if follows else choose(run, ids, generation)
     announce = (lambda stage: None) if on_stage is None else on_stage
     with ArrayFiles(config.cache_dir) as files:
         announce(reading_text(run.dataset))
-        dataset = _checked_dataset(run, files)
+        dataset = checked_dataset(run, files)
+        missing = [id_ for id_, network in chosen.items() if network.source is None]
+        for id_, graph in rebuild_networks(run, missing, dataset).items() if missing else ():
+            chosen[id_] = chosen[id_].rebuilt(graph)
         source = SharedDatasets.of(with_validation_images(dataset, files.allocate))
         if cluster is not None and follows:
             _follow(run, config, source)
@@ -110,7 +115,7 @@ def retrain(
 
 def _retrain(
     run: Run,
-    chosen: dict[str, NetworkRecord],
+    chosen: dict[str, ChosenNetwork],
     config: RetrainConfig,
     source: DatasetSource,
     on_network_end: Callable[[RetrainedRecord], None] | None,
@@ -125,7 +130,7 @@ def _retrain(
         finished = folder.finished()
         # The largest networks take the longest, so they start first.
         pending = [id_ for id_ in reversed(chosen) if id_ not in finished]
-        tasks = [_task(run, folder, id_, settings, interval) for id_ in pending]
+        tasks = [_task(folder, chosen[id_], settings, interval) for id_ in pending]
         if pending:
             announce(
                 f"Training {len(pending)} of {len(chosen)} networks for {training.epochs} epochs"
@@ -144,41 +149,6 @@ def _retrain(
 
 
 # --- Set-up ----------------------------------------------------------------------------------
-
-
-def _chosen(run: Run, ids: Sequence[str]) -> list[NetworkRecord]:
-    """Return the records of the networks to train, sorted by parameters."""
-    front = {record.id: record for record in run.front()}
-    if not front:
-        raise RetrainError(f"{run.store.path} has no front: no network has been trained yet.")
-    unknown = [id_ for id_ in ids if id_ not in front]
-    if unknown:
-        raise ConfigError(
-            f"the front of {run.store.path} has no network {', '.join(unknown)}; expected one of"
-            f" {', '.join(front)}."
-        )
-    chosen = [record for id_, record in front.items() if not ids or id_ in ids]
-    for record in chosen:
-        path = run.store.models.path(record.id)
-        if not path.is_file():
-            raise RetrainError(
-                f"{path} is missing; restore it, or list the ids to train and omit {record.id}."
-            )
-    return chosen
-
-
-def _checked_dataset(run: Run, files: ArrayFiles) -> Dataset:
-    """Load the first data set of the run, and check that it has not changed."""
-    data_dir = run.config.settings["data_dir"]
-    try:
-        dataset = load_dataset(run.dataset, data_dir, allocate=files.allocate)
-    except DatasetError as error:
-        raise RetrainError(
-            f"the data set of {run.store.path} cannot be read: {error} Relative paths refer to the"
-            " folder in which the search was started."
-        ) from error
-    check_same_images(run.store.path, dataset, run.config.images)
-    return dataset
 
 
 def _all_settings(run: Run, config: RetrainConfig) -> tuple[TrainingSettings, dict[str, Any]]:
@@ -259,34 +229,36 @@ def _worker_setup(
 
 
 def _task(
-    run: Run, folder: RetrainedFolder, id_: str, settings: Mapping[str, Any], interval: float
+    folder: RetrainedFolder, network: ChosenNetwork, settings: Mapping[str, Any], interval: float
 ) -> RetrainTask:
     # The seeds depend on the id alone, not on which other networks are trained.
     weights, training = np.random.SeedSequence(
-        settings["seed"], spawn_key=tuple(id_.encode())
+        settings["seed"], spawn_key=tuple(network.id.encode())
     ).spawn(2)
     return RetrainTask(
-        id=id_,
-        source=str(run.store.models.path(id_)),
-        output=str(folder.model_path(id_)),
-        checkpoint=str(folder.checkpoint_path(id_)),
+        id=network.id,
+        source=network.source,
+        output=str(folder.model_path(network.id)),
+        checkpoint=str(folder.checkpoint_path(network.id)),
         interval=interval,
         weights_seed=weights,
         training_seed=training,
         settings=settings,
+        architecture=network.architecture,
+        record=network.record,
     )
 
 
 def _record(
-    network: NetworkRecord, outcome: Outcome, settings: Mapping[str, Any]
+    network: ChosenNetwork, outcome: Outcome, settings: Mapping[str, Any]
 ) -> RetrainedRecord:
     """Return the record of a network that was trained from scratch, or failed."""
     result = outcome.result or RetrainResult(network.id, failure=outcome.failure)
     return RetrainedRecord(
         id=network.id,
-        objectives={k: v for k, v in network.objectives.items() if k != "error"},
-        search_error=network.error,
-        search_test_error=network.test_error,
+        objectives=network.objectives,
+        search_error=network.search_error,
+        search_test_error=network.search_test_error,
         test_error=result.test_error,
         losses=list(result.losses),
         resumed_at_epoch=result.resumed_at,

@@ -75,34 +75,14 @@ def _continued_config(
     Raises:
         ConfigError: If a setting is missing, or another one differs.
     """
-    missing = [name for name in SearchConfig.names() if name not in before]
-    if missing:
-        raise ConfigError(
-            f"--{option}: config.json of the run lacks {', '.join(missing)}; it was not made by a"
-            " search of this version. Choose another --workdir."
-        )
-    settings = {name: before[name] for name in SearchConfig.names()}
-    hints = get_type_hints(SearchConfig) | get_type_hints(TrainingSettings)
-    for name, value in settings.items():
-        if not type_check(hints[name])(value):
-            raise ConfigError(
-                f"--{option}: config.json of the run has {quoted(value)} as {name!r}; restore it."
-            )
+    settings = _recorded_settings(before, f"--{option}: ")
     # A config in which the augmentation is left to the size of the images does not change it.
     given = {k: v for k, v in given.items() if v is not None or k not in BY_IMAGE_SIZE}
     merged = {**settings, **given}
     if join_datasets(merged["dataset"]) != settings["dataset"] and "objectives" not in given:
         # The errors on extra data sets follow from the data sets.
         merged["objectives"] = [n for n in settings["objectives"] if not is_dataset_error(n)]
-    try:
-        config = SearchConfig.from_flat(merged)
-    except LemonadeError:
-        raise
-    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
-        raise ConfigError(
-            f"--{option}: config.json of the run has impossible settings ({quoted(error)}); restore"
-            " it."
-        ) from error
+    config = _config_of(merged, f"--{option}: ")
     changed = [
         f"--{name} was {quoted(_shown(settings[name]))}, now {_shown(value)}"
         for name, value in config.as_json().items()
@@ -115,6 +95,47 @@ def _continued_config(
             f" {', '.join(f'--{name}' for name in may_change)} may change."
         )
     return config
+
+
+def recorded_config(before: Mapping[str, Any]) -> SearchConfig:
+    """Return the settings of a run, to rebuild its networks.
+
+    Args:
+        before: Its recorded settings, side by side as in config.json.
+
+    Raises:
+        ConfigError: If a setting is missing or impossible.
+    """
+    return _config_of(_recorded_settings(before))
+
+
+def _recorded_settings(before: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the recorded settings of a search, checked; errors start with the prefix."""
+    missing = [name for name in SearchConfig.names() if name not in before]
+    if missing:
+        raise ConfigError(
+            f"{prefix}config.json of the run lacks {', '.join(missing)}; it was not made by a"
+            " search of this version. Choose another run folder."
+        )
+    settings = {name: before[name] for name in SearchConfig.names()}
+    hints = get_type_hints(SearchConfig) | get_type_hints(TrainingSettings)
+    for name, value in settings.items():
+        if not type_check(hints[name])(value):
+            raise ConfigError(
+                f"{prefix}config.json of the run has {quoted(value)} as {name!r}; restore it."
+            )
+    return settings
+
+
+def _config_of(settings: Mapping[str, Any], prefix: str = "") -> SearchConfig:
+    try:
+        return SearchConfig.from_flat(settings)
+    except LemonadeError:
+        raise
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
+        raise ConfigError(
+            f"{prefix}config.json of the run has impossible settings ({quoted(error)}); restore it."
+        ) from error
 
 
 def _shown(value: Any) -> Any:

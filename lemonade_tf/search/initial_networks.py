@@ -20,6 +20,7 @@ from lemonade_tf.architecture.cells import CellError
 from lemonade_tf.architecture.text import canonical_hash
 from lemonade_tf.config import ConfigError, SearchConfig
 from lemonade_tf.datasets.dataset import Dataset
+from lemonade_tf.errors import quoted
 from lemonade_tf.keras_bridge import FileError, load_graph
 from lemonade_tf.objectives.limits import Limit, exceeded, smallest_values
 from lemonade_tf.runs import read_run
@@ -27,7 +28,7 @@ from lemonade_tf.search.narrower import narrower, shares
 from lemonade_tf.search.warm_start import WarmStartNetwork
 from lemonade_tf.search_spaces import CELLS, NETWORKS, SearchSpace
 from lemonade_tf.search_spaces.adaptation import adapt_cell_network, adapt_network
-from lemonade_tf.store import describe_file
+from lemonade_tf.store import RunStore, StoreError, describe_file
 
 
 def search_space(config: SearchConfig) -> SearchSpace:
@@ -108,6 +109,36 @@ class InitialNetworks:
     warm_start: tuple[WarmStartNetwork, ...]
     space: SearchSpace
     remark: str | None = None
+
+
+def recorded_initial_networks(
+    config: SearchConfig, store: RunStore, dataset: Dataset, limits: Sequence[Limit]
+) -> InitialNetworks:
+    """Return the initial networks of a recorded run.
+
+    Args:
+        config: Its settings.
+        store: Its folder.
+        dataset: Its first data set.
+        limits: Its limits, within which the networks are.
+
+    Raises:
+        StoreError: If the networks of a previous run that it started from are missing or damaged.
+    """
+    try:
+        warm_start = [WarmStartNetwork.from_record(r, store.path) for r in store.initial.read()]
+    except GraphError as error:
+        raise StoreError(f"{store.initial.path}: {quoted(error)} Restore the file.") from error
+    if (config.initial_run is not None or config.initial_models) and not warm_start:
+        raise StoreError(
+            f"{store.initial.path} is missing or empty, though the search started from"
+            " --initial_run or --initial_models; restore it, or start another search."
+        )
+    space = search_space(config)
+    initial = initial_graphs(space, dataset, warm_start)
+    if config.initial_models:
+        space = space.including(initial)
+    return within_limits(space, limits, initial, warm_start)
 
 
 def within_limits(

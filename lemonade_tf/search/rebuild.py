@@ -1,4 +1,4 @@
-"""Rebuild the recorded networks of a search that is resumed.
+"""Rebuild the recorded networks of a search, for example when it is resumed.
 
 A search is determined by its settings and its seed; only the results of training, the history and
 the network files, are expensive to recompute. So resuming reads the history (see
@@ -22,7 +22,7 @@ from lemonade_tf.evolution import Individual
 from lemonade_tf.objectives.objective import Objective
 from lemonade_tf.operators import SiteError, replay
 from lemonade_tf.runs.recorded_history import RecordedHistory
-from lemonade_tf.store import HISTORY, PROPOSALS, RunStore, StoreError
+from lemonade_tf.store import HISTORY, PROPOSALS, NetworkRecord, RunStore, StoreError
 
 _MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 _OTHER_VERSION = "Was the run started with another version of lemonade_tf?"
@@ -50,22 +50,9 @@ def rebuild_individuals(
     """
     individuals: dict[str, Individual] = {}
     for id_, record in history.networks.items():
-        try:
-            if record.parent is None:
-                graph = initial[record.attempt]
-            else:
-                graph = _replay(individuals[record.parent], record.operators)
-            matches = canonical_hash(graph) == record.architecture_hash
-        except (GraphError, SiteError, *_MALFORMED) as error:
-            raise StoreError(
-                f"{store.path / HISTORY}: the network {id_} cannot be rebuilt ({quoted(error)})."
-                f" {_OTHER_VERSION}"
-            ) from error
-        if not matches:
-            raise StoreError(
-                f"{store.path / HISTORY}: the network {id_}, rebuilt from its operators, differs"
-                f" from the one that was trained. {_OTHER_VERSION}"
-            )
+        parent = individuals.get(record.parent or "")
+        source = None if parent is None else parent.architecture
+        graph = rebuild_network(record, source, initial, store)
         values = record.objectives
         expensive = [o.name for o in objectives if not o.cheap] if record.failure is None else ()
         individuals[id_] = Individual(
@@ -78,6 +65,41 @@ def rebuild_individuals(
             expensive={name: values[name] for name in expensive},
         )
     return individuals
+
+
+def rebuild_network(
+    record: NetworkRecord, parent: Graph | None, initial: Sequence[Graph], store: RunStore
+) -> Graph:
+    """Rebuild a recorded network from its parent; shapes only.
+
+    Args:
+        record: Its record.
+        parent: Its parent; None for an initial network.
+        initial: The initial networks.
+        store: The run folder, for error messages.
+
+    Raises:
+        StoreError: If the rebuilt network does not match its record.
+    """
+    where = f"{store.path / HISTORY}: the network {record.id}"
+    try:
+        if record.parent is None:
+            graph = initial[record.attempt]
+        elif parent is None:
+            raise KeyError(record.parent)
+        else:
+            graph = _replay(parent, record.operators)
+        matches = canonical_hash(graph) == record.architecture_hash
+    except (GraphError, SiteError, *_MALFORMED) as error:
+        raise StoreError(
+            f"{where} cannot be rebuilt ({quoted(error)}). {_OTHER_VERSION}"
+        ) from error
+    if not matches:
+        raise StoreError(
+            f"{where}, rebuilt from its operators, differs from the one that was trained."
+            f" {_OTHER_VERSION}"
+        )
+    return graph
 
 
 def rebuild_pending(
@@ -105,7 +127,7 @@ def rebuild_pending(
     for record in history.pending:
         where = f"{store.path / PROPOSALS}: the child {record.id}"
         try:
-            graph = _replay(individuals[record.parent or ""], record.operators)
+            graph = _replay(individuals[record.parent or ""].architecture, record.operators)
         except (GraphError, SiteError, *_MALFORMED) as error:
             raise StoreError(
                 f"{where} cannot be rebuilt ({quoted(error)}). {_OTHER_VERSION}"
@@ -127,5 +149,5 @@ def rebuild_pending(
     return pending
 
 
-def _replay(parent: Individual, operators: Sequence[Mapping[str, Any]]) -> Graph:
-    return replay(parent.architecture, operators, rng=np.random.default_rng(0)).graph
+def _replay(parent: Graph, operators: Sequence[Mapping[str, Any]]) -> Graph:
+    return replay(parent, operators, rng=np.random.default_rng(0)).graph

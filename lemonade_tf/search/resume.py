@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
-from lemonade_tf.architecture import GraphError
 from lemonade_tf.config import ConfigError, SearchConfig
 from lemonade_tf.datasets.dataset import Dataset
-from lemonade_tf.errors import quoted
 from lemonade_tf.evolution import Individual
-from lemonade_tf.objectives.limits import Limit
 from lemonade_tf.objectives.lookup import run_limits, run_objectives
 from lemonade_tf.runs.checked_values import check_values
 from lemonade_tf.runs.recorded_history import RecordedHistory, read_recorded_history
 from lemonade_tf.runs.same_images import check_same_images
 from lemonade_tf.search.extra_datasets import extra_datasets
-from lemonade_tf.search.initial_networks import (
-    InitialNetworks,
-    initial_graphs,
-    search_space,
-    within_limits,
-)
+from lemonade_tf.search.initial_networks import recorded_initial_networks
 from lemonade_tf.search.rebuild import rebuild_individuals, rebuild_pending
 from lemonade_tf.search.replay import read_recorded_order
 from lemonade_tf.search.setup import Setup
 from lemonade_tf.search.versions import warn_of_other_versions
-from lemonade_tf.search.warm_start import WarmStartNetwork
-from lemonade_tf.store import RunConfig, RunStore, StoreError
+from lemonade_tf.store import RunConfig, RunStore
 
 
 def resume_run(
@@ -82,7 +73,7 @@ def _recorded_setup(
     """Return the setup of a recorded run."""
     limits = run_limits(recorded.settings, recorded.prepared)
     objectives = run_objectives(recorded.settings, recorded.prepared)
-    start = _initial(config, store, dataset, limits)
+    start = recorded_initial_networks(config, store, dataset, limits)
     history = read_recorded_history(store, len(start.graphs), recorded.slots_per_generation)
     check_values(store, history.networks.values(), objectives, recorded.reference_point)
     individuals = rebuild_individuals(history, start.graphs, objectives, store)
@@ -109,26 +100,6 @@ def _recorded_setup(
         pending=pending,
         order=order,
     )
-
-
-def _initial(
-    config: SearchConfig, store: RunStore, dataset: Dataset, limits: Sequence[Limit]
-) -> InitialNetworks:
-    """Return the initial networks within the limits."""
-    try:
-        warm_start = [WarmStartNetwork.from_record(r, store.path) for r in store.initial.read()]
-    except GraphError as error:
-        raise StoreError(f"{store.initial.path}: {quoted(error)} Restore the file.") from error
-    if (config.initial_run is not None or config.initial_models) and not warm_start:
-        raise StoreError(
-            f"{store.initial.path} is missing or empty, though the search started from"
-            " --initial_run or --initial_models; restore it, or start another search."
-        )
-    space = search_space(config)
-    initial = initial_graphs(space, dataset, warm_start)
-    if config.initial_models:
-        space = space.including(initial)
-    return within_limits(space, limits, initial, warm_start)
 
 
 def _check_num_generations(num_generations: int, history: RecordedHistory, store: RunStore) -> None:

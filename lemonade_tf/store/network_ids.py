@@ -1,7 +1,8 @@
 """The ids of networks: "GENERATION-ATTEMPT", such as "12-7".
 
 The initial networks are generation 0. The attempt counts the draws of a generation, those included
-that led to no proposal.
+that led to no proposal. An augmented network (A.4.3) has its cells per block and filters in its id,
+such as "12-7-n4-F128".
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import re
 
 _ID = re.compile(r"([0-9]{1,9})-([0-9]{1,9})")
+_AUGMENTED = re.compile(_ID.pattern + "-n[0-9]{1,9}-F[0-9]{1,9}")
 
 
 def network_id(generation: int, attempt: int) -> str:
@@ -31,3 +33,13 @@ def parse_network_id(id_: str) -> tuple[int, int]:
 def is_network_id(id_: str) -> bool:
     """Return whether a text is the id of a network of a search."""
     return _ID.fullmatch(id_) is not None
+
+
+def augmented_id(id_: str, cells_per_block: int, filters: int) -> str:
+    """Return the id of an augmented network."""
+    return f"{id_}-n{cells_per_block}-F{filters}"
+
+
+def is_augmented_id(id_: str) -> bool:
+    """Return whether a text is the id of an augmented network."""
+    return _AUGMENTED.fullmatch(id_) is not None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from lemonade_tf.errors import quoted
-from lemonade_tf.store.network_ids import is_network_id, parse_network_id
+from lemonade_tf.store.network_ids import is_augmented_id, is_network_id, parse_network_id
 from lemonade_tf.store.record import Record, RecordError
 from lemonade_tf.store.value_types import type_check
 
@@ -270,9 +270,10 @@ class RetrainedRecord(Record):
 
     Attributes:
         id: The network.
-        objectives: Its objectives in the search by name, without the error.
-        search_error: Its validation error in the search.
-        search_test_error: Its test error in the search; None without test images.
+        objectives: Its objectives in the search by name, without the error; of an augmented
+            network, the cheap ones.
+        search_error: Its validation error in the search; None for an augmented network.
+        search_test_error: Its test error in the search; None without one.
         test_error: Its test error now; None without test images, or if it failed.
         losses: The mean training loss of each epoch.
         resumed_at_epoch: The epoch of the checkpoint that the training resumed from; 0 without one.
@@ -284,7 +285,7 @@ class RetrainedRecord(Record):
 
     id: str
     objectives: Mapping[str, float]
-    search_error: float
+    search_error: float | None
     search_test_error: float | None
     test_error: float | None
     losses: Sequence[float]
@@ -295,7 +296,7 @@ class RetrainedRecord(Record):
     settings: Mapping[str, Any]
 
     def check(self) -> None:
-        if not is_network_id(self.id):
+        if not (is_network_id(self.id) or is_augmented_id(self.id)):
             raise RecordError(f"has the id {self.id[:40]!r}")
 
 

@@ -154,6 +154,11 @@ class RunStore:
         """Return whether a folder holds a run that can be opened."""
         return (Path(workdir) / CONFIG).is_file()
 
+    @property
+    def run_id(self) -> str:
+        """The random id of the run, in config.json."""
+        return self._run_id
+
     # --- One search at a time ---
 
     def lock(self) -> None:

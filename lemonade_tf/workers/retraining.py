@@ -19,7 +19,7 @@ import numpy as np
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
-from lemonade_tf.architecture.text import to_json
+from lemonade_tf.architecture.text import from_json, to_json
 from lemonade_tf.backends.current import current_backend
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.datasets.source import DatasetSource
@@ -129,7 +129,7 @@ class Retrainer:
     def _train(self, task: RetrainTask) -> RetrainResult:
         rng = np.random.default_rng(task.training_seed)
         weights_rng = np.random.default_rng(task.weights_seed)
-        graph = initial_weights(load_graph(task.source), rng=weights_rng)
+        graph = initial_weights(_architecture(task), rng=weights_rng)
         checkpoints = Checkpoints(
             task.checkpoint, training=_fingerprint(graph, task), interval=task.interval
         )
@@ -188,11 +188,18 @@ class Retrainer:
         return model, trained
 
     def _describe_out_of_memory(self, task: RetrainTask) -> str:
-        graph = load_graph(task.source)
+        graph = _architecture(task)
         batch_size = effective_batch_size(self._settings, self._images.shape[0])
         return describe_out_of_memory(
             batch_size, count_parameters(graph), count_multiply_adds(graph)
         )
+
+
+def _architecture(task: RetrainTask) -> Graph:
+    """Return the network of a task; its weights are not used."""
+    if task.source is not None:
+        return load_graph(task.source)
+    return from_json(task.architecture or "")
 
 
 def _fingerprint(graph: Graph, task: RetrainTask) -> str:
@@ -215,7 +222,7 @@ def _record(task: RetrainTask, result: RetrainResult) -> dict[str, Any]:
 
     It has no validation error, because the network was trained on the validation images.
     """
-    record = load_record(task.source)
+    record = dict(task.record) if task.source is None else load_record(task.source)
     objectives = {k: v for k, v in record.get("objectives", {}).items() if k != "error"}
     return {
         **record,

@@ -17,7 +17,7 @@ class RetrainTask(NamesFiles):
 
     Attributes:
         id: Id of the network in the run.
-        source: File of the network in the run, for its architecture and its record.
+        source: File of the network, for its architecture and its record; None if it has none.
         output: File to write.
         checkpoint: Checkpoint file; if it exists, training resumes from it.
         interval: Seconds between two checkpoints.
@@ -25,25 +25,30 @@ class RetrainTask(NamesFiles):
         training_seed: Random seed of the order of images, augmentation and dropout.
         settings: Everything besides the architecture that the training depends on, as plain
             values; stored in the file.
+        architecture: Without a source, the architecture, as JSON of `architecture.text`.
+        record: Without a source, the record of the network.
     """
 
     id: str
-    source: str
+    source: str | None
     output: str
     checkpoint: str
     interval: float
     weights_seed: np.random.SeedSequence
     training_seed: np.random.SeedSequence
     settings: Mapping[str, Any] = field(default_factory=dict)
+    architecture: str | None = None
+    record: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def files(self) -> TaskFiles:
-        return TaskFiles((self.source,), (self.output,), (self.checkpoint,))
+        read = () if self.source is None else (self.source,)
+        return TaskFiles(read, (self.output,), (self.checkpoint,))
 
     def with_paths(self, paths: Mapping[str, str]) -> RetrainTask:
         return replace(
             self,
-            source=paths[self.source],
+            source=None if self.source is None else paths[self.source],
             output=paths[self.output],
             checkpoint=paths[self.checkpoint],
         )

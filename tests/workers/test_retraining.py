@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lemonade_tf.architecture.cost import count_parameters
+from lemonade_tf.architecture.text import to_json
 from lemonade_tf.backends.current import current_backend
 from lemonade_tf.datasets.splits import with_validation_images
 from lemonade_tf.keras_bridge import FileError, load_graph, load_record
@@ -78,6 +79,12 @@ def test_a_network_is_trained_on_all_images_and_saved(retrainer, task, small):
     assert record["id"] == "parent"  # the record of the search ...
     assert record["objectives"].keys() == {"parameters", "multiply_adds"}  # ... without its error
     assert record["retrained"] == task.settings
+    # The same from the architecture alone, as of a network whose file is gone.
+    architecture = to_json(load_graph(task.source).copy(weights=False))
+    rebuilt = replace(task, source=None, architecture=architecture, record={"id": "rebuilt"})
+    again = retrainer(replace(rebuilt, checkpoint=f"{task.checkpoint}_2"))
+    assert again.losses == result.losses
+    assert load_record(task.output)["id"] == "rebuilt"
     assert record["test_error"] == result.test_error
 
 

@@ -1,0 +1,34 @@
+"""The data set that networks of a run are trained on from scratch: its first one."""
+
+from __future__ import annotations
+
+from lemonade_tf.datasets.array_files import ArrayFiles
+from lemonade_tf.datasets.dataset import Dataset
+from lemonade_tf.datasets.dataset_error import DatasetError
+from lemonade_tf.datasets.loading import load_dataset
+from lemonade_tf.retraining.folder import RetrainError
+from lemonade_tf.runs import Run
+from lemonade_tf.runs.same_images import check_same_images
+
+
+def checked_dataset(run: Run, files: ArrayFiles) -> Dataset:
+    """Load the first data set of a run, and check that it has not changed.
+
+    Args:
+        run: The run.
+        files: Where large images go.
+
+    Raises:
+        RetrainError: If it cannot be read.
+        StoreError: If it has changed.
+    """
+    data_dir = run.config.settings["data_dir"]
+    try:
+        dataset = load_dataset(run.dataset, data_dir, allocate=files.allocate)
+    except DatasetError as error:
+        raise RetrainError(
+            f"the data set of {run.store.path} cannot be read: {error} Relative paths refer to the"
+            " folder in which the search was started."
+        ) from error
+    check_same_images(run.store.path, dataset, run.config.images)
+    return dataset
