@@ -56,7 +56,7 @@ def check(graph: Graph) -> None:
     if graph.has_weights:
         for name in graph:
             _check_weights(graph, name)
-    _check_calls(graph)
+    check_calls(graph)
 
 
 def _check_weights(graph: Graph, name: str) -> None:
@@ -86,8 +86,12 @@ def _check_weights(graph: Graph, name: str) -> None:
             raise GraphError(f"node {name!r}: {key} has the negative value {value.min()}.")
 
 
-def _check_calls(graph: Graph) -> None:
-    """Raise unless all calls of a layer have the same layer and weights."""
+def check_calls(graph: Graph) -> None:
+    """Raise unless all calls of a layer have the same layer and weights.
+
+    Raises:
+        GraphError: If they differ; the message names them.
+    """
     for names in graph.calls().values():
         first = graph[names[0]]
         for name in names[1:]:

@@ -259,6 +259,8 @@ class Graph:
 
     def calls(self) -> Mapping[Hashable, tuple[str, ...]]:
         """Return the nodes of each layer that is called more than once, by their common key."""
+        if self.origin is None:
+            return {}
         if "calls" not in self._wiring:
             found: dict[Hashable, list[str]] = {}
             for name, node in self._nodes.items():

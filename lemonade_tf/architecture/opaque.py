@@ -20,7 +20,7 @@ class Opaque(Layer):
 
     Attributes:
         kind: The name of its class.
-        key: The name of the node at first; distinguishes it from others of the same class.
+        key: Distinguishes it from others of the same class in its model.
         input_shapes: The shapes of its inputs. Sizes that are unknown until it runs count as 1.
         shapes: The shapes of its outputs. The node has that of the first; nodes with the layer
             `Part` stand for the single outputs if there are several.

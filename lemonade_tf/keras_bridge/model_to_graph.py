@@ -139,7 +139,7 @@ class _Converter:
         graph: The graph so far.
         models: The origins of the models.
         blueprints: The blueprints of the layers so far, by id of the layer.
-        keys: The name of the first node of each opaque layer, by its id.
+        keys: A number for each layer so far, by its id.
         shapes: The shape of the output of every node.
     """
 
@@ -217,9 +217,11 @@ class _Converter:
             return self.convert(
                 functional, inner, operation, sources, arguments=arguments, training=training
             )
-        is_shared = self.calls[id(operation)] > 1 and bool(getattr(operation, "weights", ()))
+        key = self.keys.setdefault(id(operation), f"{len(self.keys)}")
+        key = key if self.calls[id(operation)] > 1 else None
         origin = LayerOrigin(
-            shared=id(operation) if is_shared else None,
+            shared=key if getattr(operation, "weights", ()) else None,
+            layer_key=key,
             arguments=arguments,
             num_inputs=len(tensors),
             scope=scope,
@@ -254,7 +256,7 @@ class _Converter:
 
     def _add_call(self, name: str, call: _Call) -> list[str]:
         """Add the node of a layer, and that of its activation, if it has one."""
-        known = self._known_kind(name, call)
+        known = self._known_kind(call)
         if known is None:
             return self._add_split(name, call) or self._add_opaque(name, call)
         kind, activation, weights = known
@@ -270,7 +272,7 @@ class _Converter:
         return [self._add(self.free_name(f"{name}_activation", new=True), activation, [name], part)]
 
     def _known_kind(
-        self, name: str, call: _Call
+        self, call: _Call
     ) -> tuple[Layer, Layer | None, Mapping[str, np.ndarray]] | None:
         """Return the kind, the activation and the weights of a layer; None if it is opaque."""
         operation, shapes = call.operation, [self.shapes[i] for i in call.inputs]
@@ -302,8 +304,7 @@ class _Converter:
         if not all(np.isfinite(array).all() for array in weights.values()):
             return None
         if isinstance(operation, keras.layers.Layer) and not isinstance(kind, kinds.Activation):
-            key = self.keys.setdefault(id(operation), name)
-            activation = _built_in_activation(operation, shape, key)
+            activation = _built_in_activation(operation, shape, self.keys[id(operation)])
         return kind, activation, weights
 
     def _add_split(self, name: str, call: _Call) -> list[str]:
@@ -327,7 +328,7 @@ class _Converter:
         shapes = tuple(self._opaque_shapes(call))
         kind = Opaque(
             kind=type(operation).__name__,
-            key=self.keys.setdefault(id(operation), name),
+            key=self.keys[id(operation)],
             input_shapes=tuple(self.shapes[i] for i in call.inputs),
             shapes=shapes,
             weights=tuple((key, array.shape) for key, array in weights.items()),
@@ -400,8 +401,13 @@ def _built_in_activation(layer: keras.layers.Layer, shape: Shape, key: str) -> L
 
 
 def _with_slots(arguments: Any) -> Any:
-    """Return the (args, kwargs) of a call with a Slot for each tensor, in their order."""
-    return _slots((arguments.args, arguments.kwargs))
+    """Return the (args, kwargs) of a call with a Slot for each tensor, in their order.
+
+    Keras adds mask=None to the calls of some layers.
+    """
+    is_absent = "mask" in arguments.kwargs and arguments.kwargs["mask"] is None
+    kwargs = {k: v for k, v in arguments.kwargs.items() if not (k == "mask" and is_absent)}
+    return _slots((arguments.args, kwargs))
 
 
 def _slots(structure: Any) -> Any:

@@ -7,7 +7,7 @@ which model; `restored_model` reads that. Edits of the graph do not touch it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +40,8 @@ class LayerOrigin(Origin):
         entries: For each slot that is an input of one of these models: which one, by model.
         training: Whether it was called in training or inference mode; None if that was left open.
         activation_of: The node of the layer in which it is built in as an activation.
+        layer_key: A key that the nodes of all calls of one layer have in common, also of a layer
+            without weights, whose calls need not stay alike.
     """
 
     blueprint: Blueprint | None = None
@@ -50,6 +52,7 @@ class LayerOrigin(Origin):
     entries: Mapping[int, Mapping[Scope, int]] = field(default_factory=dict)
     training: bool | None = None
     activation_of: str | None = None
+    layer_key: Hashable = None
 
 
 @dataclass(frozen=True)

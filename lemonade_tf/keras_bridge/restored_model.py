@@ -73,7 +73,7 @@ class _Restorer:
         self._build_node = build_node
         self._scopes = Scopes(graph, models)
         self._activations = dict(self._built_in_activations())
-        self._shared: dict[Any, Any] = {}
+        self._called: dict[Any, Any] = {}  # layers that may be called again
 
     # --- Models ----------------------------------------------------------------------------------
 
@@ -246,8 +246,9 @@ class _Restorer:
         assert isinstance(origin, LayerOrigin)
         assert origin.blueprint is not None
         blueprint = origin.blueprint
-        if origin.shared is not None and origin.shared in self._shared:
-            return self._shared[origin.shared], blueprint
+        key = (origin.layer_key, node.layer, name in self._activations)
+        if origin.layer_key is not None and key in self._called:
+            return self._called[key], blueprint
         changes: dict[str, Any] = {}
         config = blueprint.config or {}
         own = state.free_name(blueprint.name, name)
@@ -260,8 +261,7 @@ class _Restorer:
             layer = blueprint.build(**changes, **_edited(node.layer, origin.kind))
         else:
             layer = _converted(node.layer, {**config, **changes})
-        if origin.shared is not None:
-            self._shared[origin.shared] = layer
+        self._called[key] = layer
         return layer, blueprint
 
     def _built_in_activations(self) -> Iterator[tuple[str, str]]:
@@ -318,7 +318,7 @@ def _is_called_plainly(node: Node) -> bool:
         and origin.blueprint is not None
         and origin.blueprint.config is not None
         and origin.arguments == LayerOrigin().arguments
-        and origin.shared is None
+        and origin.layer_key is None
         and _is_restorable(node)
     )
 

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from lemonade_tf.architecture import Graph, GraphError
+from lemonade_tf.architecture.checks import check_calls
 from lemonade_tf.errors import LemonadeError
 from lemonade_tf.operators.change import Change
 
@@ -101,6 +102,10 @@ class Operator(ABC):
                 " where it applies."
             )
         change = self._apply(graph.copy(), site, rng)
+        try:
+            check_calls(change.graph)
+        except GraphError as error:
+            raise SiteError(f"{self.name} does not apply at {site}: {error}") from None
         return replace(
             change,
             new_nodes=frozenset(change.graph).difference(graph),

@@ -57,7 +57,8 @@ class Surgery:
         images: A few hundred images from the model's domain, preprocessed like its input,
             (n, height, width, channels); labels are not needed. With images, the layers that
             consumed what was pruned or removed are fitted to output the same as before.
-        input_shape: (height, width, channels), for a model that leaves them open.
+        input_shape: (height, width, channels), for a model that leaves them open; by default, that
+            of the images.
         seed: Random seed of new weights.
 
     Raises:
@@ -70,16 +71,20 @@ class Surgery:
         model: keras.Model,
         *,
         images: np.ndarray | None = None,
-        input_shape: tuple[int, int, int] | None = None,
+        input_shape: tuple[int, ...] | None = None,
         seed: int = 0,
     ) -> None:
+        if images is not None and input_shape is None:
+            input_shape = _open_shape(model, images)
         self.graph: Graph = from_keras(model, input_shape=input_shape)
-        shape = self.graph.shapes()[self.graph.input]
-        if images is not None and (len(images) == 0 or images.shape[1:] != shape):
-            expected = ", ".join(map(str, ("n", *shape)))
-            raise ValueError(
-                f"images have shape {images.shape}; expected ({expected}), the input of the model."
-            )
+        if images is not None:
+            shape = self.graph.shapes()[self.graph.input]
+            if len(images) == 0 or images.shape[1:] != shape:
+                expected = ", ".join(map(str, ("n", *shape)))
+                raise ValueError(
+                    f"images have shape {images.shape}; expected ({expected}), the input of the"
+                    " model."
+                )
         self._images = images
         self._rng = np.random.default_rng(seed)
 
@@ -209,3 +214,10 @@ class Surgery:
             before = to_keras(self.graph, learnable=True, layer_per_node=True)
             fit_outputs(change, self.graph, before, model, images, rng=self._rng)
         return read_weights(model, change.graph)
+
+
+def _open_shape(model: keras.Model, images: np.ndarray) -> tuple[int, ...] | None:
+    """Return the shape of the images, if the input of a model leaves it open."""
+    inputs = getattr(model, "inputs", None) or ()
+    is_open = len(inputs) == 1 and None in inputs[0].shape[1:]
+    return images.shape[1:] if is_open else None
