@@ -5,18 +5,23 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from io import BytesIO, TextIOWrapper
 
 import numpy as np
 import pytest
 from graphs import small
-from runs import make_run
+from run_folders import proposal
+from runs import CONFIG, line, make_run, with_settings
 
 from lemonade_tf import __version__
 from lemonade_tf.cli import main
+from lemonade_tf.cli.parser import parse
 from lemonade_tf.config import SearchConfig
 from lemonade_tf.datasets.loading import DATASETS
 from lemonade_tf.keras_bridge import save_model
 from lemonade_tf.objectives.builtin import OBJECTIVES
+from lemonade_tf.store import RunStore
 
 
 def run(capsys, *arguments):
@@ -100,7 +105,21 @@ def test_help_names_the_choices_and_the_default_of_each_preset(capsys, monkeypat
     [
         ([], "COMMAND"),
         (["find"], "there is no command 'find'"),
-        (["search", "--epoch", "3"], "unrecognized arguments: --epoch 3"),
+        (["serach"], "there is no command 'serach'; did you mean 'search'?"),
+        (["--seed", "3"], "--seed stands before the command; expected one of search, status"),
+        (["search", "--epoch", "3"], "--epoch 3; did you mean --epochs? (see lemonade-tf search -"),
+        (["search", "--generations=3"], "--generations=3; did you mean --num_generations?"),
+        (["search", "--num-generation", "3"], "did you mean --num_generations?"),
+        (["search", "--no_flp"], "--no_flp; did you mean --no-flip?"),
+        (["search", "--xyzzy"], "--xyzzy (see lemonade-tf search --help)"),
+        (["retrain", "run", "--worker", "3"], "did you mean --workers? (see lemonade-tf retrain -"),
+        (["draw", "run", "0-0", "--out-put", "a.png"], "did you mean --output?"),
+        (["search", "--num-generations", "x"], "--num_generations: invalid int value: 'x'"),
+        (
+            ["search", "--preset", "quik"],
+            "'quik' (choose from paper, digits, digits_cells, quick);",
+        ),
+        (["search", "--space=cell"], "did you mean 'cells'?"),
         (["search", "--epochs", "three"], "--epochs: invalid int value: 'three'"),
         (["search", "--epochs", "0"], "--epochs is 0; expected an integer of at least 1"),
         (["search", "--preset", "big"], "--preset: invalid choice: 'big'"),
@@ -132,6 +151,18 @@ def test_a_usage_error_is_one_line_and_status_2(capsys, tmp_path, monkeypatch, a
     assert len(err.splitlines()) == 1
     assert words in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_dashes_and_underscores_are_the_same_in_the_names_of_options():
+    texts = (
+        "--num_generations 3 --no-keep_all --data_dir=a-b",
+        "--num-generations 3 --no_keep-all",
+    )
+    texts = (*texts, "--num-generations=3 --no-keep-all --data-dir a-b")
+    first, second, third = (vars(parse(["search", *text.split()])) for text in texts)
+    assert first == third == {**second, "data_dir": "a-b"}
+    assert (first["num_generations"], first["keep_all"]) == (3, False)
+    assert vars(parse(["retrain", "run", "--", "--no_id"]))["ids"] == ["--no_id"]
 
 
 def bad_npz(path, **arrays):
@@ -201,6 +232,79 @@ def test_a_report_prints_the_front_and_how_to_load_a_network(capsys, tmp_path):
     assert "load_model" in out
     assert str(folder) in out
     assert (folder / "plots" / "pareto_front.png").exists()
+
+
+def test_the_network_with_the_least_error_is_recommended(capsys, tmp_path):
+    """Not the largest one, which is on the front for another objective; ties go to the smallest."""
+    history = [
+        line(id_, error, 1, objectives={"error": error, "parameters": p, "multiply_adds": m})
+        for id_, error, p, m in (
+            ("0-0", 0.30, 1_000, 9_000),
+            ("0-1", 0.20, 6_000, 8_000),
+            ("0-2", 0.20, 5_000, 9_500),
+            ("0-3", 0.25, 90_000, 1_000),
+        )
+    ]
+    config = with_settings(CONFIG, objectives=["error", "multiply_adds", "parameters"])
+    reference = {**CONFIG.reference_point, "multiply_adds": 1e6}
+    folder = make_run(tmp_path / "run", history, replace(config, reference_point=reference))
+    status, out, _ = run(capsys, "report", folder)
+    assert status == 0
+    assert f"keras.models.load_model('{folder}/models/0-2.h5')" in out
+    assert "This is 0-2, the network with the least validation error." in out
+    assert "0-2 has the least validation error" in (folder / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("columns", "encoding"), [("30", "ascii"), ("40", "latin-1"), ("1000", "utf-8")]
+)
+def test_everything_is_printed_in_narrow_terminals_and_every_encoding(
+    capsys, tmp_path, monkeypatch, columns, encoding
+):
+    config = with_settings(CONFIG, num_accepted=2, dataset="\u65e5.npz")
+    folder = make_run(tmp_path / "b\xfccher \u65e5", config=config)
+    RunStore.open(folder).proposals.append(map(proposal, ("1-0", "1-3", "2-1", "2-0")))
+    (folder / "models" / "0-1.h5").touch()
+    monkeypatch.setenv("COLUMNS", columns)
+    for arguments in (["report"], ["status"], ["pin", "0-1"]):
+        stream = TextIOWrapper(BytesIO(), encoding=encoding, write_through=True)
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert main([arguments[0], str(folder), *arguments[1:]]) == 0
+        text = stream.buffer.getvalue().decode(encoding)
+        assert not {"\x1b", "\u2026", "\r"} & set(text)
+        if arguments == ["report"]:
+            for value in ("2-1", "50,000", "15.00 %", "11.00 %"):
+                assert value in text
+    assert capsys.readouterr().err == ""
+
+
+class ClosedOutput(TextIOWrapper):
+    """The standard output of `| head -1` after its first line."""
+
+    def __init__(self):
+        super().__init__(BytesIO(), encoding="utf-8")
+
+    def write(self, text):
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+@pytest.mark.parametrize("arguments", [["report"], ["pin", "0-1"]])
+def test_a_closed_output_ends_a_command_without_a_word(capsys, tmp_path, monkeypatch, arguments):
+    folder = make_run(tmp_path / "run")
+    (folder / "models" / "0-1.h5").touch()
+    monkeypatch.setattr(sys, "stdout", ClosedOutput())
+    assert main([arguments[0], str(folder), *arguments[1:]]) == 1
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("arguments", ["search --help", "--version"])
+def test_a_pipe_that_is_closed_before_the_help_is_written_is_no_error(arguments):
+    read, write = os.pipe()
+    os.close(read)
+    program = [sys.executable, "-m", "lemonade_tf", *arguments.split()]
+    done = subprocess.run(program, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode in (0, 1), done.stderr) == (True, "")
 
 
 def run_with_a_network(tmp_path):
@@ -356,9 +460,16 @@ def test_pin_records_networks_and_refuses_unknown_ones(capsys, tmp_path):
     assert (status, err) == (0, "")
     assert out.startswith("Pinned 1-0: its file is kept when it leaves the front.\n")
     assert (folder / "pinned.txt").read_text() == "1-0\n"
-    status, out, err = run(capsys, "pin", folder, "2-0")
-    assert (status, out) == (1, "")
-    assert "network '2-0' is not in" in err
+    for id_, words in (
+        ("7-7", "network '7-7' is not in"),
+        ("2-0", "network 2-0 was trained, but its file is gone: the files of networks that leave"),
+        ("1-3", "network 1-3 has no file, because its training failed: diverged"),
+    ):
+        for command in ("pin", "draw"):
+            status, out, err = run(capsys, command, folder, id_)
+            assert (status, out) == (1, "")
+            assert words in err
+            assert len(err.splitlines()) == 1
 
 
 def test_resume_requires_a_folder(capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -40,5 +41,8 @@ def write_figure(path: Path, figure: Any) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     content, form = io.BytesIO(), path.suffix.removeprefix(".").lower()
-    figure.savefig(content, format=form, dpi=DOTS_PER_INCH)
+    with warnings.catch_warnings():
+        # The font may lack characters of a path in a title; they become boxes.
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
+        figure.savefig(content, format=form, dpi=DOTS_PER_INCH)
     write_atomic(path, content.getvalue())

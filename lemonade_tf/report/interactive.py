@@ -52,7 +52,7 @@ def write_interactive(run: Run, table: str) -> None:
     """
     path = run.store.path / "plots" / PAGE
     path.parent.mkdir(exist_ok=True)
-    write_atomic(path, _page(run, table).encode())
+    write_atomic(path, _page(run, table).encode("utf-8", "backslashreplace"))
 
 
 def _page(run: Run, table: str) -> str:

@@ -36,7 +36,7 @@ def write_report(run: Run) -> Path:
     if len(run.objectives) > 2:
         write_interactive(run, table)
     path = run.store.path / "report.html"
-    write_atomic(path, _page(run, figures, table).encode())
+    write_atomic(path, _page(run, figures, table).encode("utf-8", "backslashreplace"))
     return path
 
 
@@ -69,5 +69,17 @@ def _page(run: Run, figures: Iterable[str], table: str) -> str:
     )
     return html_page(
         f"LEMONADE: {run.store.path.name}",
-        f"<p>{html.escape(summary)}</p>{images}<h2>Pareto front</h2>{table}",
+        f"<p>{html.escape(summary)}</p>{images}<h2>Pareto front</h2>{table}{_recommendation(run)}",
+    )
+
+
+def _recommendation(run: Run) -> str:
+    """Return a paragraph that says which network has the least error, and how to load it."""
+    best = run.best()
+    if best is None:
+        return ""
+    file = run.store.models.path(best.id).relative_to(run.store.path)
+    return (
+        f"<p>{best.id} has the least validation error; load it with"
+        f' <code>keras.models.load_model("{file}")</code>.</p>'
     )

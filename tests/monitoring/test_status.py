@@ -8,6 +8,7 @@ from run_folders import proposal
 from runs import CONFIG, line, make_run, with_settings
 from toy_training import cut, toy_search
 
+from lemonade_tf.evolution import Evolution, Proposal
 from lemonade_tf.monitoring.status import read_status, status_lines
 from lemonade_tf.objectives import ObjectiveError
 from lemonade_tf.store import ModelFiles, RandomSearchRecord, RunStore, StoreError
@@ -78,6 +79,34 @@ def test_a_search_is_running_while_its_folder_is_locked(tmp_path):
     status = read_status(workdir)
     assert status_lines(status, workdir)[0] == f"{workdir}: finished"
     assert 0 <= status.seconds_since_last < 600
+
+
+@pytest.mark.parametrize("mode", ["generational", "asynchronous"])
+def test_a_search_whose_last_generation_accepted_no_child_is_finished(tmp_path, monkeypatch, mode):
+    judge = Evolution._judge
+
+    def reject(self, child, *others):
+        if child.generation == 3:
+            return Proposal(child, "over_limit", exceeded={"parameters": 1.0})
+        return judge(self, child, *others)
+
+    monkeypatch.setattr(Evolution, "_judge", reject)
+    toy_search(tmp_path / "run", in_process=True, mode=mode, max_redraws=1)
+    store = RunStore.open(tmp_path / "run")
+    assert {p.outcome for p in store.proposals.read() if p.generation == 3} == {"over_limit"}
+    status = read_status(tmp_path / "run")
+    assert status.is_finished
+    assert status_lines(status, "RUN")[0] == "RUN: finished"
+    # More generations are none that have been finished.
+    store.write_config(with_settings(store.read_config(), num_generations=4))
+    assert "resume with" in status_lines(read_status(tmp_path / "run"), "RUN")[0]
+
+
+def test_a_search_without_a_trained_initial_network_has_to_start_over(tmp_path):
+    history = [line(f"0-{n}", None, 10, failure="diverged") for n in range(3)]
+    for number, expected in ((3, "all initial networks failed"), (2, "resume with")):
+        folder = make_run(tmp_path / str(number), history[:number], CONFIG)
+        assert expected in status_lines(read_status(folder), "RUN")[0]
 
 
 def test_a_random_search_cannot_be_resumed(tmp_path):

@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from toy_training import Toy, cut, results, toy_search
+from toy_training import Toy, cut, results, toy_executor, toy_search
 
-from lemonade_tf.architecture.text import from_json
+from lemonade_tf.architecture.text import from_json, to_json
 from lemonade_tf.config import ConfigError
 from lemonade_tf.evolution import Individual
 from lemonade_tf.executors import InProcessExecutor
@@ -18,16 +18,19 @@ from lemonade_tf.objectives import LATENCY, LITE_LATENCY, OBJECTIVES, ObjectiveE
 from lemonade_tf.presets import make_config
 from lemonade_tf.report import table_rows
 from lemonade_tf.runs import read_run
-from lemonade_tf.search import search
+from lemonade_tf.search import driver, search
 from lemonade_tf.search.measurements import Measurements
 from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.store import RunStore
+from lemonade_tf.workers.tasks import ObjectiveTask
 
 OBJECTIVE_NAMES = ("error", "parameters", *RUNTIMES)
 
 
-def made_up_table(runtime, initial, propose, *, num_classes, threads, rng):
+def made_up_table(runtime, initial, propose, *, num_classes, threads, rng, on_progress=None):
     """Return a table of the initial networks alone, with made-up times."""
+    if on_progress is not None:
+        on_progress(len(initial), 360)
     model = LatencyModel(runtime, tuple(1e-9 * (1 + i % 3) for i in range(len(FEATURES))))
     rows = tuple(row_of(graph, model.seconds(graph), runtime) for graph in initial)
     shape = initial[0].shapes()[initial[0].input]
@@ -210,15 +213,48 @@ def test_a_failure_to_measure_the_table_is_a_one_line_error(tmp_path, monkeypatc
         run_search(tmp_path / "run")
 
 
+class Listener(Callback):
+    def __init__(self):
+        self.prepared, self.begun, self.ended = [], [], []
+
+    def on_prepare(self, config, objectives):
+        self.prepared.append((config.dataset, list(objectives)))
+
+    def on_prepare_begin(self, preparation):
+        self.begun.append((preparation.objective, preparation.progress()))
+
+    def on_prepare_end(self, preparation):
+        self.ended.append((preparation.objective, preparation.progress()))
+
+
 def test_callbacks_receive_the_objectives_to_prepare(tmp_path):
-    prepared = []
+    listener = Listener()
+    run_search(tmp_path / "run", num_generations=0, callbacks=[listener])
+    assert listener.prepared == [("digits", list(RUNTIMES))]
+    # An executor of the user may be on another machine, which cannot tell how far it is.
+    assert listener.begun == listener.ended == [(runtime, None) for runtime in RUNTIMES]
 
-    class Listener(Callback):
-        def on_prepare(self, config, objectives):
-            prepared.append((config.dataset, list(objectives)))
 
-    run_search(tmp_path / "run", num_generations=0, callbacks=[Listener()])
-    assert prepared == [("digits", list(RUNTIMES))]
+def test_callbacks_receive_the_progress_of_workers_on_this_machine(tmp_path, monkeypatch):
+    monkeypatch.setattr(driver, "search_workers", lambda *_, **__: toy_executor())
+    listener, config = Listener(), make_config(objectives=("error", "latency"))
+    network = to_json(NETWORKS.initial_graphs((8, 8, 1), 10)[0])
+    task = ObjectiveTask("latency", (network,) * 3, "networks", 1, 0)
+    [outcome] = driver._prepare([listener], None, None, config, [task])
+    assert outcome.failure is None
+    assert (listener.begun, listener.ended) == ([("latency", None)], [("latency", (3, 360))])
+
+
+def test_the_end_of_a_preparation_is_reported_whatever_happens(monkeypatch):
+    class Interrupted(Callback):
+        def on_prepare_begin(self, preparation):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(driver, "search_workers", lambda *_, **__: toy_executor())
+    listener, task = Listener(), ObjectiveTask("latency", (), "networks", 1, 0)
+    with pytest.raises(KeyboardInterrupt):
+        driver._prepare([listener, Interrupted()], None, None, make_config(), [task])
+    assert listener.ended == [("latency", None)]
 
 
 def test_an_unknown_protocol_is_refused():

@@ -55,6 +55,15 @@ def test_the_time_left_follows_from_the_networks_since_resuming(reporter):
     assert state.seconds_left == pytest.approx((12 - 6) * 60 / 4, abs=10)
 
 
+def test_the_time_left_does_not_include_what_came_before_training(reporter):
+    reporter.begin_search()
+    assert reporter.state.seconds == pytest.approx(60, abs=5)
+    reporter.begin_training()
+    reporter.end_network(network("0-0"), FRONT)
+    assert reporter.state.seconds_left < 11 * 5  # instead of 11 * 60
+    assert reporter.state.seconds == pytest.approx(60, abs=5)
+
+
 def test_the_time_left_is_at_most_that_until_the_deadline(tmp_path):
     state = SearchState(SearchConfig(), tmp_path, num_expected=1000)
     now = time.monotonic()
