@@ -172,11 +172,10 @@ def _non_negative(graph: Graph) -> Mapping[str, None]:
     proven: dict[str, None] = {}
     for name in graph.topological_order():
         node = graph[name]
-        signs = [source in proven for source in node.inputs]
         if (
             _never_negative(node.layer)
-            or (_preserves_sign(node.layer) and all(signs))
-            or (isinstance(node.layer, Maximum) and any(signs))
+            or (_preserves_sign(node.layer) and all(i in proven for i in node.inputs))
+            or (isinstance(node.layer, Maximum) and any(i in proven for i in node.inputs))
         ):
             proven[name] = None
     return proven

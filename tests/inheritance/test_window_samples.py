@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from graphs import small
+from reference import forward
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture import layers as L
@@ -62,3 +63,30 @@ def test_larger_windows_get_more_positions():
     graph.add("input", L.Input((8, 8, 64)))
     graph.output = graph.add("conv", L.Conv2D(4, 3), ["input"])
     assert len(sample_positions(graph, "conv", 1000, rng())[0]) == 10 * 9 * 64
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        L.Conv2DTranspose(6, 3, strides=2),
+        L.Conv2DTranspose(6, (2, 3), strides=(3, 2), padding="valid"),
+        L.Conv2DTranspose(6, 3, strides=2, output_padding=1),
+        L.Conv2DTranspose(6, 2, strides=3),
+        L.Conv2DTranspose(6, 3, padding="valid", dilation_rate=2),
+        L.Conv2D(6, 3, dilation_rate=2),
+        L.Conv2D(6, (3, 2), padding="valid", dilation_rate=(1, 2)),
+    ],
+    ids=str,
+)
+def test_windows_times_the_full_kernel_are_the_output(layer):
+    rng = np.random.default_rng(0)
+    graph = Graph()
+    graph.add("image", L.Input((5, 4, 3)))
+    kernel = rng.normal(size=layer.weight_shapes((5, 4, 3))["kernel"])
+    graph.output = graph.add("layer", layer, ["image"], {"kernel": kernel})
+    images = rng.normal(size=(2, 5, 4, 3))
+    expected = forward(graph, images)["layer"]
+    positions = np.unravel_index(np.arange(expected[..., 0].size), expected.shape[:3])
+    windows = extract_windows(layer, images, positions)
+    found = np.tensordot(windows, full_kernel(layer, {"kernel": kernel}), 3)
+    np.testing.assert_allclose(found, expected.reshape(found.shape), atol=1e-12)
