@@ -20,6 +20,7 @@ from lemonade_tf.cli.parser import parse
 from lemonade_tf.config import SearchConfig
 from lemonade_tf.datasets.loading import DATASETS
 from lemonade_tf.keras_bridge import save_model
+from lemonade_tf.monitoring.callback import SearchState
 from lemonade_tf.objectives.builtin import OBJECTIVES
 from lemonade_tf.store import RunStore
 
@@ -470,6 +471,27 @@ def test_pin_records_networks_and_refuses_unknown_ones(capsys, tmp_path):
             assert (status, out) == (1, "")
             assert words in err
             assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("has_folder", [True, False])
+def test_a_second_ctrl_c_prints_the_folder_and_the_command(
+    capsys, tmp_path, monkeypatch, has_folder
+):
+    import lemonade_tf.search
+
+    def interrupted(callbacks, **settings):
+        if has_folder:
+            state = SearchState(SearchConfig(), tmp_path / "my run", num_expected=4)
+            callbacks[0].on_search_begin(state)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lemonade_tf.search, "search", interrupted)
+    status, _, err = run(capsys, "search", "--workdir", tmp_path / "my run")
+    assert status == 1
+    command = f"Resume with lemonade-tf search --workdir '{tmp_path}/my run' --resume\n"
+    assert err.endswith(
+        command if has_folder else "before there was a run folder; rerun the command.\n"
+    )
 
 
 def test_resume_requires_a_folder(capsys):
