@@ -70,7 +70,7 @@ def convert(
     Raises:
         LemonadeError: If the model is not supported.
     """
-    model = keras.saving.load_model(source, compile=False, safe_mode=True)
+    model: Any = keras.saving.load_model(source, compile=False, safe_mode=True)
     is_open = any(None in tensor.shape[1:] for tensor in model.inputs or ())
     graph = from_keras(model, input_shape=tuple(input_shape) if is_open else None)
     notes = []
