@@ -167,6 +167,7 @@ def all_sites(site_type, nodes):
         "factor": (4 / 3, 1.01, 2),
         "fraction": ("1/2", "1/4", "1/100"),
         "multiple": (1,),
+        "normalize": (True,),
         "kind": ("concatenate", "convex_sum", "sum"),
     }
     for choice in itertools.product(*(values[f.name] for f in dataclasses.fields(site_type))):

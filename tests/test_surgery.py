@@ -144,12 +144,12 @@ def test_the_same_seed_gives_the_same_weights(model):
     [
         (
             lambda s: s.widen("last_cnv"),
-            r"cannot widen 'last_cnv': there is no node 'last_cnv'\. Similar"
+            r"cannot widen 'last_cnv': there is no layer 'last_cnv'\. Similar"
             " names: last_conv",
         ),
         (
             lambda s: s.widen("classes"),
-            "'classes' is a Dense, not a convolution",
+            "'classes' has a group of channels that cannot change: .* softmax over all channels",
         ),
         (
             lambda s: s.widen("depthwise"),
@@ -157,7 +157,7 @@ def test_the_same_seed_gives_the_same_weights(model):
         ),
         (
             lambda s: s.widen("last_conv", 1),
-            "cannot widen 'last_conv': factor is 1; expected more",
+            "cannot widen 'last_conv': factor is 1; expected a number of more than 1",
         ),
         (
             lambda s: s.widen("gate_reduce", 1.1),
@@ -165,7 +165,7 @@ def test_the_same_seed_gives_the_same_weights(model):
         ),
         (
             lambda s: s.prune("stem_conv", 0),
-            "cannot prune 'stem_conv': fraction is 0; expected betw",
+            "cannot prune 'stem_conv': share is 0; expected the share of the filters to remove",
         ),
         (
             lambda s: s.prune("gate_reduce", 0.1),
@@ -225,6 +225,177 @@ def test_a_model_of_variable_size_takes_an_input_shape():
     surgery = Surgery(model, input_shape=(8, 8, 3))
     assert surgery.graph.shapes()["conv"] == (6, 6, 4)
     assert surgery.model().input_shape == (None, None, None, 3)
+
+
+# --- Requests ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """Return a network without batch norm, with a hidden dense layer."""
+    keras.utils.set_random_seed(0)
+    start = keras.Input((8, 8, 3))
+    tensor = start
+    for name in ("first", "second"):
+        layer = keras.layers.Conv2D(8, 3, padding="same", activation="relu", name=name)
+        tensor = layer(tensor)
+    tensor = keras.layers.Dense(16, activation="relu", name="hidden")(
+        keras.layers.Flatten()(tensor)
+    )
+    return keras.Model(start, keras.layers.Dense(3, activation="softmax", name="out")(tensor))
+
+
+SOME = np.random.default_rng(0).uniform(-2, 2, (80, 8, 8, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("operate", "message"),
+    [
+        (lambda s: s.widen("first", float("inf")), "factor is inf; expected"),
+        (
+            lambda s: s.widen("first", 1e9),
+            "1e\\+09 times its 8 filters are too many; expected at m",
+        ),
+        (lambda s: s.widen("first", "2"), "factor is '2'; expected"),
+        (lambda s: s.widen(None), "cannot widen None: expected the name of a layer"),
+        (lambda s: s.widen("FIRST_"), "there is no layer 'FIRST_'. Similar names: first"),
+        (lambda s: s.deepen("first", kernel_size=3.0), "kernel_size is 3.0; expected an odd"),
+        (lambda s: s.prune("first", "1/2"), "share is '1/2'; expected the share of the filters"),
+        (lambda s: s.prune("first", channels=[0, 8]), "is \\[0, 8\\]; expected .* from 0 to 7"),
+        (lambda s: s.prune("first", channels=range(8)), "no channel of 'first', .* would stay"),
+        (lambda s: s.prune("first", 0.5, channels=[1]), "leave share and importance out"),
+        (lambda s: s.prune("first", importance=[1, 2]), "is \\[1, 2\\]; expected 8 finite numbers"),
+        (lambda s: s.shrink(), "expected a limit, multiply_adds or parameters"),
+        (lambda s: s.shrink(parameters=0), "parameters is 0; expected a share"),
+        (lambda s: s.shrink(multiply_adds=1e9), "which is not more"),
+        (lambda s: s.shrink(multiply_adds=10), "would still have .* expected at least that"),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_refused_in_one_line(plain, operate, message):
+    surgery = Surgery(plain)
+    with pytest.raises(SiteError, match=message) as error:
+        operate(surgery)
+    assert "\n" not in str(error.value)
+    assert surgery.model().count_params() == plain.count_params()
+
+
+def test_numbers_of_numpy_and_layers_are_accepted(plain):
+    surgery = Surgery(plain)
+    surgery.widen(plain.get_layer("first"), np.float32(1.5))
+    surgery.widen("hidden")
+    surgery.deepen("first", kernel_size=np.int64(3))
+    assert surgery.graph["first"].layer.filters == 12
+    assert surgery.graph["hidden"].layer.units == 32
+    assert "bn_1" not in surgery.graph  # as in the rest of the model
+    np.testing.assert_allclose(outputs(surgery.model(), SOME), outputs(plain, SOME), atol=TOLERANCE)
+    surgery = Surgery(plain)
+    surgery.remove("second")
+    assert "second" not in surgery.graph
+
+
+def test_a_network_that_does_not_fit_into_memory_is_refused(plain, monkeypatch):
+    monkeypatch.setattr("os.sysconf", lambda _: 100)  # pages of 100 bytes, 100 of them
+    with pytest.raises(SiteError, match=r"would have [\d,]+ parameters, 0.0 GB, and this machine"):
+        Surgery(plain).widen("first")
+
+
+def test_channels_and_a_custom_importance_choose_the_filters(plain):
+    kernel = plain.get_layer("first").kernel.numpy()
+    importance = np.arange(8.0)
+    for choose, removed in (
+        ({"channels": [0, 4, 6]}, [0, 4, 6]),
+        ({"share": 0.25, "importance": importance}, [0, 1]),
+        ({"share": 0.25, "importance": lambda name, weights: -importance}, [6, 7]),
+    ):
+        surgery = Surgery(plain)
+        surgery.prune("first", **choose)
+        kept = surgery.graph["first"].weights["kernel"]
+        np.testing.assert_array_equal(kept, np.delete(kernel, removed, axis=-1))
+
+
+def test_channels_of_one_layer_are_removed_from_tied_ones(model):
+    surgery = Surgery(model)
+    surgery.prune("stem_conv", channels=[1, 2])
+    for name in ("stem_conv", "block_conv"):
+        kernel = model.get_layer(name).kernel.numpy()
+        kept = surgery.graph[name].weights["kernel"]
+        np.testing.assert_array_equal(kept[0, 0, 0], np.delete(kernel[0, 0, 0], [1, 2]))
+
+
+@pytest.mark.parametrize(
+    "give",
+    [
+        list,
+        lambda x: (x, np.zeros(len(x))),
+        lambda x: x.astype(object),
+        lambda x: ((image, 0) for image in x),
+        lambda x: (x[i : i + 8] for i in range(0, len(x), 8)),
+    ],
+)
+def test_images_come_in_many_forms(plain, give):
+    surgery = Surgery(plain, images=give(SOME))
+    np.testing.assert_array_equal(surgery._images, SOME)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (
+            np.where(np.arange(80)[:, None, None, None] == 3, np.nan, SOME),
+            r"images\[3, 0, 0, 0\] is n",
+        ),
+        ("images/", "images is 'images/'; expected an array"),
+        ([SOME[0], SOME[1][:4]], "a list with images of the shapes"),
+        (np.array(["a"]), "no array of numbers"),
+    ],
+)
+def test_other_images_are_an_error(plain, images, message):
+    with pytest.raises(ValueError, match=message):
+        Surgery(plain, images=images)
+
+
+def test_images_of_another_scale_and_few_images_are_warned_of(model):
+    with pytest.warns(UserWarning, match="do not have the scale"):
+        Surgery(model, images=many(64, seed=0) * 1e5)
+    surgery, unfitted = Surgery(model, images=many(2, seed=0)), Surgery(model)
+    with pytest.warns(UserWarning, match="2 images are few to fit layers to"):
+        surgery.prune("last_conv")
+    unfitted.prune("last_conv")
+    others = many(10, seed=1)
+    np.testing.assert_array_equal(
+        outputs(surgery.model(), others), outputs(unfitted.model(), others)
+    )
+
+
+# --- To a budget ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("images", [None, SOME])
+def test_shrinking_meets_every_limit_and_is_reported(plain, images):
+    surgery = Surgery(plain, images=images)
+    names = surgery.shrink(multiply_adds=0.5, parameters=4000)
+    assert set(names) <= {"first", "second", "hidden"}
+    smaller = surgery.model()
+    assert smaller.count_params() <= 4000
+    report = str(surgery)
+    assert f"{smaller.count_params():,}" in report
+    assert "shrink to multiply_adds=0.5, parameters=4000: " in report
+    assert "change of the output: largest" in report
+    again = Surgery(plain, images=images)
+    again.shrink(multiply_adds=0.5, parameters=4000)
+    np.testing.assert_array_equal(outputs(again.model(), SOME), outputs(smaller, SOME))
+
+
+def test_distillation_brings_the_output_closer(plain):
+    def distance(surgery):
+        return np.abs(outputs(surgery.model(), SOME) - outputs(features, SOME)).mean()
+
+    features = keras.Model(plain.input, plain.get_layer("hidden").output)
+    surgery = Surgery(features, images=SOME)
+    surgery.prune("first")
+    before = distance(surgery)
+    surgery.distill(epochs=3)
+    assert distance(surgery) < 0.95 * before
 
 
 @pytest.mark.slow

@@ -92,6 +92,7 @@ class TensorFlowBackend(Backend):
                 logits=True,
                 batch_normalization=FusedBatchNormalization,
                 seed=seed,
+                layer_per_node=True,
             )
 
     def trainer(

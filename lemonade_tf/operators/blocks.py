@@ -1,7 +1,7 @@
 """Blocks: a convolution, its batch normalization and its activation.
 
 The paper's networks are built of Conv-BatchNorm-ReLU blocks. In imported networks a block may end
-in another activation. Skips connect the ends of blocks.
+in another activation, and have no batch normalization. Skips connect the ends of blocks.
 """
 
 from __future__ import annotations
@@ -51,23 +51,22 @@ def is_projection(layer: Layer) -> bool:
 
 
 def block_at(graph: Graph, convolution: str) -> tuple[str, ...] | None:
-    """Return the names of convolution, batch normalization and activation of a block.
+    """Return the names of convolution, batch normalization, if it has one, and activation of a
+    block.
 
-    None if the node is no convolution that starts a block: each of the first two must have the next
-    one as its only consumer.
+    None if the node is no convolution that starts a block: each but the last must have the next one
+    as its only consumer.
     """
     if not isinstance(graph[convolution].layer, CONVOLUTIONS):
         return None
     names = [convolution]
-    for follows in (_is_normalization, is_activation):
+    while True:
         consumers = graph.consumers(names[-1])
         if names[-1] in graph.outputs or len(consumers) != 1:
             return None
-        if not follows(graph[consumers[0]].layer):
-            return None
+        layer = graph[consumers[0]].layer
         names.append(consumers[0])
-    return tuple(names)
-
-
-def _is_normalization(layer: Layer) -> bool:
-    return isinstance(layer, BatchNormalization)
+        if is_activation(layer):
+            return tuple(names)
+        if not isinstance(layer, BatchNormalization) or len(names) > 2:
+            return None

@@ -12,6 +12,9 @@ concatenation and the like of such values, but not after a convex sum, whose lam
 negative. (The paper starts scale and offset from the batch variance and mean; equation 5 holds with
 the standard deviation.)
 
+In imported networks without batch norm, a block may be a convolution with a bias of 0 and a ReLU,
+which needs no statistics.
+
 The paper leaves the kernel size open: it is drawn from {3, 5}. The block has as many filters as its
 input has channels, which the identity needs. A kernel does not apply if some of its weights are
 never multiplied with a pixel, because it extends beyond the image in height or width at every
@@ -96,10 +99,12 @@ class InsertSite:
     Attributes:
         node: The node after which the block goes.
         kernel_size: Height and width of the convolution's kernel.
+        normalize: Whether the block has a batch norm; otherwise its convolution has a bias.
     """
 
     node: str
     kernel_size: int
+    normalize: bool = True
 
 
 @dataclass(frozen=True)
@@ -138,6 +143,10 @@ class InsertConvolution(Operator):
         return None
 
     def _apply(self, graph: Graph, site: InsertSite, rng: np.random.Generator) -> Change:
+        if not site.normalize:
+            convolution = insert_linear(graph, site.node, site.kernel_size, use_bias=True)
+            relu = repeat_idempotent(graph, convolution, ReLU(), "relu")
+            return Change(graph, affected=(convolution, relu))
         convolution = insert_linear(graph, site.node, site.kernel_size)
         # The convolution is the identity, so the statistics of its output are those of the node,
         # whose layers an estimate can be based on.

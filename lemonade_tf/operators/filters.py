@@ -1,4 +1,4 @@
-"""Which convolutions can have more or fewer filters, and in which steps.
+"""Which convolutions and dense layers can have more or fewer filters, and in which steps.
 
 Widening and pruning ask the same question. The filters of a convolution are one or several groups
 of channels (see `architecture.channel_groups`): all blocks of a grouped convolution are one group,
@@ -19,12 +19,11 @@ from dataclasses import dataclass
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.channel_edits import ABSORBERS
 from lemonade_tf.architecture.channel_groups import channel_groups
-from lemonade_tf.operators.blocks import CONVOLUTIONS
 
 
 @dataclass(frozen=True)
 class Filters:
-    """The filters of a convolution, as groups of channels that change together.
+    """The filters of a convolution or dense layer, as groups of channels that change together.
 
     Attributes:
         sizes: The number of channels in each group, by the number of the group.
@@ -36,7 +35,9 @@ class Filters:
 
 
 def all_filters(graph: Graph) -> Mapping[str, Filters]:
-    """Return the filters of every convolution, in topological order."""
+    """Return the filters of every convolution and the units of every dense layer, in topological
+    order.
+    """
     return graph.cached("filters", _all_filters)
 
 
@@ -44,7 +45,7 @@ def _all_filters(graph: Graph) -> Mapping[str, Filters]:
     groups = channel_groups(graph)
     found = {}
     for name in graph.topological_order():
-        if isinstance(graph[name].layer, CONVOLUTIONS):
+        if isinstance(graph[name].layer, ABSORBERS):
             own = groups.groups_of(name)
             reason = groups.why_fixed(own)
             if reason is not None:
@@ -62,7 +63,8 @@ def filters_refusal(graph: Graph, name: str) -> str | None:
         return filters.refusal
     others = _tied_producers(graph, name)
     origin = f"; its channels come from {', '.join(others)}" if others else ""
-    return f"{name!r} is a {type(graph[name].layer).__name__}, not a convolution{origin}"
+    kind = type(graph[name].layer).__name__
+    return f"{name!r} is a {kind}, not a convolution or dense layer{origin}"
 
 
 def multiple_refusal(graph: Graph, changing: Collection[int], multiple: int) -> str | None:

@@ -36,14 +36,16 @@ from lemonade_tf.operators.initial import NORMALIZATION, output_statistics
 # --- Type I --------------------------------------------------------------------------------------
 
 
-def insert_linear(graph: Graph, node: str, kernel_size: int) -> str:
+def insert_linear(graph: Graph, node: str, kernel_size: int, *, use_bias: bool = False) -> str:
     """Insert a convolution after a node that starts as the identity, and return its name.
 
     Equation 4; "Net2DeeperNet" (Chen et al., 2015).
     """
     channels = graph.shapes()[node][-1]
     weights = {"kernel": identity_kernel(kernel_size, channels)} if graph.has_weights else {}
-    layer = Conv2D(channels, (kernel_size, kernel_size))
+    if use_bias and weights:
+        weights["bias"] = np.zeros(channels, np.float32)
+    layer = Conv2D(channels, (kernel_size, kernel_size), use_bias=use_bias)
     return graph.insert_after(node, graph.unique_name("conv"), layer, weights)
 
 

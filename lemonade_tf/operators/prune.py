@@ -13,7 +13,7 @@ and the batch norms after those (A.1). The consumers are fitted to compensate fo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
@@ -23,6 +23,7 @@ import numpy as np
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.channel_edits import ABSORBERS, change_channels
 from lemonade_tf.architecture.channel_groups import channel_groups
+from lemonade_tf.architecture.channel_runs import Sources
 from lemonade_tf.architecture.channel_weights import filters_axis
 from lemonade_tf.architecture.layers import SeparableConv2D
 from lemonade_tf.operators.affected import (
@@ -36,6 +37,8 @@ from lemonade_tf.operators.change import Change, topological_order
 from lemonade_tf.operators.filters import all_filters, filters_refusal, multiple_refusal
 
 FRACTIONS = ("1/2", "1/4")
+
+Importance = Callable[[Graph, str], np.ndarray]  # (graph, name) -> one number per filter
 
 
 @dataclass(frozen=True)
@@ -109,12 +112,22 @@ class PruneFilters(Operator):
         """
         sizes = channel_groups(graph).sizes
         sources = {g: _kept(graph, g, sizes[g] - n) for g, n in removed.items() if n}
-        change = change_channels(graph, sources, lambda _, shape: np.zeros(shape))
-        after = {n for a in change.absorbers for n in normalizations_after(graph, a)}
-        fits = fit_repairs(graph, topological_order(graph, change.absorbers))
-        statistics = statistics_repairs(graph, topological_order(graph, after))
-        affected = topological_order(graph, {*changed_nodes(graph, change), *after})
-        return Change(graph, affected, (*fits, *statistics), change.sources)
+        return keep_channels(graph, sources)
+
+
+def keep_channels(graph: Graph, sources: Sources) -> Change:
+    """Remove all other channels from groups, in place, with the repairs that this requires.
+
+    Args:
+        graph: The graph to edit.
+        sources: For each group, the channels that stay, ascending.
+    """
+    change = change_channels(graph, sources, lambda _, shape: np.zeros(shape))
+    after = {n for a in change.absorbers for n in normalizations_after(graph, a)}
+    fits = fit_repairs(graph, topological_order(graph, change.absorbers))
+    statistics = statistics_repairs(graph, topological_order(graph, after))
+    affected = topological_order(graph, {*changed_nodes(graph, change), *after})
+    return Change(graph, affected, (*fits, *statistics), change.sources)
 
 
 def num_removed(size: int, fraction: str, multiple: int = 1) -> int:
@@ -138,27 +151,43 @@ def _kept(graph: Graph, group: int, num_kept: int) -> np.ndarray:
     """Return the channels of a group with the largest norms, ascending; the first of equal ones."""
     if not graph.has_weights:
         return np.arange(num_kept)
-    norms = _filter_norms(graph, group)
-    # A stable sort of the negated norms puts the first of equal filters first.
-    return np.sort(np.argsort(-norms, kind="stable")[:num_kept])
+    return most_important(group_importance(graph, group, filter_norms), num_kept)
 
 
-def _filter_norms(graph: Graph, group: int) -> np.ndarray:
-    """Return, for each channel of a group, the sum of absolute weights that produce it."""
+def most_important(importance: np.ndarray, num_kept: int) -> np.ndarray:
+    """Return the channels with the largest importance, ascending; the first of equal ones."""
+    # A stable sort of the negated numbers puts the first of equal channels first.
+    return np.sort(np.argsort(-importance, kind="stable")[:num_kept])
+
+
+def filter_norms(graph: Graph, name: str) -> np.ndarray:
+    """Return the sums of absolute weights of the filters of a node (filters,), in float64."""
+    node = graph[name]
+    is_separable = isinstance(node.layer, SeparableConv2D)
+    kernel = node.weights["pointwise_kernel" if is_separable else "kernel"]
+    kernel = np.moveaxis(kernel, filters_axis(node.layer), -1)
+    return np.abs(kernel, dtype=np.float64).reshape(-1, kernel.shape[-1]).sum(axis=0)
+
+
+def group_importance(graph: Graph, group: int, importance: Importance) -> np.ndarray:
+    """Return the importance of each channel of a group, summed over the filters that produce it.
+
+    Args:
+        graph: The graph.
+        group: The group.
+        importance: Returns the importance of each filter of a convolution or dense layer.
+    """
     groups = channel_groups(graph)
-    norms = np.zeros(groups.sizes[group])
+    total = np.zeros(groups.sizes[group])
     for name, node in graph.items():
-        if not isinstance(node.layer, ABSORBERS):
+        if not isinstance(node.layer, ABSORBERS) or group not in groups.groups_of(name):
             continue
-        is_separable = isinstance(node.layer, SeparableConv2D)
-        kernel = node.weights["pointwise_kernel" if is_separable else "kernel"]
-        kernel = np.moveaxis(kernel, filters_axis(node.layer), -1)
+        values = importance(graph, name)
         # The output of a producer is a row of runs; find where those of this group lie in it.
         offset = 0
         for run in groups.runs[name]:
             size = groups.sizes[run.group]
             if run.group == group:
-                part = np.abs(kernel[..., offset : offset + size], dtype=np.float64)
-                norms += part.reshape(-1, size).sum(axis=0)
+                total += values[offset : offset + size]
             offset += size
-    return norms
+    return total

@@ -1,6 +1,7 @@
 """Remove a layer or a skip: an approximate network morphism (section 3.2, item i).
 
-A *layer* is a Conv-BatchNorm-ReLU block (in imported networks, it may end in another activation).
+A *layer* is a Conv-BatchNorm-ReLU block (in imported networks, it may end in another activation,
+and have no batch norm).
 Its consumers take its input instead. Where they can absorb that (convolutions and dense layers,
 possibly after pooling, activations or concatenations), they start from the composition of what was
 removed and what they did, as if the ReLU had not been there: with the removed kernel K scaled by
@@ -94,8 +95,8 @@ class Remove(Operator):
         if not isinstance(layer, _MERGES):
             return (
                 f"{site.node!r} is a {type(layer).__name__}; expected a convolution followed by"
-                " batch norm and an activation, or the sum or concatenation at the end of a skip or"
-                " branch"
+                " an activation, with or without batch norm, or the sum or concatenation at the end"
+                " of a skip or branch"
             )
         if _main_path(graph, site.node) is None:
             return (
@@ -117,7 +118,10 @@ def _block_refusal(graph: Graph, convolution: str) -> str | None:
     """Return why the block at a convolution cannot be removed, or None."""
     names = block_at(graph, convolution)
     if names is None:
-        return f"{convolution!r} is not followed by batch norm and an activation alone"
+        return (
+            f"{convolution!r} is not followed by batch norm and an activation alone, or by an"
+            " activation alone"
+        )
     if names[-1] in graph.outputs:
         return f"{names[-1]!r}, the end of the block at {convolution!r}, is the output"
     shapes = graph.shapes()
@@ -144,11 +148,11 @@ def _block_refusal(graph: Graph, convolution: str) -> str | None:
 
 
 def _remove_block(graph: Graph, block: Sequence[str]) -> Change:
-    convolution, normalization, activation = block
+    convolution, *normalization, activation = block
     before = graph[convolution].inputs[0]
     if graph.has_weights:
         node, width = graph[convolution], graph.shapes()[activation][-1]
-        removed = full_kernel(node.layer, node.weights) * _scale(graph, normalization)
+        removed = full_kernel(node.layer, node.weights) * _scale(graph, *normalization)
         contiguous = is_contiguous(node.layer)
         for consumer, offsets in (absorbing_consumers(graph, activation) or {}).items():
             layer, weights = graph[consumer].layer, graph[consumer].weights
@@ -166,8 +170,10 @@ def _remove_block(graph: Graph, block: Sequence[str]) -> Change:
     return _change(graph, before)
 
 
-def _scale(graph: Graph, normalization: str) -> np.ndarray:
-    """Return the factor by which a batch norm multiplies each channel at inference."""
+def _scale(graph: Graph, normalization: str | None = None) -> np.ndarray | float:
+    """Return the factor by which a batch norm multiplies each channel at inference; 1 without."""
+    if normalization is None:
+        return 1.0
     layer, weights = (
         cast(BatchNormalization, graph[normalization].layer),
         graph[normalization].weights,

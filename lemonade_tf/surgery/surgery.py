@@ -1,22 +1,28 @@
 """Surgery on a Keras model: the operators of section 3 at named layers, without a search.
 
 `widen`, `deepen` and `add_skip` preserve the function of the model and add weights that can learn.
-`prune`, `separate` and `remove` make it smaller and change its function as little as possible: much
-less when images are available, because the remaining layers are then fitted to them by least
-squares.
+`prune`, `separate`, `remove` and `shrink` make it smaller and change its function as little as
+possible: much less when images are available, because the remaining layers are then fitted to them
+by least squares. `distill` recovers the function of the original model by training.
 """
 
 from __future__ import annotations
 
-from fractions import Fraction
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 import numpy as np
 
 from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters, uncounted_layers
+from lemonade_tf.architecture.layers import BatchNormalization
 from lemonade_tf.backends.current import current_backend
+from lemonade_tf.inheritance.activations import max_batch_size
 from lemonade_tf.inheritance.batch_statistics import measure_statistics
+from lemonade_tf.inheritance.few_images import FEW_IMAGES, fit_helps
 from lemonade_tf.inheritance.fitted_start import fit_outputs
 from lemonade_tf.keras_bridge import from_keras, read_weights, to_keras
 from lemonade_tf.keras_bridge.keras_defaults import keras_defaults
@@ -32,61 +38,123 @@ from lemonade_tf.operators import (
     SiteError,
     WidenConvolution,
 )
+from lemonade_tf.operators.filters import all_filters, filters_refusal
+from lemonade_tf.operators.prune import group_importance, keep_channels, most_important, num_removed
 from lemonade_tf.operators.skip import CONVEX_SUM
+from lemonade_tf.surgery import requests
+from lemonade_tf.surgery.output_change import output_change
+from lemonade_tf.surgery.recovery import recover
+from lemonade_tf.surgery.sample_images import MAX_IMAGES, sample_images, warn_of_scale
+from lemonade_tf.surgery.shrinking import (
+    COSTS,
+    MIN_IMAGES,
+    by_estimated_loss,
+    by_importance,
+    limits,
+    producers,
+    shrink_on_images,
+)
+
+Layer = str | keras.layers.Layer
+# One number per filter, or a function that returns them for the name and the weights of a layer.
+FilterImportance = np.ndarray | Callable[[str, Mapping[str, np.ndarray]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Edit:
+    """An edit, and what the network cost after it."""
+
+    text: str
+    parameters: int
+    multiply_adds: int
 
 
 class Surgery:
-    """Edit a Keras model layer by layer.
+    """Edit a Keras model layer by layer, or shrink it to a budget.
 
-    Layers are named as in the model. Every method returns the names of the layers that it added or
-    changed. Channels that are tied, by sums, products or depthwise and grouped convolutions, change
-    together.
+    Layers are given by name or as layers of the model. Every method returns the names of the layers
+    that it added or changed; `print(surgery)` shows all edits. Channels that are tied, by sums,
+    products or depthwise and grouped convolutions, change together.
 
     Every method raises a SiteError if there is no such layer (the message names the nearest) or if
     the operation does not apply there (the message gives the reason). The model is then unchanged.
 
     Example:
-        surgery = Surgery(model)
+        surgery = Surgery(model, images=images)
         surgery.widen("block_6_expand", 1.5)
-        surgery.prune("block_13_expand", 0.25)
+        surgery.prune("block_13_expand", 0.25)  # removes a quarter of the filters
+        surgery.shrink(multiply_adds=0.5)
+        surgery.distill(epochs=1)
+        print(surgery)
         surgery.model().save("edited.keras")
 
     Args:
         model: A functional or Sequential model of layers that `from_keras` supports. It stays
             unchanged.
         images: A few hundred images from the model's domain, preprocessed like its input,
-            (n, height, width, channels); labels are not needed. With images, the layers that
-            consumed what was pruned or removed are fitted to output the same as before.
+            (n, height, width, channels): an array, a list, an iterable of images or batches such as
+            a tf.data.Dataset, or (x, y); labels are not needed. At most 1,024 are used. With
+            images, the layers that consumed what was pruned or removed are fitted to output the
+            same as before. Fewer than 64 images are used only if a fit to half of them brings the
+            output of the model for the other half closer to what it was, and vice versa.
         input_shape: (height, width, channels), for a model that leaves them open; by default, that
-            of the images.
+            of an array of images.
         seed: Random seed of new weights.
 
     Raises:
         GraphError: If the model has layers that a graph does not support; the message names them.
-        ValueError: If the images do not have the shape of the model's input.
+        ValueError: If the images do not have the shape of the model's input, or are not finite.
     """
 
     def __init__(
         self,
         model: keras.Model,
         *,
-        images: np.ndarray | None = None,
+        images: Any = None,
         input_shape: tuple[int, ...] | None = None,
         seed: int = 0,
     ) -> None:
-        if images is not None and input_shape is None:
+        if isinstance(images, np.ndarray) and input_shape is None:
             input_shape = _open_shape(model, images)
-        self.graph: Graph = from_keras(model, input_shape=input_shape)
-        if images is not None:
-            shape = self.graph.shapes()[self.graph.input]
-            if len(images) == 0 or images.shape[1:] != shape:
-                expected = ", ".join(map(str, ("n", *shape)))
-                raise ValueError(
-                    f"images have shape {images.shape}; expected ({expected}), the input of the"
-                    " model."
-                )
-        self._images = images
+        self.graph: Graph = from_keras(model, input_shape=requests.input_shape(input_shape))
+        self._original = self.graph
+        self._edits: list[Edit] = []
+        self._images = None if images is None else self._as_images(images)
+        self._name = model.name
         self._rng = np.random.default_rng(seed)
+        self._warned = False
+
+    def __repr__(self) -> str:
+        return (
+            f"<Surgery on {self._name!r}: {len(self._edits)} edits,"
+            f" {count_parameters(self.graph):,} parameters>"
+        )
+
+    @keras_defaults()
+    def __str__(self) -> str:
+        """Return all edits, with parameters and multiply-adds after each, and what changed."""
+        rows = [("", "parameters", "multiply-adds")]
+        first = Edit("original model", *_costs(self._original))
+        rows += [
+            (e.text, f"{e.parameters:,}", f"{e.multiply_adds:,}") for e in (first, *self._edits)
+        ]
+        last = (self._edits or [first])[-1]
+        parameters = last.parameters / max(first.parameters, 1)
+        multiply_adds = last.multiply_adds / max(first.multiply_adds, 1)
+        rows.append(("of the original model", f"{parameters:.1%}", f"{multiply_adds:.1%}"))
+        widths = [max(len(row[column]) for row in rows) for column in range(3)]
+        lines = [
+            f"{a:{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}".rstrip() for a, b, c in rows
+        ]
+        opaque = uncounted_layers(self.graph)
+        if opaque:
+            more = ", ..." if len(opaque) > 3 else ""
+            names = ", ".join(opaque[:3]) + more
+            lines.append(f"multiply-adds of {len(opaque)} unknown layers are not counted: {names}")
+        if self._edits:
+            change = output_change(self._original, self.graph, self._images)
+            lines.append(f"change of the output: {change}")
+        return "\n".join(lines)
 
     def model(self, *, learnable: bool = False) -> keras.Model:
         """Return the edited model, a new one at each call.
@@ -100,40 +168,61 @@ class Surgery:
 
     # --- Preserving the function -----------------------------------------------------------------
 
-    def widen(self, layer: str, factor: float = 2.0, *, split: bool = False) -> tuple[str, ...]:
-        """Multiply the filters of a convolution, and of those tied to it.
+    def widen(self, layer: Layer, factor: float = 2.0, *, split: bool = False) -> tuple[str, ...]:
+        """Multiply the filters of a convolution or dense layer, and of those tied to it.
 
         Args:
-            layer: A Conv2D or a SeparableConv2D.
+            layer: A Conv2D, SeparableConv2D or Dense layer.
             factor: More than 1; the result is rounded to whole filters, in each group of a grouped
                 convolution.
             split: Whether new filters are copies of old ones (Net2WiderNet) rather than random
                 ones whose consumers have zero weights.
         """
-        if not factor > 1:
-            raise SiteError(f"cannot widen {layer!r}: factor is {factor!r}; expected more than 1.")
+        name = requests.layer_name(self.graph, layer, "widen")
+        what = f"widen {name!r}"
+        factor = requests.number(
+            factor, "factor", what, "a number of more than 1", above=1, below=float("inf")
+        )
         operator = WidenConvolution(split=split, factors=(factor,))
-        return self._operate(operator, f"widen {layer!r}", node=layer, factor=factor)
+        site = operator.site(node=name, factor=factor)
+        filters = self.graph.shapes()[name][-1]
+        if filters_refusal(self.graph, name) is None:
+            if factor * filters > requests.MAX_FILTERS:
+                raise SiteError(
+                    f"cannot {what}: {factor:g} times its {filters} filters are too many; expected"
+                    f" at most {requests.MAX_FILTERS:,} filters."
+                )
+            shapes = self.graph.copy(weights=False)
+            if operator.refusal(shapes, site) is None:
+                requests.check_memory(operator.apply(shapes, site, rng=self._rng).graph, what)
+        return self._operate(operator, what, node=name, factor=factor)
 
-    def deepen(self, layer: str, *, kernel_size: int = 3) -> tuple[str, ...]:
+    def deepen(
+        self, layer: Layer, *, kernel_size: int = 3, batch_norm: bool | None = None
+    ) -> tuple[str, ...]:
         """Insert a convolution, batch norm and ReLU that together start as the identity.
 
         Args:
             layer: The layer to insert them after; it must output images without negative values.
             kernel_size: Height and width of the kernel, odd.
+            batch_norm: Whether the block has a batch norm; by default, if the model has any.
         """
-        if kernel_size < 1 or kernel_size % 2 == 0:
-            raise SiteError(
-                f"cannot deepen after {layer!r}: kernel_size is {kernel_size!r}; expected an odd"
-                " number."
-            )
-        operator = InsertConvolution(kernel_sizes=(kernel_size,))
-        node = self._end(layer)
+        name = requests.layer_name(self.graph, layer, "deepen after")
+        size = requests.kernel_size(kernel_size, f"deepen after {name!r}")
+        if batch_norm is None:
+            kinds = (node.layer for _, node in self.graph.items())
+            batch_norm = any(isinstance(kind, BatchNormalization) for kind in kinds)
+        operator = InsertConvolution(kernel_sizes=(size,))
+        node = self._end(name)
         return self._operate(
-            operator, f"deepen after {layer!r}", node=node, kernel_size=kernel_size
+            operator,
+            f"deepen after {name!r}",
+            node=node,
+            kernel_size=size,
+            normalize=bool(batch_norm),
         )
 
-    def add_skip(self, source: str, target: str, *, kind: str = CONVEX_SUM) -> tuple[str, ...]:
+    def add_skip(self, source: Layer, target: Layer, *, kind: str = CONVEX_SUM) -> tuple[str, ...]:
         """Add a skip connection from `source` to the consumers of `target`.
 
         Args:
@@ -143,77 +232,255 @@ class Surgery:
                 and is trainable in `model(learnable=True)`; "concatenate" for a concatenation of
                 both, whose consumers have zero weights for the source.
         """
-        sides = {"source": self._end(source), "target": self._end(target)}
-        return self._operate(
-            AddSkip(), f"add a skip from {source!r} to {target!r}", **sides, kind=kind
-        )
+        names = [
+            requests.layer_name(self.graph, each, "add a skip at") for each in (source, target)
+        ]
+        sides = {side: self._end(n) for side, n in zip(("source", "target"), names, strict=True)}
+        what = "add a skip from {!r} to {!r}".format(*names)
+        return self._operate(AddSkip(), what, **sides, kind=kind)
 
     # --- Making the model smaller ----------------------------------------------------------------
 
-    def prune(self, layer: str, fraction: float = 0.5) -> tuple[str, ...]:
-        """Remove a fraction of the filters of a convolution, and of those tied to it.
-
-        The filters with the smallest weights are removed.
+    def prune(
+        self,
+        layer: Layer,
+        share: float | None = None,
+        *,
+        channels: Any = None,
+        importance: FilterImportance | None = None,
+    ) -> tuple[str, ...]:
+        """Remove filters of a convolution or dense layer, and of those tied to it.
 
         Args:
-            layer: A Conv2D or a SeparableConv2D.
-            fraction: Between 0 and 1; the result is rounded down to whole filters.
+            layer: A Conv2D, SeparableConv2D or Dense layer.
+            share: The share of its filters to remove, between 0 and 1; the result is rounded down
+                to whole filters. By default half of them. The filters with the smallest weights
+                are removed.
+            channels: The indices of the filters to remove, instead of a share.
+            importance: Removes the filters of the smallest importance instead: an array with one
+                number per filter, or a function that returns it for the name and the weights of
+                a layer, which is called for tied layers, too.
         """
-        if not 0 < fraction < 1:
-            raise SiteError(
-                f"cannot prune {layer!r}: fraction is {fraction!r}; expected between 0 and 1."
-            )
-        text = str(Fraction(fraction).limit_denominator(10_000))
-        operator = PruneFilters(fractions=(text,))
-        return self._operate(operator, f"prune {layer!r}", node=layer, fraction=text)
+        name = requests.layer_name(self.graph, layer, "prune")
+        what = f"prune {name!r}"
+        reason = filters_refusal(self.graph, name)
+        if reason is not None:
+            raise SiteError(f"cannot {what}: {reason}.")
+        if channels is not None:
+            if share is not None or importance is not None:
+                raise SiteError(
+                    f"cannot {what}: channels are given; leave share and importance out."
+                )
+            sources = requests.removed_channels(self.graph, name, channels, what)
+        else:
+            text = requests.share(0.5 if share is None else share, what)
+            operator = PruneFilters(fractions=(text,))
+            reason = operator.refusal(self.graph, operator.site(node=name, fraction=text))
+            if reason is not None:
+                raise SiteError(f"cannot {what}: {reason}.")
+            if importance is None:
+                return self._operate(operator, what, node=name, fraction=text)
+            chosen = requests.importance(self.graph, importance, name, what)
+            sources = {
+                group: most_important(group_importance(self.graph, group, chosen), size - removed)
+                for group, size in all_filters(self.graph)[name].sizes.items()
+                if (removed := num_removed(size, text))
+            }
+        change = self._removal(self.graph, sources)
+        return self._carry_out(change, what, exact=False)
 
-    def separate(self, layer: str) -> tuple[str, ...]:
+    @keras_defaults()
+    def shrink(
+        self,
+        *,
+        multiply_adds: float | None = None,
+        parameters: float | None = None,
+        importance: FilterImportance | None = None,
+    ) -> tuple[str, ...]:
+        """Prune the whole network to a budget.
+
+        Channels go where the output of the network changes the least per saved cost. With images
+        this is measured; without, it is estimated from weights and batch norms. At least a tenth of
+        each layer's filters stay.
+
+        Args:
+            multiply_adds: The maximum number of multiply-adds; at most 1, the share of the present
+                number that stays.
+            parameters: The same for parameters.
+            importance: Removes the filters of the smallest importance instead: a function that
+                returns one number per filter for the name and the weights of a layer.
+
+        Returns:
+            The names of the convolutions and dense layers with fewer filters.
+        """
+        given = {"multiply_adds": multiply_adds, "parameters": parameters}
+        requested = {name: value for name, value in given.items() if value is not None}
+        if not requested:
+            raise SiteError(f"cannot shrink: expected a limit, {' or '.join(given)}.")
+        budget = limits(self.graph, COSTS, requested)
+        before, shapes = self.graph, self.graph.shapes()
+        what = "shrink to " + ", ".join(f"{name}={value}" for name, value in requested.items())
+        if importance is None and self._images is not None and len(self._images) >= MIN_IMAGES:
+            with current_backend().full_precision():
+                change, self.graph = shrink_on_images(
+                    before,
+                    COSTS,
+                    budget,
+                    self._images,
+                    lambda c: self._fitted(c, before),
+                    rng=self._rng,
+                )
+        else:
+            if importance is None:
+                sources = by_estimated_loss(before, COSTS, budget)
+            else:
+                chosen = requests.importance(before, importance, None, what)
+                sources = by_importance(before, COSTS, budget, chosen)
+            change = self._removal(before, sources)
+            after = change.graph
+            if self._images is not None:
+                with current_backend().full_precision():
+                    after = self._fitted(change, before)
+            self.graph = after
+        after = self.graph.shapes()
+        names = tuple(
+            n for n in producers(self.graph) if n in shapes and after[n][-1] < shapes[n][-1]
+        )
+        pruned = ", ".join(f"{n} {shapes[n][-1]} to {after[n][-1]}" for n in names[:3])
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        self._record(f"{what}: {pruned}{more}")
+        return names
+
+    def separate(self, layer: Layer) -> tuple[str, ...]:
         """Replace a convolution by the closest depthwise-separable one.
 
         Args:
             layer: A Conv2D with more parameters than the separable one would have.
         """
-        return self._operate(SeparateConvolution(), f"separate {layer!r}", node=layer)
+        name = requests.layer_name(self.graph, layer, "separate")
+        return self._operate(SeparateConvolution(), f"separate {name!r}", node=name)
 
-    def remove(self, layer: str) -> tuple[str, ...]:
+    def remove(self, layer: Layer) -> tuple[str, ...]:
         """Remove a convolution with its batch norm and activation, a skip, or a residual branch.
 
         Args:
             layer: The convolution, or the concatenation or sum at the end of the skip or branch.
         """
-        return self._operate(Remove(), f"remove {layer!r}", node=layer)
+        name = requests.layer_name(self.graph, layer, "remove")
+        return self._operate(Remove(), f"remove {name!r}", node=name)
+
+    # --- Recovering ------------------------------------------------------------------------------
+
+    @keras_defaults()
+    def distill(
+        self,
+        images: Any = None,
+        *,
+        epochs: int = 1,
+        batch_size: int = 16,
+        learning_rate: float | None = None,
+    ) -> None:
+        """Train the edited model to output the same as the original one.
+
+        Args:
+            images: As many images as there are, in any of the forms of `Surgery`; labels are not
+                needed. By default those of the surgery.
+            epochs: Passes over the images.
+            batch_size: Images per training step.
+            learning_rate: Initial learning rate, which decays to 0. By default 0.003 (of stochastic
+                gradient descent) for a model that ends in a softmax, else 0.001 (of Adam).
+
+        Raises:
+            ValueError: If there are no images.
+        """
+        epochs = requests.count(epochs, "epochs", "distill")
+        batch_size = requests.count(batch_size, "batch_size", "distill")
+        given = self._images if images is None else self._as_array(images, None)
+        if given is None:
+            raise ValueError("cannot distill without images; expected images, without labels.")
+        self.graph = recover(
+            self._original,
+            self.graph,
+            given,
+            epochs=epochs,
+            batch_size=min(batch_size, len(given)),
+            learning_rate=learning_rate,
+            rng=self._rng,
+        )
+        self._record(f"distill on {len(given)} images, epochs={epochs}")
 
     # --- Helpers ---------------------------------------------------------------------------------
 
+    @keras_defaults()
+    def _as_images(self, images: Any) -> np.ndarray:
+        found = self._as_array(images, max_batch_size(self.graph, MAX_IMAGES))
+        warn_of_scale(self.graph, found)
+        return found
+
+    def _as_array(self, images: Any, maximum: int | None) -> np.ndarray:
+        inputs = self.graph.inputs
+        if len(inputs) != 1:
+            raise ValueError(
+                f"images are given, and the model has {len(inputs)} inputs, {', '.join(inputs)};"
+                " expected a model with one. Leave the images out."
+            )
+        return sample_images(images, self.graph.shapes()[self.graph.input], maximum=maximum)
+
     def _end(self, layer: str) -> str:
         """Return the node of a layer's output: its activation, if the layer has one."""
-        return output_node(self.graph, layer) if layer in self.graph else layer
+        return output_node(self.graph, layer)
 
-    @keras_defaults()
     def _operate(self, operator: Operator, what: str, **place: Any) -> tuple[str, ...]:
         site = operator.site(**place)
         reason = operator.refusal(self.graph, site)
         if reason is not None:
             raise SiteError(f"cannot {what}: {reason}.")
         change = operator.apply(self.graph, site, rng=self._rng)
-        if self._images is None:
-            self.graph = change.graph
-        else:
+        return self._carry_out(change, what, exact=operator.exact)
+
+    def _removal(self, graph: Graph, sources: Any) -> Change:
+        change = keep_channels(graph.copy(), sources)
+        return replace(change, distilled=change.affected)
+
+    @keras_defaults()
+    def _carry_out(self, change: Change, what: str, *, exact: bool) -> tuple[str, ...]:
+        before, after = self.graph, change.graph
+        if self._images is not None:
             with current_backend().full_precision():
-                self.graph = self._repaired(change, self._images, exact=operator.exact)
+                if exact:
+                    model = _as_model(after)
+                    repairs = change.statistics_repairs
+                    measure_statistics(repairs, after, model, self._images, training=False)
+                    after = read_weights(model, after)
+                else:
+                    after = self._fitted(change, before)
+        self.graph = after
+        self._record(_described(what, before, after, change))
         return change.affected
 
-    def _repaired(self, change: Change, images: np.ndarray, *, exact: bool) -> Graph:
-        """Return the child of a change after its repairs on images."""
-        model = to_keras(change.graph, learnable=True, layer_per_node=True)
-        if exact:
-            measure_statistics(
-                change.statistics_repairs, change.graph, model, images, training=False
-            )
-        else:
-            before = to_keras(self.graph, learnable=True, layer_per_node=True)
-            fit_outputs(change, self.graph, before, model, images, rng=self._rng)
+    def _fitted(self, change: Change, parent: Graph) -> Graph:
+        """Return the child of a change with layers fitted to the outputs of the parent."""
+        images = self._images
+        assert images is not None
+        before, model = _as_model(parent), _as_model(change.graph)
+        if len(images) < FEW_IMAGES:
+            self._warn_of_few_images(len(images))
+            if not fit_helps(change, parent, before, model, images, rng=self._rng):
+                return change.graph
+        fit_outputs(change, parent, before, model, images, rng=self._rng)
         return read_weights(model, change.graph)
+
+    def _warn_of_few_images(self, number: int) -> None:
+        if not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"{number} images are few to fit layers to; after an edit for which they do not"
+                f" help, no layer is fitted. Use {FEW_IMAGES} or more.",
+                stacklevel=5,
+            )
+
+    def _record(self, text: str) -> None:
+        self._edits.append(Edit(text, *_costs(self.graph)))
 
 
 def _open_shape(model: keras.Model, images: np.ndarray) -> tuple[int, ...] | None:
@@ -221,3 +488,23 @@ def _open_shape(model: keras.Model, images: np.ndarray) -> tuple[int, ...] | Non
     inputs = getattr(model, "inputs", None) or ()
     is_open = len(inputs) == 1 and None in inputs[0].shape[1:]
     return images.shape[1:] if is_open else None
+
+
+def _as_model(graph: Graph) -> keras.Model:
+    return to_keras(graph, learnable=True, layer_per_node=True)
+
+
+def _costs(graph: Graph) -> tuple[int, int]:
+    return count_parameters(graph), count_multiply_adds(graph)
+
+
+def _described(what: str, before: Graph, after: Graph, change: Change) -> str:
+    """Return what an edit did, with the numbers of filters that it changed."""
+    old, new = before.shapes(), after.shapes()
+    resized = [
+        f"{n} {old[n][-1]} to {new[n][-1]}"
+        for n in producers(after)
+        if n in old and n not in change.new_nodes and old[n][-1] != new[n][-1]
+    ]
+    more = f" and {len(resized) - 2} more" if len(resized) > 2 else ""
+    return f"{what}: {', '.join(resized[:2])}{more}" if resized else what

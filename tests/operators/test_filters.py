@@ -11,9 +11,9 @@ from lemonade_tf.operators.filters import all_filters, filters_refusal
     ("make", "expected"),
     [
         (small, {"conv_1", "conv_2", "conv_3"}),
-        (tied, {"trunk_conv", "left_conv", "right_conv", "deep_conv", "small_conv"}),
+        (tied, {"trunk_conv", "left_conv", "right_conv", "deep_conv", "small_conv", "hidden"}),
         # A sum with channels of a depth multiplier fixes the convolutions before it.
-        (every_layer, {"strided"}),
+        (every_layer, {"strided", "hidden"}),
     ],
 )
 def test_filters_that_can_change(make, expected):
@@ -37,7 +37,10 @@ def test_a_grouped_convolution_has_one_group_for_all_blocks():
 
 def test_other_layers_are_refused_with_the_origin_of_their_channels():
     graph = small()
-    assert filters_refusal(graph, "logits") == "'logits' is a Dense, not a convolution"
+    assert filters_refusal(graph, "logits") == (
+        "'logits' has a group of channels that cannot change: 'softmax' is a softmax over all"
+        " channels"
+    )
     assert filters_refusal(graph, "relu_2") == (
-        "'relu_2' is a ReLU, not a convolution; its channels come from conv_2"
+        "'relu_2' is a ReLU, not a convolution or dense layer; its channels come from conv_2"
     )

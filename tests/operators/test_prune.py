@@ -69,7 +69,7 @@ def test_refusals():
             "1/2 of the filters of 'conv_3' rounds to none; they can be removed from groups of 1",
         ),
         ("conv_1", "1/3", "the fraction is 1/3; expected one of 1/2, 1/4"),
-        ("bn_1", "1/2", "'bn_1' is a BatchNormalization, not a convolution"),
+        ("bn_1", "1/2", "'bn_1' is a BatchNormalization, not a convolution or dense layer"),
         ("bn_1", "1/2", "its channels come from conv_1"),
         ("konv", "1/2", "there is no node 'konv'"),
     ]:

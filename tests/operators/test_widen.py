@@ -133,7 +133,12 @@ def test_a_convolution_that_would_get_no_multiple_cannot_grow():
     )
     site = WidenSite("trunk_conv", 2, 8)
     assert site in operator.candidates(graph)
-    assert {s.node for s in operator.candidates(graph)} == {"trunk_conv", "deep_conv", "small_conv"}
+    assert {s.node for s in operator.candidates(graph)} == {
+        "trunk_conv",
+        "deep_conv",
+        "small_conv",
+        "hidden",
+    }
     child = operator.apply(graph, site, rng=np.random.default_rng(0)).graph
     check(child)
     filters = [child[f"{name}_conv"].layer.filters for name in ("trunk", "left", "right", "deep")]
@@ -142,7 +147,7 @@ def test_a_convolution_that_would_get_no_multiple_cannot_grow():
     assert relative_difference(graph, child, images(graph)) < 1e-6
     # Now left and right have multiples, so each can change alone.
     nodes = {s.node for s in operator.candidates(child)}
-    assert nodes == {f"{n}_conv" for n in ("trunk", "left", "right", "deep", "small")}
+    assert nodes == {"hidden", *(f"{n}_conv" for n in ("trunk", "left", "right", "deep", "small"))}
     reason = operator.refusal(graph, WidenSite("trunk_conv", 2, 0))
     assert reason == "the multiple is 0; expected at least 1"
 
