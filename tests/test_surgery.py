@@ -400,10 +400,11 @@ def test_distillation_brings_the_output_closer(plain):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of Keras
+@pytest.mark.filterwarnings("ignore:4 images are few")
 def test_the_example_in_the_readme(tmp_path, monkeypatch):
     text = (Path(__file__).parent.parent / "README.md").read_text()
     _, section = text.split("## Use parts as a library")
-    first, fitted, second, *_ = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    first, fitted, _, second, *_ = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     monkeypatch.chdir(tmp_path)
     names = {}
     exec(first, names)
