@@ -97,6 +97,7 @@ MAY_IMPORT = {
         "datasets",
         "evolution",
         "executors",
+        "keras_bridge",
         "lazy",
         "monitoring",
         "objectives",

@@ -12,7 +12,7 @@ from rich.console import Console
 from lemonade_tf.cli.failure import fail, without_messages
 from lemonade_tf.errors import PROGRAM, printable, resume_command, shell_command
 from lemonade_tf.presets import make_config
-from lemonade_tf.retraining import RetrainConfig
+from lemonade_tf.retraining import RetrainConfig, TransferConfig
 from lemonade_tf.terminal import make_console, print_line, print_rows
 
 if TYPE_CHECKING:  # keeps --help and --version fast
@@ -153,10 +153,36 @@ def run_retrain(options: argparse.Namespace) -> int:
     if result.rows:
         _print_test_errors(result.rows, console)
     print_line(console, f"Files  {result.folder}")
-    if result.failures:
-        failures = "; ".join(f"{id_}: {failure}" for id_, failure in result.failures.items())
-        return fail(f"{len(result.failures)} of the networks failed: {failures}")
-    return 0
+    return _failures(result.failures)
+
+
+def _failures(failures: Mapping[str, str]) -> int:
+    """Report the networks that failed, by id, and return the exit status."""
+    if not failures:
+        return 0
+    described = "; ".join(f"{id_}: {failure}" for id_, failure in failures.items())
+    return fail(f"{len(failures)} of the networks failed: {described}")
+
+
+def run_transfer(options: argparse.Namespace) -> int:
+    """Move networks of a run to other images, train them there, and print their test errors."""
+    given = {k: v for k, v in vars(options).items() if k in TransferConfig.names()}
+    config = TransferConfig.from_flat(given)
+    from lemonade_tf.retraining import transfer
+
+    console = make_console()
+    result = transfer(
+        options.run,
+        options.workdir,
+        config,
+        options.ids,
+        on_network_end=lambda record: _print_retrained(record, console),
+        on_stage=lambda stage: print_line(console, stage),
+    )
+    if result.rows:
+        _print_test_errors(result.rows, console, after="transferred")
+    print_line(console, f"Files  {result.folder}")
+    return _failures(result.failures)
 
 
 def run_augment(options: argparse.Namespace) -> int:
@@ -190,16 +216,22 @@ def _print_retrained(record: RetrainedRecord, console: Console) -> None:
             print_line(console, f"network {record.id}: {line}")
 
 
-def _print_test_errors(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
-    """Print the test errors in the search and after training from scratch."""
-    errors = {"search_test_error": "in the search", "test_error": "from scratch"}
+def _print_test_errors(
+    rows: Sequence[Mapping[str, Any]], console: Console, after: str = "from scratch"
+) -> None:
+    """Print the test errors in the search and after the training that is named."""
+    errors = {
+        "search_test_error": "in the search",
+        "test_error": after,
+        "test_top5_error": f"{after}, top-5",
+    }
     columns = [name for name in rows[0] if name != "file"]
     header = [errors.get(name, name.replace("_", "-")) for name in columns]
     values = [
         [
             row["id"],
             *(f"{row[name]:,}" for name in columns if name not in ("id", *errors)),
-            *(_percent(row[name]) for name in errors),
+            *(_percent(row[name]) for name in errors if name in row),
         ]
         for row in rows
     ]
@@ -241,5 +273,6 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "report": run_report,
     "draw": run_draw,
     "retrain": run_retrain,
+    "transfer": run_transfer,
     "augment": run_augment,
 }

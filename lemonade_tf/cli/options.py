@@ -13,6 +13,7 @@ import inspect
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import is_dataclass
 from textwrap import dedent
 from typing import Any
 
@@ -36,7 +37,10 @@ def add_settings(
         presets: Values by the name of a preset; where they differ, the help text lists them.
     """
     hints = {**typing.get_type_hints(kind), **typing.get_type_hints(TrainingSettings)}
-    texts = {**_attribute_texts(TrainingSettings), **_attribute_texts(kind)}
+    classes = (each for each in reversed(kind.__mro__) if is_dataclass(each))
+    texts: dict[str, str] = {}
+    for each in (*classes, TrainingSettings, kind):  # the texts of a class are those of its base
+        texts.update(_attribute_texts(each))
     defaults = vars(kind()) | vars(kind().training)
     for title, names in groups.items():
         group = parser.add_argument_group(title)

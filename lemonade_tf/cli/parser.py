@@ -12,7 +12,7 @@ from lemonade_tf.cli.options import add_settings, choice
 from lemonade_tf.config import TRAINING, SearchConfig
 from lemonade_tf.errors import PROGRAM, did_you_mean, printable
 from lemonade_tf.presets import PRESETS
-from lemonade_tf.retraining import RetrainConfig
+from lemonade_tf.retraining import RetrainConfig, TransferConfig
 from lemonade_tf.retraining.recipes import RECIPES
 
 _SEARCH_GROUPS = {
@@ -64,6 +64,16 @@ _RETRAIN_GROUPS = {
         "executor",
         "ray_address",
         "gpus_per_child",
+    ),
+}
+
+_TRANSFER_GROUPS = {
+    "data": ("dataset", "data_dir"),
+    "training": ("weights", *_RETRAIN_GROUPS["training"], "pad", "flip", "cutout", "mixup"),
+    "resources": (
+        *(name for name in _RETRAIN_GROUPS["resources"] if name != "strategy"),
+        "strategy",
+        "threads",
     ),
 }
 
@@ -149,6 +159,7 @@ def _make_parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.Argu
     _add_command(commands, "report", "write the plots and report.html of a run and print its front")
     _add_draw(commands)
     _add_retrain(commands)
+    _add_transfer(commands)
     _add_augment(commands)
     return parser, commands.choices
 
@@ -245,6 +256,30 @@ def _add_retrain(commands: Any) -> None:
     )
     recipes = {name: vars(training) for name, training in RECIPES.items()}
     add_settings(parser, RetrainConfig, _RETRAIN_GROUPS, recipes)
+
+
+def _add_transfer(commands: Any) -> None:
+    parser = commands.add_parser(
+        "transfer",
+        help="move networks of a run to other images",
+        description=(
+            "Adapt networks of a run to the images and classes of another data set, and train them"
+            " there. Weights are inherited where their shapes match. Networks are trained on the"
+            " training and validation images together; without test images, the validation images"
+            " measure the error instead. Rerun an interrupted command to continue it."
+        ),
+        allow_abbrev=False,
+    )
+    parser.add_argument("run", metavar="RUN", help="run folder")
+    parser.add_argument(
+        "ids", metavar="ID", nargs="*", default=(), help="networks of the front (default: all)"
+    )
+    parser.add_argument(
+        "--workdir", metavar="OUT", required=True, help="folder for the trained networks"
+    )
+    recipes = {name: vars(training) for name, training in RECIPES.items()}
+    add_settings(parser, TransferConfig, _TRANSFER_GROUPS, recipes)
+    parser.set_defaults(command="transfer")
 
 
 def _add_augment(commands: Any) -> None:

@@ -1,6 +1,9 @@
 from .augmenting import Augmented as Augmented
 from .augmenting import augment_run as augment_run
-from .driver import Retrained as Retrained
 from .driver import retrain as retrain
+from .final_training import Retrained as Retrained
 from .folder import RetrainError as RetrainError
 from .retrain_config import RetrainConfig as RetrainConfig
+from .transfer_config import TransferConfig as TransferConfig
+from .transferring import train_graphs as train_graphs
+from .transferring import transfer as transfer

@@ -8,45 +8,15 @@ history (see `search.lineage`), which gives the same network.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Sequence
 
-from lemonade_tf.architecture import Graph
-from lemonade_tf.architecture.text import to_json
 from lemonade_tf.config import ConfigError
 from lemonade_tf.errors import quoted
 from lemonade_tf.retraining.augmented import read_augmented
+from lemonade_tf.retraining.chosen_network import ChosenNetwork
 from lemonade_tf.retraining.folder import RetrainError
 from lemonade_tf.runs import Run
 from lemonade_tf.store import NetworkRecord
-
-
-@dataclass(frozen=True)
-class ChosenNetwork:
-    """A network to train from scratch.
-
-    Attributes:
-        id: Its id in the run; an augmented network has one of its own.
-        objectives: Its objectives by name, without the error.
-        search_error: Its validation error in the search; None if it was not trained there.
-        search_test_error: Its test error there.
-        source: Its file; None if it has none any more.
-        architecture: If there is no file, its architecture, as JSON of `architecture.text`.
-        record: If there is no file, what the file would have as its record.
-    """
-
-    id: str
-    objectives: Mapping[str, float]
-    search_error: float | None = None
-    search_test_error: float | None = None
-    source: str | None = None
-    architecture: str | None = None
-    record: Mapping[str, Any] = field(default_factory=dict)
-
-    def rebuilt(self, graph: Graph) -> ChosenNetwork:
-        """Return the network with its architecture."""
-        return replace(self, architecture=to_json(graph))
 
 
 def choose(

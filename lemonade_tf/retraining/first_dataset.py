@@ -11,12 +11,13 @@ from lemonade_tf.runs import Run
 from lemonade_tf.runs.same_images import check_same_images
 
 
-def checked_dataset(run: Run, files: ArrayFiles) -> Dataset:
+def checked_dataset(run: Run, files: ArrayFiles, cache_dir: str | None = None) -> Dataset:
     """Load the first data set of a run, and check that it has not changed.
 
     Args:
         run: The run.
         files: Where large images go.
+        cache_dir: As for `load_dataset`.
 
     Raises:
         RetrainError: If it cannot be read.
@@ -24,7 +25,7 @@ def checked_dataset(run: Run, files: ArrayFiles) -> Dataset:
     """
     data_dir = run.config.settings["data_dir"]
     try:
-        dataset = load_dataset(run.dataset, data_dir, allocate=files.allocate)
+        dataset = load_dataset(run.dataset, data_dir, allocate=files.allocate, cache_dir=cache_dir)
     except DatasetError as error:
         raise RetrainError(
             f"the data set of {run.store.path} cannot be read: {error} Relative paths refer to the"

@@ -164,12 +164,17 @@ class RetrainedFolder:
                 **{name: record.objectives[name] for name in objectives},
                 "search_test_error": record.search_test_error,
                 "test_error": record.test_error,
+                "test_top5_error": record.test_top5_error,
             }
             for record in self.finished().values()
         ]
+        if all(row["test_top5_error"] is None for row in rows):
+            for row in rows:
+                del row["test_top5_error"]
         rows.sort(key=lambda row: row[objectives[0]])
         text = io.StringIO()
         columns = ["id", "file", *objectives, "search_test_error", "test_error"]
+        columns = list(rows[0]) if rows else columns
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

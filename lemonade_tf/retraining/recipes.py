@@ -30,18 +30,15 @@ each channel.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Literal
 
-from lemonade_tf.config import PAPER
 from lemonade_tf.training.settings import TrainingSettings
 
 Recipe = Literal["paper", "imagenet64"]
 
 RECIPES: Mapping[str, TrainingSettings] = {
-    "paper": replace(PAPER, epochs=600, learning_rate=0.025),
-    "imagenet64": replace(
-        PAPER,
+    "paper": TrainingSettings(epochs=600, learning_rate=0.025),
+    "imagenet64": TrainingSettings(
         epochs=40,
         batch_size=128,
         learning_rate=0.01,

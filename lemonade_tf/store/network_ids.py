@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 _ID = re.compile(r"([0-9]{1,9})-([0-9]{1,9})")
-_AUGMENTED = re.compile(_ID.pattern + "-n[0-9]{1,9}-F[0-9]{1,9}")
+_FILE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
 
 
 def network_id(generation: int, attempt: int) -> str:
@@ -40,6 +40,6 @@ def augmented_id(id_: str, cells_per_block: int, filters: int) -> str:
     return f"{id_}-n{cells_per_block}-F{filters}"
 
 
-def is_augmented_id(id_: str) -> bool:
-    """Return whether a text is the id of an augmented network."""
-    return _AUGMENTED.fullmatch(id_) is not None
+def is_file_id(id_: str) -> bool:
+    """Return whether a text can be the id of a trained network, which is part of a file name."""
+    return _FILE_ID.fullmatch(id_) is not None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from lemonade_tf.errors import quoted
-from lemonade_tf.store.network_ids import is_augmented_id, is_network_id, parse_network_id
+from lemonade_tf.store.network_ids import is_file_id, is_network_id, parse_network_id
 from lemonade_tf.store.record import Record, RecordError
 from lemonade_tf.store.value_types import type_check
 
@@ -275,6 +275,7 @@ class RetrainedRecord(Record):
         search_error: Its validation error in the search; None for an augmented network.
         search_test_error: Its test error in the search; None without one.
         test_error: Its test error now; None without test images, or if it failed.
+        test_top5_error: Its top-5 test error now; None with fewer than six classes, as well.
         losses: The mean training loss of each epoch.
         resumed_at_epoch: The epoch of the checkpoint that the training resumed from; 0 without one.
         seconds: The duration of the training, without what was lost by interruptions.
@@ -288,6 +289,7 @@ class RetrainedRecord(Record):
     search_error: float | None
     search_test_error: float | None
     test_error: float | None
+    test_top5_error: float | None
     losses: Sequence[float]
     resumed_at_epoch: int
     seconds: float
@@ -296,7 +298,7 @@ class RetrainedRecord(Record):
     settings: Mapping[str, Any]
 
     def check(self) -> None:
-        if not (is_network_id(self.id) or is_augmented_id(self.id)):
+        if not is_file_id(self.id):
             raise RecordError(f"has the id {self.id[:40]!r}")
 
 

@@ -57,3 +57,23 @@ def error_on_test_images(forward: Forward, data: Dataset, *, batch_size: int = 2
     if data.x_test is None or data.y_test is None:
         return None
     return error_rate(predict(forward, data.x_test, batch_size=batch_size), data.y_test)
+
+
+def errors_on_test_images(
+    forward: Forward, data: Dataset, *, batch_size: int = 256
+) -> tuple[float | None, float | None]:
+    """Return the error and the top-5 error on the test images of a data set.
+
+    Both are None if it has none; with fewer than six classes, the top-5 error is.
+    """
+    if data.x_test is None or data.y_test is None:
+        return None, None
+    probabilities = predict(forward, data.x_test, batch_size=batch_size)
+    error = error_rate(probabilities, data.y_test)
+    return error, top5_error_rate(probabilities, data.y_test) if data.num_classes > 5 else None
+
+
+def top5_error_rate(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Return the fraction of rows (n, classes) whose label is not among the five most probable."""
+    five = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
+    return float((five != labels[:, None]).all(axis=1).mean())

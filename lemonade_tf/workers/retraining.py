@@ -26,10 +26,10 @@ from lemonade_tf.datasets.source import DatasetSource
 from lemonade_tf.keras_bridge.files import load_graph, load_record
 from lemonade_tf.keras_bridge.saving import save_model
 from lemonade_tf.keras_bridge.weights import read_weights
-from lemonade_tf.operators.initial import initial_weights
+from lemonade_tf.operators.initial import inherited_weights, initial_weights
 from lemonade_tf.training.augmentation import augmentation_for
 from lemonade_tf.training.checkpoints import CheckpointError, Checkpoints
-from lemonade_tf.training.evaluation import error_on_test_images
+from lemonade_tf.training.evaluation import errors_on_test_images
 from lemonade_tf.training.fit import (
     FitResult,
     TrainingDiverged,
@@ -129,7 +129,7 @@ class Retrainer:
     def _train(self, task: RetrainTask) -> RetrainResult:
         rng = np.random.default_rng(task.training_seed)
         weights_rng = np.random.default_rng(task.weights_seed)
-        graph = initial_weights(_architecture(task), rng=weights_rng)
+        graph = _start(task, weights_rng)
         checkpoints = Checkpoints(
             task.checkpoint, training=_fingerprint(graph, task), interval=task.interval
         )
@@ -145,11 +145,13 @@ class Retrainer:
 
         model, trained = self.fit(graph, rng, state, write_checkpoint)
         size = self._settings.evaluation_batch_size
+        test_error, top5_error = errors_on_test_images(
+            self._backend.forward(model), self._data, batch_size=size
+        )
         result = RetrainResult(
             task.id,
-            test_error=error_on_test_images(
-                self._backend.forward(model), self._data, batch_size=size
-            ),
+            test_error=test_error,
+            test_top5_error=top5_error,
             remark=remark,
             losses=trained.losses,
             resumed_at=0 if state is None else len(state.losses),
@@ -197,9 +199,17 @@ class Retrainer:
 
 def _architecture(task: RetrainTask) -> Graph:
     """Return the network of a task; its weights are not used."""
-    if task.source is not None:
-        return load_graph(task.source)
-    return from_json(task.architecture or "")
+    if task.architecture is not None:
+        return from_json(task.architecture)
+    return load_graph(task.source or "")
+
+
+def _start(task: RetrainTask, rng: np.random.Generator) -> Graph:
+    """Return the network of a task with the weights that training starts from."""
+    graph = _architecture(task)
+    if task.architecture is not None and task.source is not None:
+        return inherited_weights(graph, load_graph(task.source), rng=rng)
+    return initial_weights(graph, rng=rng)
 
 
 def _fingerprint(graph: Graph, task: RetrainTask) -> str:
@@ -228,5 +238,6 @@ def _record(task: RetrainTask, result: RetrainResult) -> dict[str, Any]:
         **record,
         "objectives": objectives,
         "test_error": result.test_error,
+        "test_top5_error": result.test_top5_error,
         "retrained": dict(task.settings),
     }

@@ -25,7 +25,9 @@ class RetrainTask(NamesFiles):
         training_seed: Random seed of the order of images, augmentation and dropout.
         settings: Everything besides the architecture that the training depends on, as plain
             values; stored in the file.
-        architecture: Without a source, the architecture, as JSON of `architecture.text`.
+        architecture: The architecture, as JSON of `architecture.text`, instead of that of the
+            source: with a source, for other images and classes. Its weights are then inherited
+            from the source where their shapes match.
         record: Without a source, the record of the network.
     """
 
@@ -78,6 +80,8 @@ class RetrainResult:
         id: Id of the network.
         test_error: Fraction of test images that it misclassifies; None if there are none, or if it
             failed.
+        test_top5_error: Fraction of test images whose class is not among the five most probable;
+            None if there are fewer than six classes, no test images, or if it failed.
         failure: Why there is no file, in one line; None on success.
         diverged: Whether it failed because a loss or a weight is not finite.
         remark: What the user should know about a successful training, in one line; None if nothing.
@@ -88,6 +92,7 @@ class RetrainResult:
 
     id: str
     test_error: float | None = None
+    test_top5_error: float | None = None
     failure: str | None = None
     diverged: bool = False
     remark: str | None = None

@@ -7,11 +7,11 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from retraining_fixtures import FakeExecutor, Killed
 from runs import CONFIG, change_images, change_settings, line, make_run, with_settings
 from toy_training import toy_search
 
@@ -20,15 +20,12 @@ from lemonade_tf.architecture.text import canonical_hash, from_json
 from lemonade_tf.cli import main
 from lemonade_tf.config import ConfigError
 from lemonade_tf.datasets.loading import load_dataset
-from lemonade_tf.executors import Outcome
 from lemonade_tf.operators.initial import initial_weights
-from lemonade_tf.retraining import RetrainConfig, RetrainError, retrain
-from lemonade_tf.retraining import driver as retrain_module
+from lemonade_tf.retraining import RetrainConfig, RetrainError, final_training, retrain
 from lemonade_tf.runs import read_run
 from lemonade_tf.runs.same_images import describe_images
 from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.store import StoreError
-from lemonade_tf.workers.retraining_task import RetrainResult
 
 FRONT = ("0-1", "1-0", "2-0")  # sorted by parameters
 SHORT = RetrainConfig.from_flat({"epochs": 2, "workers": 1})
@@ -67,55 +64,10 @@ def run(images, tmp_path):
     return folder
 
 
-class Killed(BaseException):
-    """Simulates a kill of the driver."""
-
-
-class FakeExecutor:
-    """An executor that trains nothing, but writes the files of a worker.
-
-    Attributes:
-        tasks: The tasks so far.
-        failures: Failures to report, by id.
-        dies_at: Id of the network during whose training the driver is killed.
-    """
-
-    def __init__(self):
-        self.tasks, self.failures, self.dies_at = [], {}, None
-
-    @contextmanager
-    def __call__(self, setup, config, **options):
-        dataset, _ = setup.source.load()
-        self.dataset, self.num_images = dataset.name, len(dataset.x_train)
-        self.settings = setup.settings
-        self.options = options
-        yield self
-
-    def run(self, tasks):
-        for task in tasks:
-            self.tasks.append(task)
-            with open(task.checkpoint, "w") as file:
-                file.write("a checkpoint")
-            if task.id == self.dies_at:
-                raise Killed
-            failure = self.failures.get(task.id)
-            result = RetrainResult(task.id, failure=failure)
-            if failure is None:
-                with open(task.output, "w") as file:
-                    file.write("from scratch")
-                result = RetrainResult(task.id, test_error=0.125, losses=(2.0, 1.5), seconds=7.0)
-            yield Outcome(task, result, None, 0, 9.0)
-
-    @property
-    def ids(self):
-        """The trained networks, in order."""
-        return [task.id for task in self.tasks]
-
-
 @pytest.fixture
 def executor(monkeypatch):
     fake = FakeExecutor()
-    monkeypatch.setattr(retrain_module, "make_executor", fake)
+    monkeypatch.setattr(final_training, "make_executor", fake)
     return fake
 
 

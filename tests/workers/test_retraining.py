@@ -11,6 +11,8 @@ from lemonade_tf.backends.current import current_backend
 from lemonade_tf.datasets.splits import with_validation_images
 from lemonade_tf.keras_bridge import FileError, load_graph, load_record
 from lemonade_tf.operators.initial import initial_weights
+from lemonade_tf.search_spaces.adaptation import adapt_network
+from lemonade_tf.search_spaces.space import DEFAULT_RESCALING
 from lemonade_tf.training.checkpoints import Checkpoints
 from lemonade_tf.training.evaluation import error_on_test_images
 from lemonade_tf.training.settings import TrainingSettings
@@ -190,3 +192,17 @@ print(result.failure, len(result.losses))
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "None 1"
+
+
+def test_an_adapted_network_inherits_the_weights_that_fit(task, small):
+    donor = load_graph(task.source)
+    adapted = adapt_network(donor, (8, 8, 1), 7, DEFAULT_RESCALING)
+    few = replace(small, num_classes=7, y_train=small.y_train % 7, y_test=small.y_test % 7)
+    task = replace(task, architecture=to_json(adapted))
+    result = Retrainer(few, replace(SETTINGS, epochs=0))(task)
+    assert 0 <= result.test_top5_error <= result.test_error <= 1
+    trained = load_graph(task.output)
+    assert trained["rescaling"].layer == DEFAULT_RESCALING
+    assert trained.shapes()[trained.output] == (7,)
+    kernel = donor["conv_1"].weights["kernel"]
+    np.testing.assert_array_equal(trained["conv_1"].weights["kernel"], kernel)
