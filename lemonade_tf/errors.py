@@ -55,9 +55,12 @@ def shell_command(*words: object) -> str:
 
 def resume_command(workdir: object) -> str:
     """Return the command that resumes the search in a folder."""
-    path = str(workdir)
-    path = f"./{path}" if path.startswith("-") else path  # else it would look like an option
-    return shell_command(PROGRAM, "search", "--workdir", path, "--resume")
+    return shell_command(PROGRAM, "search", "--workdir", as_path(workdir), "--resume")
+
+
+def as_path(path: object) -> str:
+    """Return a path that a command does not take for an option."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 def _shell_word(word: str) -> str:

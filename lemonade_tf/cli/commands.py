@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from lemonade_tf.cli.failure import fail, without_messages
-from lemonade_tf.errors import PROGRAM, printable, resume_command, shell_command
+from lemonade_tf.errors import PROGRAM, as_path, resume_command, shell_command
 from lemonade_tf.presets import make_config
 from lemonade_tf.retraining import RetrainConfig, TransferConfig
 from lemonade_tf.terminal import make_console, print_line, print_rows
@@ -40,7 +40,7 @@ def run_search(options: argparse.Namespace) -> int:
     try:
         _report(str(result.workdir), console)
     except KeyboardInterrupt:
-        command = shell_command(PROGRAM, "report", result.workdir)
+        command = shell_command(PROGRAM, "report", as_path(result.workdir))
         if result.complete:
             return fail(
                 f"stopped by Ctrl-C; the search is complete. Write its report with {command}"
@@ -190,6 +190,7 @@ def run_augment(options: argparse.Namespace) -> int:
     from lemonade_tf.architecture.cost import count_parameters
     from lemonade_tf.retraining import augment_run
 
+    console = make_console()
     network = augment_run(
         options.workdir,
         options.id,
@@ -199,8 +200,9 @@ def run_augment(options: argparse.Namespace) -> int:
     )
     with without_messages():
         network.write()
-    print(printable(f"{network.path}: {count_parameters(network.graph):,} parameters"))
-    print(printable(f"Train it with: lemonade-tf retrain {options.workdir} {network.path}"))
+    print_line(console, f"{network.path}: {count_parameters(network.graph):,} parameters")
+    command = shell_command(PROGRAM, "retrain", as_path(options.workdir), as_path(network.path))
+    print_line(console, f"Train it with {command}")
     return 0
 
 

@@ -21,7 +21,7 @@ SETTINGS = {"space": "cells", "filters": (16, 32), "num_generations": 1}
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """The folder of a run of cells; of its networks, only those of the front have files."""
-    path = tmp_path_factory.mktemp("cells") / "run"
+    path = tmp_path_factory.mktemp("cells") / "my run"
     toy_search(path, in_process=True, **SETTINGS)
     run = read_run(path)
     for record in run.front():
@@ -65,7 +65,7 @@ def test_a_network_without_a_file_is_rebuilt(capsys, folder, run):
     )
     path = folder / "augmented" / f"{gone}-n1-F24.h5"
     assert (status, err) == (0, "")
-    assert out.splitlines()[1] == f"Train it with: lemonade-tf retrain {folder} {path}"
+    assert out.splitlines()[1] == f"Train it with lemonade-tf retrain '{folder}' '{path}'"
     graph = load_graph(path)
     _, cells_per_block, filters = extract_cell(graph)
     assert (cells_per_block, filters) == (1, 24)
