@@ -32,7 +32,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lemonade_tf.errors import quoted
+from lemonade_tf.errors import quoted, resume_command
 from lemonade_tf.safe_json import read_json
 from lemonade_tf.store import journal
 from lemonade_tf.store.atomic import make_folder, write_atomic
@@ -125,7 +125,7 @@ class RunStore:
             if (Path(workdir) / name).exists():
                 raise StoreError(
                     f"{Path(workdir)} already holds a run ({name}); choose another --workdir, or"
-                    " continue that run with --resume."
+                    f" continue that run with {resume_command(workdir)}"
                 )
 
     @classmethod

@@ -51,8 +51,12 @@ class TestCreate:
     @pytest.mark.parametrize("name", ["config.json", "history.jsonl"])
     def test_an_existing_run_is_refused(self, tmp_path, name):
         (tmp_path / name).write_text("{}")
-        with pytest.raises(StoreError, match=rf"already holds a run \({name}\); choose another"):
+        with pytest.raises(StoreError) as error:
             RunStore.create(tmp_path, CONFIG)
+        assert str(error.value) == (
+            f"{tmp_path} already holds a run ({name}); choose another --workdir, or continue that"
+            f" run with lemonade-tf search --workdir {tmp_path} --resume"
+        )
         assert files_in(tmp_path) == [name]
 
     @pytest.mark.parametrize("below", ["", "/run"])
