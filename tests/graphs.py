@@ -25,7 +25,7 @@ def as_if_trained(graph, rng):
             elif key in ("beta", "moving_mean", "bias", "mean"):
                 new[key] = rng.normal(0, 0.4, value.shape).astype(np.float32)
             elif key == "lambda":
-                new[key] = np.float32(rng.uniform(-0.3, 1.2))
+                new[key] = np.float32(rng.uniform(0, 1))
         if new:
             graph.set_weights(name, new)
     return graph
@@ -330,3 +330,20 @@ def renamed(graph, rng):
             inputs = [str(i) for i in rng.permutation(inputs)]
         nodes[new[old]] = Node(node.layer, tuple(inputs), node.weights)
     return Graph.from_nodes(nodes, new[graph.output])
+
+
+def see_saw():
+    """A network whose lambda falls if images are of class 0, and rises if they are of class 1.
+
+    Its logits are (v, -v) for v = (1 - lambda) x + lambda (-x) and the brightness x of an image.
+    """
+    graph = Graph()
+    x = graph.add("input", L.Input((1, 1, 1)))
+    minus = graph.add("minus", L.Rescaling(-1.0), [x])
+    both = graph.add("both", L.ConvexSum(), [x, minus])
+    flat = graph.add("flat", L.Flatten(), [both])
+    logits = graph.add("logits", L.Dense(2), [flat])
+    graph.output = graph.add("softmax", L.Activation("softmax"), [logits])
+    graph.set_weights("both", {"lambda": np.float32(0)})
+    graph.set_weights("logits", {"kernel": np.float32([[1, -1]]), "bias": np.zeros(2, np.float32)})
+    return graph

@@ -68,8 +68,8 @@ class ConvexSum(Layer):
     """(1 - lambda) x + lambda y for inputs x and y and a learnable number lambda.
 
     As in section 3.1, lambda is the weight of the *second* input: it starts at 0, and x is the
-    original output. (Equation 8 swaps the two.) The weight is named "lambda", has shape () and is
-    not restricted to [0, 1].
+    original output. (Equation 8 swaps the two.) The weight is named "lambda" and has shape ().
+    Training keeps it in [0, 1].
 
     lambda is not a parameter of the saved model, in which it is folded into two Rescaling layers
     and an Add.

@@ -62,6 +62,7 @@ class MirroredTrainer(Trainer):
         self._precision: Precision = precision
         weights = model.trainable_variables
         self._decays = [weight_decay > 0 and w.name.endswith("kernel") for w in weights]
+        self._constraints = [weight.constraint for weight in weights]
         # Lists of variables, one per device.
         self._variables = self._copies(weights)
         self._all_variables = self._copies(model.variables)
@@ -213,6 +214,7 @@ class MirroredTrainer(Trainer):
             self._variables[i],
             self._momenta[i],
             self._decays,
+            self._constraints,
             rate=rate,
             momentum=self._momentum,
             nesterov=self._nesterov,

@@ -14,7 +14,7 @@ w.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import isfinite
 from typing import Any
@@ -65,6 +65,7 @@ class TensorFlowTrainer(Trainer):
         weights = model.trainable_variables
         self._variables = [weight.value for weight in weights]
         self._decays = [weight_decay > 0 and w.name.endswith("kernel") for w in weights]
+        self._constraints = [weight.constraint for weight in weights]
         self._momenta = [tf.Variable(tf.zeros_like(v)) for v in self._variables]
         self._programs: dict[bool, Any] = {}
 
@@ -184,6 +185,7 @@ class TensorFlowTrainer(Trainer):
             self._variables,
             self._momenta,
             self._decays,
+            self._constraints,
             rate=rate,
             momentum=self._momentum,
             nesterov=self._nesterov,
@@ -220,6 +222,7 @@ def apply_gradients(
     variables: Sequence[tf.Variable],
     momenta: Sequence[tf.Variable],
     decays: Sequence[bool],
+    constraints: Sequence[Callable[[Any], Any] | None],
     *,
     rate: Any,
     momentum: float,
@@ -233,14 +236,15 @@ def apply_gradients(
         variables: The weights.
         momenta: Their momenta.
         decays: Whether each weight decays.
+        constraints: The constraint of each weight in Keras, if it has one, applied after the step.
         rate: Scalar learning rate.
         momentum: See `Backend.trainer`.
         nesterov: See `Backend.trainer`.
         weight_decay: See `Backend.trainer`.
     """
     constant_momentum, constant_decay = tf.constant(momentum), tf.constant(weight_decay)
-    for variable, accumulator, gradient, has_decay in zip(
-        variables, momenta, gradients, decays, strict=True
+    for variable, accumulator, gradient, has_decay, constraint in zip(
+        variables, momenta, gradients, decays, constraints, strict=True
     ):
         if has_decay:
             gradient = tf.raw_ops.AddV2(x=gradient, y=tf.raw_ops.Mul(x=constant_decay, y=variable))
@@ -252,6 +256,8 @@ def apply_gradients(
             momentum=constant_momentum,
             use_nesterov=nesterov,
         )
+        if constraint is not None:
+            variable.assign(constraint(variable))
 
 
 def check_state(state: Mapping[str, np.ndarray], variables: Mapping[str, tf.Variable]) -> None:

@@ -13,11 +13,21 @@ import keras
 
 
 @keras.saving.register_keras_serializable(package="lemonade_tf")
+class UnitInterval(keras.constraints.Constraint):
+    """Projects a weight to [0, 1]."""
+
+    def __call__(self, w: Any) -> Any:
+        """Return the number in [0, 1] that is closest to the weight."""
+        return keras.ops.clip(w, 0.0, 1.0)
+
+
+@keras.saving.register_keras_serializable(package="lemonade_tf")
 class ConvexSum(keras.layers.Layer):
     """(1 - lambda) x + lambda y for its inputs [x, y].
 
-    lambda is a plain weight: it starts at exactly 0, and is not restricted to [0, 1]. The sum is
-    computed in float32 even if the inputs are bfloat16, where 1 - 0.001 is 1.
+    lambda is a weight that starts at exactly 0. It has a constraint: each training step ends with
+    its projection to [0, 1], because the sum would not stay convex otherwise. The sum is computed
+    in float32 even if the inputs are bfloat16, where 1 - 0.001 is 1.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -31,6 +41,7 @@ class ConvexSum(keras.layers.Layer):
             initializer=self.lambda_initializer,
             name="lambda",
             trainable=True,
+            constraint=UnitInterval(),
             autocast=False,
         )
 

@@ -8,9 +8,9 @@ undoes the normalization; and the ReLU changes nothing where its input is not ne
     ReLU(gamma * (x - mean) / sqrt(variance + epsilon) + beta) = x    for x >= 0
 
 So a block is inserted only where values are proven non-negative: after a ReLU, or after pooling,
-concatenation and the like of such values, but not after a convex sum, whose lambda may become
-negative. (The paper starts scale and offset from the batch variance and mean; equation 5 holds with
-the standard deviation.)
+concatenation and the like of such values, or a convex sum of them, because training keeps its
+lambda in [0, 1]. (The paper starts scale and offset from the batch variance and mean; equation 5
+holds with the standard deviation.)
 
 In imported networks without batch norm, a block may be a convolution with a bias of 0 and a ReLU,
 which needs no statistics.
@@ -28,13 +28,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture import Graph, Node
 from lemonade_tf.architecture.layers import (
     Activation,
     Add,
     Average,
     ChannelSlice,
     Concatenate,
+    ConvexSum,
     Cropping2D,
     Dropout,
     Flatten,
@@ -69,9 +70,8 @@ _NEVER_NEGATIVE = (
     "sparse_sigmoid",
     "squareplus",
 )
-# Outputs of these are non-negative if all inputs are. A convex sum is not among them: training may
-# move its lambda out of [0, 1]. Neither is a convolution, regardless of its current weights, nor
-# what adds noise in training.
+# Outputs of these are non-negative if all inputs are. A convolution is not among them, regardless
+# of its current weights, nor is what adds noise in training.
 _PRESERVE_SIGN = (
     Pooling2D,
     GlobalPooling2D,
@@ -169,12 +169,24 @@ def _sign_refusal(graph: Graph, name: str) -> str:
 
 
 def non_negative(graph: Graph) -> Mapping[str, None]:
-    """Return the nodes whose values are never negative, regardless of the weights.
+    """Return the nodes whose values are never negative, for all weights that training may give.
 
     Returns:
         Their names as keys, in topological order.
     """
-    return graph.cached("non_negative", _non_negative)
+    sums = graph.cached("convex_sums", _convex_sums)
+    if all(_is_convex(graph[name]) for name in sums):
+        return graph.cached("non_negative", _non_negative)
+    return _non_negative(graph)  # setting lambda does not empty the cache
+
+
+def _convex_sums(graph: Graph) -> tuple[str, ...]:
+    return tuple(name for name, node in graph.items() if isinstance(node.layer, ConvexSum))
+
+
+def _is_convex(node: Node) -> bool:
+    """Return whether lambda is in [0, 1], where training keeps it; in older files it may not be."""
+    return bool(0 <= node.weights.get("lambda", 0) <= 1)
 
 
 def _non_negative(graph: Graph) -> Mapping[str, None]:
@@ -183,7 +195,7 @@ def _non_negative(graph: Graph) -> Mapping[str, None]:
         node = graph[name]
         if (
             _never_negative(node.layer)
-            or (_preserves_sign(node.layer) and all(i in proven for i in node.inputs))
+            or (_preserves_sign(node) and all(i in proven for i in node.inputs))
             or (isinstance(node.layer, Maximum) and any(i in proven for i in node.inputs))
         ):
             proven[name] = None
@@ -196,7 +208,10 @@ def _never_negative(layer: Layer) -> bool:
     return isinstance(layer, ReLU) and layer.negative_slope == 0
 
 
-def _preserves_sign(layer: Layer) -> bool:
+def _preserves_sign(node: Node) -> bool:
+    layer = node.layer
+    if isinstance(layer, ConvexSum):
+        return _is_convex(node)
     if isinstance(layer, Rescaling):
         return bool(np.min(layer.scale) >= 0 and np.min(layer.offset) >= 0)
     return isinstance(layer, _PRESERVE_SIGN)

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from graphs import see_saw
 from tensorflow.python.framework import kernels  # there is no public list of them
 
 from lemonade_tf.architecture import Graph
@@ -15,7 +16,7 @@ from lemonade_tf.backends.batch_normalization_tensorflow import FusedBatchNormal
 from lemonade_tf.backends.batch_transform import NO_AUGMENTATION
 from lemonade_tf.backends.current import current_backend
 from lemonade_tf.backends.training_tensorflow import TensorFlowTrainer, cross_entropy
-from lemonade_tf.keras_bridge import to_keras
+from lemonade_tf.keras_bridge import read_weights, to_keras
 from lemonade_tf.operators.initial import initial_weights
 
 
@@ -170,3 +171,21 @@ def _has_gpu_kernel(op, key):
         )
         for kernel in registered
     )
+
+
+@pytest.mark.parametrize("label", [0, 1])
+@pytest.mark.parametrize("by", ["plain", pytest.param("xla", marks=pytest.mark.slow), "keras"])
+def test_each_step_projects_lambda_to_0_to_1(by, label):
+    images, labels = np.ones((4, 1, 1, 1), np.uint8), np.full(4, label, np.int32)
+    if by == "keras":  # a user who trains load_model(path, learnable=True)
+        model = to_keras(see_saw(), learnable=True)
+        model.compile(keras.optimizers.SGD(100.0), "sparse_categorical_crossentropy")
+        model.fit(images, labels, batch_size=4, verbose=0)
+    else:
+        backend = current_backend()
+        model, place = backend.training_model(see_saw()), backend.place
+        mode = "always" if by == "xla" else "never"
+        trainer = backend.trainer(model, momentum=0.9, weight_decay=0.0, jit_compile=mode)
+        indices, rates = np.arange(4, dtype=np.int32)[None], np.float32([100])
+        trainer.run_epoch(place(images), place(labels), indices, rates, {})
+    assert float(read_weights(model, see_saw())["both"].weights["lambda"]) == label

@@ -9,7 +9,7 @@ import os
 import numpy as np
 import pytest
 import tensorflow as tf
-from graphs import small
+from graphs import see_saw, small
 from tensorflow.python.framework import ops
 from tensorflow.python.framework.func_graph import FuncGraph
 
@@ -195,3 +195,12 @@ def test_a_process_keeps_its_number_of_devices():
     assert BACKEND.place(np.zeros(2)).shape == (2,)
     with pytest.raises(ValueError, match="strategy is 'tpu'; expected one of one_per_gpu, mir"):
         BACKEND.set_up(None, "tpu")
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_each_step_projects_lambda_to_0_to_1(label):
+    model, trainer_ = trainer(see_saw(), "mirrored")
+    images, labels = np.ones((4, 1, 1, 1), np.uint8), np.full(4, label, np.int32)
+    indices, rates = np.arange(4, dtype=np.int32)[None], np.float32([100])
+    trainer_.run_epoch(BACKEND.place(images), BACKEND.place(labels), indices, rates, {})
+    assert float(read_weights(model, see_saw())["both"].weights["lambda"]) == label

@@ -10,7 +10,7 @@ from reference import forward
 from lemonade_tf.architecture import layers as L
 from lemonade_tf.operators import InsertConvolution, MeasureStatistics
 from lemonade_tf.operators.deepen import InsertSite, non_negative
-from lemonade_tf.operators.initial import output_statistics
+from lemonade_tf.operators.initial import initial_weights, output_statistics
 
 INSERT = InsertConvolution()
 
@@ -66,7 +66,7 @@ def test_non_negative_after_a_convolution(layer, proven):
         (L.Rescaling((0.5, -0.1, 1.0)), False),
         (L.Normalization(), False),
         (L.Activation("silu"), False),
-        (L.ConvexSum(), False),
+        (L.ConvexSum(), True),
         (L.BatchNormalization(), False),
         (L.Rescaling(1.0, -0.5), False),
         (L.DepthwiseConv2D(), False),
@@ -80,6 +80,17 @@ def test_non_negative_after_relus(layer, proven):
     finished(graph, graph.add("it", layer, relus[: 2 if layer.num_inputs != 1 else 1]))
     assert ("it" in non_negative(graph)) == proven
     assert (InsertSite("it", 5) in INSERT.candidates(graph)) == proven
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -1e-7, 1.0000001])
+def test_a_convex_sum_is_non_negative_unless_its_lambda_is_outside_of_0_to_1(share):
+    graph = convolutions(3, 3)
+    relus = [graph.add(f"relu_{n}", L.ReLU(), [n]) for n in "ab"]
+    finished(graph, graph.add("it", L.ConvexSum(), relus))
+    graph = initial_weights(graph, rng=np.random.default_rng(0))
+    assert "it" in non_negative(graph)
+    graph.set_weights("it", {"lambda": np.float32(share)})  # of a file of an earlier version
+    assert ("it" in non_negative(graph)) == (0 <= share <= 1)
 
 
 def test_a_concatenation_with_a_possibly_negative_input_is_not_proven():
