@@ -372,9 +372,13 @@ class SearchConfig(FlatConfig):
                 raise ConfigError(f"--{name} is {hours}; expected more than 0, or inf.")
 
 
-def _paths(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
-    one = isinstance(paths, str | os.PathLike)
-    return tuple(os.fspath(path) for path in ([paths] if one else paths))
+def _paths(paths: Any) -> Any:
+    """Return one or several paths as a tuple of text; what is no path is left for the checks."""
+    if isinstance(paths, str | os.PathLike):
+        paths = (paths,)
+    if not isinstance(paths, Iterable):
+        return paths
+    return tuple(os.fspath(path) if isinstance(path, os.PathLike) else path for path in paths)
 
 
 def _check_objectives(settings: Mapping[str, Any]) -> None:

@@ -147,3 +147,9 @@ def test_the_default_folder_is_the_first_that_does_not_exist(tmp_path):
     (tmp_path / "digits-1").mkdir()
     assert default_workdir("digits", tmp_path) == tmp_path / "digits-2"
     assert default_workdir("/data/flowers.npz", tmp_path) == tmp_path / "flowers-1"
+
+
+@pytest.mark.parametrize("value", [5, None, (3,)])
+def test_initial_models_that_are_no_paths_are_refused(value):
+    with pytest.raises(ConfigError, match=r"^--initial_models is .*; expected a tuple such as"):
+        SearchConfig(initial_models=value)
