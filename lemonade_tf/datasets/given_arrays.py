@@ -110,5 +110,5 @@ def _checksum(arrays: Mapping[str, np.ndarray]) -> str:
     for name, array in sorted(arrays.items()):
         digest.update(f"{name} {array.dtype} {array.shape} ".encode())
         for row in array if array.ndim > 1 else (array,):
-            digest.update(np.ascontiguousarray(row).data)
+            digest.update(row.tobytes())  # any type, such as dates, which are refused later
     return digest.hexdigest()

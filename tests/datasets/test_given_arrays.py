@@ -52,6 +52,7 @@ def test_other_arrays_are_another_data_set(tmp_path):
         (((X, Y, Y),), r"dataset is a tuple of 1; expected"),
         ((X, [object()] * 40), r"dataset: y_train is a list of 40, no array of numbers; expected"),
         ((X, [[1, 2], [3]]), r"dataset: y_train is no array of numbers \(.*inhomogeneous"),
+        ((X, Y.astype("M8[s]")), r"^dataset: y_train has dtype datetime64\[s\]; expected non-neg"),
         ((X / 255, Y), r"^dataset: x_train has pixels from 0 to 1; .* Multiply them by 255\.$"),
         (((X, Y), (X / 255, Y)), r"^dataset: x_test has images of shape .* expected the same"),
         (
