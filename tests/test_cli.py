@@ -105,7 +105,7 @@ def test_help_names_the_choices_and_the_default_of_each_preset(capsys, monkeypat
     ("arguments", "words"),
     [
         ([], "COMMAND"),
-        (["find"], "there is no command 'find'"),
+        (["find"], "there is no command 'find'; expected one of search"),
         (["serach"], "there is no command 'serach'; did you mean 'search'?"),
         (["--seed", "3"], "--seed stands before the command; expected one of search, status"),
         (["search", "--epoch", "3"], "--epoch 3; did you mean --epochs? (see lemonade-tf search -"),

@@ -101,7 +101,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         parser.error(f"{name} stands before the command; expected one of {', '.join(commands)}")
     if name not in commands:
         expected = f"expected one of {', '.join(commands)}"
-        parser.error(f"there is no command {name!r}{did_you_mean(name, commands)} {expected}")
+        parser.error(
+            f"there is no command {name!r}{did_you_mean(name, commands) or ';'} {expected}"
+        )
     own = commands[name]
     options, unknown = own.parse_known_args(_with_known_spelling(arguments[1:], own))
     if unknown:
