@@ -10,11 +10,11 @@ alternating order. Prints the ratio of CPU seconds for each depth of the pruned 
 over pairs. The last line is the mean over depths.
 """
 
-import argparse
 import time
 
 import numpy as np
 from common import BATCH, IMAGE, chain
+from script import Parser, run_benchmark
 
 DEPTHS, NUM_BLOCKS, NUM_EPOCHS = (1, 3, 5, 7, 9), 10, 5
 
@@ -63,7 +63,7 @@ def compare(depth, number, num_images):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="two depths, one pair, few images")
     quick = parser.parse_args().quick
     depths, pairs, num_images = ((3, 9), 1, 256) if quick else (DEPTHS, 5, 2000)
@@ -84,4 +84,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

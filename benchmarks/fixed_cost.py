@@ -13,12 +13,12 @@ pairs. Targets: 0.35 for 3 blocks, 0.25 for 10, 0.2 for 30. The last line is the
 relative to its target; all three targets are met if it is at most 1.0.
 """
 
-import argparse
 import gc
 import time
 
 import numpy as np
 from common import BATCH, CLASSES, IMAGE, Side, chain, random_images
+from script import Parser, run_benchmark
 
 TARGETS = {3: 0.35, 10: 0.25, 30: 0.2}
 NUM_EPOCHS, IMAGES = 2, BATCH
@@ -122,7 +122,7 @@ def compare(num_blocks, number, sides):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="3 and 10 blocks, two pairs each")
     quick = parser.parse_args().quick
     pairs = {3: 2, 10: 2} if quick else {3: 11, 10: 9, 30: 7}
@@ -144,4 +144,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

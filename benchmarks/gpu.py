@@ -26,7 +26,6 @@ networks; without PyTorch, to those of the plain loop. Without a GPU nothing is 
 last line starts with "skipped".
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -49,6 +48,7 @@ from gpu_training import (
     set_up_torch,
 )
 from processes import NotMeasured, Process
+from script import Parser, run_benchmark
 
 NUM_STEPS = 300
 NUM_TRAINING, EPOCHS = 40_000, 10  # of the searches
@@ -278,7 +278,7 @@ def ratios(rows, loop):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--quick", action="store_true", help="one network, fewer steps, in 2 minutes"
     )
@@ -340,4 +340,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -12,12 +12,13 @@ takes 8 hours. Target: 1.0. Without a GPU nothing is measured, and the last line
 "skipped".
 """
 
-import argparse
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from statistics import fmean, median
+
+from script import Parser, positive, run_benchmark
 
 from lemonade_tf.executors import count_gpus
 from lemonade_tf.runs import read_run
@@ -87,10 +88,10 @@ def summarize(run):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_dir", help="folder of cifar-10-batches-py (default: ./data)")
-    parser.add_argument("--minutes", type=float, default=5, help="minutes to search (default: 5)")
-    parser.add_argument("--workers", type=int, help="workers (default: as in a search)")
+    parser.add_argument("--minutes", type=positive(float), default=5, help="minutes to search")
+    parser.add_argument("--workers", type=positive(int), help="workers (default: as in a search)")
     parser.add_argument("--workdir", help="run folder to keep (default: none)")
     parser.add_argument("--quick", action="store_true", help="search for 30 seconds")
     options = parser.parse_args()
@@ -107,4 +108,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

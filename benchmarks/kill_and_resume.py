@@ -15,7 +15,6 @@ are themselves replays of the first one, with two workers, and must end like it.
 The last line is the fraction of moments after which all results are equal. Target: 1.
 """
 
-import argparse
 import csv
 import json
 import os
@@ -30,6 +29,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+from script import Parser, positive, run_benchmark
 
 from lemonade_tf import load_graph
 from lemonade_tf.runs import read_run
@@ -120,9 +120,9 @@ def kill_and_resume(data, workdir, moment, workers_too, **settings):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--mode", choices=["generational", "asynchronous"], default="generational")
-    parser.add_argument("--moments", type=int, default=50, help="number of kills")
+    parser.add_argument("--moments", type=positive(int), default=50, help="number of kills")
     parser.add_argument("--quick", action="store_true", help="two kills")
     options = parser.parse_args()
     num_moments = 2 if options.quick else options.moments
@@ -160,4 +160,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -14,7 +14,6 @@ The last line is the ratio of seconds per generation after 100,000 children to t
 Target: at most 1.2. When the front doubles in size, n log n grows by a factor of 2.2.
 """
 
-import argparse
 import itertools
 import resource
 import statistics
@@ -22,6 +21,7 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
+from script import Parser, run_benchmark
 
 from lemonade_tf.evolution import Evaluation, Evolution, EvolutionSettings, Individual, evolve
 from lemonade_tf.objectives import Objective
@@ -92,7 +92,7 @@ def megabytes():
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer generations, smaller fronts")
     quick = parser.parse_args().quick
     last, sizes = (50, (50, 100)) if quick else (2500, (250, 500, 1000, 2000))
@@ -118,4 +118,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -8,13 +8,13 @@ up to the first training: all checks, all networks rebuilt. The last line is the
 three in seconds relative to the target, 10.
 """
 
-import argparse
 import json
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+from script import Parser, run_benchmark
 
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.text import canonical_hash
@@ -106,7 +106,7 @@ def timed(what, function):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer children")
     num_generations, num_accepted, front_size = (
         (4, 10, 20) if parser.parse_args().quick else (100, 40, 300)
@@ -137,4 +137,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

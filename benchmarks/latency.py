@@ -13,7 +13,6 @@ runtimes. Target: 0.8 to 1.25, a rank correlation of at least 0.9, and less than
 prediction.
 """
 
-import argparse
 import os
 import time
 
@@ -21,6 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 from scipy.stats import spearmanr
+from script import Parser, run_benchmark
 
 from lemonade_tf.architecture.cost import count_multiply_adds
 from lemonade_tf.architecture.text import to_json
@@ -101,7 +101,7 @@ def compare(shape, runtime, quick):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="digits only, on a small table")
     quick = parser.parse_args().quick
     current_backend().set_up(1)
@@ -120,4 +120,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

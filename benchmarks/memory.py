@@ -9,7 +9,6 @@ most 1.1 (plain `model.fit` grows by 3 to 5 MB per child). With `--strategy mirr
 trains on all GPUs, or without GPUs on two logical CPUs.
 """
 
-import argparse
 import importlib
 import os
 import tempfile
@@ -17,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from script import Parser, run_benchmark
 
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.datasets.source import NamedDatasets
@@ -63,7 +63,7 @@ def tasks(number, folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="30 children")
     parser.add_argument("--strategy", choices=["one_per_gpu", "mirrored"], default="one_per_gpu")
     options = parser.parse_args()
@@ -104,4 +104,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

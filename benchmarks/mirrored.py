@@ -17,13 +17,13 @@ other in one process. Per network:
 The last line is the ratio of images per second, all devices to one, the median over networks.
 """
 
-import argparse
 import gc
 import os
 import time
 
 import numpy as np
 from common import CLASSES, IMAGE, INITIAL, chain, random_images
+from script import Parser, positive, run_benchmark
 
 STEPS, RATE = 20, 0.01
 MEMORY_OF_LOGICAL_GPU = 2**14  # MB
@@ -123,8 +123,8 @@ def compare(network, batch_size, rounds):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batch_size", type=int, default=64, help="global batch (default: 64)")
+    parser = Parser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batch_size", type=positive(int), default=64, help="global batch")
     parser.add_argument("--quick", action="store_true", help="two networks, one epoch each")
     options = parser.parse_args()
     number = divide_devices()
@@ -144,4 +144,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

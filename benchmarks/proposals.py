@@ -8,10 +8,10 @@ Keras and counts there, like tools that propose Keras models. The last line is s
 over seconds in Keras. Targets: 2,000 children per second (cells: 200) and a ratio of at most 0.01.
 """
 
-import argparse
 import time
 
 import numpy as np
+from script import Parser, run_benchmark
 
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.layers import Conv2D
@@ -59,7 +59,7 @@ def build(children):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer children, fewer rounds")
     spaces = {space.name: space for space in NUM_CONVOLUTIONS}
     parser.add_argument("--space", choices=spaces, default="networks")
@@ -82,4 +82,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

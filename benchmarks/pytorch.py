@@ -15,11 +15,11 @@ programs occupy the cores. Without PyTorch nothing is compared, and the last lin
 "skipped".
 """
 
-import argparse
 import os
 from importlib.util import find_spec
 
 from common import BATCH, CLASSES, IMAGE, compare_speed, random_images
+from script import Parser, run_benchmark
 
 PAD, CUTOUT = 4, 16
 
@@ -107,7 +107,7 @@ def augment(images, targets):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="two networks, few steps")
     quick = parser.parse_args().quick
     if find_spec("torch") is None:
@@ -119,4 +119,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

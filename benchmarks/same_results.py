@@ -15,7 +15,6 @@ search. The last line is the fraction of records that are identical to the refer
 reference, to a second recording. Target: 1. It takes about five minutes on two CPU cores.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -24,9 +23,11 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from script import Parser, run_benchmark
 
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.text import canonical_hash
+from lemonade_tf.config import ConfigError
 from lemonade_tf.search_spaces import CELLS, NETWORKS
 
 MOST_PARAMETERS = 3_000_000  # larger networks get no children, to keep proposals fast
@@ -79,19 +80,25 @@ def record(quick):
     return json.loads(json.dumps(records))
 
 
+def _read(path):
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ConfigError(f"--reference: {path} is not such a record ({error}).") from error
+
+
 def main():
     """Record, compare, and print the fraction of identical records."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, help="JSON file to write the record to")
     parser.add_argument("--reference", type=Path, help="JSON file of the record to compare with")
     parser.add_argument("--quick", action="store_true", help="50 proposals per space, no search")
     options = parser.parse_args()
+    reference = None if options.reference is None else _read(options.reference)
     records = record(options.quick)
     if options.output:
         options.output.write_text(json.dumps(records))
-    if options.reference:
-        reference = json.loads(options.reference.read_text())
-    else:
+    if reference is None:
         reference = record(options.quick)
     names = sorted({*records, *reference})
     same = [name for name in names if records.get(name) == reference.get(name)]
@@ -102,4 +109,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -19,13 +19,13 @@ command to continue. With --quick: one seed, one budget, a small network. The la
 accuracy of `shrink, images` over that of the best other method without images, both undistilled.
 """
 
-import argparse
 import json
 from pathlib import Path
 from statistics import mean
 
 import keras
 import numpy as np
+from script import Parser, run_benchmark
 
 from lemonade_tf import Surgery
 from lemonade_tf.architecture.channel_costs import ChannelCosts
@@ -200,7 +200,7 @@ def table(results):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = Parser(description=__doc__.split("\n")[0])
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--dataset", default="digits")
     parser.add_argument("--data_dir", default="data")
@@ -249,4 +249,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -11,7 +11,6 @@ on random images, which are resident, or stream in eight parts or more. The last
 per second of streaming relative to resident images. Target: at least 0.95.
 """
 
-import argparse
 import importlib
 import tempfile
 import time
@@ -21,6 +20,7 @@ from statistics import median
 
 import numpy as np
 from common import BATCH, CLASSES, IMAGE, INITIAL, random_images
+from script import Parser, positive, run_benchmark
 
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.datasets.array_files import ArrayFiles
@@ -117,8 +117,8 @@ def compare_speed(data, num_pairs):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--gigabytes", type=float, default=0.4, help="of images")
+    parser = Parser(description=__doc__.splitlines()[0])
+    parser.add_argument("--gigabytes", type=positive(float), default=0.4, help="of images")
     parser.add_argument("--quick", action="store_true", help="25 MB of images, two pairs of epochs")
     options = parser.parse_args()
     gigabytes = 0.025 if options.quick else options.gigabytes
@@ -134,4 +134,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

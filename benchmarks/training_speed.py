@@ -10,9 +10,8 @@ counted. The last line is the ratio of our images per second to the bare loop's,
 networks, for the number of threads where it is lower. Target: at least 1.0.
 """
 
-import argparse
-
 from common import BATCH, compare_speed, random_images
+from script import Parser, run_benchmark
 
 RATE, MOMENTUM = 0.01, 0.9
 
@@ -58,11 +57,11 @@ def train_bare(job, turns, threads):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="two networks, few steps")
     ratio = compare_speed(train_bare, "bare loop", quick=parser.parse_args().quick)
     print(f"ratio: {ratio:.2f}")
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

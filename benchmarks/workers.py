@@ -11,11 +11,11 @@ The last line is the ratio of children per hour, two workers to one, the median 
 Target: 1.7.
 """
 
-import argparse
 import tempfile
 from pathlib import Path
 
 import numpy as np
+from script import Parser, positive, run_benchmark
 
 from lemonade_tf.runs import read_run
 from lemonade_tf.search import search
@@ -43,8 +43,8 @@ def children_per_hour(num_workers, settings):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=3, help="pairs of searches (default: 3)")
+    parser = Parser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pairs", type=positive(int), default=3, help="pairs of searches")
     parser.add_argument("--quick", action="store_true", help="one pair of short searches")
     options = parser.parse_args()
     settings = {**SETTINGS, **(QUICK if options.quick else {})}
@@ -62,4 +62,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -43,9 +43,9 @@ NUMBERS = flags.DEFINE_multi_enum(
     ["0", "1", "2", "3"],
     "Initial network to train; repeat the flag for several.",
 )
-EPOCHS = flags.DEFINE_integer("epochs", 8, "Training epochs of the parents.")
-SITES = flags.DEFINE_integer("sites", 4, "Maximum number of sites per operator.")
-SEEDS = flags.DEFINE_integer("seeds", 3, "Number of seeds, starting at 0.")
+EPOCHS = flags.DEFINE_integer("epochs", 8, "Training epochs of the parents.", lower_bound=1)
+SITES = flags.DEFINE_integer("sites", 4, "Maximum number of sites per operator.", lower_bound=1)
+SEEDS = flags.DEFINE_integer("seeds", 3, "Number of seeds, starting at 0.", lower_bound=1)
 QUICK = flags.DEFINE_bool("quick", False, "Scale down to seconds to check that it runs.")
 
 DISTILLED = (0, 1, 2, 5)  # epochs

@@ -18,6 +18,7 @@ from argparse import ArgumentTypeError
 from pathlib import Path
 
 from absl import app, flags
+from common import run_script
 
 from lemonade_tf.baselines.comparison import (
     compare,
@@ -63,4 +64,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_script(main, takes_arguments=True)

@@ -28,7 +28,7 @@ from lemonade_tf.runs.quality import front_hypervolume
 from lemonade_tf.search import search
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the run folders.", required=True)
-SEEDS = flags.DEFINE_integer("seeds", 3, "Number of seeds, starting at 0.")
+SEEDS = flags.DEFINE_integer("seeds", 3, "Number of seeds, starting at 0.", lower_bound=1)
 QUICK = flags.DEFINE_bool("quick", False, "Scale down to seconds to check that it runs.")
 
 # Runs in another process, with plain Keras and without this package.

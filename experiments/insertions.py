@@ -38,8 +38,8 @@ DATASET = flags.DEFINE_string("dataset", "digits", "Data set, as for lemonade-tf
 DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of the data sets, as for lemonade-tf search."
 )
-EPOCHS = flags.DEFINE_integer("epochs", 8, "Training epochs of the network.")
-SEEDS = flags.DEFINE_integer("seeds", 3, "Number of seeds, starting at 0.")
+EPOCHS = flags.DEFINE_integer("epochs", 8, "Training epochs of the network.", lower_bound=1)
+SEEDS = flags.DEFINE_integer("seeds", 3, "Number of seeds, starting at 0.", lower_bound=1)
 QUICK = flags.DEFINE_bool("quick", False, "Scale down to seconds to check that it runs.")
 
 STATISTICS = ("0 and 1", "estimated", "measured")

@@ -44,7 +44,7 @@ def main(_):
         config = make_config("quick", workdir=str(workdir / "lemonade"), workers=WORKERS.value)
         result = search(config, callbacks=[ProgressDisplay()])
         if not result.complete:
-            raise SystemExit(
+            raise app.UsageError(
                 f"{result.workdir} holds an incomplete search; choose another --workdir."
             )
         given = result.workdir

@@ -14,7 +14,7 @@ scales the search down to seconds on scikit-learn's digits. The settings are the
 `quick` of `lemonade_tf.presets`.
 """
 
-from absl import flags
+from absl import app, flags
 from common import run_script
 
 from lemonade_tf.monitoring.progress import ProgressDisplay
@@ -33,6 +33,8 @@ def main(_):
     settings = {"space": "networks", "workdir": WORKDIR.value, "seed": SEED.value}
     if DATASET.value is not None:
         settings["dataset"] = DATASET.value
+    elif not QUICK.value:
+        raise app.UsageError("--dataset is missing; expected cifar10, for example, or --quick.")
     config = make_config("quick" if QUICK.value else "paper", **settings)
     result = search(config, callbacks=[ProgressDisplay()])
     print(f"Report: {write_report(read_run(result.workdir))}")

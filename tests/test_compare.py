@@ -1,6 +1,7 @@
 """experiments/compare.py: picture formats and errors."""
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ SCRIPT = Path(__file__).parent.parent / "experiments" / "compare.py"
 def script():
     spec = importlib.util.spec_from_file_location("compare_script", SCRIPT)
     module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(SCRIPT.parent))  # as for a script
     spec.loader.exec_module(module)
+    sys.path.remove(str(SCRIPT.parent))
     flags.FLAGS.mark_as_parsed()
     return module
 

@@ -36,7 +36,10 @@ if TYPE_CHECKING:
 Scale = Literal["log", "linear"]
 SCALES = ("log", "linear")
 _COLUMNS = ("id", "file", "test_error")  # of front.csv, in addition to the objectives
-_REFERENCE_FACTOR = 10.0  # times the value of the largest initial network
+# Times the value of the largest initial network. With 400,000 parameters, 25 times are 10 million,
+# as far as the paper's fronts reach. On very small images such as digits, networks stay smaller.
+_REFERENCE_FACTOR, _REFERENCE_FACTOR_OF_SMALL_IMAGES = 25.0, 10.0
+_SMALL_IMAGE = 16  # pixels per side
 LARGEST = 1e60  # so that squares, and the hypervolume of five objectives, are finite
 _LARGEST_EXACT = 2**53  # integers beyond it become floats, as files and arrays cannot hold all
 
@@ -65,8 +68,8 @@ class Objective:
             bytes, or any other unit without a prefix, such as "J", which gets one: 1.2 mJ.
         reference: The coordinate of the hypervolume's reference point: a value that is worse than
             all good networks', or a function that returns it for a number of classes. Defaults to
-            1 for a fraction, and to ten times the largest initial network for a cheap objective;
-            required for other objectives.
+            1 for a fraction, and to 25 times the largest initial network for a cheap objective (ten
+            times on images of less than 16 pixels per side); required for other objectives.
         prepare: Computes or measures data that a cheap objective depends on, on this machine or
             with Keras. Called once before the search, in a worker; returns plain JSON, which is
             stored in the run folder. The objective then needs `compute(graph, prepared)`.
@@ -192,7 +195,7 @@ class Objective:
                 f"the objective {self.name!r} is at most {max(values)} for the initial networks;"
                 " expected more than 0, or reference=, a value worse than all good networks'."
             )
-        return self._number(_REFERENCE_FACTOR * max(values), "has the reference")
+        return self._number(_reference_factor(initial[0]) * max(values), "has the reference")
 
     def _require(self, function: Callable[..., float] | None) -> Callable[..., float]:
         if function is None:
@@ -245,6 +248,11 @@ class Objective:
                 ' "linear".'
             )
         return value if abs(value) <= _LARGEST_EXACT else float(value)
+
+
+def _reference_factor(graph: Graph) -> float:
+    is_small = min(graph.shapes()[graph.input][:2]) < _SMALL_IMAGE
+    return _REFERENCE_FACTOR_OF_SMALL_IMAGES if is_small else _REFERENCE_FACTOR
 
 
 def _compute_prepared(compute: Callable[..., float], prepared: Any, graph: Graph) -> float:

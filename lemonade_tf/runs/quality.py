@@ -5,9 +5,9 @@ dominates another has the larger hypervolume. It is measured in the decimal loga
 on a log scale, and in the unchanged value of the others.
 
 The reference point of a run is fixed before the run starts, so that its hypervolumes compare: the
-chance-level error (1 - 1 / number of classes), ten times the value of the largest initial network
-for a cheap objective, and the declared reference of a custom objective. Networks beyond the
-reference point contribute nothing.
+chance-level error (1 - 1 / number of classes), 25 times the value of the largest initial network
+for a cheap objective (ten times on images of less than 16 pixels per side), and the declared
+reference of a custom objective. Networks beyond the reference point contribute nothing.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from lemonade_tf.objectives import (
     ObjectiveError,
     TrainedNetwork,
 )
+from lemonade_tf.search_spaces import NETWORKS
 
 CHEAP = partial(Objective, "energy", "log")
 
@@ -61,11 +62,15 @@ def test_errors_are_measured_on_the_trained_network():
     assert TOP5_ERROR.measured(network) == 0.4  # wrong: 5 and 6, the sixth of their rows
 
 
-def test_default_references_are_chance_level_and_ten_times_the_largest_initial_network():
+def test_default_references_are_chance_level_and_a_multiple_of_the_largest_initial_network():
     graphs = [small(), small(widths=(3, 4, 5))]
     assert ERROR.reference_value(graphs, 10) == pytest.approx(0.9)
     assert TOP5_ERROR.reference_value(graphs, 100) == pytest.approx(0.95)
     assert PARAMETERS.reference_value(graphs, 10) == 10 * count_parameters(graphs[0])
+    largest = NETWORKS.initial_graphs((32, 32, 3), 10)
+    assert PARAMETERS.reference_value(largest, 10) == 25 * 400_758 > 10_000_000
+    largest = NETWORKS.initial_graphs((8, 8, 1), 10)
+    assert PARAMETERS.reference_value(largest, 10) == 10 * 399_534
     assert CHEAP(len, reference=50).reference_value(graphs, 10) == 50
     measured = Objective("calibration", "linear", measure=len, unit="fraction")
     assert measured.reference_value(graphs, 10) == 1.0

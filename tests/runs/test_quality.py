@@ -10,11 +10,11 @@ from lemonade_tf.search_spaces import NETWORKS
 BOTH = (ERROR, PARAMETERS)
 
 
-def test_the_reference_is_chance_level_error_and_ten_times_the_largest_initial_network():
+def test_the_reference_is_chance_level_error_and_25_times_the_largest_initial_network():
     initial = NETWORKS.initial_graphs((32, 32, 3), 10)
     assert reference_point(BOTH, initial, 10) == {
         "error": pytest.approx(0.9),
-        "parameters": 4_007_580.0,
+        "parameters": 10_018_950.0,
     }
 
 
