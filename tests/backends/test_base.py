@@ -191,7 +191,7 @@ def test_out_of_memory_errors_are_recognized(error, expected):
 def test_an_unsupported_backend_is_refused(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(
-        NotImplementedError, match="the Keras backend is 'jax', .*; expected tensorflow"
+        NotImplementedError, match=r"the Keras backend is 'jax', .*; expected tensorflow"
     ):
         current_backend()
 
