@@ -94,7 +94,7 @@ def toys(quick):
 def applications(quick):
     """Yield (name, model) for every function of keras.applications that builds a model."""
     names = sorted(n for n, f in vars(keras.applications).items() if n[0].isupper() and callable(f))
-    for name in names[::8] if quick else names:
+    for name in names[10::10] if quick else names:
         side = SIDES.get(name, 64)
         build = getattr(keras.applications, name)
         yield name, build(weights=None, input_shape=(side, side, 3), classifier_activation=None)
@@ -179,13 +179,16 @@ def values(model, inputs):
     return [np.asarray(v) for v in keras.tree.flatten(model(given, training=False))]
 
 
-def configurations(model):
-    """Return the configuration of every layer, those of inner models included, by name."""
+def configurations(model, prefix=""):
+    """Return the configuration of every layer, those of inner models included, by path."""
     found = {}
-    for layer in model._flatten_layers(include_self=False):
-        if not isinstance(layer, keras.Model):
-            found.setdefault(layer.name, layer.get_config())
-    return {name: str(config) for name, config in found.items()}
+    for layer in model.layers:
+        path = f"{prefix}/{layer.name}"
+        if isinstance(layer, keras.Model) and hasattr(layer, "layers"):
+            found |= configurations(layer, path)
+        else:
+            found[path] = str(layer.get_config())
+    return found
 
 
 def largest_change(graph: Graph, expected, inputs, rng):
@@ -206,6 +209,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="a few models of each family")
     parser.add_argument("--family", choices=FAMILIES, help="only this family")
+    parser.add_argument("--verbose", action="store_true", help="a line for every model")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     total = as_before = 0
@@ -217,7 +221,7 @@ def main():
             for name, model in FAMILIES[family](options.quick):
                 results.append(result := examine(model))
                 as_it_was = result.get("bits") and result.get("configuration")
-                if not as_it_was:
+                if not as_it_was or options.verbose:
                     print(f"  {family} {name}: {result}", flush=True)
                 total, as_before = total + 1, as_before + bool(as_it_was)
                 del model

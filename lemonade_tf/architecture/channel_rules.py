@@ -73,6 +73,10 @@ def _(layer: Conv2D, at: Context, *inputs: Runs) -> Runs:
     groups = at.groups
     if layer.groups > 1:
         size = groups.width(inputs[0]) // layer.groups
+        if size == 1:  # each channel would be tied to all others, at the cost of a split for each
+            reason = f"{at.name!r} has a group for each channel"
+            groups.fix(inputs[0], reason)
+            return _fixed(at, reason)
         blocks = groups.cut(inputs[0], [size] * layer.groups)
         if blocks is None:
             groups.fix(inputs[0], f"{at.name!r} separates the copies of a depth multiplier")

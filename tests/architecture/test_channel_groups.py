@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from graphs import GRAPHS, convolutions, finished, stack
 
+from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture import layers as L
 from lemonade_tf.architecture.channel_groups import FRESH, channel_groups
 
@@ -279,3 +280,13 @@ def test_groups_match_the_shapes_of_every_graph(make):
         if isinstance(node.layer, L.Conv2D | L.SeparableConv2D | L.Dense):
             assert all(run.repeat == 1 for run in runs)
     assert groups.why_fixed(groups.groups_of(graph.output)) is not None
+
+
+def test_a_group_per_channel_fixes_many_channels_at_once():
+    graph = Graph()
+    graph.add("images", L.Input((8, 8, 3)))
+    graph.add("conv", L.Conv2D(2048, 1), ["images"])
+    graph.add("depthwise", L.Conv2D(2048, 3, groups=2048), ["conv"])
+    graph.output = graph.add("sum", L.Add(), ["conv", "depthwise"])
+    groups = channel_groups(graph)
+    assert "'depthwise' has a group for each channel" in groups.why_fixed(groups.groups_of("conv"))
