@@ -14,19 +14,23 @@ import keras
 
 @keras.saving.register_keras_serializable(package="lemonade_tf")
 class UnitInterval(keras.constraints.Constraint):
-    """Projects a weight to [0, 1]."""
+    """Moves a weight back into [0, 1]: by reflection at 0, and to 1 if it is larger.
+
+    A projection to 0 would keep it there as long as its gradient points below 0, and at 0 nothing
+    in the skip has a gradient: a 1x1 convolution that adapts the channels would never learn.
+    """
 
     def __call__(self, w: Any) -> Any:
-        """Return the number in [0, 1] that is closest to the weight."""
-        return keras.ops.clip(w, 0.0, 1.0)
+        """Return the weight in [0, 1]."""
+        return keras.ops.minimum(keras.ops.abs(w), 1.0)
 
 
 @keras.saving.register_keras_serializable(package="lemonade_tf")
 class ConvexSum(keras.layers.Layer):
     """(1 - lambda) x + lambda y for its inputs [x, y].
 
-    lambda is a weight that starts at exactly 0. It has a constraint: each training step ends with
-    its projection to [0, 1], because the sum would not stay convex otherwise. The sum is computed
+    lambda is a weight that starts at exactly 0. It has a constraint: each training step moves it
+    back into [0, 1], because the sum would not stay convex otherwise. The sum is computed
     in float32 even if the inputs are bfloat16, where 1 - 0.001 is 1.
     """
 
