@@ -27,7 +27,7 @@ import keras
 import numpy as np
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.architecture.layers import Activation, Dense, Rescaling
+from lemonade_tf.architecture.layers import Activation, Dense, LayerScale, Rescaling
 from lemonade_tf.errors import LemonadeError, quoted
 from lemonade_tf.keras_bridge import from_keras, save_model, to_keras
 from lemonade_tf.keras_bridge.keras_defaults import set_keras_defaults
@@ -73,6 +73,12 @@ def convert(
     model: Any = keras.saving.load_model(source, compile=False, safe_mode=True)
     is_open = any(None in tensor.shape[1:] for tensor in model.inputs or ())
     graph = from_keras(model, input_shape=tuple(input_shape) if is_open else None)
+    scales = [name for name, node in graph.items() if isinstance(node.layer, LayerScale)]
+    if scales:
+        raise LemonadeError(
+            f"its layer {scales[0]!r} is a LayerScale; expected layers that keras.models.load_model"
+            " finds by itself, as files of networks are opened by it"
+        )
     notes = []
     if not _ends_with_probabilities(graph):
         graph.output = graph.add(

@@ -58,6 +58,7 @@ def test_conversions_and_files_ignore_the_settings(
         np.testing.assert_array_equal(model(images), expected)
 
 
+@pytest.mark.filterwarnings("ignore:the images, from", "ignore:7 images are few")
 def test_edits_ignore_the_settings(graph, images, other_settings):
     model = to_keras(graph)
 

@@ -315,4 +315,4 @@ def test_a_skip_out_of_an_inner_model_dissolves_it(images):
     np.testing.assert_allclose(again(images), model(images), rtol=1e-5)
     surgery = Surgery(model)
     surgery.deepen("inside")
-    assert len(surgery.model().get_layer("inner").layers) == len(inner.layers) + 3
+    assert len(surgery.model().get_layer("inner").layers) == len(inner.layers) + 2

@@ -57,7 +57,7 @@ def test_a_limit_uses_the_prepared_objective():
 @pytest.mark.parametrize(
     ("limit", "message"),
     [
-        ({"parametrs": 5}, r"unknown objective 'parametrs' \(did you mean 'parameters'\?\)"),
+        ({"parametrs": 5}, r"unknown objective 'parametrs'; did you mean 'parameters'\?"),
         ({"error": 0.1}, "error=0.1: 'error' is measured on the trained network; expected a cheap"),
         ({"parameters": 0}, "parameters=0: expected a number greater than 0"),
         ({"parameters": -1.5}, "parameters=-1.5: expected a number greater than 0"),
