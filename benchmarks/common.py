@@ -106,7 +106,7 @@ def train_ours(job, turns, threads):
         epochs=num_turns,
         settings=TrainingSettings(batch_size=BATCH),
         rng=np.random.default_rng(0),
-        transform=InTurns(IMAGE, CLASSES, (127.5, 127.5, 127.5)),
+        transform=InTurns(IMAGE, CLASSES, (127.5, 127.5, 127.5), pad=4, cutout=16),
     )
     turns.end()
 
