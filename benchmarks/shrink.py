@@ -1,6 +1,6 @@
 """Compare ways of choosing the channels that `Surgery.shrink` removes.
 
-    python benchmarks/shrink.py --output FOLDER [--dataset cifar10] [--data_dir DIR] [--quick]
+    python benchmarks/shrink.py [--output FOLDER] [--dataset cifar10] [--data_dir DIR] [--quick]
 
 For three seeds, a residual network is trained, then shrunk to 75, 50 and 25 % of its multiply-adds:
 
@@ -14,12 +14,14 @@ For three seeds, a residual network is trained, then shrunk to 75, 50 and 25 % o
                       the group norm of Torch-Pruning (Fang et al., 2023, "DepGraph")
 
 and distilled for one epoch. Prints the accuracy on test images before and after that epoch as a
-table, means over the seeds with the range. Results are kept in FOLDER/results.jsonl; rerun the
-command to continue. With --quick: one seed, one budget, a small network. The last line is the mean
-accuracy of `shrink, images` over that of the best other method without images, both undistilled.
+table, means over the seeds with the range. Results are kept in FOLDER/results.jsonl, by default in
+a new temporary folder; rerun the command with the same folder to continue. With --quick: one seed,
+one budget, a small network. The last line is the mean accuracy of `shrink, images` over that of the
+best other method without images, both undistilled.
 """
 
 import json
+import tempfile
 from pathlib import Path
 from statistics import mean
 
@@ -201,20 +203,21 @@ def table(results):
 
 def main():
     parser = Parser(description=__doc__.split("\n")[0])
-    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--output", type=Path)
     parser.add_argument("--dataset", default="digits")
     parser.add_argument("--data_dir", default="data")
     parser.add_argument("--images", type=int, default=3000, help="training images, at most")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
-    args.output.mkdir(parents=True, exist_ok=True)
-    data, file = read(args), args.output / "results.jsonl"
+    output = args.output or Path(tempfile.mkdtemp(prefix="shrink-"))
+    output.mkdir(parents=True, exist_ok=True)
+    data, file = read(args), output / "results.jsonl"
     results = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     done = {(r["dataset"], r["seed"], r["share"], r["method"]) for r in results}
     widths = (8, 16) if args.quick else (16, 32, 64)
     for seed in range(1 if args.quick else 3):
-        path = args.output / f"{args.dataset}_{seed}.keras"
+        path = output / f"{args.dataset}_{seed}.keras"
         model = trained(path, data, widths, 2 if args.quick else args.epochs, seed)
         full = accuracy(model, data)
         for share in (0.5,) if args.quick else SHARES:
