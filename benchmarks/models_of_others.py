@@ -94,7 +94,7 @@ def toys(quick):
 def applications(quick):
     """Yield (name, model) for every function of keras.applications that builds a model."""
     names = sorted(n for n, f in vars(keras.applications).items() if n[0].isupper() and callable(f))
-    for name in names[10::10] if quick else names:
+    for name in ["MobileNetV2"] if quick else names:
         side = SIDES.get(name, 64)
         build = getattr(keras.applications, name)
         yield name, build(weights=None, input_shape=(side, side, 3), classifier_activation=None)
