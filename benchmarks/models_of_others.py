@@ -15,7 +15,6 @@ models with one kind of layer each. For each family:
 The last line is the share of all models that come back as they were; target: 1.
 """
 
-import argparse
 import os
 import warnings
 
@@ -23,6 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+from script import Parser, run_benchmark
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.layers import Conv2D, SeparableConv2D
@@ -206,7 +206,7 @@ def largest_change(graph: Graph, expected, inputs, rng):
 
 def main():
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = Parser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="a few models of each family")
     parser.add_argument("--family", choices=FAMILIES, help="only this family")
     parser.add_argument("--verbose", action="store_true", help="a line for every model")
@@ -243,4 +243,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

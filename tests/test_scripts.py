@@ -7,21 +7,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-WITHOUT_MAIN = {"common.py", "script.py", "processes.py", "gpu_training.py"}
-SCRIPTS = [
-    path
-    for folder in ("experiments", "benchmarks")
-    for path in sorted((ROOT / folder).glob("*.py"))
-    if path.name not in WITHOUT_MAIN
-]
+SCRIPTS = sorted([*ROOT.glob("experiments/*.py"), *ROOT.glob("benchmarks/*.py")])
 
 
 def run(*command):
     done = subprocess.run(
         [sys.executable, *map(str, command)], capture_output=True, text=True, timeout=300
     )
-    lines = [line for line in done.stderr.splitlines() if not line.startswith(("I0000", "WARNING"))]
-    return done.returncode, lines
+    return done.returncode, done.stderr.splitlines()
 
 
 def check(path, arguments, words):
@@ -36,8 +29,6 @@ def check(path, arguments, words):
     ("script", "arguments", "words"),
     [
         ("experiments/search_networks.py", ["--workdir", "RUN"], "--dataset is missing; expected"),
-        ("experiments/search_networks.py", ["--quick"], "--workdir must have a value"),
-        ("experiments/search_networks.py", ["--quick", "--workdir", "RUN", "x"], "argument 'x'"),
         ("benchmarks/same_results.py", ["--reference", "gone.json"], "gone.json: No such file"),
     ],
 )
@@ -45,7 +36,9 @@ def test_bad_settings_are_one_line(script, arguments, words, tmp_path):
     check(ROOT / script, arguments, words)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_a_mistyped_option_is_one_line(path):
-    check(path, ["--quik"], "quik")
+def test_every_script_reports_errors_in_this_way(path):
+    text = path.read_text()
+    if "__main__" in text:  # not a module that scripts share
+        assert text.endswith(("    run_script(main)\n", "    run_benchmark(main)\n", "=True)\n"))
+        assert "ArgumentParser(" not in text
