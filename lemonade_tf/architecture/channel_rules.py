@@ -45,6 +45,9 @@ from lemonade_tf.architecture.layers import (
 )
 from lemonade_tf.architecture.opaque import Opaque, Outputs, Part
 
+# Groups of one channel each: every channel is tied to all others, at the cost of a split for each.
+_MAX_SPLITS = 64
+
 
 @dataclass(frozen=True)
 class Context:
@@ -73,8 +76,8 @@ def _(layer: Conv2D, at: Context, *inputs: Runs) -> Runs:
     groups = at.groups
     if layer.groups > 1:
         size = groups.width(inputs[0]) // layer.groups
-        if size == 1:  # each channel would be tied to all others, at the cost of a split for each
-            reason = f"{at.name!r} has a group for each channel"
+        if size == 1 and layer.groups > _MAX_SPLITS:
+            reason = f"{at.name!r} has a group for each of many channels"
             groups.fix(inputs[0], reason)
             return _fixed(at, reason)
         blocks = groups.cut(inputs[0], [size] * layer.groups)

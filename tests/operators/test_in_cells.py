@@ -165,13 +165,13 @@ def test_a_kernel_that_is_too_large_for_the_last_cell_does_not_apply():
     assert INSERT.candidates(large) == (InsertSite("relu_1", 3), InsertSite("relu_1", 5))
 
 
-def test_no_block_is_inserted_after_a_convex_sum():
+def test_a_block_is_inserted_after_a_convex_sum():
     graph = grow(
         convolution(),
         (INSERT, InsertSite("relu_1", 3)),
         (SKIP, SkipSite("relu_1", "relu_2", "convex_sum")),
     )
-    assert {site.node for site in INSERT.candidates(graph)} == {"relu_1", "relu_2"}
+    assert {site.node for site in INSERT.candidates(graph)} == {"relu_1", "relu_2", "skip_sum_1"}
 
 
 def test_filters_are_rounded_in_the_first_block_and_then_doubled():
