@@ -187,6 +187,7 @@ def test_files_left_by_a_killed_search_are_removed_on_resuming(tmp_path):
         pass
     workdir = cut(tmp_path / "run", 5)
     leftover = workdir / "staging" / f"1-0.{process.pid}.h5"
+    leftover.parent.mkdir(exist_ok=True)
     leftover.touch()
     there = []
 
