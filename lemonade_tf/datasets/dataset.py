@@ -33,6 +33,7 @@ class Dataset:
         x_test: Like `x_train`; None without test images.
         y_test: Like `y_train`; None without test images.
         num_classes: The number of classes.
+        class_names: The names of the classes in the order of their indices; None if it has none.
         known_rescaling: What `rescaling` returns, if it is not to be computed from `x_train`.
         known_digest: What `digest` returns, if it is not to be computed, because that takes
             minutes.
@@ -48,6 +49,7 @@ class Dataset:
     x_test: np.ndarray | None
     y_test: np.ndarray | None
     num_classes: int
+    class_names: tuple[str, ...] | None = None
     known_rescaling: Rescaling | None = None
     known_digest: str | None = None
 
@@ -76,6 +78,10 @@ class Dataset:
                     part = array[start : start + _DIGEST_CHUNK]
                     digest.update(np.ascontiguousarray(part).data)
         return digest.hexdigest()
+
+    def in_files(self) -> dict[str, list[str]]:
+        """Return what the file of a network records of its data set: `class_names`, if any."""
+        return {} if self.class_names is None else {"class_names": list(self.class_names)}
 
     def rescaling(self) -> Rescaling:
         """Return the layer that standardizes each channel of the training images.

@@ -33,12 +33,25 @@ class ImagesRecord(Record):
         input_shape: (height, width, channels).
         num_images: Images by part: "training", "validation", "test".
         sha256: A checksum of all images and labels.
+        class_names: The names of the classes in the order of their indices; None if it has none.
     """
 
     num_classes: int
     input_shape: Sequence[int]
     num_images: Mapping[str, int]
     sha256: str
+    class_names: Sequence[str] | None = None
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Return the record of a JSON object.
+
+        Raises:
+            RecordError: If a key is missing or unknown, or a value has another type.
+        """
+        if isinstance(values, Mapping):  # runs of earlier versions lack the key
+            values = {"class_names": None, **values}
+        return super().from_json(values)
 
 
 @dataclass(frozen=True)

@@ -291,6 +291,7 @@ class _Attempt:
             "objectives": objectives,
             "test_error": self._facts["test_error"],
             **({} if self._task.dataset is None else {"dataset": self._task.dataset}),
+            **self._dataset.in_files(),
             **self._task.record,
         }
         save_model(graph, self._task.output, record)

@@ -157,7 +157,8 @@ class Retrainer:
             resumed_at=0 if state is None else len(state.losses),
             seconds=checkpoints.seconds,
         )
-        save_model(check_finite(read_weights(model, graph)), task.output, _record(task, result))
+        record = {**_record(task, result), **self._data.in_files()}
+        save_model(check_finite(read_weights(model, graph)), task.output, record)
         return result
 
     def fit(
@@ -233,6 +234,7 @@ def _record(task: RetrainTask, result: RetrainResult) -> dict[str, Any]:
     It has no validation error, because the network was trained on the validation images.
     """
     record = dict(task.record) if task.source is None else load_record(task.source)
+    record.pop("class_names", None)  # perhaps of another data set
     objectives = {k: v for k, v in record.get("objectives", {}).items() if k != "error"}
     return {
         **record,

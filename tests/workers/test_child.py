@@ -83,8 +83,10 @@ def test_a_child_of_an_exact_operator(parent_file, digits, settings, insertion, 
 
 def test_the_file_contains_the_record(parent_file, digits, settings, insertion, tmp_path):
     given = task(parent_file, tmp_path / "17.h5", insertion)
-    result = train_child(given, digits, settings)
+    names = tuple("abcdefghij")
+    result = train_child(given, replace(digits, class_names=names), settings)
     assert load_record(given.output) == {
+        "class_names": list(names),
         "id": "17",
         "operators": [insertion],
         "objectives": {
