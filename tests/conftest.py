@@ -61,6 +61,10 @@ def pytest_addoption(parser):
         help="at how many random moments test_resume.py kills a search (measured: 25)",
     )
     parser.addoption(
+        "--lazyfs",
+        help="the program of LazyFS, on which test_power_loss.py then lets the power fail, too",
+    )
+    parser.addoption(
         "--operation_step",
         type=int,
         default=12,

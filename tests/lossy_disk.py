@@ -169,6 +169,8 @@ class FailingDisk:
         num_operations: How many there were.
     """
 
+    flushes = False  # whether data are really flushed, which takes time
+
     def __init__(self, number=None, errno=None, *, lasting=False):
         self.num_operations = 0
         self._number, self._errno, self._lasting = number, errno, lasting
@@ -185,7 +187,7 @@ class FailingDisk:
                     if name == "write":  # a part is written before the disk is full
                         real[name](arguments[0], bytes(arguments[1])[: len(arguments[1]) // 2])
                     raise OSError(self._errno, os.strerror(self._errno))
-                if name == "fsync":
+                if name == "fsync" and not self.flushes:
                     return None
                 return real[name](*arguments, **options)
 

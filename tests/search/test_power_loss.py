@@ -2,10 +2,13 @@
 
 import errno
 import json
+import os
 import random
+import signal
 from collections import Counter
 
 import pytest
+from lazyfs import LazyFS
 from lossy_disk import FailingDisk, LossyDisk
 from toy_training import results, toy_search
 
@@ -22,7 +25,7 @@ class Reported(Callback):
         self.records = []
 
     def on_network_end(self, state, record):
-        self.records.append(record)
+        self.records.append(record.as_json())
 
 
 @pytest.fixture(scope="module")
@@ -34,17 +37,23 @@ def small(tmp_path_factory):
 
 
 def check_resumed(workdir, reported, small):
-    """Resume a search, and check that it has all that was reported, and ends as it should."""
+    """Resume a search, and check that it has all that was reported, and ends as it should.
+
+    Args:
+        workdir: The run folder.
+        reported: The records that were reported, as JSON.
+        small: The results of the search without interruption.
+    """
     lines = (workdir / "history.jsonl").read_text().splitlines() if reported else []
     recorded = {line["id"]: line for line in map(json.loads, lines[: len(reported)])}
     for record in reported:
-        found = recorded[record.id]
+        found = recorded[record["id"]]
         del found["crc32"]
-        assert found == record.as_json()
+        assert found == record
     again = Reported()
     assert toy_search(workdir, resume=True, callbacks=[again], **SMALL).complete
     assert results(workdir) == small
-    assert not {r.id for r in again.records} & {r.id for r in reported}  # none is trained again
+    assert not {r["id"] for r in again.records} & {r["id"] for r in reported}  # none twice
 
 
 # --- Power loss ----------------------------------------------------------------------------------
@@ -80,6 +89,61 @@ def test_nothing_reported_is_lost_when_the_power_fails(tmp_path, small, request)
     counts = [len(reported) for _, reported in cases]
     assert len(set(counts)) > 3  # the moments did differ
     print(f"\n{len(cases)} cases; networks reported before: {sorted(Counter(counts).items())}")
+
+
+def search_until_killed(workdir, moment):
+    """Run a search in a process that is killed before an operation; return what it reported."""
+    receiver, sender = os.pipe()
+    process = os.fork()
+    if not process:
+        os.close(receiver)
+        with os.fdopen(sender, "w") as stream, KillingDisk(moment).failing():
+            toy_search(workdir, callbacks=[Reporting(stream)], **SMALL)
+        os._exit(0)
+    os.close(sender)
+    with os.fdopen(receiver) as stream:
+        reported = [json.loads(line) for line in stream]
+    status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    assert status == (0 if moment is None else -signal.SIGKILL)
+    return reported
+
+
+class KillingDisk(FailingDisk):
+    """Kills the process instead of one operation."""
+
+    flushes = True
+
+    def _fails(self):
+        if super()._fails():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return False
+
+
+class Reporting(Callback):
+    """Writes the records that were reported to a pipe."""
+
+    def __init__(self, stream):
+        self.stream = stream
+
+    def on_network_end(self, state, record):
+        print(json.dumps(record.as_json()), file=self.stream, flush=True)
+
+
+def test_nothing_reported_is_lost_on_lazyfs(tmp_path, small, num_operations, request):
+    """Each case kills the search at a moment, and the file system loses what was not flushed."""
+    executable = request.config.getoption("lazyfs")
+    if executable is None:
+        pytest.skip("needs --lazyfs PROGRAM")
+    rng, counts = random.Random(0), []
+    with LazyFS(executable, tmp_path) as disk:
+        for number in range(request.config.getoption("power_losses")):
+            workdir = disk.mount / f"run-{number}"
+            reported = search_until_killed(workdir, rng.randrange(num_operations))
+            disk.clear()
+            check_resumed(workdir, reported, small)
+            counts.append(len(reported))
+    assert len(set(counts)) > 3  # the moments did differ
+    print(f"\n{len(counts)} cases; networks reported before: {sorted(Counter(counts).items())}")
 
 
 # --- Operations that fail ------------------------------------------------------------------------
