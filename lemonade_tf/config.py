@@ -54,6 +54,7 @@ class FlatConfig(Settings):
     training: TrainingSettings = PAPER
 
     def __post_init__(self) -> None:
+        self._use_plain_numbers()
         hints = get_type_hints(type(self))
         for name, value in vars(self).items():
             # What counts is checked with its range, and data sets when they are loaded.

@@ -26,7 +26,11 @@ class UnknownSettingError(LemonadeError, TypeError):
 
 
 class Settings:
-    """A base of dataclasses that refuses an unknown setting with the nearest name."""
+    """A base of dataclasses that refuses an unknown setting with the nearest name.
+
+    Numbers of NumPy are accepted, also in tuples and mappings, if a subclass calls
+    `_use_plain_numbers`.
+    """
 
     def __new__(cls, *values: Any, **settings: Any) -> Self:
         known = [each.name for each in fields(typing.cast(Any, cls))]
@@ -35,10 +39,25 @@ class Settings:
                 raise UnknownSettingError(cls._unknown(name, known))
         return super().__new__(cls)
 
+    def _use_plain_numbers(self) -> None:
+        """Replace numbers of NumPy by those of Python, as JSON needs."""
+        for name, value in vars(self).items():
+            object.__setattr__(self, name, _plain(value))
+
     @classmethod
     def _unknown(cls, name: str, known: list[str]) -> str:
         near = did_you_mean(name, known) or f"; expected one of {', '.join(known)}."
         return f"{cls.__name__} has no setting {name!r}{near}"
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of NumPy as one of Python, also in a container, and anything else as is."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(_plain, value)) if type(value) in (list, tuple) else value
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    is_scalar = getattr(value, "shape", None) == () and hasattr(value, "item")
+    return value.item() if is_scalar else value
 
 
 def check_type(name: str, value: Any, hint: Any) -> None:

@@ -120,6 +120,10 @@ def test_help_names_the_choices_and_the_default_of_each_preset(capsys, monkeypat
             ["search", "--preset", "quik"],
             "'quik' (choose from paper, digits, digits_cells, quick);",
         ),
+        (
+            ["status", "--workdir", "run"],
+            "expected the run folder without an option: lemonade-tf st",
+        ),
         (["search", "--space=cell"], "did you mean 'cells'?"),
         (["search", "--epochs", "three"], "--epochs: invalid int value: 'three'"),
         (["search", "--epochs", "0"], "--epochs is 0; expected an integer of at least 1"),

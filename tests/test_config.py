@@ -1,9 +1,11 @@
 import json
 
+import numpy as np
 import pytest
 
 from lemonade_tf.config import ConfigError, SearchConfig, default_workdir
 from lemonade_tf.presets import PRESETS, make_config, preset_for
+from lemonade_tf.training.settings import TrainingSettings
 
 
 def test_the_defaults_are_the_papers():
@@ -153,3 +155,17 @@ def test_the_default_folder_is_the_first_that_does_not_exist(tmp_path):
 def test_initial_models_that_are_no_paths_are_refused(value):
     with pytest.raises(ConfigError, match=r"^--initial_models is .*; expected a tuple such as"):
         SearchConfig(initial_models=value)
+
+
+def test_numbers_of_numpy_are_recorded_as_plain_ones():
+    config = SearchConfig(
+        seed=np.int64(3),
+        max_hours=np.float64(0.5),
+        filters=(np.int32(16), 32),
+        limit={"parameters": np.float32(1000)},
+        training=TrainingSettings(epochs=np.int16(2), learning_rate=np.float64(0.1), flip=np.True_),
+    )
+    assert json.loads(json.dumps(config.as_json())) == config.as_json()
+    assert (config.seed, config.filters) == (3, (16, 32))
+    assert config.limit["parameters"] == 1000
+    assert (config.training.epochs, config.training.flip) == (2, True)

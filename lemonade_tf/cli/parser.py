@@ -139,10 +139,16 @@ def _unknown_arguments(unknown: Sequence[str], parser: argparse.ArgumentParser) 
     option = next((each.partition("=")[0] for each in unknown if each.startswith("-")), None)
     if option is None:
         return message
+    if option in ("--run", "--workdir") and _takes_run(parser):
+        return f"{message}; expected the run folder without an option: {parser.prog} RUN"
     near = did_you_mean(_spelling(option), (known := _options_by_spelling(parser)))
     for spelling, name in known.items():
         near = near.replace(repr(spelling), name)
     return message + near
+
+
+def _takes_run(parser: argparse.ArgumentParser) -> bool:
+    return any(each.metavar == "RUN" and not each.option_strings for each in parser._actions)
 
 
 def _make_parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:

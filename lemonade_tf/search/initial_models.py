@@ -63,10 +63,15 @@ def initial_model_networks(
             for path, name in zip(paths, _names(paths), strict=True)
         )
     except ConfigError:
-        shutil.rmtree(folder)
-        with suppress(OSError):
-            workdir.rmdir()  # unless it holds something else
+        remove_initial_models(workdir)
         raise
+
+
+def remove_initial_models(workdir: Path) -> None:
+    """Remove the converted models of a search that did not start."""
+    shutil.rmtree(workdir / INITIAL_MODELS)
+    with suppress(OSError):
+        workdir.rmdir()  # unless it holds something else
 
 
 def _network(path: str, target: Path, dataset: Dataset) -> WarmStartNetwork:

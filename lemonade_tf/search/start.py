@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from lemonade_tf.objectives.objective import ObjectiveError
 from lemonade_tf.runs.quality import reference_point
 from lemonade_tf.runs.same_images import describe_images
 from lemonade_tf.search.extra_datasets import extra_datasets
-from lemonade_tf.search.initial_models import initial_model_networks
+from lemonade_tf.search.initial_models import initial_model_networks, remove_initial_models
 from lemonade_tf.search.initial_networks import (
     initial_graphs,
     search_space,
@@ -30,6 +30,7 @@ from lemonade_tf.store import RandomSearchRecord, RunConfig, RunStore, make_new_
 
 if TYPE_CHECKING:
     from lemonade_tf.search.replay import RecordedOrder
+    from lemonade_tf.search.warm_start import WarmStartNetwork
 
 _logger = logging.getLogger(__name__)
 
@@ -64,14 +65,32 @@ def start_run(
     """
     if config.workdir is not None:  # before objectives are prepared, which may take a while
         RunStore.check_vacant(config.workdir)
+    options = (run_tasks, extra or {}, matched, random_search, order)
+    if not config.initial_models:
+        return _start(config, dataset, warm_start_networks(config, dataset), *options)
+    config = replace(config, workdir=str(_workdir(config)))
+    workdir = Path(str(config.workdir))  # it holds the converted models
+    warm_start = initial_model_networks(config.initial_models, dataset, workdir)
+    try:
+        return _start(config, dataset, warm_start, *options)
+    except BaseException:
+        if not RunStore.holds_run(workdir):
+            remove_initial_models(workdir)
+        raise
+
+
+def _start(
+    config: SearchConfig,
+    dataset: Dataset,
+    warm_start: Sequence[WarmStartNetwork],
+    run_tasks: RunTasks | None,
+    extra: Mapping[str, Dataset],
+    matched: RunConfig | None,
+    random_search: RandomSearchRecord | None,
+    order: RecordedOrder | None,
+) -> Setup:
+    """Start a run whose warm start is known; see `start_run`."""
     space = search_space(config)
-    if config.initial_models:  # their converted files are in the run folder
-        config = replace(config, workdir=str(_workdir(config)))
-        warm_start = initial_model_networks(
-            config.initial_models, dataset, Path(str(config.workdir))
-        )
-    else:
-        warm_start = warm_start_networks(config, dataset)
     initial = initial_graphs(space, dataset, warm_start)
     if config.initial_models:
         space = space.including(initial)
@@ -80,7 +99,7 @@ def start_run(
     )
     settings = config.as_json()
     objectives, limits = run_objectives(settings, prepared), run_limits(settings, prepared)
-    extras = extra_datasets(extra or {})
+    extras = extra_datasets(extra)
     try:
         start = within_limits(space, limits, initial, warm_start)
         classes = {each.error: each.dataset.num_classes for each in extras}

@@ -128,6 +128,7 @@ class TrainingSettings(Settings):
     precision: Precision = "tf32"
 
     def __post_init__(self) -> None:
+        self._use_plain_numbers()
         for name, least in _COUNTS.items():
             if name in BY_IMAGE_SIZE and getattr(self, name) is None:
                 continue

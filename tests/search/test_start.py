@@ -73,3 +73,18 @@ def test_arrays_are_a_data_set_that_is_saved_once(tmp_path, monkeypatch):
     assert read_run("run").dataset == str(path.relative_to(tmp_path))
     with pytest.raises(ConfigError, match=r"--dataset was data/arrays-\w+\.npz, now data/arrays-"):
         search(dataset=(DIGITS.x_test, DIGITS.y_test), resume=True, **settings)
+
+
+def test_a_search_that_does_not_start_leaves_no_converted_models(here, monkeypatch):
+    def convert(paths, dataset, workdir):
+        (workdir / "initial_models").mkdir(parents=True)
+        return ()
+
+    def fail(config):
+        raise ConfigError("no limit is met")
+
+    monkeypatch.setattr(module, "initial_model_networks", convert)
+    monkeypatch.setattr(module, "search_space", fail)
+    with pytest.raises(ConfigError, match="no limit"):
+        start_run(make_config("quick", initial_models=("a.h5",)), DIGITS)
+    assert not list((here / "runs").iterdir())
