@@ -4,7 +4,7 @@
 
 The files may be pickles or `.npz` files, unpacked or in the official archives (`imagenet_sources`).
 At 64 x 64 pixels, the images take 15.7 GB. So they are converted once into files that all processes
-map into memory (`imagenet_conversion`), and no process holds a copy. The converted files lie in
+map into memory (`converted_files`), and no process holds a copy. The converted files lie in
 
     DATA_DIR/imagenet64/converted/
 
@@ -28,20 +28,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
-from lemonade_tf.architecture.layers import Rescaling
+from lemonade_tf.datasets.converted_files import CONVERTED, locked, map_dataset, read_manifest
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.datasets.dataset_error import DatasetError
-from lemonade_tf.datasets.imagenet_conversion import (
-    CONVERTED,
-    TEST_LABELS,
-    TRAIN_LABELS,
-    convert,
-    locked,
-    map_images,
-    read_manifest,
-)
+from lemonade_tf.datasets.imagenet_conversion import convert, source_facts
 from lemonade_tf.datasets.imagenet_sources import TEST, TRAIN, Source, advice, find_sources
 
 
@@ -104,22 +94,5 @@ def _check_complete(side: int, folder: Path, sources: Mapping[str, Source]) -> N
 
 def _mapped(name: str, target: Path, sources: Mapping[str, Source]) -> Dataset | None:
     """Map converted files; return None if there are none, or they are out of date."""
-    manifest = read_manifest(target, sources)
-    if manifest is None:
-        return None
-    labels = np.load(target / TRAIN_LABELS, allow_pickle=False)
-    num_training = len(labels) - manifest["num_validation"]
-    x_train, x_validation, x_test = map_images(target, num_training)
-    rescaling = manifest["rescaling"]
-    return Dataset(
-        name=name,
-        x_train=x_train,
-        y_train=labels[:num_training],
-        x_validation=x_validation,
-        y_validation=labels[num_training:],
-        x_test=x_test,
-        y_test=np.load(target / TEST_LABELS, allow_pickle=False),
-        num_classes=manifest["num_classes"],
-        known_rescaling=Rescaling(tuple(rescaling["scale"]), tuple(rescaling["offset"])),
-        known_digest=manifest["digest"],
-    )
+    manifest = read_manifest(target, source_facts(sources))
+    return None if manifest is None else map_dataset(name, target, manifest)

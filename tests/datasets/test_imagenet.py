@@ -20,7 +20,7 @@ from imagenet_files import (
     write_zips,
 )
 
-from lemonade_tf.datasets import imagenet_conversion
+from lemonade_tf.datasets import converted_files, imagenet_conversion
 from lemonade_tf.datasets.array_files import ArrayFile
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.datasets.dataset_error import DatasetError
@@ -148,7 +148,7 @@ def test_a_conversion_that_was_killed_starts_over(folder):
     script = (
         "import os, sys; from lemonade_tf.datasets import imagenet_conversion as c\n"
         "from lemonade_tf.datasets.loading import load_dataset\n"
-        "c._move_to_end = lambda *_: os.kill(os.getpid(), 9)\n"
+        "c.move_to_end = lambda *_: os.kill(os.getpid(), 9)\n"
         "load_dataset('imagenet16', sys.argv[1])"
     )
     result = subprocess.run([sys.executable, "-c", script, str(folder.parent)], check=False)
@@ -337,12 +337,12 @@ def test_a_full_disk_is_an_error_before_and_during_the_conversion(folder, monkey
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(imagenet_conversion, "_write_images", full)
+    monkeypatch.setattr(imagenet_conversion, "write_images", full)
     _refused(folder, r"cannot be written \(No space left on device\)\. Free some space")
 
 
 def test_a_process_waits_for_another_that_converts(folder, monkeypatch, capsys):
     locks = iter([None, os.open(folder, os.O_RDONLY)])
-    monkeypatch.setattr(imagenet_conversion, "lock_folder", lambda *_, **__: next(locks))
+    monkeypatch.setattr(converted_files, "lock_folder", lambda *_, **__: next(locks))
     assert len(_load(folder).x_test) == NUM
     assert "Waiting for another process" in capsys.readouterr().out
