@@ -11,9 +11,9 @@ single one (`--cell`; by default the one with the largest hypervolume), and plot
 baselines: OUT/plots/top5.png (Figure 4) and top1.png (Figure 8).
 
 These are 116 networks, weeks on a GPU. `--cells 0,2`, `--cells_per_block 2`, `--filters 64,128` and
-`--baselines mobilenet_v2` choose fewer. Rerun an interrupted command to continue it: networks
-resume from their last checkpoint, on a CPU bit for bit. `--strategy mirrored` trains each network
-on all GPUs of the machine.
+`--baselines mobilenet_v2,wrn-36-1` choose fewer. Rerun an interrupted command to continue it:
+networks resume from their last checkpoint, on a CPU bit for bit. `--strategy mirrored` trains each
+network on all GPUs of the machine.
 
 Expected, from the caption of Figure 4 in the paper, which used 5 of 21 cells: "A single Cell,
 namely Cell 2, outperforms all baselines. Utilizing all 5 Cells (red line) further improves the
@@ -56,7 +56,10 @@ CELL = flags.DEFINE_integer("cell", None, "The cell whose own front is shown.")
 CELLS_PER_BLOCK = flags.DEFINE_list("cells_per_block", ["2", "4", "6", "8"], "Values of n.")
 FILTERS = flags.DEFINE_list("filters", ["64", "128", "256", "512"], "Values of F.")
 BASELINES = flags.DEFINE_list(
-    "baselines", ["mobilenet_v2", "nasnet", "wrn"], "Baselines to train; empty for none."
+    "baselines",
+    ["mobilenet_v2", "nasnet", "wrn"],
+    "Baselines to train: kinds, or single networks such as mobilenet_v2-0.3, nasnet-n2-F96 and"
+    " wrn-36-1; empty for none.",
 )
 EPOCHS = flags.DEFINE_integer("epochs", None, "Epochs; default: 40.")
 STRATEGY = flags.DEFINE_enum("strategy", "one_per_gpu", ["one_per_gpu", "mirrored"], "See retrain.")
@@ -66,37 +69,44 @@ QUICK = flags.DEFINE_bool("quick", False, "Scale down to a minute to check that 
 
 BASELINE_NAMES = {MOBILENETS: "MobileNet V2", NASNETS: "NASNet", WRNS: "WRN"}
 ERRORS = {"test_top5_error": ("top5.png", "top-5"), "test_error": ("top1.png", "top-1")}
-QUICK_SIZES = {
-    "alphas": (0.1,),
-    "cells_per_block": (1,),
-    "filters": (24,),
-    "depth": 10,
-    "num_groups": 3,
-    "widths": (1,),
-}
+QUICK_BASELINES = "mobilenet_v2-0.1", "nasnet-n1-F24", "wrn-10-1"
 
 
-def make_graphs(run):
-    """Return the function that makes all networks for a data set."""
-    numbers = None if CELLS.value is None else [int(number) for number in CELLS.value]
-    cells = find_cells(run, numbers, num_cells=2 if QUICK.value else 5)
-    sizes = [int(n) for n in CELLS_PER_BLOCK.value], [int(f) for f in FILTERS.value]
-    if QUICK.value:
-        sizes = [1], [16]
+def integers(flag):
+    """Return the integers of a flag."""
+    values = [value.strip() for value in flag.value]
+    wrong = [value for value in values if not (value.isascii() and value.isdigit())]
+    if wrong or not values:
+        raise app.UsageError(
+            f"--{flag.name} has {wrong[0]!r}; expected integers separated by commas, such as 0,2."
+            if wrong
+            else f"--{flag.name} is empty; expected integers separated by commas, such as 0,2."
+        )
+    return [int(value) for value in values]
+
+
+def make_graphs(workdir):
+    """Return the function that makes all networks of a run for a data set."""
+    numbers = None if CELLS.value is None else integers(CELLS)
+    sizes = ([1], [16]) if QUICK.value else (integers(CELLS_PER_BLOCK), integers(FILTERS))
+    cells = find_cells(read_run(workdir), numbers, num_cells=2 if QUICK.value else 5)
+    if CELL.value is not None and CELL.value not in cells:
+        raise app.UsageError(
+            f"--cell is {CELL.value}; expected one of the cells that are trained,"
+            f" {', '.join(map(str, cells))}."
+        )
+    names = [name for name in BASELINES.value if name]
+    if QUICK.value and names:
+        names = QUICK_BASELINES
 
     def graphs(dataset):
         task = dataset.input_shape, dataset.num_classes
         rescaling = dataset.rescaling()
-        of_cells = cell_networks(
-            cells, *task, rescaling=rescaling, cells_per_block=sizes[0], filters=sizes[1]
-        )
-        others = {}
-        if any(BASELINES.value):
-            options = QUICK_SIZES if QUICK.value else {}
-            others = baseline_networks(*task, rescaling=rescaling, **options)
-        prefixes = tuple(f"{name}-" for name in BASELINES.value if name)
-        return of_cells | {
-            id_: graph for id_, graph in others.items() if id_.startswith(prefixes or (" ",))
+        return {
+            **cell_networks(
+                cells, *task, rescaling=rescaling, cells_per_block=sizes[0], filters=sizes[1]
+            ),
+            **baseline_networks(*task, rescaling=rescaling, names=names),
         }
 
     return graphs
@@ -166,6 +176,15 @@ def figure(rows, error, title, number):
     return canvas
 
 
+def outcome(record):
+    """Describe a network that was trained, or failed."""
+    if record.failure is not None:
+        return f"{record.id} failed: {record.failure}"
+    errors = {"top-1": record.test_error, "top-5": record.test_top5_error}
+    texts = [f"{name} {100 * error:.2f} %" for name, error in errors.items() if error is not None]
+    return f"{record.id}: test error {', '.join(texts)}"
+
+
 def main(_):
     workdir, given, dataset = Path(WORKDIR.value), RUN.value, DATASET.value
     settings = {"epochs": 1} if QUICK.value else {}
@@ -196,12 +215,11 @@ def main(_):
     )
     result = train_graphs(
         workdir,
-        make_graphs(read_run(given)),
+        make_graphs(given),
         config,
-        on_network_end=lambda record: print(f"{record.id}: {record.failure or record.test_error}"),
+        on_stage=lambda stage: print(stage, flush=True),
+        on_network_end=lambda record: print(outcome(record), flush=True),
     )
-    for id_, failure in result.failures.items():
-        print(f"{id_} failed: {failure}")
     cells = [row for row in result.rows if row["id"].startswith("cell")]
     if not cells:
         return

@@ -29,6 +29,11 @@ def check(path, arguments, words):
     ("script", "arguments", "words"),
     [
         ("experiments/search_networks.py", ["--workdir", "RUN"], "--dataset is missing; expected"),
+        (
+            "experiments/transfer_imagenet64.py",
+            ["--run", "RUN", "--workdir", "OUT", "--filters", "64,x"],
+            "--filters has 'x'; expected integers separated by commas",
+        ),
         ("benchmarks/same_results.py", ["--reference", "gone.json"], "gone.json: No such file"),
     ],
 )

@@ -6,7 +6,9 @@ several sizes (A.4.3). All of them are shapes only, by an id that is their name 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -17,12 +19,18 @@ from lemonade_tf.baselines.mobilenets import mobilenet_v2
 from lemonade_tf.baselines.nasnets import nasnet
 from lemonade_tf.baselines.wide_resnets import wide_resnet
 from lemonade_tf.config import ConfigError
+from lemonade_tf.errors import quoted
 from lemonade_tf.keras_bridge import load_graph
 from lemonade_tf.operators.initial import NORMALIZATION
 from lemonade_tf.runs import Run
 from lemonade_tf.search_spaces import CELLS
 
-MOBILENETS, NASNETS, WRNS = "mobilenet_v2-", "nasnet-", "wrn-"  # prefixes of ids
+BASELINES = MOBILENETS, NASNETS, WRNS = "mobilenet_v2", "nasnet", "wrn"  # start their ids
+_SIZES: Mapping[str, Sequence[str]] = {
+    MOBILENETS: [f"{MOBILENETS}-{tenths / 10}" for tenths in range(1, 13)],
+    NASNETS: [f"{NASNETS}-n{n}-F{f}" for n in (2, 4, 6, 8) for f in (96, 192, 384, 768, 1536)],
+    WRNS: [f"{WRNS}-36-{width}" for width in (1, 2, 3, 5)],
+}
 _PARAMETERS = "parameters"
 
 
@@ -111,45 +119,47 @@ def baseline_networks(
     num_classes: int,
     *,
     rescaling: Rescaling,
-    alphas: Iterable[float] = tuple(tenth / 10 for tenth in range(1, 13)),
-    cells_per_block: Iterable[int] = (2, 4, 6, 8),
-    filters: Sequence[int] = (96, 192, 384, 768, 1536),
-    depth: int = 36,
-    num_groups: int = 4,
-    widths: Iterable[int] = (1, 2, 3, 5),
+    names: Iterable[str] = BASELINES,
 ) -> dict[str, Graph]:
     """Return MobileNets V2, NASNets and wide residual networks of several sizes.
 
-    The sizes of the first two are the paper's (A.4.3), which does not give those of the third.
-    They are those of Chrabaszcz et al. (2017) for 64 x 64 pixels: WRN-36-k with a fourth group.
+    A kind stands for all of its sizes: `mobilenet_v2` and `nasnet` for those of the paper (A.4.3),
+    `wrn` for those of Chrabaszcz et al. (2017) at 64 x 64 pixels, since the paper does not state
+    them: WRN-36-k, with a fourth group. An id stands for one network of any size:
+    `mobilenet_v2-ALPHA`, `nasnet-nN-FF`, `wrn-DEPTH-WIDTH`; a WRN has four groups for images of at
+    least 64 x 64 pixels, else three.
 
     Args:
         input_shape: (height, width, channels) of the images.
         num_classes: The number of classes.
         rescaling: The rescaling of raw pixels, 0 to 255.
-        alphas: The width multipliers of MobileNets.
-        cells_per_block: The numbers of cells per block of NASNets.
-        filters: Their numbers of filters.
-        depth: The depth of wide residual networks.
-        num_groups: Their number of groups.
-        widths: Their width factors.
+        names: Kinds and ids.
+
+    Returns:
+        The networks by id, made of shapes.
+
+    Raises:
+        ConfigError: If a name is neither a kind nor an id, or there is no network of this size.
     """
     task = {"input_shape": input_shape, "num_classes": num_classes, "rescaling": rescaling}
-    sizes = [(n, f) for n in cells_per_block for f in filters]
-    return {
-        **{f"{MOBILENETS}{a}": _shapes(mobilenet_v2(**task, alpha=a)) for a in alphas},
-        **{
-            f"{NASNETS}n{n}-F{f}": _shapes(nasnet(**task, cells_per_block=n, filters=f))
-            for n, f in sizes
-        },
-        **{
-            f"{WRNS}{depth}-{k}": _shapes(
-                wide_resnet(**task, depth=depth, width=k, num_groups=num_groups)
-            )
-            for k in widths
-        },
-    }
+    ids = [id_ for name in names for id_ in _SIZES.get(name, (name,))]
+    return {id_: _baseline(id_, task).copy(weights=False) for id_ in ids}
 
 
-def _shapes(graph: Graph) -> Graph:
-    return graph.copy(weights=False)
+def _baseline(id_: str, task: dict[str, Any]) -> Graph:
+    """Return the network of an id."""
+    groups = 4 if min(task["input_shape"][:2]) >= 64 else 3
+    try:
+        if found := re.fullmatch(r"mobilenet_v2-(\d{1,2}\.?\d{0,3})", id_):
+            return mobilenet_v2(**task, alpha=float(found[1]))
+        if found := re.fullmatch(r"nasnet-n(\d{1,3})-F(\d{1,5})", id_):
+            return nasnet(**task, cells_per_block=int(found[1]), filters=int(found[2]))
+        if found := re.fullmatch(r"wrn-(\d{1,4})-(\d{1,3})", id_):
+            depth, width = int(found[1]), int(found[2])
+            return wide_resnet(**task, depth=depth, width=width, num_groups=groups)
+    except ValueError as error:
+        raise ConfigError(f"the baseline {quoted(id_)} cannot be built: {error}") from error
+    raise ConfigError(
+        f"the baseline {quoted(id_)} is unknown; expected {', '.join(BASELINES)} for all sizes of a"
+        " kind, or one network, such as mobilenet_v2-0.3, nasnet-n2-F96, wrn-36-1."
+    )

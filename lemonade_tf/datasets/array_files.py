@@ -149,6 +149,25 @@ def _remove_abandoned(parent: Path) -> None:
             os.close(lock)
 
 
+def read_ahead(array: np.ndarray, rows: np.ndarray) -> None:
+    """Ask the system to read some rows of a memory-mapped file: all at once, and no others.
+
+    Otherwise it reads each row when it is used, one after the other, with some hundred kilobytes
+    around it. No effect for other arrays, and for rows that are in memory.
+
+    Args:
+        array: (n, ...).
+        rows: Indices of rows, int (m,).
+    """
+    if not (isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap)):
+        return
+    mapped, row_bytes = array.base, array[:1].nbytes
+    starts = array.offset % mmap.ALLOCATIONGRANULARITY + rows.astype(np.int64) * row_bytes
+    pages = starts - starts % mmap.PAGESIZE
+    for page, size in zip(pages.tolist(), (starts + row_bytes - pages).tolist(), strict=True):
+        mapped.madvise(mmap.MADV_WILLNEED, page, size)
+
+
 @dataclass(frozen=True)
 class ArrayFile:
     """A reference to an array in a file: a whole `.npy` file, or some of its rows.

@@ -21,6 +21,7 @@ import numpy as np
 
 from lemonade_tf.backends.base import Trainer
 from lemonade_tf.backends.current import current_backend
+from lemonade_tf.datasets.array_files import read_ahead
 
 _CHUNK_BYTES = 2**27  # transferring it takes milliseconds, training on it much longer
 _GATHERED_BYTES = 2**23  # copied at a time
@@ -208,6 +209,7 @@ def gather(array: np.ndarray, rows: np.ndarray, size: int) -> np.ndarray:
     """
     gathered = np.zeros((size, *array.shape[1:]), array.dtype)
     order = np.argsort(rows, kind="stable")
+    read_ahead(array, rows[order])
     at_a_time = max(1, _GATHERED_BYTES // max(1, array[:1].nbytes))
     for start in range(0, len(order), at_a_time):
         some = order[start : start + at_a_time]

@@ -1,8 +1,10 @@
 import pytest
 from runs import CONFIG, line, make_run, with_settings
 
+from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.cells import extract_cell
 from lemonade_tf.architecture.cost import count_parameters
+from lemonade_tf.baselines import transferred, wide_resnet
 from lemonade_tf.baselines.transferred import (
     baseline_networks,
     cell_networks,
@@ -16,7 +18,6 @@ from lemonade_tf.search_spaces import CellSpace
 from lemonade_tf.search_spaces.space import DEFAULT_RESCALING
 
 SPACE = CellSpace(filters=(16, 32), cells_per_block=1)
-SIZES = {"alphas": (0.3,), "cells_per_block": (2,), "filters": (96,), "widths": (1,)}
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +74,43 @@ def test_a_run_of_networks_is_refused(tmp_path):
         find_cells(run)
 
 
-def test_baselines_have_the_sizes_of_the_papers():
-    graphs = baseline_networks((64, 64, 3), 1000, rescaling=DEFAULT_RESCALING, **SIZES)
-    assert list(graphs) == ["mobilenet_v2-0.3", "nasnet-n2-F96", "wrn-36-1"]
+TASK = {"input_shape": (64, 64, 3), "num_classes": 1000, "rescaling": DEFAULT_RESCALING}
+NETWORKS = "mobilenet_v2-0.3", "nasnet-n2-F96", "wrn-12-1"
+
+
+def test_baselines_of_any_size_by_their_ids():
+    graphs = baseline_networks(**TASK, names=NETWORKS)
+    assert tuple(graphs) == NETWORKS
     assert not any(graph.has_weights for graph in graphs.values())
     for graph in graphs.values():
         assert graph.shapes()[graph.output] == (1000,)
+    four_groups = wide_resnet(**TASK, depth=12, width=1, num_groups=4)
+    assert count_parameters(graphs["wrn-12-1"]) == count_parameters(four_groups)
+    small = baseline_networks((32, 32, 3), 10, rescaling=DEFAULT_RESCALING, names=["wrn-10-1"])
+    assert "block_3_1" in small["wrn-10-1"]
+    assert "block_4_1" not in small["wrn-10-1"]
+
+
+def test_a_kind_of_baselines_has_the_sizes_of_the_papers(monkeypatch):
+    monkeypatch.setattr(transferred, "_baseline", lambda id_, task: Graph())
+    ids = list(baseline_networks(**TASK))
+    alphas = ["0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8", "0.9", "1.0", "1.1", "1.2"]
+    assert ids[:12] == [f"mobilenet_v2-{alpha}" for alpha in alphas]
+    assert (ids[12], ids[31], len(ids)) == ("nasnet-n2-F96", "nasnet-n8-F1536", 36)
+    assert ids[32:] == ["wrn-36-1", "wrn-36-2", "wrn-36-3", "wrn-36-5"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("resnet", "baseline resnet is unknown; expected mobilenet_v2, nasnet, wrn for all sizes"),
+        ("mobilenet_v2-", "baseline mobilenet_v2- is unknown"),
+        ("mobilenet_v2-0", "mobilenet_v2-0 cannot be built: alpha is 0.0, which leaves no channel"),
+        ("nasnet-n2-F95", "cannot be built: filters is 95; expected a positive multiple of 24"),
+        ("wrn-36-99999", "baseline wrn-36-99999 is unknown"),
+        ("wrn-35-1", "cannot be built: depth is 35; expected 4 plus a positive multiple of 8"),
+    ],
+)
+def test_a_baseline_that_does_not_exist_is_refused(name, message):
+    with pytest.raises(ConfigError, match=message):
+        baseline_networks(**TASK, names=[name])

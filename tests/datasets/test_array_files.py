@@ -1,6 +1,7 @@
 """Arrays in memory-mapped files: allocation, clean-up, and errors of the disk."""
 
 import errno
+import mmap
 import os
 import stat
 import time
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from lemonade_tf.datasets import array_files
-from lemonade_tf.datasets.array_files import ArrayFile, ArrayFiles
+from lemonade_tf.datasets.array_files import ArrayFile, ArrayFiles, read_ahead
 from lemonade_tf.datasets.dataset_error import DatasetError
 
 
@@ -48,6 +49,28 @@ def test_large_arrays_are_files_for_other_processes(tmp_path):
         DatasetError, match=r"1\.npy, the images that workers share, cannot be read"
     ):
         reference.open()
+
+
+def test_rows_are_read_ahead_with_their_pages_and_no_others(tmp_path, monkeypatch):
+    asked = []
+
+    class Mapped(mmap.mmap):
+        def madvise(self, *arguments):
+            asked.append(arguments)
+            super().madvise(*arguments)
+
+    np.save(tmp_path / "images.npy", np.zeros((20, 50_000), np.uint8))
+    monkeypatch.setattr(mmap, "mmap", Mapped)
+    array = np.load(tmp_path / "images.npy", mmap_mode="r")
+    read_ahead(array, np.array([3, 7], np.int32))
+    starts = 128 + 150_000, 128 + 350_000  # after the header
+    pages = [start // mmap.PAGESIZE * mmap.PAGESIZE for start in starts]
+    assert asked == [
+        (mmap.MADV_WILLNEED, page, start + 50_000 - page)
+        for page, start in zip(pages, starts, strict=True)
+    ]
+    read_ahead(np.zeros((20, 50_000), np.uint8), np.array([3]))
+    assert len(asked) == 2
 
 
 def test_the_space_on_the_disk_is_reserved(tmp_path):
