@@ -42,11 +42,14 @@ setup(
         "tensorflow>=2.18",
     ],
     extras_require={
+        "docs": ["mkdocs>=1.6", "mkdocstrings[python]>=0.29"],
         "experiments": ["absl-py>=2.1", "pymoo>=0.6.1"],
         "ray": ["ray>=2.40"],
         "test": [
             "absl-py>=2.1",
             "hypothesis>=6.100",
+            "mkdocs>=1.6",
+            "mkdocstrings[python]>=0.29",
             "pre-commit>=4",
             "pymoo>=0.6.1",
             "pyright[nodejs]>=1.1.400",

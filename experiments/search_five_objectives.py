@@ -23,7 +23,7 @@ consists of approximately 300 neural network architectures." We have not repeate
 runs that search on your hardware: the paper's five objectives, 100 generations of 40 children, each
 trained on both data sets. Inference time is predicted for each proposal and measured for the
 networks on the front. With one data set, the objectives are those of the first command;
-`--objectives` selects others, including custom ones (see the README).
+`--objectives` selects others, including custom ones (see docs/objectives.md).
 
     python experiments/search_five_objectives.py --workdir RUN --quick
 

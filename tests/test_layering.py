@@ -292,8 +292,8 @@ def test_no_two_packages_have_modules_of_the_same_name():
     assert {stem for stem, count in counts.items() if count > 1} <= COUNTERPARTS
 
 
-def test_the_diagram_in_the_readme_shows_every_package_above_its_imports():
-    text = (PACKAGE.parent / "README.md").read_text()
+def test_the_diagram_in_the_documentation_shows_every_package_above_its_imports():
+    text = (PACKAGE.parent / "docs" / "code.md").read_text()
     _, heading, diagram = text.partition("without Keras  ")
     assert heading
     lines = diagram.partition("\n")[2].partition("```")[0].split("\n")

@@ -401,10 +401,10 @@ def test_distillation_brings_the_output_closer(plain):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of Keras
 @pytest.mark.filterwarnings("ignore:4 images are few")
-def test_the_example_in_the_readme(tmp_path, monkeypatch):
-    text = (Path(__file__).parent.parent / "README.md").read_text()
-    _, section = text.split("## Use parts as a library")
-    first, fitted, _, second, *_ = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+def test_the_example_in_the_documentation(tmp_path, monkeypatch):
+    documents = (Path(__file__).parent.parent / "docs").joinpath
+    text = documents("surgery.md").read_text() + documents("library.md").read_text()
+    first, fitted, _, second, *_ = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     monkeypatch.chdir(tmp_path)
     names = {}
     exec(first, names)
