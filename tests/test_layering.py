@@ -65,6 +65,7 @@ MAY_IMPORT = {
         "backends",
         "inheritance",
         "keras_bridge",
+        "latency",
         "operators",
         "training",
     },

@@ -9,7 +9,11 @@ import pytest
 from keras_networks import residual
 
 from lemonade_tf import Surgery
+from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
+from lemonade_tf.latency import KERAS, LatencyModel, Protocol, one_network
+from lemonade_tf.latency.features import FEATURES
 from lemonade_tf.operators import SiteError
+from lemonade_tf.surgery import budgets
 
 TOLERANCE = 2e-6  # of probabilities, float32
 
@@ -265,7 +269,12 @@ SOME = np.random.default_rng(0).uniform(-2, 2, (80, 8, 8, 3)).astype(np.float32)
         (lambda s: s.prune("first", channels=range(8)), "no channel of 'first', .* would stay"),
         (lambda s: s.prune("first", 0.5, channels=[1]), "leave share and importance out"),
         (lambda s: s.prune("first", importance=[1, 2]), "is \\[1, 2\\]; expected 8 finite numbers"),
-        (lambda s: s.shrink(), "expected a limit, multiply_adds or parameters"),
+        (lambda s: s.shrink(), "expected a limit, multiply_adds or parameters or latency"),
+        (lambda s: s.shrink(latency=2), "latency is 2; expected a share of the present latency"),
+        (
+            lambda s: s.shrink(parameters=0.5, latency_model=object()),
+            "latency_model is given; expected latency with it",
+        ),
         (lambda s: s.shrink(parameters=0), "parameters is 0; expected a share"),
         (lambda s: s.shrink(multiply_adds=1e9), "which is not more"),
         (lambda s: s.shrink(multiply_adds=10), "would still have .* expected at least that"),
@@ -334,7 +343,7 @@ def test_channels_of_one_layer_are_removed_from_tied_ones(model):
 )
 def test_images_come_in_many_forms(plain, give):
     surgery = Surgery(plain, images=give(SOME))
-    np.testing.assert_array_equal(surgery._images, SOME)
+    np.testing.assert_array_equal(surgery._fits.images, SOME)
 
 
 @pytest.mark.parametrize(
@@ -384,6 +393,47 @@ def test_shrinking_meets_every_limit_and_is_reported(plain, images):
     again = Surgery(plain, images=images)
     again.shrink(multiply_adds=0.5, parameters=4000)
     np.testing.assert_array_equal(outputs(again.model(), SOME), outputs(smaller, SOME))
+
+
+WEIGHTS = {"passes": 1e-6, "convolutions": 1e-6, "window_multiply_adds": 1e-9, "other_values": 1e-9}
+
+
+@pytest.mark.parametrize("cost", ["parameters", "multiply_adds"])
+def test_layers_that_are_called_twice_count_as_in_the_model(cost):
+    twice = keras.layers.Conv2D(12, 3, padding="same", activation="relu", name="twice")
+    start = keras.Input((8, 8, 12))
+    tensor = keras.layers.Conv2D(12, 3, padding="same", name="first")(start)
+    tensor = keras.layers.Conv2D(6, 3, padding="same", name="last")(twice(twice(tensor)))
+    surgery = Surgery(keras.Model(start, tensor))
+    count = {"parameters": count_parameters, "multiply_adds": count_multiply_adds}[cost]
+    before = count(surgery.graph)
+    assert budgets.COUNTED[cost](surgery.graph).total == before
+    surgery.shrink(**{cost: 0.6})
+    assert 0.5 * before < count(surgery.graph) <= 0.6 * before
+    assert surgery.model().count_params() == count_parameters(surgery.graph)
+
+
+@pytest.mark.parametrize("images", [None, SOME])
+def test_shrinking_to_a_share_of_the_latency(plain, images):
+    model = LatencyModel(KERAS, tuple(WEIGHTS.get(name, 0.0) for name in FEATURES))
+    surgery = Surgery(plain, images=images)
+    before = model.seconds(surgery.graph)
+    surgery.shrink(latency=0.7, latency_model=model)
+    after = model.seconds(surgery.graph)
+    assert 0.6 * before < after <= 0.7 * before
+    expected = f"(predicted {1e3 * after:.3g} of {1e3 * before:.3g} ms per image): "
+    assert f"shrink to latency=0.7 {expected}" in str(surgery)
+    with pytest.raises(SiteError, match=r"latency=0.01: with 10% of each layer's filters"):
+        surgery.shrink(latency=0.01, latency_model=model)
+
+
+def test_the_latency_of_the_network_is_measured_where_no_model_is_given(plain, monkeypatch):
+    monkeypatch.setattr(one_network, "_LAYERS_PER_KIND", 1)
+    monkeypatch.setattr(one_network, "TABLE", Protocol(warm_up=1, min_groups=1, max_seconds=1e-3))
+    surgery = Surgery(plain)
+    names = surgery.shrink(latency=0.95, multiply_adds=0.5)
+    assert names
+    assert count_multiply_adds(surgery.graph) <= 0.5 * count_multiply_adds(Surgery(plain).graph)
 
 
 def test_distillation_brings_the_output_closer(plain):

@@ -7,7 +7,7 @@ without editing the graph, and removing one channel updates the few layers that 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
@@ -28,26 +28,37 @@ class ChannelCosts:
         total: The cost of the whole network at these sizes.
     """
 
-    def __init__(self, graph: Graph, layer_cost: LayerCost) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        layer_cost: LayerCost,
+        *,
+        free: Collection[str] = (),
+        constant: float = 0.0,
+    ) -> None:
         """Compute the cost of a graph.
 
         Args:
             graph: The network; only its shapes are used.
             layer_cost: The cost of a layer; the cost of the network is their sum.
+            free: The nodes that cost nothing.
+            constant: What the network costs besides its layers.
         """
         groups, shapes = channel_groups(graph), graph.shapes()
         self.sizes = dict(groups.sizes)
-        self._layer_cost = layer_cost
+        self._layer_cost, self._constant = layer_cost, constant
         self._layers: dict[str, tuple[Any, tuple[Shape, ...], tuple[Runs, ...]]] = {}
         self._containing: dict[int, list[str]] = {}
         for name, node in graph.items():
+            if name in free:
+                continue
             names = (name, *node.inputs)
             runs = tuple(groups.runs[n] for n in names)
             self._layers[name] = (node.layer, tuple(shapes[n] for n in names), runs)
             for group in {run.group for some in runs for run in some}:
                 self._containing.setdefault(group, []).append(name)
         self._costs = {name: self._cost(name) for name in self._layers}
-        self.total = sum(self._costs.values())
+        self.total = constant + sum(self._costs.values())
 
     def saving(self, group: int, number: int = 1) -> float:
         """Return how much less the network costs with fewer channels in a group."""
@@ -61,7 +72,7 @@ class ChannelCosts:
         self.sizes[group] -= number
         for name in self._containing.get(group, ()):
             self._costs[name] = self._cost(name)
-        self.total = sum(self._costs.values())
+        self.total = self._constant + sum(self._costs.values())
 
     def neighbors(self, group: int) -> set[int]:
         """Return the groups whose saving depends on the size of a group."""

@@ -37,13 +37,17 @@ def count_parameters(graph: Graph) -> int:
 
 
 def _count_parameters(graph: Graph) -> int:
-    shapes = graph.shapes()
-    repeated = {name for calls in graph.calls().values() for name in calls[1:]}
+    shapes, repeated = graph.shapes(), repeated_calls(graph)
     return sum(
         layer_parameters(node.layer, *[shapes[i] for i in node.inputs])
         for name, node in graph.items()
         if name not in repeated
     )
+
+
+def repeated_calls(graph: Graph) -> frozenset[str]:
+    """Return the nodes of all calls of layers but the first ones, which add no parameters."""
+    return frozenset(name for calls in graph.calls().values() for name in calls[1:])
 
 
 @lru_cache(maxsize=65536)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
+from typing import Any, Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.backends.base import Backend, JitCompile, Precision
+from lemonade_tf.backends.base import Backend, Inputs, JitCompile, Precision
 from lemonade_tf.backends.batch_normalization_tensorflow import FusedBatchNormalization
 from lemonade_tf.backends.batch_transform import NO_AUGMENTATION, BatchTransform
 from lemonade_tf.backends.compilation import CompilationCosts
@@ -140,7 +140,7 @@ class TensorFlowBackend(Backend):
         """Return the compiled inference function of a model."""
         return TensorFlowForward(model)
 
-    def inference_pass(self, graph: Graph, images: np.ndarray) -> Callable[[], np.ndarray]:
+    def inference_pass(self, graph: Graph, images: Inputs) -> Callable[[], Any]:
         """Return an inference pass over a batch, to time; see `Backend.inference_pass`."""
         return inference_pass(to_keras(graph), images)
 

@@ -125,7 +125,7 @@ class Backend(ABC):
         """Return the compiled inference function of a model."""
 
     @abstractmethod
-    def inference_pass(self, graph: Graph, images: np.ndarray) -> Callable[[], np.ndarray]:
+    def inference_pass(self, graph: Graph, images: Inputs) -> Callable[[], Any]:
         """Return a function without arguments to time: one inference pass over a batch.
 
         It starts from raw pixels in the memory of the host, and returns the outputs there. It
@@ -133,7 +133,7 @@ class Backend(ABC):
 
         Args:
             graph: The network, with weights.
-            images: (batch, height, width, channels), raw pixels.
+            images: (batch, height, width, channels), raw pixels; a list for several inputs.
         """
 
     @abstractmethod

@@ -45,17 +45,19 @@ class TensorFlowForward(Forward):
         return finish(self._model(inputs, training=False))
 
 
-def inference_pass(model: keras.Model, images: np.ndarray) -> Callable[[], np.ndarray]:
+def inference_pass(model: keras.Model, images: Inputs) -> Callable[[], Any]:
     """Return an inference pass over a batch, to time; see `Backend.inference_pass`."""
 
     def infer(batch: Any) -> Any:
-        return model(tf.cast(batch, tf.float32), training=False)
+        inputs = tf.nest.map_structure(lambda tensor: tf.cast(tensor, tf.float32), batch)
+        return model(inputs, training=False)
 
-    spec = tf.TensorSpec(images.shape, images.dtype)
-    function = tf.function(infer, autograph=False).get_concrete_function(spec)
+    specs = tf.nest.map_structure(lambda array: tf.TensorSpec(array.shape, array.dtype), images)
+    function = tf.function(infer, autograph=False).get_concrete_function(specs)
 
-    def run() -> np.ndarray:
+    def run() -> Any:
         with tensor_float_32(True):  # TensorFlow's default
-            return function(tf.constant(images)).numpy()
+            outputs = function(tf.nest.map_structure(tf.constant, images))
+            return tf.nest.map_structure(lambda tensor: tensor.numpy(), outputs)
 
     return run

@@ -24,13 +24,30 @@ def max_batch_size(graph: Graph, limit: int) -> int:
     return max(1, min(limit, _MAX_VALUES // largest))
 
 
+def count_images(images: Images) -> int:
+    """Return the number of images."""
+    return len(next(iter(images.values()))) if isinstance(images, Mapping) else len(images)
+
+
+def take_images(images: Images, chosen: np.ndarray | slice) -> Images:
+    """Return some of the images, for all inputs if there are several.
+
+    Args:
+        images: The images.
+        chosen: Their indices, a mask, or a slice.
+    """
+    if isinstance(images, Mapping):
+        return {name: array[chosen] for name, array in images.items()}
+    return images[chosen]
+
+
 def input_values(graph: Graph, model: keras.Model, images: Images) -> dict[str, Any]:
     """Return the values of the Input nodes.
 
     Args:
         graph: The network.
         model: Its model, whose inputs may take integers.
-        images: The images; for a network with several inputs, an array for each by its name.
+        images: The images; for several inputs, an array for each by its name.
     """
     by_name = images if isinstance(images, Mapping) else {graph.input: images}
     types = {name: tensor.dtype for name, tensor in zip(graph.inputs, model.inputs, strict=True)}

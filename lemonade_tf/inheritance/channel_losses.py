@@ -32,7 +32,7 @@ from lemonade_tf.architecture.channel_edits import ABSORBERS
 from lemonade_tf.architecture.channel_groups import channel_groups
 from lemonade_tf.architecture.channel_runs import ChannelGroups
 from lemonade_tf.architecture.graph import Graph
-from lemonade_tf.inheritance.activations import input_values, walk
+from lemonade_tf.inheritance.activations import Images, input_values, walk
 from lemonade_tf.inheritance.least_squares import RIDGES
 from lemonade_tf.inheritance.window_samples import extract_windows, sample_positions
 from lemonade_tf.operators.initial import output_statistics
@@ -95,7 +95,7 @@ class LayerLoss:
 
 
 def measured_losses(
-    graph: Graph, model: keras.Model, images: np.ndarray, *, rng: np.random.Generator
+    graph: Graph, model: keras.Model, images: Images, *, rng: np.random.Generator
 ) -> dict[str, LayerLoss]:
     """Return the losses of all convolutions and dense layers, measured on images.
 

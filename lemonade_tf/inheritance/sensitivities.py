@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from lemonade_tf.architecture.graph import Graph
-from lemonade_tf.inheritance.activations import input_values, walk
+from lemonade_tf.inheritance.activations import Images, count_images, input_values, walk
 
 _ERROR = 0.2  # relative to the standard deviation of the layer's output
 
@@ -26,7 +26,7 @@ _ERROR = 0.2  # relative to the standard deviation of the layer's output
 def sensitivities(
     graph: Graph,
     model: keras.Model,
-    images: np.ndarray,
+    images: Images,
     names: Collection[str],
     outputs: Collection[str],
     *,
@@ -43,7 +43,7 @@ def sensitivities(
         rng: Draws the errors.
     """
     layers = {layer.name: layer for layer in model.layers}
-    number, places = len(images), {}
+    number, places = count_images(images), {}
 
     def compute(name: str, inputs: list[Any]) -> Any:
         longest = max((len(value) for value in inputs), default=0)

@@ -72,13 +72,13 @@ def _features(graph: Graph, folded: bool) -> np.ndarray:
     shapes = graph.shapes()
     total = _ONE_PASS.copy()
     for name, node in graph.items():
-        if not (folded and _is_folded(graph, name)):
+        if not (folded and is_folded(graph, name)):
             total += layer_features(node.layer, shapes[name], *[shapes[i] for i in node.inputs])
     total.flags.writeable = False
     return total
 
 
-def _is_folded(graph: Graph, name: str) -> bool:
+def is_folded(graph: Graph, name: str) -> bool:
     """Return whether LiteRT folds a layer into the preceding one."""
     layer, inputs = graph[name].layer, graph[name].inputs
     if not isinstance(layer, BatchNormalization | ReLU) or len(graph.consumers(inputs[0])) > 1:
@@ -89,7 +89,7 @@ def _is_folded(graph: Graph, name: str) -> bool:
     if isinstance(layer, ReLU) and isinstance(previous, Add):
         return True
     # A ReLU after a batch normalization that is folded itself.
-    return isinstance(previous, BatchNormalization) and _is_folded(graph, inputs[0])
+    return isinstance(previous, BatchNormalization) and is_folded(graph, inputs[0])
 
 
 @lru_cache(maxsize=65536)

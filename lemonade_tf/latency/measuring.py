@@ -13,6 +13,8 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 
 import numpy as np
@@ -104,35 +106,68 @@ def measure_networks(
             measurements that are done, and of all.
     """
     start = time.perf_counter()
-    graphs = [from_json(text) for text in task.networks]
-    networks = [_Network(graph, task) for graph in graphs]
-    num_done, num_all = 0, task.rounds * len(networks)
-    if on_progress is not None:
-        on_progress(num_done, num_all)
-    for number in range(task.rounds):
-        for network in networks if number % 2 == 0 else reversed(networks):
-            network.measure_round(is_last=number == task.rounds - 1)
-            num_done += 1
-            if on_progress is not None:
-                on_progress(num_done, num_all)
+    builders = [
+        partial(_build, from_json(text), task.runtime, task.protocol) for text in task.networks
+    ]
+    results = measure_passes(builders, task.protocol, rounds=task.rounds, on_progress=on_progress)
+    images = task.runtime.batch_size(task.protocol)
     return Measured(
-        results=tuple(network.result() for network in networks),
+        results=tuple(per_image(result, images) for result in results),
         machine=_machine(),
         versions={name: version(name) for name in _VERSIONED},
         seconds=time.perf_counter() - start,
     )
 
 
+def _build(graph: Graph, runtime: Runtime, protocol: Protocol) -> Pass:
+    return build_pass(graph, runtime, protocol)
+
+
+def measure_passes(
+    builders: Sequence[Callable[[], Pass]],
+    protocol: Protocol,
+    *,
+    rounds: int,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> list[Measurement | str]:
+    """Return the shortest of several times of each pass, or the reason why there is none.
+
+    Args:
+        builders: Functions that build a network and return a pass of it; called once each.
+        protocol: How to measure a time.
+        rounds: How many times each pass is measured.
+        on_progress: As for `measure_networks`.
+    """
+    networks = [_Network(build, protocol) for build in builders]
+    num_done, num_all = 0, rounds * len(networks)
+    if on_progress is not None:
+        on_progress(num_done, num_all)
+    for number in range(rounds):
+        for network in networks if number % 2 == 0 else reversed(networks):
+            network.measure_round(is_last=number == rounds - 1)
+            num_done += 1
+            if on_progress is not None:
+                on_progress(num_done, num_all)
+    return [network.result() for network in networks]
+
+
+def per_image(result: Measurement | str, images: int) -> Measurement | str:
+    """Return a measurement per image of one per pass; a failure stays as it is."""
+    if isinstance(result, str):
+        return result
+    return replace(result, seconds=result.seconds / images)
+
+
 class _Network:
     """A network that is built once and measured several times.
 
     Args:
-        graph: The network; only its shapes are used.
-        task: How to measure it.
+        build: Builds it, and returns a pass.
+        protocol: How to measure it.
     """
 
-    def __init__(self, graph: Graph, task: MeasuringTask) -> None:
-        self._graph, self._task = graph, task
+    def __init__(self, build: Callable[[], Pass], protocol: Protocol) -> None:
+        self._build, self._protocol = build, protocol
         self._pass: Pass | None = None
         self._times: list[Measurement] = []
         self._failure: str | None = None
@@ -143,20 +178,18 @@ class _Network:
             return
         try:
             if self._pass is None:
-                self._pass = build_pass(self._graph, self._task.runtime, self._task.protocol)
-            self._times.append(measure(self._pass, self._task.protocol))
+                self._pass = self._build()
+            self._times.append(measure(self._pass, self._protocol))
         except Exception as error:  # LiteRT and TensorFlow raise many types
             self._failure = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         if is_last or self._failure is not None:
             self._pass = None
 
     def result(self) -> Measurement | str:
-        """Return the shortest time per image, or the failure."""
+        """Return the shortest time, or the failure."""
         if self._failure is not None:
             return self._failure
-        best = min(self._times, key=lambda measured: measured.seconds)
-        images = self._task.runtime.batch_size(self._task.protocol)
-        return Measurement(best.seconds / images, best.num_passes, best.standard_error)
+        return min(self._times, key=lambda measured: measured.seconds)
 
 
 def build_pass(graph: Graph, runtime: Runtime, protocol: Protocol) -> Pass:

@@ -11,135 +11,113 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from math import ceil, log
-from typing import Any
 
-import keras
 import numpy as np
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.architecture.channel_costs import ChannelCosts, LayerCost
 from lemonade_tf.architecture.channel_edits import ABSORBERS
-from lemonade_tf.architecture.channel_groups import channel_groups
 from lemonade_tf.architecture.channel_runs import Sources
-from lemonade_tf.architecture.cost import layer_multiply_adds, layer_parameters
-from lemonade_tf.inheritance.activations import max_batch_size
+from lemonade_tf.inheritance.activations import (
+    Images,
+    count_images,
+    max_batch_size,
+    take_images,
+)
 from lemonade_tf.inheritance.channel_losses import LayerLoss, estimated_losses, measured_losses
-from lemonade_tf.inheritance.channel_ranking import MIN_SHARE, Budget, Ranking
 from lemonade_tf.inheritance.sensitivities import sensitivities
-from lemonade_tf.keras_bridge import to_keras
 from lemonade_tf.keras_bridge.graph_to_model import logits_node
-from lemonade_tf.operators import Change, SiteError
+from lemonade_tf.operators import Change
 from lemonade_tf.operators.prune import Importance, group_importance, keep_channels
-from lemonade_tf.surgery.requests import number
+from lemonade_tf.surgery.budgets import Costs, ranking
+from lemonade_tf.surgery.fitting import ImageFits, as_model
 
 MIN_IMAGES = 16  # to rank channels on
 _ROUND = 0.6  # of the cost stay in a round, at least
 _SENSITIVITY_IMAGES = 32
 
-Fit = Callable[[Change], Graph]  # returns the child with its layers fitted to the original network
 
-
-def _layer_parameters(layer: Any, output: Any, *inputs: Any) -> int:
-    return layer_parameters(layer, *inputs)
-
-
-COSTS: Mapping[str, LayerCost] = {
-    "multiply_adds": layer_multiply_adds,
-    "parameters": _layer_parameters,
-}
-
-
-def limits(
-    graph: Graph, costs: Mapping[str, LayerCost], requested: Mapping[str, Any]
-) -> dict[str, float]:
-    """Return the limits that users request, as absolute numbers.
+def shrunk(
+    graph: Graph,
+    costs: Costs,
+    limits: Mapping[str, float],
+    *,
+    importance: Importance | None,
+    fits: ImageFits | None,
+    rng: np.random.Generator,
+) -> Graph:
+    """Return a network with fewer channels that meets all limits.
 
     Args:
         graph: The network.
-        costs: The cost of a layer, by the name of the cost.
-        requested: Limits by the names of costs: an integer or more than 1, an absolute number; at
-            most 1, a share of the present cost.
-
-    Raises:
-        SiteError: If a limit is no positive number, or is met already, or cannot be met.
+        costs: The costs.
+        limits: The limits to meet, by the names of costs.
+        importance: Ranks channels instead of the change of the output.
+        fits: Fits layers to images; None if there are none.
+        rng: Draws positions and errors.
     """
-    found = {}
-    for name, value in requested.items():
-        what = f"shrink to {name}={value!r}"
-        expected = "a share of the present cost, at most 1, or an absolute number"
-        limit = number(value, name, what, expected, above=0, below=float("inf"))
-        total = ChannelCosts(graph, costs[name]).total
-        is_share = limit <= 1 and not isinstance(value, int | np.integer)
-        found[name] = limit * total if is_share else limit
-        if name == "latency" and not is_share:
-            found[name] = limit
-        if found[name] >= total:
-            raise SiteError(f"cannot {what}: the model has {_text(total)}, which is not more.")
-        (smallest,) = _ranking(graph, costs, {name: found[name]}).smallest()
-        if smallest > found[name]:
-            raise SiteError(
-                f"cannot {what}: with {MIN_SHARE:.0%} of each layer's filters, the model would"
-                f" still have {_text(smallest)} of {_text(total)}; expected at least that."
-            )
-    return found
+    if importance is not None:
+        sources = by_importance(graph, costs, limits, importance)
+    else:
+        sources = by_estimated_loss(graph, costs, limits)
+    change = keep_channels(graph.copy(), sources)
+    change = replace(change, distilled=change.affected)
+    if fits is None:
+        return change.graph
+    if importance is not None or count_images(fits.images) < MIN_IMAGES:
+        return fits.fitted(change, graph)
 
+    def by_estimate(images: Images) -> Graph:
+        del images
+        return change.graph
 
-def _text(value: float) -> str:
-    return f"{value:,.0f}" if value >= 10 else f"{value:.3g}"
+    def on_images(images: Images) -> Graph:
+        fit = partial(fits.fit, parent=graph, images=images)
+        return shrink_on_images(graph, costs, limits, images, fit, rng=rng)
 
-
-def _ranking(graph: Graph, costs: Mapping[str, LayerCost], limits: Mapping[str, float]) -> Ranking:
-    groups = channel_groups(graph)
-    used = {run.group for name in graph for run in groups.runs[name]}
-    sizes = {g: groups.sizes[g] for g in sorted(used) if g not in groups.fixed}
-    budgets = [Budget(ChannelCosts(graph, costs[n]), limit) for n, limit in limits.items()]
-    return Ranking(sizes, budgets)
+    return fits.best(by_estimate, on_images, graph)
 
 
 def by_importance(
     graph: Graph,
-    costs: Mapping[str, LayerCost],
+    costs: Costs,
     limits: Mapping[str, float],
     importance: Importance,
 ) -> Sources:
     """Return the channels of each group that stay when the least important ones go."""
-    ranking = _ranking(graph, costs, limits)
-    ranking.remove_least_important(
-        {g: group_importance(graph, g, importance) for g in ranking.kept}
-    )
-    return ranking.sources()
+    ranked = ranking(graph, costs, limits)
+    ranked.remove_least_important({g: group_importance(graph, g, importance) for g in ranked.kept})
+    return ranked.sources()
 
 
-def by_estimated_loss(
-    graph: Graph, costs: Mapping[str, LayerCost], limits: Mapping[str, float]
-) -> Sources:
+def by_estimated_loss(graph: Graph, costs: Costs, limits: Mapping[str, float]) -> Sources:
     """Return the channels of each group that stay by losses that are estimated without images."""
-    ranking = _ranking(graph, costs, limits)
-    ranking.remove_least_loss(estimated_losses(graph))
-    return ranking.sources()
+    ranked = ranking(graph, costs, limits)
+    ranked.remove_least_loss(estimated_losses(graph))
+    return ranked.sources()
 
 
 def shrink_on_images(
     graph: Graph,
-    costs: Mapping[str, LayerCost],
+    costs: Costs,
     limits: Mapping[str, float],
-    images: np.ndarray,
-    fit: Fit,
+    images: Images,
+    fit: Callable[[Change], Graph],
     *,
     rng: np.random.Generator,
-) -> tuple[Change, Graph]:
-    """Shrink a network in rounds, and return the change and the fitted network.
+) -> Graph:
+    """Shrink a network in rounds, with layers that are fitted.
 
     Args:
         graph: The network.
-        costs: The cost of a layer, by the name of the cost.
+        costs: The costs.
         limits: The limits to meet, by the names of costs.
-        images: Preprocessed like the input of the network, (n, height, width, channels).
-        fit: Fits the layers of a child.
+        images: Preprocessed like the input of the network.
+        fit: Returns the child of a change with its layers fitted to the original network.
         rng: Draws positions and errors.
     """
-    totals = {name: ChannelCosts(graph, costs[name]).total for name in limits}
+    totals = {name: costs[name](graph).total for name in limits}
     share = min(limit / totals[name] for name, limit in limits.items())
     num_rounds = max(1, ceil(log(share) / log(_ROUND) - 1e-9))
     change, fitted = Change(graph, ()), graph
@@ -149,25 +127,26 @@ def shrink_on_images(
             name: totals[name] * (limit / totals[name]) ** (each / num_rounds)
             for name, limit in limits.items()
         }
-        ranking = _ranking(fitted, costs, now)
-        ranking.remove_least_loss(_weighted_losses(fitted, images, rng))
-        step = keep_channels(change.graph.copy(), ranking.sources())
+        ranked = ranking(fitted, costs, now)
+        ranked.remove_least_loss(_weighted_losses(fitted, images, rng))
+        step = keep_channels(change.graph.copy(), ranked.sources())
         step = replace(step, distilled=step.affected)
         change = change.followed_by(step)
         fitted = fit(change)
-    return change, fitted
+    return fitted
 
 
 def _weighted_losses(
-    graph: Graph, images: np.ndarray, rng: np.random.Generator
+    graph: Graph, images: Images, rng: np.random.Generator
 ) -> dict[str, LayerLoss]:
     """Return the losses of layers as changes of the output of the network."""
-    model: keras.Model = to_keras(graph, learnable=True, layer_per_node=True)
+    model = as_model(graph)
     losses = measured_losses(graph, model, images, rng=rng)
-    number = min(_SENSITIVITY_IMAGES, max(2, max_batch_size(graph, 1024) // 4))
+    count = count_images(images)
+    number = min(_SENSITIVITY_IMAGES, max(2, max_batch_size(graph, 1024) // 4), count)
     outputs = [logits_node(graph)] if len(graph.outputs) == 1 else graph.outputs
-    chosen = np.linspace(0, len(images) - 1, min(number, len(images))).astype(int)
-    weights = sensitivities(graph, model, images[chosen], losses, outputs, rng=rng)
+    some = take_images(images, np.linspace(0, count - 1, number).astype(int))
+    weights = sensitivities(graph, model, some, losses, outputs, rng=rng)
     return {
         name: replace(loss, variance=loss.variance / max(weights[name], 1e-9))
         for name, loss in losses.items()

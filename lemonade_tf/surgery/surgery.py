@@ -8,25 +8,23 @@ by least squares. `distill` recovers the function of the original model by train
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters, uncounted_layers
+from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.layers import BatchNormalization
-from lemonade_tf.backends.current import current_backend
 from lemonade_tf.inheritance.activations import max_batch_size
-from lemonade_tf.inheritance.batch_statistics import measure_statistics
-from lemonade_tf.inheritance.few_images import FEW_IMAGES, fit_helps
-from lemonade_tf.inheritance.fitted_start import fit_outputs
-from lemonade_tf.keras_bridge import from_keras, read_weights, to_keras
+from lemonade_tf.keras_bridge import from_keras, to_keras
 from lemonade_tf.keras_bridge.keras_defaults import keras_defaults
 from lemonade_tf.keras_bridge.origins import output_node
+from lemonade_tf.latency import LatencyModel
+from lemonade_tf.latency.one_network import channel_costs, model_of_versions
 from lemonade_tf.operators import (
     AddSkip,
     Change,
@@ -42,31 +40,16 @@ from lemonade_tf.operators.filters import all_filters, filters_refusal
 from lemonade_tf.operators.prune import group_importance, keep_channels, most_important, num_removed
 from lemonade_tf.operators.skip import CONVEX_SUM
 from lemonade_tf.surgery import requests
-from lemonade_tf.surgery.output_change import output_change
+from lemonade_tf.surgery.budgets import COUNTED, LATENCY, Costs, check_limits, limits
+from lemonade_tf.surgery.edits import Edit, described, edits_table, shortened
+from lemonade_tf.surgery.fitting import ImageFits
 from lemonade_tf.surgery.recovery import recover
 from lemonade_tf.surgery.sample_images import MAX_IMAGES, sample_images, warn_of_scale
-from lemonade_tf.surgery.shrinking import (
-    COSTS,
-    MIN_IMAGES,
-    by_estimated_loss,
-    by_importance,
-    limits,
-    producers,
-    shrink_on_images,
-)
+from lemonade_tf.surgery.shrinking import producers, shrunk
 
 Layer = str | keras.layers.Layer
 # One number per filter, or a function that returns them for the name and the weights of a layer.
 FilterImportance = np.ndarray | Callable[[str, Mapping[str, np.ndarray]], np.ndarray]
-
-
-@dataclass(frozen=True)
-class Edit:
-    """An edit, and what the network cost after it."""
-
-    text: str
-    parameters: int
-    multiply_adds: int
 
 
 class Surgery:
@@ -119,10 +102,9 @@ class Surgery:
         self.graph: Graph = from_keras(model, input_shape=requests.input_shape(input_shape))
         self._original = self.graph
         self._edits: list[Edit] = []
-        self._images = None if images is None else self._as_images(images)
         self._name = model.name
         self._rng = np.random.default_rng(seed)
-        self._warned = False
+        self._fits = None if images is None else ImageFits(self._as_images(images), self._rng)
 
     def __repr__(self) -> str:
         return (
@@ -133,28 +115,8 @@ class Surgery:
     @keras_defaults()
     def __str__(self) -> str:
         """Return all edits, with parameters and multiply-adds after each, and what changed."""
-        rows = [("", "parameters", "multiply-adds")]
-        first = Edit("original model", *_costs(self._original))
-        rows += [
-            (e.text, f"{e.parameters:,}", f"{e.multiply_adds:,}") for e in (first, *self._edits)
-        ]
-        last = (self._edits or [first])[-1]
-        parameters = last.parameters / max(first.parameters, 1)
-        multiply_adds = last.multiply_adds / max(first.multiply_adds, 1)
-        rows.append(("of the original model", f"{parameters:.1%}", f"{multiply_adds:.1%}"))
-        widths = [max(len(row[column]) for row in rows) for column in range(3)]
-        lines = [
-            f"{a:{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}".rstrip() for a, b, c in rows
-        ]
-        opaque = uncounted_layers(self.graph)
-        if opaque:
-            more = ", ..." if len(opaque) > 3 else ""
-            names = ", ".join(opaque[:3]) + more
-            lines.append(f"multiply-adds of {len(opaque)} unknown layers are not counted: {names}")
-        if self._edits:
-            change = output_change(self._original, self.graph, self._images)
-            lines.append(f"change of the output: {change}")
-        return "\n".join(lines)
+        images = None if self._fits is None else self._fits.images
+        return edits_table(self._original, self.graph, self._edits, images)
 
     def model(self, *, learnable: bool = False) -> keras.Model:
         """Return the edited model, a new one at each call.
@@ -295,7 +257,9 @@ class Surgery:
         *,
         multiply_adds: float | None = None,
         parameters: float | None = None,
+        latency: float | None = None,
         importance: FilterImportance | None = None,
+        latency_model: LatencyModel | None = None,
     ) -> tuple[str, ...]:
         """Prune the whole network to a budget.
 
@@ -307,49 +271,56 @@ class Surgery:
             multiply_adds: The maximum number of multiply-adds; at most 1, the share of the present
                 number that stays.
             parameters: The same for parameters.
+            latency: The share of the present inference time that stays, between 0 and 1. Times are
+                predicted by `latency_model`.
             importance: Removes the filters of the smallest importance instead: a function that
                 returns one number per filter for the name and the weights of a layer.
+            latency_model: Predicts inference times, such as `fit` of `lemonade_tf.latency` for a
+                table of a search. By default, the network, pruned versions of it and single layers
+                are measured on this machine, in Keras, which takes about half a minute; the result
+                then depends on the measured times.
 
         Returns:
             The names of the convolutions and dense layers with fewer filters.
         """
-        given = {"multiply_adds": multiply_adds, "parameters": parameters}
+        given = {"multiply_adds": multiply_adds, "parameters": parameters, LATENCY: latency}
         requested = {name: value for name, value in given.items() if value is not None}
         if not requested:
             raise SiteError(f"cannot shrink: expected a limit, {' or '.join(given)}.")
-        budget = limits(self.graph, COSTS, requested)
-        before, shapes = self.graph, self.graph.shapes()
         what = "shrink to " + ", ".join(f"{name}={value}" for name, value in requested.items())
-        if importance is None and self._images is not None and len(self._images) >= MIN_IMAGES:
-            with current_backend().full_precision():
-                change, self.graph = shrink_on_images(
-                    before,
-                    COSTS,
-                    budget,
-                    self._images,
-                    lambda c: self._fitted(c, before),
-                    rng=self._rng,
-                )
-        else:
-            if importance is None:
-                sources = by_estimated_loss(before, COSTS, budget)
-            else:
-                chosen = requests.importance(before, importance, None, what)
-                sources = by_importance(before, COSTS, budget, chosen)
-            change = self._removal(before, sources)
-            after = change.graph
-            if self._images is not None:
-                with current_backend().full_precision():
-                    after = self._fitted(change, before)
-            self.graph = after
+        check_limits(requested)
+        if latency is None and latency_model is not None:
+            raise SiteError(f"cannot {what}: latency_model is given; expected latency with it.")
+        costs = self._costs(requested, latency_model)
+        before, shapes = self.graph, self.graph.shapes()
+        self.graph = shrunk(
+            before,
+            costs,
+            limits(before, costs, requested),
+            importance=None
+            if importance is None
+            else requests.importance(before, importance, None, what),
+            fits=self._fits,
+            rng=self._rng,
+        )
         after = self.graph.shapes()
         names = tuple(
             n for n in producers(self.graph) if n in shapes and after[n][-1] < shapes[n][-1]
         )
-        pruned = ", ".join(f"{n} {shapes[n][-1]} to {after[n][-1]}" for n in names[:3])
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        self._record(f"{what}: {pruned}{more}")
+        times = ""
+        if latency is not None:
+            old, new = (1e3 * costs[LATENCY](graph).total for graph in (before, self.graph))
+            times = f" (predicted {new:.3g} of {old:.3g} ms per image)"
+        pruned = shortened([f"{n} {shapes[n][-1]} to {after[n][-1]}" for n in names], 3)
+        self._record(f"{what}{times}: {pruned}")
         return names
+
+    def _costs(self, requested: Mapping[str, Any], latency_model: LatencyModel | None) -> Costs:
+        if LATENCY not in requested:
+            return COUNTED
+        if latency_model is None:
+            latency_model = model_of_versions(self.graph)
+        return {**COUNTED, LATENCY: partial(channel_costs, latency_model)}
 
     def separate(self, layer: Layer) -> tuple[str, ...]:
         """Replace a convolution by the closest depthwise-separable one.
@@ -395,7 +366,8 @@ class Surgery:
         """
         epochs = requests.count(epochs, "epochs", "distill")
         batch_size = requests.count(batch_size, "batch_size", "distill")
-        given = self._images if images is None else self._as_array(images, None)
+        kept = None if self._fits is None else self._fits.images
+        given: Any = kept if images is None else self._as_array(images, None)
         if given is None:
             raise ValueError("cannot distill without images; expected images, without labels.")
         self.graph = recover(
@@ -445,42 +417,14 @@ class Surgery:
     @keras_defaults()
     def _carry_out(self, change: Change, what: str, *, exact: bool) -> tuple[str, ...]:
         before, after = self.graph, change.graph
-        if self._images is not None:
-            with current_backend().full_precision():
-                if exact:
-                    model = _as_model(after)
-                    repairs = change.statistics_repairs
-                    measure_statistics(repairs, after, model, self._images, training=False)
-                    after = read_weights(model, after)
-                else:
-                    after = self._fitted(change, before)
+        if self._fits is not None:
+            after = self._fits.measured(change) if exact else self._fits.fitted(change, before)
         self.graph = after
-        self._record(_described(what, before, after, change))
+        self._record(described(what, before, after, change))
         return change.affected
 
-    def _fitted(self, change: Change, parent: Graph) -> Graph:
-        """Return the child of a change with layers fitted to the outputs of the parent."""
-        images = self._images
-        assert images is not None
-        before, model = _as_model(parent), _as_model(change.graph)
-        if len(images) < FEW_IMAGES:
-            self._warn_of_few_images(len(images))
-            if not fit_helps(change, parent, before, model, images, rng=self._rng):
-                return change.graph
-        fit_outputs(change, parent, before, model, images, rng=self._rng)
-        return read_weights(model, change.graph)
-
-    def _warn_of_few_images(self, number: int) -> None:
-        if not self._warned:
-            self._warned = True
-            warnings.warn(
-                f"{number} images are few to fit layers to; after an edit for which they do not"
-                f" help, no layer is fitted. Use {FEW_IMAGES} or more.",
-                stacklevel=5,
-            )
-
     def _record(self, text: str) -> None:
-        self._edits.append(Edit(text, *_costs(self.graph)))
+        self._edits.append(Edit.of(text, self.graph))
 
 
 def _open_shape(model: keras.Model, images: np.ndarray) -> tuple[int, ...] | None:
@@ -488,23 +432,3 @@ def _open_shape(model: keras.Model, images: np.ndarray) -> tuple[int, ...] | Non
     inputs = getattr(model, "inputs", None) or ()
     is_open = len(inputs) == 1 and None in inputs[0].shape[1:]
     return images.shape[1:] if is_open else None
-
-
-def _as_model(graph: Graph) -> keras.Model:
-    return to_keras(graph, learnable=True, layer_per_node=True)
-
-
-def _costs(graph: Graph) -> tuple[int, int]:
-    return count_parameters(graph), count_multiply_adds(graph)
-
-
-def _described(what: str, before: Graph, after: Graph, change: Change) -> str:
-    """Return what an edit did, with the numbers of filters that it changed."""
-    old, new = before.shapes(), after.shapes()
-    resized = [
-        f"{n} {old[n][-1]} to {new[n][-1]}"
-        for n in producers(after)
-        if n in old and n not in change.new_nodes and old[n][-1] != new[n][-1]
-    ]
-    more = f" and {len(resized) - 2} more" if len(resized) > 2 else ""
-    return f"{what}: {', '.join(resized[:2])}{more}" if resized else what

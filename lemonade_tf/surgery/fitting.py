@@ -1,0 +1,149 @@
+"""Fit the layers of an edited network to the images of a surgery.
+
+A handful of images does not determine thousands of weights, and layers that are fitted to them can
+be far worse than unfitted ones. So what few images suggest is cross-validated in two folds: made
+with each half of the images, it must bring the logits for the other half closer to the parent's
+than what is made without images.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from lemonade_tf.architecture import Graph
+from lemonade_tf.backends.current import current_backend
+from lemonade_tf.inheritance.activations import (
+    Images,
+    count_images,
+    input_values,
+    take_images,
+    walk,
+)
+from lemonade_tf.inheritance.batch_statistics import measure_statistics
+from lemonade_tf.inheritance.fitted_start import fit_outputs
+from lemonade_tf.keras_bridge import read_weights, to_keras
+from lemonade_tf.keras_bridge.graph_to_model import logits_node
+from lemonade_tf.operators import Change
+
+FEW_IMAGES = 64  # fewer are cross-validated
+_MIN_IMAGES = 4
+_GAIN = 0.8  # of the error without images remains at most
+
+Make = Callable[[Images], Graph]  # makes a network with some images
+
+
+class ImageFits:
+    """Fits the children of edits to images.
+
+    Args:
+        images: Preprocessed like the input of the network.
+        rng: Draws the positions to fit on.
+    """
+
+    def __init__(self, images: Images, rng: np.random.Generator) -> None:
+        self.images = images
+        self._rng = rng
+        self._warned = False
+
+    @property
+    def are_few(self) -> bool:
+        """Whether what the images suggest is cross-validated."""
+        return count_images(self.images) < FEW_IMAGES
+
+    def measured(self, change: Change) -> Graph:
+        """Return the child of an exact change, with measured statistics of inserted blocks."""
+        model = as_model(change.graph)
+        with current_backend().full_precision():
+            measure_statistics(
+                change.statistics_repairs, change.graph, model, self.images, training=False
+            )
+        return read_weights(model, change.graph)
+
+    def fitted(self, change: Change, parent: Graph) -> Graph:
+        """Return the child of a change with layers fitted to the outputs of the parent.
+
+        It is not fitted to few images where cross-validation does not show that this helps.
+        """
+
+        def fit(images: Images) -> Graph:
+            return self.fit(change, parent, images)
+
+        return self.best(lambda _: change.graph, fit, parent)
+
+    def fit(self, change: Change, parent: Graph, images: Images) -> Graph:
+        """Return the child of a change with layers fitted to some images."""
+        before, model = as_model(parent), as_model(change.graph)
+        with current_backend().full_precision():
+            fit_outputs(change, parent, before, model, images, rng=self._rng)
+        return read_weights(model, change.graph)
+
+    def best(self, without: Make, make: Make, parent: Graph) -> Graph:
+        """Return what is made with the images, unless something else is better.
+
+        Args:
+            without: Makes a network with less use of the images.
+            make: Makes it with the images.
+            parent: The network whose outputs both should have.
+        """
+        if self.are_few:
+            self._warn_of_few_images(count_images(self.images))
+            if not self._helps(without, make, parent):
+                return without(self.images)
+        return make(self.images)
+
+    def _helps(self, without: Make, make: Make, parent: Graph) -> bool:
+        number = count_images(self.images)
+        if number < _MIN_IMAGES:
+            return False
+        for half in (0, 1):
+            here = np.arange(number) % 2 == half
+            some, others = (take_images(self.images, mask) for mask in (here, ~here))
+            limit = _GAIN * output_error(without(some), parent, others)
+            if output_error(make(some), parent, others) > limit:
+                return False
+        return True
+
+    def _warn_of_few_images(self, number: int) -> None:
+        if not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"{number} images are few to fit layers to; after an edit for which they do not"
+                f" help, no layer is fitted. Use {FEW_IMAGES} or more.",
+                stacklevel=6,
+            )
+
+
+def output_error(graph: Graph, parent: Graph, images: Images) -> float:
+    """Return the mean square error of a network's logits, relative to the variance of the parent's.
+
+    Without logits, the outputs count.
+    """
+    found, desired = (_ends(each, images) for each in (graph, parent))
+    errors = [
+        np.square(ours - theirs).mean() / max(float(theirs.var()), 1e-30)
+        for ours, theirs in zip(found, desired, strict=True)
+    ]
+    return float(np.mean(errors))
+
+
+def _ends(graph: Graph, images: Images) -> list[np.ndarray]:
+    """Return the logits of a network, or its outputs if it does not end in an activation."""
+    model = as_model(graph)
+    layers = {layer.name: layer for layer in model.layers}
+    names = (logits_node(graph),) if len(graph.outputs) == 1 else graph.outputs
+
+    def compute(name: str, inputs: list) -> object:
+        return layers[name](inputs[0] if len(inputs) == 1 else inputs, training=False)
+
+    with current_backend().full_precision():
+        found = walk(graph, input_values(graph, model, images), names, compute, keep=names)
+    return [np.asarray(found[name], np.float64) for name in names]
+
+
+def as_model(graph: Graph) -> keras.Model:
+    """Return a model with a layer for each node."""
+    return to_keras(graph, learnable=True, layer_per_node=True)
