@@ -12,9 +12,10 @@ or, if that folder is read-only, in a folder of its own in the cache folder, whi
 are converted again if an original has another size or time than then. Originals may be deleted.
 
 The official labels start at 1, in the authors' own order of the classes (their map_clsloc.txt, not
-the order of the WordNet ids); label k is class k - 1 here. The official validation images,
-`val_data`, are the test images; a part of the training images is held out for validation, as for
-CIFAR. Files with fewer classes work as well: the number of classes is the highest label.
+the order of the WordNet ids); label k is class k - 1 here (`imagenet_classes` has the names). The
+official validation images, `val_data`, are the test images; a part of the training images is held
+out for validation, as for CIFAR. Files with fewer classes work as well: the number of classes is
+the highest label.
 
 References:
     Chrabaszcz, Loshchilov & Hutter, "A Downsampled Variant of ImageNet as an Alternative to the
@@ -26,11 +27,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from lemonade_tf.datasets.converted_files import CONVERTED, locked, map_dataset, read_manifest
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.datasets.dataset_error import DatasetError
+from lemonade_tf.datasets.imagenet_classes import class_names
 from lemonade_tf.datasets.imagenet_conversion import convert, source_facts
 from lemonade_tf.datasets.imagenet_sources import TEST, TRAIN, Source, advice, find_sources
 
@@ -53,6 +56,12 @@ def load_imagenet(side: int, data_dir: Path, cache: Path) -> Dataset:
             f"{data_dir} is the folder of the data set itself; expected the folder that contains"
             f" it: --data_dir {data_dir.parent}."
         )
+    dataset = _load(side, name, folder, cache)
+    return replace(dataset, class_names=class_names(folder, dataset.num_classes))
+
+
+def _load(side: int, name: str, folder: Path, cache: Path) -> Dataset:
+    """Map the converted files; convert the originals first if that has not been done."""
     sources = find_sources(folder, side)
     for target in (folder / CONVERTED, _cached(cache, folder, name)):
         dataset = _mapped(name, target, sources)

@@ -109,6 +109,6 @@ def _shape(dataset: Dataset) -> str:
 def reading_text(dataset: str) -> str:
     """Return a sentence that says that the data sets of a setting are read."""
     names = parse_datasets(dataset)
-    is_downloaded = any(name in DATASETS and name != "digits" for name in names)
+    is_downloaded = any(name in (CIFAR10.name, CIFAR100.name) for name in names)
     note = "; missing files are downloaded" if is_downloaded else ""
     return f"Reading the images of {', '.join(names)}{note}."

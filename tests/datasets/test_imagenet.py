@@ -24,6 +24,7 @@ from lemonade_tf.datasets import converted_files, imagenet_conversion
 from lemonade_tf.datasets.array_files import ArrayFile
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.datasets.dataset_error import DatasetError
+from lemonade_tf.datasets.imagenet_classes import class_names
 from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.datasets.source import SharedDatasets
 from lemonade_tf.datasets.splits import hold_out_validation, with_validation_images
@@ -178,6 +179,38 @@ def test_files_with_fewer_images_in_all_but_the_last(tmp_path):
     write_pickles(tmp_path / "imagenet16", batches)
     dataset = _load(tmp_path / "imagenet16")
     assert len(dataset.x_train) + len(dataset.x_validation) == 10 * NUM + 9
+
+
+def test_all_classes_have_names_in_the_order_of_the_labels(tmp_path):
+    names = class_names(tmp_path, 1000)
+    assert (names[0], names[489], names[999]) == ("kit fox", "sea snake", "dumbbell")
+    assert len(set(names)) == 1000
+    assert sorted(name for name in names if "(" in name)[0] == "crane (label 429)"
+
+
+def test_other_classes_have_the_names_of_a_file(folder):
+    assert _load(folder).class_names is None
+    lines = ["x 2 red_fox", "", "y 1 dog", "z 3 great ape", "w 4 not used"]
+    (folder / "map_clsloc.txt").write_text("\n".join(lines))
+    assert _load(folder).class_names == ("dog", "red fox", "great ape")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x 1 dog\ny 2", "line 2 is y 2; expected a WordNet id, a label and a name, such as"),
+        ("x one dog", "line 1 is x one dog; expected a WordNet id, a label and a name"),
+        ("x 1 dog\ny 1 cat", "line 2 has the label 1 again; expected each label once"),
+        ("x 1 dog\ny 3 cat", "has no name for the label 2; expected labels 1 to 3"),
+        (b"\xff\xfe", r"cannot be read \(.*\); expected text"),
+    ],
+)
+def test_a_malformed_file_of_names_is_refused(tmp_path, text, message):
+    content = text if isinstance(text, bytes) else text.encode()
+    (tmp_path / "map_clsloc.txt").write_bytes(content)
+    with pytest.raises(DatasetError, match=f"map_clsloc.txt,? {message}") as caught:
+        class_names(tmp_path, 3)
+    assert "\n" not in str(caught.value)
 
 
 # --- Errors ----------------------------------------------------------------------------------
