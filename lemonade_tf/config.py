@@ -194,6 +194,8 @@ class SearchConfig(FlatConfig):
         scale: Scale of an objective in the density, the hypervolume and the plots, such as
             parameters=linear, or a mapping in Python: "log" if ratios matter, "linear" if
             differences do. Defaults to the scale that the objective defines.
+        operators: Operators that make children, such as prune_filters,separate_convolution, instead
+            of all six (with --space networks). Custom ones: MODULE:NAME, an `Operator` in a module.
         num_generations: Generations to evolve.
         num_proposed: Children proposed per generation.
         num_accepted: Children trained per generation.
@@ -262,6 +264,7 @@ class SearchConfig(FlatConfig):
     objectives: tuple[str, ...] = ("error", "parameters")
     limit: Mapping[str, float] = field(default_factory=dict)
     scale: Mapping[str, str] = field(default_factory=dict)
+    operators: tuple[str, ...] = ()
     num_generations: int = 100
     num_proposed: int = 200
     num_accepted: int = 40
@@ -324,9 +327,9 @@ class SearchConfig(FlatConfig):
         for name, value in vars(self).items():
             if isinstance(value, os.PathLike):
                 object.__setattr__(self, name, os.fspath(value))
-        if isinstance(self.objectives, str):
-            names = tuple(name.strip() for name in self.objectives.split(","))
-            object.__setattr__(self, "objectives", names)
+        for name in ("objectives", "operators"):
+            if isinstance(text := getattr(self, name), str):
+                object.__setattr__(self, name, tuple(map(str.strip, text.split(","))))
         object.__setattr__(self, "initial_models", _paths(self.initial_models))
 
     def _normalize(self) -> None:

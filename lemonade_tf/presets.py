@@ -103,6 +103,7 @@ def check_effects(config: SearchConfig, given: Iterable[str]) -> None:
     named = {*config.objectives, *config.limit}
     for names, has_effect, advice in (
         (("filters", "cells_per_block"), config.space == "cells", "use --space cells"),
+        (("operators",), config.space == "networks", "use --space networks"),
         (
             ("latency_table", "latency_protocol"),
             bool(named & set(RUNTIMES)),

@@ -195,6 +195,7 @@ _FORMATS: Mapping[str, tuple[Any, str]] = {
     "latency_table": (str, "RUN"),
     "replay": (str, "RUN"),
     "objectives": (names, "NAME,..."),
+    "operators": (names, "NAME,..."),
     "filters": (integers, "F,..."),
     "limit": (limits, "NAME=X,..."),
     "scale": (scales, "NAME=SCALE,..."),

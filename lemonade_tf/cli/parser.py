@@ -24,6 +24,7 @@ _SEARCH_GROUPS = {
         "filters",
         "cells_per_block",
         "width_multiple",
+        "operators",
         "initial_run",
         "initial_models",
     ),

@@ -1,23 +1,13 @@
-"""Find objectives by name: built-in ones, and custom ones in a module.
-
-Names are stored in config.json. Workers, a resumed search and a report find the objectives by these
-names; so a custom objective must be in a module that can be imported, from the current folder or
-from anywhere on Python's path.
-"""
+"""Find objectives by name: built-in ones, and custom ones in a module (`custom_modules`)."""
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
-import sysconfig
-import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from numbers import Real
-from types import ModuleType
 from typing import Any
 
+from lemonade_tf.custom_modules import find_custom
 from lemonade_tf.datasets.names import ERROR_PREFIX
 from lemonade_tf.errors import did_you_mean, quoted
 from lemonade_tf.objectives.builtin import OBJECTIVES
@@ -162,80 +152,16 @@ def find_objective(name: str) -> Objective:
         return _BY_NAME[name]
     if is_dataset_error(name):
         return dataset_error(name.removeprefix(ERROR_PREFIX))
-    module, colon, attribute = name.partition(":")
-    if not colon:
+    if ":" not in name:
         near = did_you_mean(name, _BY_NAME)
         raise ObjectiveError(
             f"unknown objective {name!r}{near or ';'} expected one of {', '.join(_BY_NAME)}, or a"
             " custom objective MODULE:NAME."
         )
-    found = getattr(_import(module, name), attribute, None)
-    if not isinstance(found, Objective):
-        raise ObjectiveError(_not_an_objective(module, attribute, name, found))
+    found = find_custom(name, Objective, "objective", ObjectiveError)
     if found.name in _BY_NAME:
         raise ObjectiveError(
             f"objective {name!r} has the name {found.name!r} of a built-in objective; expected"
             " another name."
         )
     return found
-
-
-def _import(module: str, name: str) -> ModuleType:
-    """Import a module from the current folder or from Python's path."""
-    if module == "__main__" or not all(part.isidentifier() for part in module.split(".")):
-        stem = module.removesuffix(".py").replace(os.sep, ".")
-        raise ObjectiveError(
-            f"objective {name!r}: workers cannot import {module!r}; expected the name of a module"
-            f" before the colon, such as {'energy' if module == '__main__' else stem!r}."
-        )
-    here = os.getcwd()
-    if all(os.path.exists(os.path.join(here, each)) for each in ("config.json", "history.jsonl")):
-        # The run may come from a stranger, and its names of objectives with it.
-        raise ObjectiveError(
-            f"objective {name!r}: the current folder, {here}, is a run folder, from which no"
-            " modules are imported. Run the command in the folder of your module."
-        )
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        return importlib.import_module(module)
-    except (Exception, SystemExit) as error:  # importing a script may exit
-        words = quoted(f"{type(error).__name__}: {error}")
-        if isinstance(error, ModuleNotFoundError) and _is_part(error.name, module):
-            advice = f"expected a module in the current folder, {here}, or on PYTHONPATH."
-        else:
-            advice = f"it happened in {_place(error)}; fix the module."
-        raise ObjectiveError(
-            f"objective {name!r}: importing {module} raised {words}; {advice}"
-        ) from error
-
-
-def _is_part(missing: str | None, module: str) -> bool:
-    """Return whether a missing module is the requested one, or a package that should hold it."""
-    return missing is not None and f"{module}.".startswith(f"{missing}.")
-
-
-def _place(error: BaseException) -> str:
-    """Return the file and line of an error that was raised while a module was imported.
-
-    That of the user's own code: it tells more than the line of a library that the code calls.
-    """
-    if isinstance(error, SyntaxError) and error.filename is not None:
-        return f"{error.filename}, line {error.lineno}"
-    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is that of this file
-    libraries = ("<frozen", *sysconfig.get_paths().values())
-    own = [frame for frame in frames if not frame.filename.startswith(libraries)]
-    last = (own or frames)[-1]
-    return f"{last.filename}, line {last.lineno}"
-
-
-def _not_an_objective(module: str, attribute: str, name: str, found: Any) -> str:
-    """Return the error message for an attribute of a module that is not an objective."""
-    others = [k for k, v in vars(sys.modules[module]).items() if isinstance(v, Objective)]
-    near = f" It has {', '.join(others)}." if others else ""
-    if found is None:
-        return f"objective {name!r}: module {module} has no attribute {attribute!r}.{near}"
-    return (
-        f"objective {name!r} is of type {type(found).__name__}; expected an Objective"
-        f" (lemonade_tf.objectives).{near}"
-    )

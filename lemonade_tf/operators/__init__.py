@@ -1,7 +1,9 @@
 """The paper's six operators (section 3): three exact, three approximate.
 
 For search space II, each of them is also available in all cells of a network at once (`InCells`).
-`replay` makes a child from its parent and the records of the operators that made it.
+`replay` makes a child from its parent and the records of the operators that made it. It knows a
+custom operator once `find_operators` has found it in its module, which a search, its workers and
+whatever rebuilds its networks do by the names in config.json.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.operators.base import Operator, SiteError
+from lemonade_tf.custom_modules import find_custom
+from lemonade_tf.errors import did_you_mean
+from lemonade_tf.operators.base import Operator, OperatorError, SiteError
 from lemonade_tf.operators.change import Change, FitOutputs, MeasureStatistics
 from lemonade_tf.operators.deepen import InsertConvolution
 from lemonade_tf.operators.in_cells import InCells
@@ -26,6 +30,7 @@ APPROXIMATE: tuple[Operator, ...] = (Remove(), PruneFilters(), SeparateConvoluti
 EXACT_IN_CELLS: tuple[Operator, ...] = tuple(map(InCells, EXACT))
 APPROXIMATE_IN_CELLS: tuple[Operator, ...] = tuple(map(InCells, APPROXIMATE))
 OPERATORS = (*EXACT, *APPROXIMATE, *EXACT_IN_CELLS, *APPROXIMATE_IN_CELLS)
+_found: dict[str, Operator] = {}  # custom operators, by the name in a history
 
 __all__ = [
     "APPROXIMATE",
@@ -40,14 +45,62 @@ __all__ = [
     "InsertConvolution",
     "MeasureStatistics",
     "Operator",
+    "OperatorError",
     "PruneFilters",
     "Remove",
     "SeparateConvolution",
     "SiteError",
     "WidenConvolution",
+    "find_operators",
+    "known_operators",
     "record",
     "replay",
 ]
+
+
+def known_operators() -> tuple[Operator, ...]:
+    """Return the built-in operators, and the custom ones that were found in this process."""
+    return (*OPERATORS, *_found.values())
+
+
+def find_operators(names: Iterable[str]) -> tuple[Operator, ...]:
+    """Return operators by name.
+
+    Args:
+        names: The names of operators of search space I, or "MODULE:NAME" for a custom `Operator` in
+            a module.
+
+    Raises:
+        OperatorError: If there is no such operator, or two have the same name.
+    """
+    names = tuple(names)
+    operators = tuple(map(_find_operator, names))
+    if len({operator.name for operator in operators}) < len(operators):
+        raise OperatorError(
+            f"operators {','.join(names)}: duplicate name; expected each only once."
+        )
+    return operators
+
+
+def _find_operator(name: str) -> Operator:
+    builtin = {operator.name: operator for operator in (*EXACT, *APPROXIMATE)}
+    if name in builtin:
+        return builtin[name]
+    if ":" not in name:
+        near = did_you_mean(name, builtin)
+        raise OperatorError(
+            f"unknown operator {name!r}{near or ';'} expected one of {', '.join(builtin)}, or a"
+            " custom operator MODULE:NAME."
+        )
+    found = find_custom(name, Operator, "operator", OperatorError)
+    for other in known_operators():
+        if other.name == found.name and other is not found:
+            raise OperatorError(
+                f"operator {name!r} has the name {found.name!r} of another operator; expected"
+                " another name."
+            )
+    _found[found.name] = found
+    return found
 
 
 def record(operator: Operator, site: Any) -> dict[str, Any]:
@@ -66,7 +119,7 @@ def replay(
     records: Iterable[Mapping[str, Any]],
     *,
     rng: np.random.Generator,
-    operators: Iterable[Operator] = OPERATORS,
+    operators: Iterable[Operator] | None = None,
 ) -> Change:
     """Apply recorded operators in sequence, and return the result as one change.
 
@@ -74,11 +127,14 @@ def replay(
         graph: The parent, weighted or made of shapes.
         records: The records, as `record` returns them.
         rng: Draws the values of new weights.
-        operators: The known operators.
+        operators: The known operators; by default, the built-in ones and the custom ones that
+            `find_operators` found.
 
     Raises:
         SiteError: If a record names an unknown operator, or a site where it does not apply.
     """
+    if operators is None:
+        operators = known_operators()
     by_name = {operator.name: operator for operator in operators}
     change = Change(graph, affected=())
     for entry in records:

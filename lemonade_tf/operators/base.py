@@ -31,6 +31,10 @@ class SiteError(LemonadeError, ValueError):
     """An operator does not apply at the given site."""
 
 
+class OperatorError(LemonadeError, ValueError):
+    """An operator is unknown or cannot be imported; the message names it."""
+
+
 def nodes_of(site: Any) -> Mapping[str, str]:
     """Return the names of nodes in a site, by the field of the site."""
     return {name: getattr(site, name) for name in _node_fields(type(site))}

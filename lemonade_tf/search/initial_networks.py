@@ -23,6 +23,7 @@ from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.errors import quoted
 from lemonade_tf.keras_bridge import FileError, load_graph
 from lemonade_tf.objectives.limits import Limit, exceeded, smallest_values
+from lemonade_tf.operators import OperatorError, find_operators
 from lemonade_tf.runs import read_run
 from lemonade_tf.search.narrower import narrower, shares
 from lemonade_tf.search.warm_start import WarmStartNetwork
@@ -32,10 +33,24 @@ from lemonade_tf.store import RunStore, StoreError, describe_file
 
 
 def search_space(config: SearchConfig) -> SearchSpace:
-    """Return the search space of the settings."""
+    """Return the search space of the settings.
+
+    Raises:
+        ConfigError: If an operator is unknown or cannot be imported.
+    """
     space: SearchSpace = NETWORKS
     if config.space == CELLS.name:
         space = replace(CELLS, filters=config.filters, cells_per_block=config.cells_per_block)
+    elif config.operators:
+        try:
+            found = find_operators(config.operators)
+        except OperatorError as error:
+            raise ConfigError(f"--operators: {error}") from None
+        exact, approximate = (
+            tuple(operator for operator in found if operator.exact is kind)
+            for kind in (True, False)
+        )
+        space = replace(NETWORKS, exact=exact, approximate=approximate)
     return space.with_width_multiple(config.width_multiple)
 
 

@@ -31,6 +31,7 @@ def worker_setup(config: SearchConfig, source: DatasetSource | None = None) -> W
         config.threads,
         config.strategy,
         config.device_memory,
+        operators=config.operators,
     )
 
 

@@ -29,7 +29,7 @@ from lemonade_tf.keras_bridge.files import load_graph
 from lemonade_tf.keras_bridge.saving import save_model
 from lemonade_tf.keras_bridge.weights import read_weights
 from lemonade_tf.objectives.objective import ObjectiveError
-from lemonade_tf.operators import OPERATORS, Change, replay
+from lemonade_tf.operators import Change, known_operators, replay
 from lemonade_tf.operators.initial import inherited_weights, initial_weights
 from lemonade_tf.training.distillation import distill, distillation_targets
 from lemonade_tf.training.epsilon import EPSILON_IMAGES, epsilon
@@ -44,8 +44,6 @@ from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.training.streaming import place_images, place_targets
 from lemonade_tf.workers.measured_objectives import measure_on
 from lemonade_tf.workers.tasks import ChildResult, ChildTask
-
-_APPROXIMATE_NAMES = frozenset(operator.name for operator in OPERATORS if not operator.exact)
 
 
 def train_child(
@@ -180,7 +178,8 @@ class _Attempt:
 
     @property
     def _is_approximate(self) -> bool:
-        return any(r["operator"] in _APPROXIMATE_NAMES for r in self._task.operators)
+        approximate = {operator.name for operator in known_operators() if not operator.exact}
+        return any(r["operator"] in approximate for r in self._task.operators)
 
     def _inherit(
         self,

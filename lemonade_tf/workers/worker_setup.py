@@ -52,6 +52,7 @@ class WorkerSetup(NamesFiles):
         device_memory: Gigabytes of the device's memory that the training images may take; larger
             data sets stream. None for the default, see `default_device_memory`.
         gpu_share: The fraction of a GPU that the process has, for the default.
+        operators: The names of the search's operators, if some of them may be custom ones.
     """
 
     entry_point: str
@@ -61,6 +62,7 @@ class WorkerSetup(NamesFiles):
     strategy: str = "one_per_gpu"
     device_memory: float | None = None
     gpu_share: float = 1.0
+    operators: tuple[str, ...] = ()
 
     @property
     def preload(self) -> tuple[str, ...]:
@@ -78,6 +80,9 @@ class WorkerSetup(NamesFiles):
 
     def __call__(self) -> Callable[[Any], Any]:
         """Set up this process, and return the function that carries out tasks."""
+        from lemonade_tf.operators import find_operators  # the driver need not load them for this
+
+        find_operators(self.operators)  # so that `replay` knows them
         module, _, function = self.entry_point.partition(":")
         set_up = getattr(import_module(module), function)
         device_memory = self.device_memory
