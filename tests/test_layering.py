@@ -68,7 +68,6 @@ MAY_IMPORT = {
         "keras_bridge",
         "latency",
         "operators",
-        "training",
     },
     "latency": {"architecture", "backends", "operators"},
     "objectives": {"architecture", "backends", "custom_modules", "datasets", "latency"},

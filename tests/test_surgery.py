@@ -19,6 +19,13 @@ from lemonade_tf.surgery import budgets
 TOLERANCE = 2e-6  # of probabilities, float32
 
 
+def many(number, seed):
+    """Return images in which neighboring pixels correlate."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.uniform(0, 255, (number, 4, 4, 3)).repeat(4, axis=1).repeat(4, axis=2)
+    return (0.8 * coarse + 0.2 * rng.uniform(0, 255, coarse.shape)).astype(np.float32)
+
+
 @pytest.fixture(scope="module")
 def model():
     return residual(side=16)
@@ -444,16 +451,45 @@ def test_the_latency_of_the_network_is_measured_where_no_model_is_given(plain, m
     assert "shrink to latency=0.95 (predicted 0." in str(surgery)
 
 
-def test_distillation_brings_the_output_closer(plain):
-    def distance(surgery):
-        return np.abs(outputs(surgery.model(), SOME) - outputs(features, SOME)).mean()
+def logits(model, images):
+    return np.log(np.maximum(outputs(model, images), 1e-12))
 
-    features = keras.Model(plain.input, plain.get_layer("hidden").output)
-    surgery = Surgery(features, images=SOME)
-    surgery.prune("first")
-    before = distance(surgery)
-    surgery.distill(epochs=3)
-    assert distance(surgery) < 0.95 * before
+
+def test_distillation_recovers_and_leaves_frozen_layers_and_statistics_alone(model):
+    frozen = keras.models.clone_model(model)
+    frozen.set_weights(model.get_weights())
+    frozen.get_layer("grow_conv").trainable = False
+    surgery = Surgery(frozen)
+    surgery.prune("last_conv")
+    before = surgery.model()
+    surgery.distill(many(64, seed=0), epochs=2)
+    after, others = surgery.model(), many(32, seed=1)
+    distances = [
+        np.abs(logits(each, others) - logits(model, others)).mean() for each in (before, after)
+    ]
+    assert distances[1] < 0.9 * distances[0]
+    moved = 0
+    for old, new in zip(before.weights, after.weights, strict=True):
+        equal = np.array_equal(old.numpy(), new.numpy())
+        moved += not equal
+        if "moving" in old.path or "grow_conv" in old.path:
+            assert equal, old.path
+    assert moved > 10
+    assert not after.get_layer("grow_conv").trainable
+    assert re.search(r"distill on 64 images, epochs=2: relative squared error", str(surgery))
+
+
+def test_distillation_never_keeps_worse_weights(plain):
+    surgery = Surgery(plain)
+    surgery.distill(SOME[:6], learning_rate=1e3)  # there is nothing to recover
+    np.testing.assert_array_equal(outputs(surgery.model(), SOME), outputs(plain, SOME))
+
+
+def test_frozen_models_are_not_distilled(plain):
+    frozen = keras.models.clone_model(plain)
+    frozen.trainable = False
+    with pytest.raises(ValueError, match="cannot distill: all layers with weights are frozen"):
+        Surgery(frozen).distill(SOME)
 
 
 @pytest.mark.slow
@@ -482,13 +518,6 @@ def test_the_example_in_the_documentation(tmp_path, monkeypatch):
 
 
 # --- With images ---------------------------------------------------------------------------------
-
-
-def many(number, seed):
-    """Return images in which neighboring pixels correlate."""
-    rng = np.random.default_rng(seed)
-    coarse = rng.uniform(0, 255, (number, 4, 4, 3)).repeat(4, axis=1).repeat(4, axis=2)
-    return (0.8 * coarse + 0.2 * rng.uniform(0, 255, coarse.shape)).astype(np.float32)
 
 
 @pytest.mark.parametrize(

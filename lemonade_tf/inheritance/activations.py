@@ -41,6 +41,12 @@ def take_images(images: Images, chosen: np.ndarray | slice) -> Images:
     return images[chosen]
 
 
+def in_order(graph: Graph, images: Images) -> list[np.ndarray]:
+    """Return the images for each input of a network, in the order of its inputs."""
+    by_name = images if isinstance(images, Mapping) else {graph.input: images}
+    return [by_name[name] for name in graph.inputs]
+
+
 def input_values(graph: Graph, model: keras.Model, images: Images) -> dict[str, Any]:
     """Return the values of the Input nodes.
 

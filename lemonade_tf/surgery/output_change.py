@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.layers import Rescaling
-from lemonade_tf.inheritance.activations import Images, max_batch_size
+from lemonade_tf.inheritance.activations import Images, in_order, max_batch_size
 from lemonade_tf.keras_bridge import to_keras
 
 _IMAGES = 32
@@ -24,7 +22,7 @@ def output_change(original: Graph, graph: Graph, images: Images | None) -> str:
         images: Preprocessed like their input; None for random numbers.
     """
     given = "images" if images is not None else "random images"
-    inputs = _random_inputs(original) if images is None else _in_order(original, images)
+    inputs = _random_inputs(original) if images is None else in_order(original, images)
     number = min(_IMAGES, len(inputs[0]), max_batch_size(original, _IMAGES))
     some = [each[:number] for each in inputs]
     before, after = (_outputs(graph, some) for graph in (original, graph))
@@ -35,11 +33,6 @@ def output_change(original: Graph, graph: Graph, images: Images | None) -> str:
         for a, d in zip(before, differences, strict=True)
     )
     return f"largest {largest:.2g}, relative {relative:.2g}, on {number} {given}"
-
-
-def _in_order(graph: Graph, images: Images) -> list[np.ndarray]:
-    by_name = images if isinstance(images, Mapping) else {graph.input: images}
-    return [by_name[name] for name in graph.inputs]
 
 
 def _outputs(graph: Graph, inputs: list[np.ndarray]) -> list[np.ndarray]:

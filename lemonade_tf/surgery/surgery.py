@@ -19,7 +19,7 @@ import numpy as np
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.layers import BatchNormalization
-from lemonade_tf.inheritance.activations import max_batch_size
+from lemonade_tf.inheritance.activations import count_images, max_batch_size
 from lemonade_tf.keras_bridge import from_keras, to_keras
 from lemonade_tf.keras_bridge.keras_defaults import keras_defaults
 from lemonade_tf.keras_bridge.origins import output_node
@@ -353,33 +353,49 @@ class Surgery:
     ) -> None:
         """Train the edited model to output the same as the original one.
 
+        The logits are compared, or the outputs of a model without a softmax. Frozen layers
+        (trainable=False) and the statistics of batch norms stay as they are. An eighth of the
+        images, at most 512, is held back, and the weights of the epoch that is the closest to the
+        original there are kept, or those from before if none is closer.
+
         Args:
             images: As many images as there are, in any of the forms of `Surgery`; labels are not
                 needed. By default those of the surgery.
             epochs: Passes over the images.
             batch_size: Images per training step.
-            learning_rate: Initial learning rate, which decays to 0. By default 0.003 (of stochastic
-                gradient descent) for a model that ends in a softmax, else 0.001 (of Adam).
+            learning_rate: The largest learning rate of Adam, which is warmed up to, and decays to 0
+                by a cosine; by default 0.001.
 
         Raises:
-            ValueError: If there are no images.
+            ValueError: If there are no images, or all layers are frozen.
         """
         epochs = requests.count(epochs, "epochs", "distill")
         batch_size = requests.count(batch_size, "batch_size", "distill")
+        if learning_rate is not None:
+            learning_rate = requests.number(
+                learning_rate,
+                "learning_rate",
+                "distill",
+                "a positive number",
+                above=0,
+                below=float("inf"),
+            )
         kept = None if self._fits is None else self._fits.images
-        given: Any = kept if images is None else self._as_array(images, None)
+        given = kept if images is None else self._as_array(images, None)
         if given is None:
             raise ValueError("cannot distill without images; expected images, without labels.")
-        self.graph = recover(
+        recovered = recover(
             self._original,
             self.graph,
             given,
             epochs=epochs,
-            batch_size=min(batch_size, len(given)),
+            batch_size=batch_size,
             learning_rate=learning_rate,
             rng=self._rng,
         )
-        self._record(f"distill on {len(given)} images, epochs={epochs}")
+        self.graph = recovered.graph
+        change = f"relative squared error {recovered.before:.2g} to {recovered.after:.2g}"
+        self._record(f"distill on {count_images(given)} images, epochs={epochs}: {change}")
 
     # --- Helpers ---------------------------------------------------------------------------------
 
