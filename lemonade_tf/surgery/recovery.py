@@ -92,7 +92,8 @@ def recover(
     )
     scales = [max(float(value.var()), 1e-30) for value in desired]
     losses = _single([_squared_error(scale) for scale in scales])
-    model.compile(optimizer=keras.optimizers.Adam(rate), loss=losses, jit_compile=False)
+    never: Any = False  # compiling for a single epoch takes longer than it saves
+    model.compile(optimizer=keras.optimizers.Adam(rate), loss=losses, jit_compile=never)
 
     forward = current_backend().forward(student)
 
@@ -156,6 +157,6 @@ def _squared_error(scale: float) -> Callable[[Any, Any], Any]:
     """Return the mean squared error of an output, relative to its variance."""
 
     def loss(desired: Any, found: Any) -> Any:
-        return keras.ops.mean(keras.ops.square(desired - found)) / scale
+        return keras.ops.mean(keras.ops.square(desired - found) / scale)
 
     return loss
