@@ -256,7 +256,7 @@ def test_the_network_with_the_least_error_is_recommended(capsys, tmp_path):
     status, out, _ = run(capsys, "report", folder)
     assert status == 0
     assert f"keras.models.load_model('{folder}/models/0-2.h5')" in out
-    assert "This is 0-2, the network with the least validation error." in out
+    assert "This is 0-2, the network with the lowest validation error." in out
     assert "0-2 has the least validation error" in (folder / "report.html").read_text()
 
 

@@ -74,7 +74,7 @@ MAY_IMPORT = {
     "drawing": {"architecture", "store"},
     "config": {"datasets", "latency", "objectives", "setting_checks", "training.settings"},
     "presets": {"config", "datasets", "latency"},
-    "runs": {"architecture", "datasets", "evolution", "objectives", "store"},
+    "runs": {"architecture", "datasets", "evolution", "keras_bridge", "objectives", "store"},
     "report": {"evolution", "objectives", "runs", "store", "terminal"},
     "retraining": {
         "architecture",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from lemonade_tf.cli.choosing_commands import print_chosen, run_front
 from lemonade_tf.cli.failure import fail, without_messages
 from lemonade_tf.errors import PROGRAM, as_path, resume_command, shell_command
 from lemonade_tf.presets import make_config
@@ -252,25 +253,19 @@ def _report(workdir: str, console: Console) -> None:
 
     run = read_run(workdir)
     page = write_report(run)
-    best = run.best()
-    if best is None:
+    if not run.trained:
         print_line(console, f"No network of {run.store.path} has been trained yet.")
         return
     print_table(run, console)
-    example = run.store.models.path(best.id)
     print_line(console, f"Run folder  {run.store.path}")
     print_line(console, f"Plots       {page}, {page.parent / 'plots'}")
-    print_line(console, f"Load one    keras.models.load_model({str(example)!r})")
-    print_line(
-        console, f"            This is {best.id}, the network with the least validation error."
-    )
-    pixels = f"raw pixels, 0 to 255, as in {run.dataset}"
-    print_line(console, f"            Input: {pixels}; output: class probabilities.")
+    print_chosen(run, console)
 
 
 COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "search": run_search,
     "status": run_status,
+    "front": run_front,
     "pin": run_pin,
     "report": run_report,
     "draw": run_draw,

@@ -55,6 +55,13 @@ def add_settings(
             )
 
 
+def add_limit(parser: argparse.ArgumentParser, help: str) -> None:
+    """Add the option --limit, upper limits by objective; none by default."""
+    parser.add_argument(
+        "--limit", type=limits, metavar="NAME=X,...", action=_Merge, default={}, help=help
+    )
+
+
 def _argument_type(name: str, hint: Any) -> dict[str, Any]:
     """Return the arguments of `add_argument` that follow from the type of a setting."""
     if typing.get_origin(hint) in (types.UnionType, typing.Union):  # TYPE | None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from lemonade_tf import __version__
-from lemonade_tf.cli.options import add_settings, choice
+from lemonade_tf.cli.options import add_limit, add_settings, choice
 from lemonade_tf.config import TRAINING, SearchConfig
 from lemonade_tf.errors import PROGRAM, did_you_mean, printable
 from lemonade_tf.presets import PRESETS
@@ -163,6 +163,7 @@ def _make_parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.Argu
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
     _add_search(commands)
     _add_command(commands, "status", "show the progress of a search")
+    _add_front(commands)
     pin = _add_command(commands, "pin", "keep the files of networks that leave the front")
     pin.add_argument("ids", metavar="ID", nargs="+", help="networks to keep")
     _add_command(commands, "report", "write the plots and report.html of a run and print its front")
@@ -207,6 +208,29 @@ def _add_command(commands: Any, name: str, help: str, **options: Any) -> argpars
     parser.add_argument("workdir", metavar="RUN", help="run folder")
     parser.set_defaults(command=name)
     return parser
+
+
+def _add_front(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "front",
+        "list the networks of a front and choose one",
+        description=(
+            "List the networks of a front, with the confidence intervals of their errors, and mark"
+            " the knee. With --limit or --best, list those that fit or choose one. The exit status"
+            " is 1 if none fits."
+        ),
+    )
+    add_limit(parser, "list only networks within limits, such as parameters=100e3,error=0.05")
+    parser.add_argument(
+        "--best",
+        metavar="RULE",
+        help="choose one: 'smallest', 'lowest NAME' or 'knee', optionally followed by conditions,"
+        " such as 'smallest: error<=0.05' or 'lowest error: parameters<=1e5, multiply_adds<=5e6'",
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument("--ids", action="store_true", help="print only ids, one per line")
 
 
 def _add_draw(commands: Any) -> None:

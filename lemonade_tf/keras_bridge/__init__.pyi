@@ -1,5 +1,6 @@
 from .convex_sum import ConvexSum as ConvexSum
 from .files import FileError as FileError
+from .files import load_architecture as load_architecture
 from .files import load_graph as load_graph
 from .files import load_record as load_record
 from .graph_to_model import to_keras as to_keras

@@ -54,6 +54,20 @@ def load_graph(path: Path) -> Graph:
             raise FileError(f"{fspath(path)} contains a broken network: {quoted(error)}") from error
 
 
+def load_architecture(path: Path) -> Graph:
+    """Load the graph in a file without its weights, which takes a few milliseconds.
+
+    Raises:
+        FileError: As for `load_graph`.
+    """
+    with _opened(path) as file:
+        architecture = _content(file, path)["architecture"]
+    try:
+        return from_json(architecture)
+    except GraphError as error:
+        raise FileError(f"{fspath(path)} contains a broken network: {quoted(error)}") from error
+
+
 def load_record(path: Path) -> dict[str, Any]:
     """Load the record in a file: objectives and lineage, as `save_model` received them.
 

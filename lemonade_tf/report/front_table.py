@@ -8,7 +8,6 @@ from itertools import chain
 
 from rich.console import Console
 
-from lemonade_tf.objectives.builtin import PARAMETERS
 from lemonade_tf.objectives.objective import Objective
 from lemonade_tf.report.formatting import display_name, format_value
 from lemonade_tf.runs.run import Run
@@ -48,9 +47,7 @@ def table_rows(run: Run) -> tuple[list[str], list[list[str]]]:
 
 def _cell_numbers(run: Run, front: Sequence[NetworkRecord]) -> dict[str, int]:
     """Return the numbers of the cells of a front by id, 0 for the largest network."""
-    names = [objective.name for objective in run.others]
-    size = PARAMETERS.name if PARAMETERS.name in names else names[0]
-    by_size = sorted(front, key=lambda network: network.objectives[size])
+    by_size = sorted(front, key=lambda network: network.objectives[run.size.name])
     return {network.id: number for number, network in enumerate(reversed(by_size))}
 
 

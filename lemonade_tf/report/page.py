@@ -24,6 +24,7 @@ from lemonade_tf.report.markup import html_page, html_table
 from lemonade_tf.report.pairs import pairs_figure
 from lemonade_tf.report.panels import panels_figure
 from lemonade_tf.report.parallel import parallel_figure
+from lemonade_tf.runs.choosing import LOWEST_ERROR, choose
 from lemonade_tf.runs.run import Run
 from lemonade_tf.store.atomic import write_atomic
 
@@ -75,7 +76,7 @@ def _page(run: Run, figures: Iterable[str], table: str) -> str:
 
 def _recommendation(run: Run) -> str:
     """Return a paragraph that says which network has the least error, and how to load it."""
-    best = run.best()
+    best = choose(run, LOWEST_ERROR) if run.trained else None
     if best is None:
         return ""
     file = run.store.models.path(best.id).relative_to(run.store.path)

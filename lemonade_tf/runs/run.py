@@ -11,6 +11,8 @@ import numpy as np
 
 from lemonade_tf.datasets.names import extra_dataset_names, parse_datasets
 from lemonade_tf.evolution import hypervolume, pareto_front
+from lemonade_tf.keras_bridge import load_architecture
+from lemonade_tf.objectives.builtin import PARAMETERS
 from lemonade_tf.objectives.lookup import run_objectives
 from lemonade_tf.objectives.network_errors import ERROR
 from lemonade_tf.objectives.objective import Objective
@@ -58,6 +60,12 @@ class Run:
         return tuple(sorted(others, key=lambda objective: not objective.cheap))
 
     @property
+    def size(self) -> Objective:
+        """The objective that is the size of a network: parameters, else the first cheap one."""
+        names = [objective.name for objective in self.others]
+        return self.others[names.index(PARAMETERS.name) if PARAMETERS.name in names else 0]
+
+    @property
     def dataset(self) -> str:
         """The name or path of the first data set."""
         return parse_datasets(self.config.dataset)[0]
@@ -97,17 +105,23 @@ class Run:
             records = [record for record in records if record.generation <= generation]
         return front_of(records, self.objectives)
 
-    def best(self) -> NetworkRecord | None:
-        """Return the network with the least validation error, the smallest one of several.
+    def computed(self, objective: Objective, network: NetworkRecord) -> float:
+        """Return a cheap objective of a network, computed from its file unless it is recorded.
 
-        Smallest by parameters if these are an objective, else by the first cheap objective. None
-        if no network has been trained.
+        Raises:
+            StoreError: If it has no file.
         """
+        key = objective.name, network.id
+        if key not in self._computed:
+            self._computed[key] = objective.value(
+                load_architecture(self.store.find_model(network.id))
+            )
+        return self._computed[key]
 
-        def key(record: NetworkRecord) -> tuple[float, float]:
-            return record.error, record.objectives.get("parameters", 0.0)
-
-        return min(self.front(), key=key, default=None)  # the front is sorted by size
+    @cached_property
+    def _computed(self) -> dict[tuple[str, str], float]:
+        """The values of cheap objectives that were computed, by objective and id."""
+        return {}
 
     def hypervolumes(self) -> np.ndarray:
         """Return the hypervolume of the front after each trained network, (networks,)."""

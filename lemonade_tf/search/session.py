@@ -16,6 +16,8 @@ from lemonade_tf.evolution.generation import Batch
 from lemonade_tf.evolution.individual import Individual
 from lemonade_tf.executors import Executor
 from lemonade_tf.monitoring.callback import Callback, SearchState
+from lemonade_tf.runs.choosing import LOWEST_ERROR, choose
+from lemonade_tf.runs.run import read_run
 from lemonade_tf.search.evaluator import ChildEvaluator
 from lemonade_tf.search.measurements import Measurements
 from lemonade_tf.search.reporter import Reporter
@@ -44,6 +46,20 @@ class SearchResult:
     hypervolume: float
     complete: bool
     stopped: bool = False
+
+    def best(self, rule: str = LOWEST_ERROR) -> Mapping[str, Any]:
+        """Return the network of the front that a rule chooses, with the keys of `front`.
+
+        Args:
+            rule: Such as "smallest: error<=0.05", "lowest error: parameters<=1e5" or "knee"; by
+                default the lowest validation error.
+
+        Raises:
+            ChoiceError: If the rule is none, or names an unknown objective.
+            NoNetworkError: If no network satisfies its conditions.
+        """
+        run = read_run(self.workdir)
+        return run.store.front_row(choose(run, rule)).as_columns()
 
 
 @dataclass(frozen=True)

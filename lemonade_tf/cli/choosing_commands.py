@@ -1,0 +1,101 @@
+"""The command `front`: choose a network of a run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from lemonade_tf.cli.failure import fail
+from lemonade_tf.errors import PROGRAM, as_path, shell_command
+from lemonade_tf.terminal import make_console, print_line, print_rows
+
+if TYPE_CHECKING:  # keeps --help and --version fast
+    from lemonade_tf.runs.run import Run
+    from lemonade_tf.store import NetworkRecord
+
+
+def run_front(options: argparse.Namespace) -> int:
+    """List the networks of a front that are within limits, or choose one by a rule.
+
+    Returns:
+        The exit status: 1 if no network fits.
+    """
+    from lemonade_tf.report.choice_table import choice_json, choice_rows
+    from lemonade_tf.runs import read_run
+    from lemonade_tf.runs.choosing import Rule, choose, knee, networks_within, none_within
+    from lemonade_tf.runs.choosing import parse_rule as parse
+
+    run, limits, rule = read_run(options.workdir), dict(options.limit), None
+    if options.best is not None:
+        given = parse(options.best)
+        limits |= {n: min(x, limits.get(n, x)) for n, x in given.limits.items()}
+        rule = Rule(given.goal, limits)
+    fitting = networks_within(run, limits)
+    best = choose(run, rule) if rule and fitting else None
+    middle = knee(fitting, run.objectives) if fitting else None
+    if options.json:
+        found = choice_json(
+            run,
+            fitting if rule is None else [best] if best else [],
+            limits,
+            knee=middle and middle.id,
+            **({} if rule is None else {"best": best and best.id}),
+        )
+        print(json.dumps(found, indent=2))
+        return 0 if fitting else 1
+    if middle is None:
+        return fail(none_within(run, limits))
+    listed = [best] if best else fitting
+    if options.ids:
+        for network in listed:
+            print(network.id)
+        return 0
+    console = make_console()
+    header, rows = choice_rows(run, listed, list(limits), {middle.id: "knee"})
+    title = "Pareto front" if best is None else f"Best by {options.best!r}"
+    print_rows(console, title, header, rows, text="note")
+    _print_summary(run, len(fitting), console)
+    if best is None:
+        print_line(console, f"Knee        {middle.id}: beyond it, little is gained for much")
+    else:
+        print_use(run, best, console)
+    return 0
+
+
+def _print_summary(run: Run, num_fitting: int, console: Console) -> None:
+    num = len(run.front())
+    print_line(console, f"Fitting     {num_fitting} of {num} networks of the front")
+    images = run.config.images.num_images.get("validation")
+    print_line(
+        console,
+        f"Intervals   95 %, of errors on {images:,} validation images; networks whose intervals"
+        " overlap may not differ",
+    )
+
+
+def print_use(run: Run, network: NetworkRecord, console: Console) -> None:
+    """Print how to use a network."""
+    model = str(run.store.models.path(network.id))
+    print_line(console, f"Use one     keras.models.load_model({model!r})")
+
+
+def print_chosen(run: Run, console: Console) -> None:
+    """Print how to use the network that the default rule chooses, and how to choose another."""
+    from lemonade_tf.runs.choosing import KNEE, LOWEST_ERROR, choose
+
+    best, middle = choose(run, LOWEST_ERROR), choose(run, KNEE)
+    print_use(run, best, console)
+    print_line(
+        console, f"            This is {best.id}, the network with the lowest validation error."
+    )
+    pixels = f"raw pixels, 0 to 255, as in {run.dataset}"
+    print_line(console, f"            Input: {pixels}; output: class probabilities.")
+    words = (PROGRAM, "front", as_path(run.store.path), "--best", "smallest: error<=0.05")
+    print_line(console, f"Choose      {shell_command(*words)}")
+    print_line(
+        console,
+        f"            {middle.id} is the knee of the front: beyond it, little is gained for much.",
+    )
