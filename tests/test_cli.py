@@ -79,6 +79,29 @@ def test_windows_is_refused_in_one_line(tmp_path):
     )
 
 
+INTERRUPTED_IMPORT = """
+import sys
+
+class Interrupted:
+    def find_spec(self, name, *_):
+        if name == "numpy":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupted())
+from lemonade_tf.cli import main
+sys.exit(main(["search", "--preset", "quick"]))
+"""
+
+
+def test_ctrl_c_while_modules_are_imported_is_one_line():
+    done = python("-c", INTERRUPTED_IMPORT)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "lemonade-tf: stopped by Ctrl-C; finished work is kept. Continue with"
+        " lemonade-tf search --preset quick\n"
+    )
+
+
 def test_help_names_the_choices_and_the_default_of_each_preset(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "1000")
     _, out, _ = run(capsys, "search", "--help")

@@ -11,9 +11,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
-from lemonade_tf.cli.commands import COMMANDS
 from lemonade_tf.cli.failure import fail
-from lemonade_tf.cli.parser import parse
 from lemonade_tf.errors import PROGRAM, LemonadeError, shell_command
 from lemonade_tf.terminal import accept_all_characters
 
@@ -39,12 +37,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str]) -> int:
     """Parse the arguments, run the command, and report an error in one line."""
-    options = parse(arguments)
     try:
+        # They take seconds to import, in which Ctrl-C should be reported as well.
+        from lemonade_tf.cli.commands import COMMANDS
+        from lemonade_tf.cli.parser import parse
+
+        options = parse(arguments)
         return COMMANDS[options.command](options)
     except LemonadeError as error:
         is_usage = error.exit_status == 2
-        see = f" (see {PROGRAM} {options.command} --help)" if is_usage else ""
+        see = f" (see {PROGRAM} {arguments[0]} --help)" if is_usage else ""
         return fail(f"{error}{see}", error.exit_status)
     except KeyboardInterrupt:
         rerun = shell_command(PROGRAM, *arguments)
