@@ -40,8 +40,18 @@ def make_console() -> Console:
     is_terminal = sys.stdout is not None and sys.stdout.isatty()
     is_plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") in ("dumb", "unknown")
     if is_terminal and not is_plain:
-        return _Console()
-    return _Console(force_terminal=False, color_system=None)
+        return _Console(_environ=_environment())
+    return _Console(_environ=_environment(), force_terminal=False, color_system=None)
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment without sizes of 0, which stand for an unknown size.
+
+    Some terminals without a window set them. Rich would print nothing in 0 columns.
+    """
+    sizes = {name: os.environ.get(name, "") for name in ("COLUMNS", "LINES")}
+    unknown = {name for name, size in sizes.items() if not size.strip("0")}
+    return {name: value for name, value in os.environ.items() if name not in unknown}
 
 
 def is_live(console: Console) -> bool:

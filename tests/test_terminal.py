@@ -126,6 +126,19 @@ def test_the_command_to_resume_survives_the_shell(path, word):
     assert resume_command(path) == f"lemonade-tf search --workdir {word} --resume"
 
 
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_size_of_zero_is_an_unknown_size(monkeypatch, is_terminal):
+    monkeypatch.setattr(sys, "stdout", Stream("utf-8", is_terminal))
+    for name in ("COLUMNS", "LINES"):
+        monkeypatch.setenv(name, "0")
+    console = make_console()
+    assert min(console.size) > 0
+    print_line(console, "Pareto front")
+    assert b"Pareto front" in sys.stdout.written()
+    monkeypatch.setenv("COLUMNS", "30")
+    assert make_console().width == 30
+
+
 def test_the_command_to_resume_can_be_written_in_every_encoding(monkeypatch):
     assert "bücher" in resume_command("bücher")
     monkeypatch.setattr(sys, "stderr", Stream("ascii"))
