@@ -77,8 +77,8 @@ def _named(dataset: Any) -> Iterator[tuple[str, np.ndarray]]:
         named = [(str(name), value) for name, value in dataset.items()]
     else:
         pairs = dataset if isinstance(dataset, (tuple, list)) else ()
-        if not all(isinstance(pair, (tuple, list)) for pair in pairs):
-            pairs = (pairs,)
+        if not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
+            pairs = (pairs,)  # images and labels, which may be lists
         if len(pairs) not in _PARTS or any(len(pair) != 2 for pair in pairs):
             raise DatasetError(f"dataset is {_described(dataset)}; {_EXPECTED}.")
         named = [

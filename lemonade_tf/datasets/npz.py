@@ -71,6 +71,7 @@ def load_npz(name: str, path: Path, allocate: Allocate = np.empty) -> Dataset:
         _check_same_kind(name, names, images, labels)
         y_train = labels["train"]
         num_classes = int(y_train.max()) + 1
+        _check_columns(name, num_classes, names, members)
         if "validation" in labels:
             [x_train] = _read(members["x_train"], images["train"], allocate)
             [x_validation] = _read(members["x_validation"], images["validation"], allocate)
@@ -150,6 +151,20 @@ def _check_same_kind(
             raise DatasetError(
                 f"{name}: {y_names[part]} contains class {labels[part].max()}, {y_names['train']}"
                 f" only 0 to {y_train.max()}; expected the classes of {y_names['train']}."
+            )
+
+
+def _check_columns(
+    name: str, num_classes: int, names: Mapping[str, str], members: Mapping[str, NpzMember]
+) -> None:
+    """Check that one-hot labels have a column per class of the training images."""
+    for key in ("y_train", "y_validation", "y_test"):
+        shape = members[key].shape if key in members else ()
+        if len(shape) == 2 and shape[1] not in (1, num_classes):
+            raise DatasetError(
+                f"{name}: {names[key]} has {shape[1]} columns, but {names['y_train']} has images of"
+                f" {num_classes} classes; expected one-hot labels with a column for each. Remove"
+                " the columns of classes without training images."
             )
 
 

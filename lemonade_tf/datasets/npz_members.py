@@ -131,7 +131,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> NpzMe
         shape, _, dtype = _read_header(file)
         start = file.tell()
     if dtype.hasobject:
-        raise ValueError("Object arrays are never unpickled")
+        raise ValueError(f"{name} is an array of objects, which are never unpickled; store numbers")
     size = prod(shape) * dtype.itemsize
     if start + size != info.file_size or not dtype.itemsize or any(n < 0 for n in shape):
         raise ValueError(f"{name} has shape {quoted(shape)}, but {info.file_size - start:,} bytes")

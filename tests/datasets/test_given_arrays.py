@@ -17,11 +17,21 @@ Y = np.arange(40) % 4
     [
         ((X, Y), 4, None),
         ([X[..., 0], Y.tolist()], 4, None),
+        ((X.tolist(), Y.tolist()), 4, None),
+        ((list(X), list(Y)), 4, None),
         (((X, Y), (X[:9], Y[:9])), 4, 9),
         (((X, Y), (X[:20], Y[:20]), (X[:9], Y[:9])), 20, 9),
         ({"X_train": X, "y_train": np.eye(4)[Y], "x_val": X[:8], "y_val": Y[:8]}, 8, None),
     ],
-    ids=["pair", "lists", "as in keras.datasets", "three parts", "names"],
+    ids=[
+        "pair",
+        "list",
+        "pair of lists",
+        "list of images",
+        "as in keras.datasets",
+        "three parts",
+        "names",
+    ],
 )
 def test_arrays_become_a_data_set(tmp_path, dataset, num_validation, num_test):
     assert is_arrays(dataset)

@@ -265,7 +265,15 @@ BAD_ARRAYS = {
     ),
     "objects": (
         {"y_train": np.array([{}] * 40)},
-        r"not a readable \.npz file of numeric arrays \(Object arrays",
+        r"numeric arrays \(y_train is an array of objects, which are never .*; store numbers\)",
+    ),
+    "an empty column": (
+        {"y_train": np.eye(5)[_labels()]},
+        r"y_train has 5 columns, but y_train has images of 4 classes; expected one-hot",
+    ),
+    "other columns": (
+        {"y_train": np.eye(4)[_labels()], "x_test": _images(), "Y_test": np.eye(5)[_labels()]},
+        r"Y_test has 5 columns, but y_train has images of 4 classes; .* Remove the columns of",
     ),
 }
 
