@@ -22,7 +22,7 @@ from lemonade_tf.datasets.names import join_datasets, parse_datasets
 from lemonade_tf.errors import LemonadeError, did_you_mean
 from lemonade_tf.objectives.dataset_errors import with_dataset_errors
 from lemonade_tf.objectives.lookup import find_objectives, run_limits, run_objectives
-from lemonade_tf.objectives.objective import ObjectiveError
+from lemonade_tf.objectives.objective import Objective, ObjectiveError
 from lemonade_tf.setting_checks import Settings, check_type
 from lemonade_tf.training.settings import TrainingSettings
 
@@ -330,6 +330,12 @@ class SearchConfig(FlatConfig):
         for name in ("objectives", "operators"):
             if isinstance(text := getattr(self, name), str):
                 object.__setattr__(self, name, tuple(map(str.strip, text.split(","))))
+        for each in self.objectives if isinstance(self.objectives, list | tuple) else ():
+            if isinstance(each, Objective):
+                raise ConfigError(
+                    f"--objectives contains the objective {each.name!r} itself; expected names, by"
+                    " which workers import objectives: MODULE:NAME, such as 'own:DOUBT'."
+                )
         object.__setattr__(self, "initial_models", _paths(self.initial_models))
 
     def _normalize(self) -> None:

@@ -12,10 +12,13 @@ import os
 import sys
 import sysconfig
 import traceback
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from lemonade_tf.errors import LemonadeError, quoted
+
+_PACKAGE = str(Path(__file__).resolve().parent)
 
 
 def find_custom(name: str, kind: type, word: str, error: type[LemonadeError]) -> Any:
@@ -73,7 +76,7 @@ def _import(module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except (Exception, SystemExit) as error:  # importing a script may exit
-        words = quoted(f"{type(error).__name__}: {error}")
+        words = quoted(f"{type(error).__name__}: {error}").removesuffix(".")
         if isinstance(error, ModuleNotFoundError) and _is_part(error.name, module):
             advice = f"expected a module in the current folder, {here}, or on PYTHONPATH."
         else:
@@ -94,7 +97,7 @@ def _place(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.filename is not None:
         return f"{error.filename}, line {error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is that of this file
-    libraries = ("<frozen", *sysconfig.get_paths().values())
+    libraries = ("<", _PACKAGE, *sysconfig.get_paths().values())
     own = [frame for frame in frames if not frame.filename.startswith(libraries)]
     last = (own or frames)[-1]
     return f"{last.filename}, line {last.lineno}"

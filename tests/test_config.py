@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lemonade_tf.config import ConfigError, SearchConfig, default_workdir
+from lemonade_tf.objectives import PARAMETERS
 from lemonade_tf.presets import PRESETS, make_config, preset_for
 from lemonade_tf.training.settings import TrainingSettings
 
@@ -77,6 +78,10 @@ def test_the_default_preset_depends_on_data_set_and_space():
         ({"distillation_memory": -0.5}, r"--distillation_memory is -0.5; expected at least 0"),
         ({"sampling": "best"}, r"--sampling is 'best'; expected one of density, uniform"),
         ({"objectives": ("error", "size")}, r"--objectives: unknown objective 'size'; expected"),
+        (
+            {"objectives": ["error", PARAMETERS]},
+            r"--objectives contains the objective 'parameters' itself; expected names, by which",
+        ),
         ({"objectives": ("error",)}, r"--objectives: .* at least one cheap objective"),
         ({"objectives": ("parameters",)}, r"--objectives: .* expected error"),
         ({"objectives": ("error", "parameters", "error")}, r"--objectives: .* duplicate name"),

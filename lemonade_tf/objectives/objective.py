@@ -212,7 +212,7 @@ class Objective:
             value = function(argument)
         except ObjectiveError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # it may call code that exits
             raise ObjectiveError(
                 f"the objective {self.name!r} raised {describe_exception(error)}."
             ) from error
@@ -259,7 +259,7 @@ def _compute_prepared(compute: Callable[..., float], prepared: Any, graph: Graph
     return compute(graph, prepared)
 
 
-def describe_exception(error: Exception) -> str:
+def describe_exception(error: BaseException) -> str:
     """Return a caught exception as one line, with the line of code where it left the caller."""
     words = " ".join(f"{type(error).__name__}: {error}".split())
     frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is the caller's

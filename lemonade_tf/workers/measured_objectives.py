@@ -136,7 +136,7 @@ def prepare_objective(task: ObjectiveTask, dataset: Dataset) -> Any:
     )
     try:
         prepared = objective.prepare(context)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # it may call code that exits
         raise ObjectiveError(f"it raised {describe_exception(error)}.") from error
     try:
         return read_json(json.dumps(prepared, allow_nan=False))  # as whoever reads config.json

@@ -24,6 +24,12 @@ MINE = Objective("parameters", "log", compute=len)
 NUMBER = 3
 """
 
+REFUSED = """
+from lemonade_tf.objectives import Objective
+
+A = Objective("a", "linear", measure=len)
+"""
+
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
@@ -34,6 +40,7 @@ def here(tmp_path, monkeypatch):
     (tmp_path / "half_objectives.py").write_text("import no_such_thing")
     (tmp_path / "deep_objectives.py").write_text("import helper_of_it")
     (tmp_path / "helper_of_it.py").write_text("\n1 / 0")
+    (tmp_path / "refused_objectives.py").write_text(REFUSED)
     (tmp_path / "bad_objectives.py").write_text("x = (")
     (tmp_path / "exiting_objectives.py").write_text("raise SystemExit(3)")
     yield tmp_path
@@ -76,6 +83,10 @@ def test_a_custom_objective_is_found_in_the_current_folder(here):
         (
             ["error", "deep_objectives:A"],
             r"ZeroDivisionError: division by zero; it happened in \S*/helper_of_it.py, line 2; fix",
+        ),
+        (
+            ["error", "refused_objectives:A"],
+            r"for the hypervolume; it happened in \S*/refused_objectives.py, line 4; fix",
         ),
         (
             ["error", "exiting_objectives:A"],

@@ -1,4 +1,5 @@
 import math
+import sys
 from decimal import Decimal
 from fractions import Fraction
 from functools import partial
@@ -158,6 +159,17 @@ def test_an_exception_is_reported_with_file_and_line():
         assert isinstance(e.value.__cause__, KeyError)
         assert __file__ in str(e.value)
     assert f"test_objective.py, line {line})" in str(_raised(CHEAP(energy)))
+
+
+def test_an_exit_is_an_error_with_file_and_line():
+    def leave(_):
+        sys.exit(3)
+
+    message = r"'energy' raised SystemExit: 3 \(.*test_objective\.py, line "
+    with pytest.raises(ObjectiveError, match=message):
+        CHEAP(leave).value(small())
+    with pytest.raises(ObjectiveError, match=message):
+        CHEAP(measure=leave, reference=1.0).measured(trained(np.eye(2), [0, 1]))
 
 
 def _raised(objective):

@@ -1,5 +1,6 @@
 import errno
 import os
+import sys
 from dataclasses import replace
 
 import h5py
@@ -48,6 +49,7 @@ COUNTED = Objective(
 )
 GIVEN = {}
 PREPARED = Objective("prepared", "log", len, prepare=lambda before: GIVEN["prepared"])
+LEAVING = Objective("leaving", "log", len, prepare=lambda before: sys.exit("no table"))
 DEEP = []
 for _ in range(100):
     DEEP = [DEEP]
@@ -158,3 +160,5 @@ def test_preparing_returns_plain_json_or_is_an_error(digits):
         with pytest.raises(ObjectiveError, match="its result is not JSON") as caught:
             prepare_objective(replace(task, name=f"{__name__}:PREPARED"), digits)
         assert len(str(caught.value).splitlines()) == 1
+    with pytest.raises(ObjectiveError, match=r"raised SystemExit: no table \(.*line "):
+        prepare_objective(replace(task, name=f"{__name__}:LEAVING"), digits)
