@@ -130,10 +130,7 @@ def train_networks(
         pending = [id_ for id_ in reversed(list(networks)) if id_ not in finished]
         tasks = [_task(folder, networks[id_], settings, interval) for id_ in pending]
         if pending:
-            on_stage(
-                f"Training {len(pending)} of {len(networks)} networks for"
-                f" {training.training.epochs} epochs each; the largest first."
-            )
+            on_stage(training_text(len(pending), len(networks), training.training.epochs))
         for outcome in _train(training, tasks, folder.path / "logs"):
             record = _record(networks[outcome.task.id], outcome, settings)
             folder.add(record)
@@ -175,6 +172,13 @@ def _train(
                 yield replace(outcome, failure=failure)
                 return  # the machines cannot go on together
             yield outcome
+
+
+def training_text(num_pending: int, num_networks: int, num_epochs: int) -> str:
+    """Return a sentence that says how many of the networks are trained, and for how long."""
+    networks = f"{num_networks} network{'s' * (num_networks > 1)}"
+    epochs = f"{num_epochs} epoch{'s' * (num_epochs > 1)}"
+    return f"Training {num_pending} of {networks} for {epochs} each; the largest first."
 
 
 def _task(

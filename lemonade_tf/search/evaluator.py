@@ -214,8 +214,8 @@ class ChildEvaluator:
         reason = self._failures.note(individual.id, outcome)
         if reason is not None:
             raise SearchError(
-                f"{reason}. See {self._store.path / 'logs'}; fix the cause, then continue with"
-                f" {resume_command(self._store.path)}"
+                f"{reason.removesuffix('.')}. See {self._store.path / 'logs'}; fix the cause, then"
+                f" continue with {resume_command(self._store.path)}"
             )
         return evaluation
 
