@@ -348,6 +348,7 @@ class SearchConfig(FlatConfig):
         for name, value in {
             "dataset": dataset,
             "objectives": objectives,
+            "operators": tuple(self.operators),
             "filters": tuple(self.filters),
             "limit": dict(self.limit),
             "scale": dict(self.scale),
