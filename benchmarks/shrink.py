@@ -1,6 +1,7 @@
 """Compare ways of choosing the channels that `Surgery.shrink` removes.
 
-    python benchmarks/shrink.py [--output FOLDER] [--dataset cifar10] [--data_dir DIR] [--quick]
+    python benchmarks/shrink.py [--output FOLDER] [--dataset cifar10] [--data_dir DIR]
+                                [--images N] [--epochs N] [--epochs_after N] [--quick]
 
 For three seeds, a residual network is trained, then shrunk to 75, 50 and 25 % of its multiply-adds:
 
@@ -13,11 +14,11 @@ For three seeds, a residual network is trained, then shrunk to 75, 50 and 25 % o
                       its consumers and batch norms included, relative to the mean of the group, as
                       the group norm of Torch-Pruning (Fang et al., 2023, "DepGraph")
 
-and distilled for one epoch. Prints the accuracy on test images before and after that epoch as a
-table, means over the seeds with the range. Results are kept in FOLDER/results.jsonl, by default in
-a new temporary folder; rerun the command with the same folder to continue. With --quick: one seed,
-one budget, a small network. The last line is the mean accuracy of `shrink, images` over that of the
-best other method without images, both undistilled.
+and distilled for one epoch (`--epochs_after`; 0 for none). Prints the accuracy on test images
+before and after that epoch as a table, means over the seeds with the range. Results are kept in
+FOLDER/results.jsonl, by default in a new temporary folder; rerun the command with the same folder
+to continue. With --quick: one seed, one budget, a small network. The last line is the mean accuracy
+of `shrink, images` over that of the best other method without images, both undistilled.
 """
 
 import json
@@ -196,9 +197,13 @@ def table(results):
     for (dataset, share, method), found in rows.items():
         cells = []
         for key in ("before", "after"):
-            values = [100 * r[key] for r in found]
-            cells.append(f"{mean(values):5.1f} ({min(values):.1f} to {max(values):.1f})")
-        print(f"| {dataset} | {share:.0%} | {method} | {cells[0]} | {cells[1]} | {len(found)} |")
+            values = [100 * r[key] for r in found if key in r]
+            spread = (
+                f"{mean(values):5.1f} ({min(values):.1f} to {max(values):.1f})" if values else ""
+            )
+            cells.append(spread)
+        seeds = len({r["seed"] for r in found})
+        print(f"| {dataset} | {share:.0%} | {method} | {cells[0]} | {cells[1]} | {seeds} |")
 
 
 def main():
@@ -207,14 +212,16 @@ def main():
     parser.add_argument("--dataset", default="digits")
     parser.add_argument("--data_dir", default="data")
     parser.add_argument("--images", type=int, default=3000, help="training images, at most")
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=20, help="of training the network")
+    parser.add_argument("--epochs_after", type=int, default=1, help="of distillation")
     parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
     output = args.output or Path(tempfile.mkdtemp(prefix="shrink-"))
     output.mkdir(parents=True, exist_ok=True)
     data, file = read(args), output / "results.jsonl"
     results = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-    done = {(r["dataset"], r["seed"], r["share"], r["method"]) for r in results}
+    key = "after" if args.epochs_after else "before"
+    done = {(r["dataset"], r["seed"], r["share"], r["method"]) for r in results if key in r}
     widths = (8, 16) if args.quick else (16, 32, 64)
     for seed in range(1 if args.quick else 3):
         path = output / f"{args.dataset}_{seed}.keras"
@@ -235,8 +242,9 @@ def main():
                     "multiply_adds": left,
                     "before": accuracy(surgery.model(), data),
                 }
-                surgery.distill(data["x"], epochs=1)
-                result["after"] = accuracy(surgery.model(), data)
+                if args.epochs_after:
+                    surgery.distill(data["x"], epochs=args.epochs_after)
+                    result["after"] = accuracy(surgery.model(), data)
                 results.append(result)
                 with file.open("a") as stream:
                     stream.write(json.dumps(result) + "\n")
