@@ -18,7 +18,6 @@ TOYS = {
     "Conv2DTranspose": lambda x: layers.Conv2DTranspose(6, 3, strides=2)(x),
     "DepthwiseConv2D": lambda x: layers.DepthwiseConv2D(3)(x),
     "SeparableConv2D": lambda x: layers.SeparableConv2D(6, 3)(x),
-    "Conv1D": lambda x: layers.Conv1D(6, 3, padding="same")(x),
     "ConvLSTM1D": lambda x: layers.ConvLSTM1D(4, 3, return_sequences=True)(x),
     "Dense": lambda x: layers.Dense(6, activation="relu")(x),
     "EinsumDense": lambda x: layers.EinsumDense("abcd,de->abce", (None, 8, 6))(x),

@@ -403,6 +403,17 @@ def test_shrinking_meets_every_limit_and_is_reported(plain, images):
     np.testing.assert_array_equal(outputs(again.model(), SOME), outputs(smaller, SOME))
 
 
+def test_layers_may_shrink_to_their_last_filter():
+    start = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3, activation="relu", name="narrow")(start)
+    x = keras.layers.Conv2D(1, 3, activation="relu", name="single")(x)
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(x))
+    surgery = Surgery(keras.Model(start, keras.layers.Dense(2)(x)))
+    surgery.shrink(multiply_adds=0.3)
+    assert surgery.model().get_layer("narrow").filters == 1
+    assert surgery.model().get_layer("single").filters == 1
+
+
 WEIGHTS = {"passes": 1e-6, "convolutions": 1e-6, "window_multiply_adds": 1e-9, "other_values": 1e-9}
 
 

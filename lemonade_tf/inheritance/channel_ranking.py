@@ -124,8 +124,10 @@ class Ranking:
 
     def _best(self, group: int, scores: np.ndarray, per_cost: bool) -> tuple[float, np.ndarray]:
         """Return the score of the channels of a group that go next, and their numbers."""
+        if not self._room[group]:  # perhaps its last channel, without which there is no cost
+            return np.inf, np.empty(0, int)
         saved = sum(b.costs.saving(group) / b.limit for b in self._open())
-        if not self._room[group] or saved <= 0:
+        if saved <= 0:
             return np.inf, np.empty(0, int)
         # As many as needed at most, and few enough that their losses hardly change each other.
         needed = max((b.costs.total - b.limit) / b.limit for b in self._open()) / saved
