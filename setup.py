@@ -43,6 +43,8 @@ setup(
     ],
     extras_require={
         "docs": ["mkdocs>=1.6", "mkdocstrings[python]>=0.29"],
+        "export": ["onnx>=1.17", "onnxruntime>=1.20", "openvino>=2025.0", "tf2onnx>=1.17"],
+        "micro": ["tflite-micro"],
         "experiments": ["absl-py>=2.1", "pymoo>=0.6.1"],
         "ray": ["ray>=2.40"],
         "test": [

@@ -5,6 +5,7 @@ from . import datasets as datasets
 from . import drawing as drawing
 from . import evolution as evolution
 from . import executors as executors
+from . import export as export
 from . import keras_bridge as keras_bridge
 from . import latency as latency
 from . import monitoring as monitoring

@@ -91,6 +91,19 @@ MAY_IMPORT = {
         "training",
         "workers",
     },
+    "export": {
+        "architecture",
+        "backends",
+        "datasets",
+        "keras_bridge",
+        "latency",
+        "lazy",
+        "objectives",
+        "retraining",
+        "runs",
+        "search",
+        "store",
+    },
     "monitoring": {"config", "evolution", "latency", "report", "runs", "store", "terminal"},
     "baselines": {
         "architecture",
@@ -114,8 +127,10 @@ MAY_IMPORT = {
         "architecture",
         "config",
         "drawing",
+        "export",
         "keras_bridge",
         "monitoring",
+        "objectives",
         "presets",
         "report",
         "retraining",
@@ -149,6 +164,7 @@ MAY_IMPORT = {
 }
 MAY_IMPORT_KERAS = {
     "backends",
+    "export",
     "inheritance",
     "keras_bridge",
     "surgery",

@@ -149,7 +149,7 @@ class TensorFlowBackend(Backend):
         network: Graph | keras.Model,
         *,
         logits: bool = False,
-        quantize: Literal["int8"] | None = None,
+        quantize: Literal["int8", "float16"] | None = None,
         calibration: np.ndarray | None = None,
     ) -> bytes:
         """Convert a network to the content of a .tflite file; see `Backend.to_lite`."""

@@ -142,7 +142,7 @@ class Backend(ABC):
         network: Graph | keras.Model,
         *,
         logits: bool = False,
-        quantize: Literal["int8"] | None = None,
+        quantize: Literal["int8", "float16"] | None = None,
         calibration: np.ndarray | None = None,
     ) -> bytes:
         """Convert a network to a .tflite file for one image at a time, and return its content.
@@ -151,13 +151,14 @@ class Backend(ABC):
             network: A graph, or a model with one input and one output.
             logits: Whether to leave out the softmax at the end of a graph. In int8 a softmax has
                 256 values, too few to distinguish many classes.
-            quantize: "int8" for full integer quantization, with uint8 input and output.
+            quantize: "int8" for full integer quantization, with uint8 input and output; "float16"
+                for weights in half precision.
             calibration: (n, height, width, channels), raw pixels of about a hundred training
-                images or more, whose activations determine the ranges; required to quantize.
+                images or more, whose activations determine the ranges; required for int8.
 
         Raises:
             LiteError: If the network cannot be converted.
-            ValueError: If `quantize` is unknown, or no calibration images are given for it.
+            ValueError: If `quantize` is unknown, or int8 gets no calibration images.
         """
 
     @abstractmethod
@@ -322,3 +323,11 @@ class LiteModel(ABC):
         Args:
             image: (height, width, channels), of the dtype of the network's input.
         """
+
+    @abstractmethod
+    def as_input(self, image: np.ndarray) -> np.ndarray:
+        """Return an image of raw pixels (height, width, channels) in the form of the input."""
+
+    @abstractmethod
+    def quantization(self) -> tuple[tuple[float, int], tuple[float, int]]:
+        """Return scale and zero point of the input, and those of the output."""

@@ -4,6 +4,8 @@ A network is converted for one image at a time with constant weights: batch norm
 into the preceding convolution, and a ReLU is fused into the layer that it follows. LiteRT runs it
 by default on one thread, with the kernels of XNNPACK.
 
+*float16* stores the weights in half precision; computations stay in float32.
+
 *int8* is post-training full integer quantization (Jacob et al., 2018): weights, activations, input
 and output are 8-bit integers q, which stand for (q - zero_point) * scale. The range of each
 activation, and so its scale, is measured on calibration images.
@@ -30,20 +32,23 @@ def to_lite(
     network: Graph | keras.Model,
     *,
     logits: bool = False,
-    quantize: Literal["int8"] | None = None,
+    quantize: Literal["int8", "float16"] | None = None,
     calibration: np.ndarray | None = None,
 ) -> bytes:
     """Convert a network to the content of a .tflite file; see `Backend.to_lite`."""
-    if quantize not in (None, "int8"):
-        raise ValueError(f"quantize is {quantize!r}; expected 'int8' or None.")
-    if quantize and (calibration is None or not len(calibration)):
+    if quantize not in (None, "int8", "float16"):
+        raise ValueError(f"quantize is {quantize!r}; expected 'int8', 'float16' or None.")
+    if quantize == "int8" and (calibration is None or not len(calibration)):
         raise ValueError("calibration is empty; int8 quantization requires some training images.")
     model = to_keras(network, logits=logits) if isinstance(network, Graph) else network
     try:
         with _quiet():
             converter = tf.lite.TFLiteConverter.from_concrete_functions([_for_one_image(model)])
-            if quantize:
+            if quantize == "int8":
                 _quantize(converter, calibration)
+            elif quantize == "float16":
+                converter.optimizations = [tf.lite.Optimize.DEFAULT]
+                converter.target_spec.supported_types = [tf.float16]
             return converter.convert()
     except Exception as error:  # the converter raises many types, and plain Exception
         line = " ".join(str(error).split())[:300]
@@ -77,6 +82,17 @@ class LiteRTModel(LiteModel):
         """Set the input, and return the interpreter's pass over it."""
         self._interpreter.set_tensor(self._input["index"], image[None])
         return self._interpreter.invoke
+
+    def as_input(self, image: np.ndarray) -> np.ndarray:
+        """Return an image in the form of the input; see `LiteModel.as_input`."""
+        return _to_integers(np.asarray(image, np.float32), self._input)
+
+    def quantization(self) -> tuple[tuple[float, int], tuple[float, int]]:
+        """Return how input and output are quantized; see `LiteModel.quantization`."""
+        (scale, zero), (out_scale, out_zero) = (
+            details["quantization"] for details in (self._input, self._output)
+        )
+        return (float(scale), int(zero)), (float(out_scale), int(out_zero))
 
 
 def _for_one_image(model: keras.Model) -> Any:

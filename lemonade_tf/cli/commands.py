@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from lemonade_tf.cli.choosing_commands import print_chosen, run_front
+from lemonade_tf.cli.export_commands import run_benchmark, run_export
 from lemonade_tf.cli.failure import fail, without_messages
 from lemonade_tf.errors import PROGRAM, as_path, resume_command, shell_command
 from lemonade_tf.presets import make_config
@@ -272,4 +273,6 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "retrain": run_retrain,
     "transfer": run_transfer,
     "augment": run_augment,
+    "export": run_export,
+    "benchmark": run_benchmark,
 }

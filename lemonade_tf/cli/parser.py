@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 from lemonade_tf import __version__
+from lemonade_tf.cli.export_commands import add_export_commands
 from lemonade_tf.cli.options import add_limit, add_settings, choice
 from lemonade_tf.config import TRAINING, SearchConfig
 from lemonade_tf.errors import PROGRAM, did_you_mean, printable
@@ -171,6 +173,7 @@ def _make_parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.Argu
     _add_retrain(commands)
     _add_transfer(commands)
     _add_augment(commands)
+    add_export_commands(partial(_add_command, commands))
     return parser, commands.choices
 
 

@@ -80,7 +80,7 @@ def _network(path: str, target: Path, dataset: Dataset) -> WarmStartNetwork:
     try:
         if not source.is_file():
             raise FileError("it is not a file; expected a Keras model, .keras or .h5")
-        for note in _convert(source, target, dataset):
+        for note in convert_model(source, target, dataset):
             _logger.warning("--initial_models: %s: %s.", path, note)
         graph = adapt_network(load_graph(target), dataset.input_shape, dataset.num_classes)
     except (FileError, GraphError) as error:
@@ -101,7 +101,7 @@ def _names(paths: Sequence[str]) -> Iterator[str]:
         yield name
 
 
-def _convert(source: Path, target: Path, dataset: Dataset) -> list[str]:
+def convert_model(source: Path, target: Path, dataset: Dataset) -> list[str]:
     """Convert a file in another process; return what was changed.
 
     Raises:

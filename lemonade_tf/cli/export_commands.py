@@ -1,0 +1,185 @@
+"""The commands `export` and `benchmark`: their options, and what they print."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from lemonade_tf.cli.failure import fail, without_messages
+from lemonade_tf.cli.options import choice
+from lemonade_tf.export.formats import FORMATS, QUANTIZATIONS
+from lemonade_tf.export.output_comparison import REPORTED_LOSS
+from lemonade_tf.objectives.boards import BOARDS
+from lemonade_tf.terminal import make_console, print_line, print_rows
+
+if TYPE_CHECKING:
+    from lemonade_tf.export.benchmarking import Row
+    from lemonade_tf.export.checking import Exported
+
+DOES_NOT_FIT = 3  # exit status
+
+
+def add_export_commands(add_command: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add the parsers of the commands, made by `add_command(name, help)`."""
+    parser = add_command(
+        "export",
+        "export a network for other runtimes",
+        description=(
+            "Export a network to the format of another runtime. The file is run in that runtime and"
+            " compared with the network on the test images of the run (or the validation images)"
+            " before it is kept."
+        ),
+    )
+    parser.add_argument(
+        "id",
+        metavar="ID",
+        help="a network in RUN/models, retrained/ID, or a .h5 or .keras file of a model for the"
+        " images of the run",
+    )
+    parser.add_argument(
+        "--format",
+        required=True,
+        **choice(FORMATS),
+        help="keras or h5: Keras; saved_model: TensorFlow; tflite: LiteRT; onnx: ONNX Runtime;"
+        " openvino: OpenVINO; c: a LiteRT file as an array in C; python: a file that builds the"
+        " network from Keras layers",
+    )
+    parser.add_argument(
+        "--quantize",
+        **choice(QUANTIZATIONS),
+        help="for tflite (default: none) and c (default: int8): weights in float16, or everything"
+        " in int8, calibrated on training images",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="PATH",
+        help="output file (default: in RUN/exports)",
+    )
+    parser.add_argument(
+        "--fold",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="whether to fold batch normalizations into the layers before them (default: yes)",
+    )
+    parser.add_argument(
+        "--board",
+        metavar="BOARD",
+        help=f"tell whether the int8 network fits a microcontroller: {', '.join(BOARDS)}, or a"
+        " .json or .toml file with flash and ram in bytes; exit status 3 if it does not",
+    )
+    parser = add_command(
+        "benchmark",
+        "compare all formats of a network",
+        description=(
+            "Export a network to all formats whose packages are installed, and print the size, the"
+            " time per image on one CPU thread, and the error of each. No file is kept."
+        ),
+    )
+    parser.add_argument(
+        "id",
+        metavar="ID",
+        nargs="?",
+        help="as for export (default: the network with the least validation error)",
+    )
+
+
+def run_export(options: argparse.Namespace) -> int:
+    """Export a network, and print how it compares."""
+    _choose_environment()
+    from lemonade_tf.export import export
+
+    console = make_console()
+    with without_messages():
+        exported = export(
+            options.workdir,
+            options.id,
+            options.format,
+            quantize=options.quantize,
+            output=options.output,
+            fold=options.fold,
+            board=options.board,
+            on_stage=lambda stage: print_line(console, stage),
+        )
+    _print_exported(exported, console)
+    if exported.fit is None:
+        return 0
+    print_line(console, f"{exported.fit}")
+    return 0 if exported.fit.fits else DOES_NOT_FIT
+
+
+def _print_exported(exported: Exported, console: Console) -> None:
+    found = exported.comparison
+    for number, path in enumerate(exported.files):
+        print_line(console, f"{'' if number else 'Files'!s:11} {path}")
+    print_line(console, f"{'Size':11} {exported.num_bytes:,} bytes")
+    print_line(
+        console,
+        f"{'Difference':11} {found.largest_difference:.2g}, the largest of a probability on"
+        f" {found.num_images:,} {found.part} images",
+    )
+    print_line(
+        console,
+        f"{'Error':11} {_percent(found.error)} on these images; before the export"
+        f" {_percent(found.reference_error)}",
+    )
+    if found.loss > REPORTED_LOSS:
+        print_line(
+            console,
+            f"{'Note':11} {exported.quantize} loses {100 * found.loss:.2f} percentage points.",
+        )
+
+
+def run_benchmark(options: argparse.Namespace) -> int:
+    """Print all formats of a network side by side."""
+    _choose_environment()
+    from lemonade_tf.export import benchmark
+
+    console = make_console()
+    print_line(console, "Exporting to each format; this takes about half a minute.")
+    with without_messages():
+        id_, rows = benchmark(options.workdir, options.id)
+    done = [row for row in rows if row.failure is None]
+    if done:
+        _print_benchmark(id_, done, console)
+    for row in rows:
+        if row.failure is not None:
+            print_line(console, f"{_kind(row)}: {row.failure}")
+    return 0 if done else fail("no format could be exported.")
+
+
+def _print_benchmark(id_: str, rows: list[Row], console: Console) -> None:
+    found: Any = rows[0].comparison
+    header = ["format", "runtime", "bytes", "time per image", "largest difference", "error"]
+    values = [
+        [
+            _kind(row),
+            row.runtime,
+            f"{row.num_bytes:,}",
+            f"{1e3 * (row.seconds or 0):.3g} ms",
+            f"{row.comparison.largest_difference:.1e}" if row.comparison else "",
+            _percent(row.comparison.error) if row.comparison else "",
+        ]
+        for row in rows
+    ]
+    title = f"Network {id_} on {found.num_images:,} {found.part} images"
+    print_rows(console, title, header, values, left=("format", "runtime"))
+
+
+def _kind(row: Row) -> str:
+    return row.format if row.quantize == "none" else f"{row.format} {row.quantize}"
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f} %"
+
+
+def _choose_environment() -> None:
+    """Set what TensorFlow and Keras read on import, as for workers."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -1,0 +1,83 @@
+"""Put exported files in place once they are checked: all of them, or none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from lemonade_tf.export.formats import ExportError, Format
+from lemonade_tf.store import explained
+from lemonade_tf.store.atomic import make_folder, publish, sync
+
+_SAVED_MODEL = "saved_model.pb"
+
+
+def check_output(output: Path, format: Format) -> None:
+    """Check that an output path can be written to.
+
+    Raises:
+        ExportError: If its suffix is that of another format, or another kind of thing is there.
+    """
+    if output.suffix != format.suffix and not format.is_folder:
+        raise ExportError(
+            f"--output is {output}; expected the suffix {format.suffix} of the format"
+            f" {format.name}."
+        )
+    if output.is_dir() and not (format.is_folder and (output / _SAVED_MODEL).is_file()):
+        raise ExportError(f"--output: {output} is a folder; choose another path.")
+    if format.is_folder and output.is_file():
+        raise ExportError(f"--output: {output} is a file, and a folder is written; choose another.")
+
+
+@contextmanager
+def unfinished_folder(output: Path) -> Iterator[Path]:
+    """Yield a new folder next to an output, on the same file system; it is removed at the end.
+
+    Raises:
+        StoreError: If it cannot be created.
+    """
+    with explained(output.parent):
+        make_folder(output.parent)
+        folder = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=output.parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def publish_all(paths: Sequence[Path], folder: Path) -> list[Path]:
+    """Move finished files, or folders, into a folder; existing ones are replaced.
+
+    The first is moved last: whoever finds it, finds the others.
+
+    Raises:
+        StoreError: If one cannot be moved.
+    """
+    for path in reversed(paths):
+        target = folder / path.name
+        with explained(target):
+            if path.is_dir():
+                _publish_folder(path, target)
+            else:
+                path.chmod(0o666 & ~_umask())
+                publish(path, target)
+    return [folder / path.name for path in paths]
+
+
+def _publish_folder(path: Path, target: Path) -> None:
+    for file in (file for file in path.rglob("*") if file.is_file()):
+        sync(file)
+    if target.exists():  # a folder cannot replace another one
+        os.replace(target, path.parent / "replaced")
+    os.replace(path, target)
+    sync(target.parent)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,148 @@
+"""Every export computes what the network does, in its own runtime; a failed one leaves no file."""
+
+import ast
+import runpy
+
+import keras
+import numpy as np
+import pytest
+
+from lemonade_tf.cli import main
+from lemonade_tf.export import FORMATS, ExportError, benchmarking, checking, export, micro, running
+from lemonade_tf.export.c_source import array_bytes, c_identifier
+from lemonade_tf.keras_bridge import load_graph, load_model, save_model
+from lemonade_tf.objectives.int8_size import int8_arena, int8_bytes
+from lemonade_tf.operators.initial import initial_weights
+from lemonade_tf.search_spaces import NETWORKS
+
+CLASSES = ("top left", "top right", 'bottom "left"', "bottom right")
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+KINDS = [
+    (name, quantize)
+    for name, each in FORMATS.items()
+    for quantize in (("none", "float16", "int8") if each.default_quantize else (None,))
+]
+
+
+def _skip_unless_installed(name):
+    if FORMATS[name].missing_packages():
+        pytest.skip(f"needs {FORMATS[name].missing_packages()}")
+
+
+def _nonsense(images):
+    return np.tile(np.float32([2, 0, 0, 0]), (len(images), 1))
+
+
+def files_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize(("name", "quantize"), KINDS)
+def test_every_format(run, tmp_path, name, quantize):
+    _skip_unless_installed(name)
+    output = tmp_path / f"out{FORMATS[name].suffix}"
+    exported = export(run, "0-0", name, quantize=quantize, output=output)
+    found = exported.comparison
+    assert exported.files[0] == output
+    assert files_in(tmp_path) == sorted(path.name for path in exported.files)
+    assert (tmp_path / "out.labels.txt").read_text() == "".join(f"{each}\n" for each in CLASSES)
+    assert (found.num_images, found.part) == (60, "test")
+    limit = {"int8": 0.2, "float16": 0.01}.get(quantize, 1e-5)
+    assert 0 <= found.largest_difference < limit
+    assert abs(found.loss) <= (0.1 if quantize == "int8" else 0)
+    assert exported.num_bytes > 2_000
+
+
+def test_a_python_file_needs_only_keras(run, tmp_path):
+    export(run, "0-0", "python", output=tmp_path / "net.py")
+    text = (tmp_path / "net.py").read_text()
+    nodes = ast.walk(ast.parse(text))
+    imports = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert list(map(ast.unparse, imports)) == ["from pathlib import Path", "import keras"]
+    made = runpy.run_path(str(tmp_path / "net.py"))
+    assert made["CLASS_NAMES"] == list(CLASSES)
+    assert "BatchNormalization" not in text
+    assert made["build_model"]().count_params() == made["load_model"]().count_params()
+
+
+def test_c_source_contains_the_int8_file_and_the_classes(run, tmp_path):
+    export(run, "retrained/0-0", "c", output=tmp_path / "0-0.c")
+    export(run, "0-0", "tflite", quantize="int8", output=tmp_path / "0-0.tflite")
+    source, header = ((tmp_path / f"0-0.{kind}").read_text() for kind in "ch")
+    assert array_bytes(source) == (tmp_path / "0-0.tflite").read_bytes()
+    assert 'network_0_0_labels[4] = {"top left", "top right", "bottom \\"left\\""' in source
+    assert "clipped to 0 to 255" in header
+    assert c_identifier("MobileNet v2") == "mobilenet_v2"
+
+
+@pytest.mark.slow
+def test_a_keras_file_of_the_user_and_without_folding(run, tmp_path):
+    model = load_model(run / "models" / "0-0.h5")
+    model.save(tmp_path / "mine.keras")
+    exported = export(run, str(tmp_path / "mine.keras"), "keras", fold=False)
+    assert exported.files[0] == run / "exports" / "mine.keras"
+    again = keras.models.load_model(exported.files[0])
+    assert again.count_params() == model.count_params()
+
+
+def test_a_network_for_other_images_is_refused(run, tmp_path):
+    [graph, *_] = NETWORKS.initial_graphs((4, 4, 1), 4)
+    save_model(initial_weights(graph, rng=np.random.default_rng(0)), tmp_path / "other.h5", {})
+    with pytest.raises(ExportError, match=r"from \(4, 4, 1\) to \(4,\); expected \(8, 8, 1\)"):
+        export(run, str(tmp_path / "other.h5"), "keras")
+
+
+def test_a_file_that_computes_something_else_is_removed(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(checking, "load", lambda path, format: running.Running(_nonsense, None))
+    with pytest.raises(ExportError, match=r"differ by up to .* expected at most 0.001"):
+        export(run, "0-0", "h5", output=tmp_path / "net.h5")
+    assert not files_in(tmp_path)
+    with pytest.raises(ExportError, match="the error of the exported file on 60 test images"):
+        export(run, "0-0", "tflite", quantize="int8", output=tmp_path / "net.tflite")
+    assert not files_in(tmp_path)
+
+
+def test_a_missing_package_and_wrong_options_are_usage_messages(run, monkeypatch):
+    monkeypatch.setattr("lemonade_tf.export.formats.find_spec", lambda name: None)
+    with pytest.raises(ExportError, match="run pip install tf2onnx onnx onnxruntime"):
+        export(run, "0-0", "onnx")
+    for options, message in (
+        ({"format": "tflit"}, "did you mean 'tflite'"),
+        ({"format": "h5", "quantize": "int8"}, "has no effect on the format h5; omit it, or use"),
+        ({"format": "h5", "output": "x.keras"}, "expected the suffix .h5"),
+        ({"format": "h5", "output": run}, "expected the suffix .h5"),
+    ):
+        with pytest.raises(ExportError, match=message):
+            export(run, "0-0", **options)
+    with pytest.raises(ExportError, match="is not a file; expected the id of a network"):
+        export(run, "none.keras", "h5")
+
+
+def test_the_commands(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(benchmarking, "KINDS", (("h5", "none"), ("tflite", "int8")))
+    board = tmp_path / "tiny.json"
+    board.write_text('{"flash": 140000, "ram": 40000}')
+    arguments = [str(run), "0-0", "--format", "tflite", "--quantize", "int8"]
+    assert main(["export", *arguments, "--board", "nano33"]) == 0
+    printed = capsys.readouterr().out
+    assert "Difference" in printed
+    assert "on 60 test images" in printed
+    assert "FITS nano33:" in printed
+    assert main(["export", *arguments, "--board", str(board)]) == 3
+    assert "DOES NOT FIT tiny:" in capsys.readouterr().out
+    assert main(["benchmark", str(run)]) == 0
+    printed = capsys.readouterr().out
+    assert "tflite int8" in printed
+    assert "Network 0-0 on 60 test images" in printed
+
+
+@pytest.mark.skipif(not micro.has_micro(), reason="needs tflite-micro")
+def test_the_predicted_size_and_arena_are_those_of_lite_rt_micro(run):
+    for name in ("0-0",):
+        exported = export(run, name, "tflite", quantize="int8", board="nano33")
+        graph = load_graph(run / "models" / f"{name}.h5")
+        assert exported.fit.measured
+        assert int8_bytes(graph) == pytest.approx(exported.num_bytes, rel=0.05)
+        assert int8_arena(graph) == pytest.approx(exported.fit.arena, rel=0.3)
