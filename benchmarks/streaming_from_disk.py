@@ -6,7 +6,7 @@ Writes random images of 64x64x3 pixels in the layout of the official files, pick
 the training images each, and converts them as the first use of `--dataset imagenet64` does. (Twice
 the gigabytes are needed on the disk; 15.7 is the size of all of ImageNet64x64.) It prints
 
-- seconds and images per second of the conversion, and the peak memory of the process;
+- seconds and images per second of the conversion, and the peak of its anonymous memory (see below);
 - images per second of an epoch's reads alone, in random order, in chunks as training streams them,
   and of training the fastest network: the smallest initial one of space I, on streamed images. Both
   with the converted file dropped from the page cache ("cold": `posix_fadvise`, without root) and in
@@ -23,8 +23,8 @@ at least 1, so that the disk never holds up training.
 import importlib
 import os
 import pickle
-import resource
 import tempfile
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -66,15 +66,24 @@ def write_files(folder, num_images):
 
 
 def convert(data_dir):
-    """Load the data set, and return seconds, images, and the peak memory in MB."""
-    before, start = _peak(), time.perf_counter()
-    data = load_dataset(NAME, data_dir)
+    """Load the data set, and return seconds, images, and the peak of the anonymous memory in MB."""
+    sizes, done = [], threading.Event()
+
+    def sample():
+        while not done.wait(0.02):
+            lines = Path("/proc/self/status").read_text().splitlines()
+            sizes.extend(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+
+    thread, start = threading.Thread(target=sample), time.perf_counter()
+    thread.start()
+    try:
+        data = load_dataset(NAME, data_dir)
+    finally:
+        done.set()
+        thread.join()
     seconds = time.perf_counter() - start
-    return seconds, sum(map(len, (data.x_train, data.x_validation, data.x_test))), before, _peak()
-
-
-def _peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    number = sum(map(len, (data.x_train, data.x_validation, data.x_test)))
+    return seconds, number, max(sizes, default=0) / 1024
 
 
 def drop_from_cache(path):
@@ -213,12 +222,12 @@ def main():
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         data_dir = Path(folder)
         write_files(data_dir / NAME, num_images)
-        seconds, number, before, peak = in_a_process(convert, data_dir)
+        seconds, number, peak = in_a_process(convert, data_dir)
         gigabytes = number * IMAGE_BYTES / 1e9
         print(
             f"conversion of {number:,} images, {gigabytes:.1f} GB: {seconds:.0f} s,"
-            f" {number / seconds:,.0f} images per second; peak memory {peak:,.0f} MB,"
-            f" {before:,.0f} MB before",
+            f" {number / seconds:,.0f} images per second; at most {peak:,.0f} MB of anonymous"
+            " memory",
             flush=True,
         )
         for name in (*TRAIN, TEST):

@@ -13,7 +13,8 @@ baselines: OUT/plots/top5.png (Figure 4) and top1.png (Figure 8).
 These are 116 networks, weeks on a GPU. `--cells 0,2`, `--cells_per_block 2`, `--filters 64,128` and
 `--baselines mobilenet_v2,wrn-36-1` choose fewer. Rerun an interrupted command to continue it:
 networks resume from their last checkpoint, on a CPU bit for bit. `--strategy mirrored` trains each
-network on all GPUs of the machine.
+network on all GPUs of the machine. `--dry_run` reads no images: it lists the networks and what
+training them takes.
 
 Expected, from the caption of Figure 4 in the paper, which used 5 of 21 cells: "A single Cell,
 namely Cell 2, outperforms all baselines. Utilizing all 5 Cells (red line) further improves the
@@ -30,6 +31,7 @@ import numpy as np
 from absl import app, flags
 from common import run_script
 
+from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
 from lemonade_tf.baselines.transferred import (
     MOBILENETS,
     NASNETS,
@@ -44,8 +46,10 @@ from lemonade_tf.objectives import PARAMETERS
 from lemonade_tf.presets import make_config
 from lemonade_tf.report import format_axis, new_figure, write_figure
 from lemonade_tf.retraining import TransferConfig, train_graphs
+from lemonade_tf.retraining.recipes import RECIPES
 from lemonade_tf.runs import read_run
 from lemonade_tf.search import search
+from lemonade_tf.search_spaces.space import DEFAULT_RESCALING
 
 RUN = flags.DEFINE_string("run", None, "Run folder of the search for cells.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the trained networks.", required=True)
@@ -65,10 +69,12 @@ EPOCHS = flags.DEFINE_integer("epochs", None, "Epochs; default: 40.")
 STRATEGY = flags.DEFINE_enum("strategy", "one_per_gpu", ["one_per_gpu", "mirrored"], "See retrain.")
 WORKERS = flags.DEFINE_integer("workers", None, "Worker processes; default: as for a search.")
 SEED = flags.DEFINE_integer("seed", 0, "Random seed.")
+DRY_RUN = flags.DEFINE_bool("dry_run", False, "List the networks for ImageNet64x64, and end.")
 QUICK = flags.DEFINE_bool("quick", False, "Scale down to a minute to check that it runs.")
 
 BASELINE_NAMES = {MOBILENETS: "MobileNet V2", NASNETS: "NASNet", WRNS: "WRN"}
 ERRORS = {"test_top5_error": ("top5.png", "top-5"), "test_error": ("top1.png", "top-1")}
+NUM_IMAGES = 1_281_167  # training images of ImageNet
 QUICK_BASELINES = "mobilenet_v2-0.1", "nasnet-n1-F24", "wrn-10-1"
 
 
@@ -86,7 +92,7 @@ def integers(flag):
 
 
 def make_graphs(workdir):
-    """Return the function that makes all networks of a run for a data set."""
+    """Return the function that makes all networks of a run for images, classes and a rescaling."""
     numbers = None if CELLS.value is None else integers(CELLS)
     sizes = ([1], [16]) if QUICK.value else (integers(CELLS_PER_BLOCK), integers(FILTERS))
     cells = find_cells(read_run(workdir), numbers, num_cells=2 if QUICK.value else 5)
@@ -99,9 +105,8 @@ def make_graphs(workdir):
     if QUICK.value and names:
         names = QUICK_BASELINES
 
-    def graphs(dataset):
-        task = dataset.input_shape, dataset.num_classes
-        rescaling = dataset.rescaling()
+    def graphs(input_shape, num_classes, rescaling):
+        task = input_shape, num_classes
         return {
             **cell_networks(
                 cells, *task, rescaling=rescaling, cells_per_block=sizes[0], filters=sizes[1]
@@ -176,6 +181,20 @@ def figure(rows, error, title, number):
     return canvas
 
 
+def list_networks(graphs):
+    """Print the sizes of networks, the smallest first, and what training all of them takes."""
+    costs = [(count_parameters(g), count_multiply_adds(g), id_) for id_, g in graphs.items()]
+    for parameters, multiply_adds, id_ in sorted(costs):
+        print(f"{id_:20} {parameters:>12,} parameters {multiply_adds / 1e6:>10,.1f}M multiply-adds")
+    # Two operations per multiply-add; the backward pass takes twice as many as the forward pass.
+    epochs = EPOCHS.value or RECIPES["imagenet64"].epochs
+    operations = 6 * sum(cost[1] for cost in costs) * NUM_IMAGES * epochs
+    print(
+        f"{len(costs)} networks, {epochs} epochs of {NUM_IMAGES:,} images each: {operations:.1e}"
+        " floating-point operations"
+    )
+
+
 def outcome(record):
     """Describe a network that was trained, or failed."""
     if record.failure is not None:
@@ -213,9 +232,13 @@ def main(_):
             **settings,
         }
     )
+    graphs = make_graphs(given)
+    if DRY_RUN.value:
+        list_networks(graphs((64, 64, 3), 1000, DEFAULT_RESCALING))
+        return
     result = train_graphs(
         workdir,
-        make_graphs(given),
+        lambda images: graphs(images.input_shape, images.num_classes, images.rescaling()),
         config,
         on_stage=lambda stage: print(stage, flush=True),
         on_network_end=lambda record: print(outcome(record), flush=True),

@@ -6,7 +6,8 @@ the initial learning rate is set to 0.025." The augmentation is that of the sear
 
 `imagenet64` is that of Chrabaszcz et al. (2017), which the paper uses on ImageNet64x64 (A.4.5: "The
 training setup on ImageNet64x64 is identical to Chrabaszcz et al. (2017)"). The values are those of
-their code, WRNs_imagenet.py, at https://github.com/PatrykChrabaszcz/Imagenet32_Scripts:
+their code, WRNs_imagenet.py, at https://github.com/PatrykChrabaszcz/Imagenet32_Scripts (commit
+108b120):
 
     num_epochs = 40, E1 = 10, E2 = 20, E3 = 30, lr_fac = 0.2, --learning_rate 0.01
                           40 epochs; the learning rate, 0.01, is divided by 5 every 10 epochs
@@ -21,10 +22,11 @@ their code, WRNs_imagenet.py, at https://github.com/PatrykChrabaszcz/Imagenet32_
     X_train_flip = X_train[:, :, :, ::-1]
                           flips; neither Cutout nor mixup
 
-Two things differ. An epoch of theirs passes over each image and over its mirror image, one of this
-package over each image, mirrored with probability 1/2; so `--epochs 80 --decay_epochs 20` takes as
-many steps as they did. They subtract the mean image and divide by 255, networks here standardize
-each channel.
+Three things differ. An epoch of theirs passes over each image and over its mirror image, one of
+this package over each image, mirrored with probability 1/2; so `--epochs 80 --decay_epochs 20`
+takes as many steps as they did. They subtract the mean image and divide by 255, networks here
+standardize each channel. Their penalty includes the scales of batch normalizations (`gamma`, which
+Lasagne's layer declares as regularizable); here only kernels decay.
 """
 
 from __future__ import annotations
