@@ -28,6 +28,7 @@ def many(number, seed):
 
 @pytest.fixture(scope="module")
 def model():
+    keras.utils.set_random_seed(0)
     return residual(side=16)
 
 
@@ -308,6 +309,26 @@ def test_numbers_of_numpy_and_layers_are_accepted(plain):
     surgery = Surgery(plain)
     surgery.remove("second")
     assert "second" not in surgery.graph
+
+
+def test_a_convolution_with_a_group_per_channel_changes_with_its_producer():
+    layers, start = keras.layers, keras.Input((8, 8, 3))
+    tensor = layers.Conv2D(70, 3, padding="same", name="first")(start)
+    grouped = layers.Conv2D(140, 3, groups=70, activation="relu", name="grouped")
+    model = keras.Model(start, layers.Conv2D(4, 1, name="last")(grouped(tensor)))
+    surgery = Surgery(model)
+    assert surgery.model().get_config() == model.get_config()
+    np.testing.assert_array_equal(outputs(surgery.model(), SOME), outputs(model, SOME))
+    surgery.prune("first", channels=range(30))
+    pruned = surgery.model()
+    layer = pruned.get_layer("grouped")
+    assert (type(layer), layer.filters, layer.groups) == (layers.Conv2D, 80, 40)
+    same = keras.models.clone_model(model)
+    same.set_weights(model.get_weights())
+    kernel, bias = same.get_layer("last").get_weights()
+    kernel[:, :, :60] = 0  # of what is pruned
+    same.get_layer("last").set_weights([kernel, bias])
+    np.testing.assert_allclose(outputs(pruned, SOME), outputs(same, SOME), atol=TOLERANCE)
 
 
 def test_a_network_that_does_not_fit_into_memory_is_refused(plain, monkeypatch):

@@ -291,7 +291,7 @@ def _extract_cell(graph: Graph) -> tuple[Cell, int, int]:
         found, right = actual.get(name), wanted.get(name)
         if not (found and right and (found.layer, found.inputs) == (right.layer, right.inputs)):
             raise CellError(
-                f"the cells of the network differ: node {name!r} is {_describe_node(found)};"
+                f"the cells of the network differ: layer {name!r} is {_describe_node(found)};"
                 f" expected {_describe_node(right)}, as in the first cell."
             )
     return cell, cells_per_block, filters

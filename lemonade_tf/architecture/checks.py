@@ -34,23 +34,23 @@ def check(graph: Graph) -> None:
                 f"{name!r} is not a valid name; expected a non-empty string without '/'."
             )
         if not isinstance(node, Node):
-            raise GraphError(f"node {name!r} is {node!r}; expected a Node.")
+            raise GraphError(f"layer {name!r} is {node!r}; expected a Node.")
         if not isinstance(node.inputs, tuple):
             raise GraphError(
-                f"node {name!r}: inputs are {node.inputs!r}; expected a tuple of names."
+                f"layer {name!r}: inputs are {node.inputs!r}; expected a tuple of names."
             )
         graph.check_node(name, node.layer, node.inputs)
         if type(node.layer) not in (*LAYERS, *IMPORTED_LAYERS):
             kind = type(node.layer).__name__
-            raise GraphError(f"node {name!r} is a {kind}; expected one of LAYERS.")
+            raise GraphError(f"layer {name!r} is a {kind}; expected one of LAYERS.")
     if graph.origin is None or not graph.inputs:
         _ = graph.input
     graph.topological_order()
     unused = graph.unused()
     if unused:
         raise GraphError(
-            f"the output {graph.output!r} does not depend on {', '.join(unused)};"
-            " remove_unused() removes such nodes."
+            f"the output {graph.output!r} does not depend on {graph.listed(unused)};"
+            " remove_unused() removes such layers."
         )
     graph.shapes()
     if graph.has_weights:
@@ -64,26 +64,26 @@ def _check_weights(graph: Graph, name: str) -> None:
     expected = dict(graph.weight_shapes(name))
     for key, value in node.weights.items():
         if not isinstance(value, np.ndarray):
-            raise GraphError(f"node {name!r}: {key} is {value!r}; expected an array.")
+            raise GraphError(f"layer {name!r}: {key} is {value!r}; expected an array.")
     given = {key: value.shape for key, value in node.weights.items()}
     if given != expected:
         raise GraphError(
-            f"node {name!r} ({type(node.layer).__name__}): the weights have the shapes {given};"
+            f"layer {name!r} ({type(node.layer).__name__}): the weights have the shapes {given};"
             f" expected {expected}."
         )
     for key, value in node.weights.items():
         if value.flags.writeable:
-            raise GraphError(f"node {name!r}: {key} is writable; expected a read-only array.")
+            raise GraphError(f"layer {name!r}: {key} is writable; expected a read-only array.")
         if isinstance(node.layer, Opaque):  # whatever its layer computes with
             continue
         if not np.issubdtype(value.dtype, np.floating):
             raise GraphError(
-                f"node {name!r}: {key} has dtype {value.dtype}; expected floating point."
+                f"layer {name!r}: {key} has dtype {value.dtype}; expected floating point."
             )
         if not np.isfinite(value).all():
-            raise GraphError(f"node {name!r}: {key} has values that are not finite.")
+            raise GraphError(f"layer {name!r}: {key} has values that are not finite.")
         if key in ("moving_variance", "variance") and (value < 0).any():
-            raise GraphError(f"node {name!r}: {key} has the negative value {value.min()}.")
+            raise GraphError(f"layer {name!r}: {key} has the negative value {value.min()}.")
 
 
 def check_calls(graph: Graph) -> None:
@@ -100,6 +100,6 @@ def check_calls(graph: Graph) -> None:
                 np.array_equal(node.weights[key], first.weights[key]) for key in first.weights
             ):
                 raise GraphError(
-                    f"nodes {names[0]!r} and {name!r} are calls of one layer, but differ; edit"
+                    f"layers {names[0]!r} and {name!r} are calls of one layer, but differ; edit"
                     " all calls of a layer alike."
                 )

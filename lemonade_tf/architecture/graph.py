@@ -11,66 +11,21 @@ node has any). Proposals are made on shapes; only accepted children get weights.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from lemonade_tf.architecture.layer import Layer, Shape, ShapeError
+from lemonade_tf.architecture import wiring
+from lemonade_tf.architecture.layer import Layer, Shape
+from lemonade_tf.architecture.layer_lists import listed
+from lemonade_tf.architecture.node import GraphError, Node, Origin, freeze
 from lemonade_tf.architecture.opaque import Outputs
-from lemonade_tf.architecture.summary import Row, summary_table
-from lemonade_tf.errors import LemonadeError
+from lemonade_tf.architecture.summary import network_summary
 
 MAX_NODES_IN_REPR = 40
-
-
-class GraphError(LemonadeError, ValueError):
-    """An edit would break a graph, or a graph is broken."""
-
-
-@dataclass(frozen=True)
-class Origin:
-    """What a node was in the model that it was converted from; `keras_bridge` extends it.
-
-    Attributes:
-        shared: A key that the nodes of all calls of one layer have in common. Such nodes have the
-            same layer and the same weights. None for a layer that is called once.
-    """
-
-    shared: Hashable = None
-
-
-@dataclass(frozen=True)
-class Node:
-    """A layer with its inputs and weights.
-
-    Attributes:
-        layer: The layer.
-        inputs: The names of the nodes that are its inputs, in order.
-        weights: Read-only float arrays by their names in Keras; empty in a graph of shapes.
-        origin: What edits of the node do not change: how to restore the layer of an imported model.
-            None for a new node.
-    """
-
-    layer: Layer
-    inputs: tuple[str, ...] = ()
-    weights: Mapping[str, np.ndarray] = field(default_factory=dict)
-    origin: Origin | None = None
-
-
-def freeze(weights: Mapping[str, Any]) -> Mapping[str, np.ndarray]:
-    """Return weights as read-only arrays; arrays that are already read-only are shared."""
-    frozen = {}
-    for name, value in weights.items():
-        array = np.asarray(value)
-        if array.flags.writeable:
-            array = array.copy()
-            array.flags.writeable = False
-        frozen[name] = array
-    return frozen
 
 
 class Graph:
@@ -103,10 +58,7 @@ class Graph:
     # --- Queries -------------------------------------------------------------------------------
 
     def __getitem__(self, name: str) -> Node:
-        try:
-            return self._nodes[name]
-        except KeyError:
-            raise self._unknown(name) from None
+        return self._found(self._nodes, name)
 
     def __contains__(self, name: str) -> bool:
         return name in self._nodes
@@ -132,16 +84,7 @@ class Graph:
             shapes, names, problem = self.shapes(), self.topological_order(), ""
         except (KeyError, ValueError) as error:
             shapes, names, problem = {}, tuple(self._nodes), f"; broken: {error}"
-        rows: list[Row] = []
-        total = 0
-        for name in names:
-            layer, inputs = self._nodes[name].layer, self._nodes[name].inputs
-            parameters = layer.num_parameters(*[shapes[i] for i in inputs]) if shapes else None
-            total += parameters or 0
-            rows.append((name, layer, inputs, shapes.get(name), parameters))
-        count = "" if problem else f", {total:,} parameters"
-        header = f"Graph: {len(self)} nodes{count}{problem}"
-        return "\n".join([header, summary_table(rows, max_nodes)] if rows else [header])
+        return network_summary(self._nodes, names, shapes, problem, max_nodes)
 
     def items(self) -> Iterator[tuple[str, Node]]:
         """Yield (name, node) in insertion order."""
@@ -168,12 +111,12 @@ class Graph:
     def output(self) -> str:
         """The name of the node whose output is that of the network."""
         if self._output is None:
-            raise GraphError("the graph has no output; set graph.output to the name of a node.")
+            raise GraphError("the graph has no output; set graph.output to the name of a layer.")
         return self._output
 
     @output.setter
     def output(self, name: str) -> None:
-        self._require(name)
+        _ = self[name]
         self._output = name
         self._cache = {}
 
@@ -193,20 +136,12 @@ class Graph:
 
     def consumers(self, name: str) -> tuple[str, ...]:
         """Return the names of the nodes that consume `name`, each once, in insertion order."""
-        consumers = self.all_consumers()
-        try:
-            return consumers[name]
-        except KeyError:
-            raise self._unknown(name) from None
+        return self._found(self.all_consumers(), name)
 
     def all_consumers(self) -> Mapping[str, tuple[str, ...]]:
         """Return the consumers of every node by its name."""
         if "consumers" not in self._wiring:
-            consumers: dict[str, list[str]] = {n: [] for n in self._nodes}
-            for consumer, node in self._nodes.items():
-                for source in dict.fromkeys(node.inputs):
-                    consumers[source].append(consumer)
-            self._wiring["consumers"] = {n: tuple(found) for n, found in consumers.items()}
+            self._wiring["consumers"] = wiring.consumers_of(self._nodes)
         return self._wiring["consumers"]
 
     def topological_order(self) -> tuple[str, ...]:
@@ -216,19 +151,7 @@ class Graph:
             GraphError: If the nodes form a cycle; the message names the nodes on it.
         """
         if "order" not in self._wiring:
-            # Kahn's algorithm: a node is ready as soon as all its inputs are.
-            waiting = {n: len(set(node.inputs)) for n, node in self._nodes.items()}
-            ready = [n for n, count in waiting.items() if count == 0]
-            consumers = self.all_consumers()
-            for name in ready:  # grows during the loop
-                for consumer in consumers[name]:
-                    waiting[consumer] -= 1
-                    if waiting[consumer] == 0:
-                        ready.append(consumer)
-            if len(ready) < len(self._nodes):
-                cycle = sorted(n for n, count in waiting.items() if count > 0)
-                raise GraphError(f"the graph has a cycle; it involves {', '.join(cycle)}.")
-            self._wiring["order"] = tuple(ready)
+            self._wiring["order"] = wiring.ordered(self._nodes, self.all_consumers())
         return self._wiring["order"]
 
     def shapes(self) -> Mapping[str, Shape]:
@@ -238,14 +161,7 @@ class Graph:
             GraphError: If the inputs of a layer do not fit it; the message names the node.
         """
         if "shapes" not in self._cache:
-            shapes: dict[str, Shape] = {}
-            for name in self.topological_order():
-                node = self._nodes[name]
-                try:
-                    shapes[name] = node.layer.output_shape(*[shapes[i] for i in node.inputs])
-                except ShapeError as error:
-                    raise GraphError(f"node {name!r}: {error}") from error
-            self._cache["shapes"] = shapes
+            self._cache["shapes"] = wiring.shapes_of(self._nodes, self.topological_order())
         return self._cache["shapes"]
 
     def input_shapes(self, name: str) -> tuple[Shape, ...]:
@@ -262,35 +178,19 @@ class Graph:
         if self.origin is None:
             return {}
         if "calls" not in self._wiring:
-            found: dict[Hashable, list[str]] = {}
-            for name, node in self._nodes.items():
-                if node.origin is not None and node.origin.shared is not None:
-                    found.setdefault(node.origin.shared, []).append(name)
-            self._wiring["calls"] = {k: tuple(v) for k, v in found.items() if len(v) > 1}
+            self._wiring["calls"] = wiring.calls_of(self._nodes)
         return self._wiring["calls"]
 
     def ancestors(self, name: str) -> frozenset[str]:
         """Return the names of all nodes on which `name` depends, without `name`."""
         if "ancestors" not in self._wiring:
-            found: dict[str, frozenset[str]] = {}
-            for node in self.topological_order():
-                inputs = self._nodes[node].inputs
-                found[node] = frozenset(inputs).union(*(found[i] for i in inputs))
-            self._wiring["ancestors"] = found
-        try:
-            return self._wiring["ancestors"][name]
-        except KeyError:
-            raise self._unknown(name) from None
+            self._wiring["ancestors"] = wiring.ancestors_of(self._nodes, self.topological_order())
+        return self._found(self._wiring["ancestors"], name)
 
     def unused(self) -> tuple[str, ...]:
         """Return the names of all nodes on which the output does not depend."""
-        self._require(self.output)
-        needed, pending = {self.output}, [self.output]
-        while pending:  # cheaper than `ancestors`, which finds those of every node
-            for source in self._nodes[pending.pop()].inputs:
-                if source not in needed:
-                    needed.add(source)
-                    pending.append(source)
+        _ = self[self.output]
+        needed = wiring.needed_for(self._nodes, self.output)
         return tuple(n for n in self._nodes if n not in needed)
 
     def cached(self, key: Hashable, compute: Callable[[Graph], Any]) -> Any:
@@ -353,7 +253,7 @@ class Graph:
                 different number of inputs.
         """
         if name in self._nodes:
-            raise GraphError(f"there is already a node {name!r}; choose a different name.")
+            raise GraphError(f"there is already a layer {name!r}; choose a different name.")
         self.check_node(name, layer, tuple(inputs))
         self._put(name, Node(layer, tuple(inputs), freeze(weights or {}), origin))
         return name
@@ -393,11 +293,11 @@ class Graph:
         consumers = self.consumers(name)
         if consumers:
             raise GraphError(
-                f"node {name!r} is an input of {', '.join(consumers)}; redirect them to another"
-                " node first."
+                f"layer {name!r} is an input of {self.listed(consumers)}; redirect them to another"
+                " layer first."
             )
         if name == self._output:
-            raise GraphError(f"node {name!r} is the output; choose a different output first.")
+            raise GraphError(f"layer {name!r} is the output; choose a different output first.")
         del self._nodes[name]
         self._invalidate()
 
@@ -406,10 +306,10 @@ class Graph:
 
         If `old` is the output, `new` becomes the output.
         """
-        self._require(new)
+        _ = self[new]
         if new in self.consumers(old) and new not in exclude:
             raise GraphError(
-                f"node {new!r} consumes {old!r} and cannot be its own input; add it to exclude."
+                f"layer {new!r} consumes {old!r} and cannot be its own input; add it to exclude."
             )
         for consumer in self.consumers(old):
             if consumer not in exclude:
@@ -450,7 +350,7 @@ class Graph:
         given = {key: np.shape(value) for key, value in weights.items()}
         if given != expected:
             raise GraphError(
-                f"node {name!r} ({type(self[name].layer).__name__}): the weights have the shapes"
+                f"layer {name!r} ({type(self[name].layer).__name__}): the weights have the shapes"
                 f" {given}; expected {expected}."
             )
         self._nodes[name] = replace(self[name], weights=freeze(weights))  # shapes stay valid
@@ -470,24 +370,11 @@ class Graph:
             GraphError: If the layer is not a Layer, an input does not exist or is the node itself,
                 or the layer takes a different number of inputs.
         """
-        if not isinstance(layer, Layer):
-            raise GraphError(f"node {name!r} has the layer {layer!r}; expected a Layer.")
-        for source in inputs:
-            if source not in self._nodes:
-                raise GraphError(
-                    f"node {name!r} has the input {source!r}, which does not exist."
-                    f" {self._suggest(source)}"
-                )
-            if source == name:
-                raise GraphError(f"node {name!r} cannot be its own input.")
-        count, kind = layer.num_inputs, type(layer).__name__
-        if not inputs if count is None else len(inputs) != count:
-            expected = "one or more" if count is None else count
-            raise GraphError(
-                f"node {name!r}: {kind} got {len(inputs)} inputs; expected {expected}."
-            )
+        wiring.check_node(self._nodes, name, layer, inputs)
 
-    # --- Helpers -------------------------------------------------------------------------------
+    def listed(self, names: Iterable[str]) -> str:
+        """Return the names of nodes for a message: of many, some of each kind and their number."""
+        return listed((name, self._nodes[name].layer) for name in names)
 
     def _put(self, name: str, node: Node) -> None:
         old = self._nodes.get(name)
@@ -500,15 +387,9 @@ class Graph:
     def _invalidate(self) -> None:
         self._wiring, self._cache = {}, {}
 
-    def _require(self, name: str) -> None:
-        if name not in self._nodes:
-            raise self._unknown(name)
-
-    def _unknown(self, name: str) -> GraphError:
-        return GraphError(f"there is no node {name!r}. {self._suggest(name)}")
-
-    def _suggest(self, name: str) -> str:
-        similar = difflib.get_close_matches(name, list(self._nodes), n=3, cutoff=0.3)
-        if similar:
-            return f"Similar names: {', '.join(similar)}."
-        return f"The graph has {len(self)} other nodes." if len(self) else "The graph is empty."
+    def _found(self, values: Mapping[str, Any], name: str) -> Any:
+        """Return the value of a node, by its name."""
+        if name not in values:
+            hint = wiring.suggestion(self._nodes, name)
+            raise GraphError(f"there is no layer {name!r}. {hint}")
+        return values[name]

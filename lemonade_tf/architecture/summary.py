@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from typing import Any
 
 from lemonade_tf.architecture.layer import Layer, Shape, arguments
 
 # name, layer, inputs, shape of the output and number of parameters; None where unknown
 Row = tuple[str, Layer, tuple[str, ...], Shape | None, int | None]
+
+
+def network_summary(
+    nodes: Mapping[str, Any],
+    names: Sequence[str],
+    shapes: Mapping[str, Shape],
+    problem: str,
+    max_rows: int | None,
+) -> str:
+    """Return a heading and the table of a network.
+
+    Args:
+        nodes: Its nodes.
+        names: Their names, in the order of the table.
+        shapes: The shapes of their outputs; empty for a broken network.
+        problem: What is wrong with it, for the heading; empty if nothing is.
+        max_rows: As for `summary_table`.
+    """
+    rows: list[Row] = []
+    for name in names:
+        layer, inputs = nodes[name].layer, nodes[name].inputs
+        parameters = layer.num_parameters(*[shapes[i] for i in inputs]) if shapes else None
+        rows.append((name, layer, inputs, shapes.get(name), parameters))
+    total = sum(parameters or 0 for *_, parameters in rows)
+    count = "" if problem else f", {total:,} parameters"
+    header = f"Graph: {len(nodes)} layers{count}{problem}"
+    return "\n".join([header, summary_table(rows, max_rows)] if rows else [header])
 
 
 def summary_table(rows: Sequence[Row], max_rows: int | None = None) -> str:
@@ -35,7 +63,7 @@ def summary_table(rows: Sequence[Row], max_rows: int | None = None) -> str:
     ]
     if max_rows is not None and len(lines) > max_rows:
         first = (max_rows + 1) // 2
-        left_out = f"... {len(lines) - max_rows} more nodes ..."
+        left_out = f"... {len(lines) - max_rows} more layers ..."
         lines = [*lines[:first], left_out, *lines[len(lines) - max_rows + first :]]
     return "\n".join(lines)
 

@@ -177,7 +177,7 @@ def to_json(graph: Graph) -> str:
         if type(node.layer) not in LAYERS:
             what = node.layer.kind if isinstance(node.layer, Opaque) else type(node.layer).__name__
             raise GraphError(
-                f"node {name!r} is a {what}, which the file of a network cannot contain; save"
+                f"layer {name!r} is a {what}, which the file of a network cannot contain; save"
                 " to_keras(graph) as a Keras model."
             )
         entry: dict[str, Any] = {
@@ -243,11 +243,13 @@ def _check_entries(entries: Any, output: Any) -> None:
         TypeError: If the entries are no mappings, or their names no text.
     """
     if len(entries) > MAX_NODES:
-        raise GraphError(f"the network has {len(entries):,} nodes; expected at most {MAX_NODES:,}.")
+        raise GraphError(
+            f"the network has {len(entries):,} layers; expected at most {MAX_NODES:,}."
+        )
     names = [entry["name"] for entry in entries]
     known = set(names)
     if len(known) < len(names):
-        raise GraphError("the network has two nodes of the same name; expected different ones.")
+        raise GraphError("the network has two layers of the same name; expected different ones.")
     for name in names:
         if not name or "/" in name or len(name) > MAX_NAME:
             raise GraphError(
@@ -258,22 +260,22 @@ def _check_entries(entries: Any, output: Any) -> None:
         for source in entry["inputs"]:
             if source not in known:
                 raise GraphError(
-                    f"node {entry['name']!r} has the input {source[:MAX_NAME]!r}, which does not"
+                    f"layer {entry['name']!r} has the input {source[:MAX_NAME]!r}, which does not"
                     " exist."
                 )
     if output not in known:
-        raise GraphError(f"the output is {output[:MAX_NAME]!r}; expected the name of a node.")
+        raise GraphError(f"the output is {output[:MAX_NAME]!r}; expected the name of a layer.")
 
 
 def _layer_from(entry: Mapping[str, Any]) -> Layer:
     kind = _KINDS.get(entry["layer"])
     if kind is None:
         raise GraphError(
-            f"node {entry['name']!r} has the unknown layer {entry['layer']!r}; expected one of"
+            f"layer {entry['name']!r} has the unknown layer {entry['layer']!r}; expected one of"
             f" {', '.join(_KINDS)}."
         )
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in entry["arguments"].items()}
     try:
         return kind(**given)
     except (TypeError, ValueError, OverflowError) as error:
-        raise GraphError(f"node {entry['name']!r}: {error}") from None
+        raise GraphError(f"layer {entry['name']!r}: {error}") from None

@@ -198,7 +198,7 @@ def _(
 @singledispatch
 def _keras_layer(layer: kinds.Layer, name: str, options: _Options) -> keras.layers.Layer:
     raise GraphError(
-        f"node {name!r} is a {type(layer).__name__}, which has no counterpart in Keras."
+        f"layer {name!r} is a {type(layer).__name__}, which has no counterpart in Keras."
     )
 
 

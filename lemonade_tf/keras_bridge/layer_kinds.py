@@ -147,6 +147,27 @@ def layer_kind(layer: keras.layers.Layer, rank: int) -> kinds.Layer:
         raise GraphError(f"layer {layer.name!r}: {error}") from None
 
 
+def depthwise_kind(kind: kinds.Layer, channels: int) -> kinds.DepthwiseConv2D | None:
+    """Return a convolution with a group per channel as a depthwise one, which it is; else None.
+
+    Args:
+        kind: A layer.
+        channels: The number of channels of its input.
+    """
+    if not isinstance(kind, kinds.Conv2D) or not kind.groups == channels > 1:
+        return None
+    if kind.strides[0] != kind.strides[1]:  # TensorFlow has no such depthwise convolution
+        return None
+    return kinds.DepthwiseConv2D(
+        kind.kernel_size,
+        kind.strides,
+        kind.padding,
+        kind.filters // channels,
+        kind.use_bias,
+        kind.dilation_rate,
+    )
+
+
 def table_entry(
     layer: keras.layers.Layer,
 ) -> tuple[type[kinds.Layer], Mapping[str, Any]] | None:

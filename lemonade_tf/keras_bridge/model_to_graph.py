@@ -19,6 +19,7 @@ import numpy as np
 
 from lemonade_tf.architecture import Graph, GraphError, Layer, ShapeError, check
 from lemonade_tf.architecture import layers as kinds
+from lemonade_tf.architecture.graph import freeze
 from lemonade_tf.architecture.layers import Shape
 from lemonade_tf.architecture.opaque import Opaque, Outputs, Part
 from lemonade_tf.keras_bridge.blueprints import Blueprint, blueprint_of
@@ -31,6 +32,7 @@ from lemonade_tf.keras_bridge.keras_defaults import keras_defaults
 from lemonade_tf.keras_bridge.layer_kinds import (
     activation_kind,
     activation_name,
+    depthwise_kind,
     input_kind,
     layer_kind,
 )
@@ -281,6 +283,10 @@ class _Converter:
             if isinstance(operation, keras.layers.Layer):
                 kind = layer_kind(operation, len(shapes[0]) + 1)
                 weights = layer_weights(operation)
+                depthwise = depthwise_kind(kind, shapes[0][-1] if shapes[0] else 0)
+                if depthwise is not None:
+                    kind, shape = depthwise, depthwise.weight_shapes(*shapes)["kernel"]
+                    weights = freeze({**weights, "kernel": weights["kernel"].reshape(shape)})
             else:
                 kind = operation_kind(operation, call.values, shapes)
             expected = kind.num_inputs

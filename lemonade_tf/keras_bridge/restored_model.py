@@ -257,6 +257,9 @@ class _Restorer:
         is_layer = not isinstance(node.layer, (Opaque, kinds.Activation))
         if is_layer and "activation" in config and name not in self._activations:
             changes["activation"] = "linear"
+        if "groups" in config and isinstance(node.layer, kinds.DepthwiseConv2D):
+            filters = self._graph.shapes()[name][-1]
+            changes.update(filters=filters, groups=filters // node.layer.depth_multiplier)
         if type(node.layer) is type(origin.kind):
             layer = blueprint.build(**changes, **_edited(node.layer, origin.kind))
         else:

@@ -85,7 +85,7 @@ def training_only_layer(
     """
     if layer.layer not in TRAINING_ONLY:
         raise GraphError(
-            f"node {name!r} is the unknown layer {layer.layer!r}; expected one of"
+            f"layer {name!r} is the unknown layer {layer.layer!r}; expected one of"
             f" {', '.join(TRAINING_ONLY)}."
         )
     settings: dict[str, Any] = json.loads(layer.settings)

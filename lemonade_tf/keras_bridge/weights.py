@@ -24,8 +24,9 @@ class _FromArray(keras.initializers.Initializer):
         self.value = value
 
     def __call__(self, shape: Any, dtype: Any = None) -> np.ndarray:
-        # A copy, because the backend may keep using the memory of the array.
-        return np.array(self.value, dtype=dtype or "float32")
+        # A copy, because the backend may keep using the memory of the array. The kernel of a
+        # convolution with a group per channel has the values of a depthwise one in the same order.
+        return np.array(self.value, dtype=dtype or "float32").reshape(shape)
 
 
 @contextmanager
@@ -99,7 +100,7 @@ def assign_weights(layer: keras.layers.Layer, node: Node) -> None:
     else:
         pairs = [(node.weights[name], variable) for name, variable in _named_weights(layer)]
     for value, variable in pairs:
-        variable.assign(value.astype(variable.dtype))
+        variable.assign(value.astype(variable.dtype).reshape(variable.shape))
     if isinstance(layer, keras.layers.Normalization):
         layer.finalize_state()
 

@@ -50,7 +50,7 @@ def _all_filters(graph: Graph) -> Mapping[str, Filters]:
             reason = groups.why_fixed(own)
             if reason is not None:
                 others = _tied_producers(graph, name)
-                tied = f" (tied to it: {', '.join(others)})" if others else ""
+                tied = f" (tied to it: {graph.listed(others)})" if others else ""
                 reason = f"{name!r} has a group of channels that cannot change: {reason}{tied}"
             found[name] = Filters({g: groups.sizes[g] for g in own}, reason)
     return found
@@ -62,7 +62,7 @@ def filters_refusal(graph: Graph, name: str) -> str | None:
     if filters is not None:
         return filters.refusal
     others = _tied_producers(graph, name)
-    origin = f"; its channels come from {', '.join(others)}" if others else ""
+    origin = f"; its channels come from {graph.listed(others)}" if others else ""
     kind = type(graph[name].layer).__name__
     return f"{name!r} is a {kind}, not a convolution or dense layer{origin}"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters, uncounted_layers
+from lemonade_tf.architecture.layer_lists import listed
 from lemonade_tf.inheritance.activations import Images
 from lemonade_tf.operators import Change
 from lemonade_tf.surgery.output_change import output_change
@@ -47,8 +48,8 @@ def edits_table(original: Graph, graph: Graph, edits: Sequence[Edit], images: Im
     lines = [f"{a:{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}".rstrip() for a, b, c in rows]
     opaque = uncounted_layers(graph)
     if opaque:
-        names = ", ".join(opaque[:3]) + (", ..." if len(opaque) > 3 else "")
-        lines.append(f"multiply-adds of {len(opaque)} unknown layers are not counted: {names}")
+        kinds = listed((name, graph[name].layer) for name in opaque)
+        lines.append(f"multiply-adds of {len(opaque)} unknown layers are not counted: {kinds}")
     if edits:
         lines.append(f"change of the output: {output_change(original, graph, images)}")
     return "\n".join(lines)

@@ -3,7 +3,8 @@
 A handful of images does not determine thousands of weights, and layers that are fitted to them can
 be far worse than unfitted ones. So what few images suggest is cross-validated in two folds: made
 with each half of the images, it must bring the logits for the other half closer to the parent's
-than what is made without images.
+than what is made without images, by more the fewer images there are. Less than 8 images decide
+nothing.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from lemonade_tf.keras_bridge.graph_to_model import logits_node
 from lemonade_tf.operators import Change
 
 FEW_IMAGES = 64  # fewer are cross-validated
-_MIN_IMAGES = 4
-_GAIN = 0.8  # of the error without images remains at most
+_MIN_IMAGES = 8
+_GAINS = {8: 0.5, 16: 0.65, 32: 0.8}  # from this number of images, what remains of the error
 
 Make = Callable[[Images], Graph]  # makes a network with some images
 
@@ -99,10 +100,11 @@ class ImageFits:
         number = count_images(self.images)
         if number < _MIN_IMAGES:
             return False
+        gain = max(gain for least, gain in _GAINS.items() if least <= number)
         for half in (0, 1):
             here = np.arange(number) % 2 == half
             some, others = (take_images(self.images, mask) for mask in (here, ~here))
-            limit = _GAIN * output_error(without(some), parent, others)
+            limit = gain * output_error(without(some), parent, others)
             if output_error(make(some), parent, others) > limit:
                 return False
         return True

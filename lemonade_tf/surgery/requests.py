@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable
 from fractions import Fraction
@@ -16,6 +15,7 @@ import numpy as np
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.channel_groups import channel_groups
 from lemonade_tf.architecture.cost import count_parameters
+from lemonade_tf.architecture.layer_lists import similar_names
 from lemonade_tf.operators import SiteError
 from lemonade_tf.operators.prune import Importance
 
@@ -41,9 +41,8 @@ def layer_name(graph: Graph, layer: Any, what: str) -> str:
         raise SiteError(
             f"cannot {what} {name!r}: expected the name of a layer, or a layer of the model."
         )
-    by_lower = {known.lower(): known for known in graph}
-    similar = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.3)
-    hint = f"Similar names: {', '.join(by_lower[n] for n in similar)}." if similar else ""
+    similar = similar_names(name, graph.topological_order())
+    hint = f"Similar names: {', '.join(similar)}." if similar else ""
     hint = hint or f"The model has {len(graph)} layers; print surgery.graph to see them."
     raise SiteError(f"cannot {what} {name!r}: there is no layer {name!r}. {hint}")
 

@@ -188,9 +188,9 @@ def damaged(change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda g: g.set_layer("cell_5_conv_1", L.Conv2D(9, 3)), "node 'cell_5_conv_1' is Conv2D"),
-        (lambda g: g.set_inputs("cell_2_conv_1", ["stem_relu"]), "node 'cell_2_conv_1' is Conv2D"),
-        (lambda g: g.set_inputs("global_pool", ["cell_7_relu_1"]), "node 'global_pool'"),
+        (lambda g: g.set_layer("cell_5_conv_1", L.Conv2D(9, 3)), "layer 'cell_5_conv_1' is Conv2D"),
+        (lambda g: g.set_inputs("cell_2_conv_1", ["stem_relu"]), "layer 'cell_2_conv_1' is Conv2D"),
+        (lambda g: g.set_inputs("global_pool", ["cell_7_relu_1"]), "layer 'global_pool'"),
         (lambda g: g.add("cell_4_relu_2", L.ReLU(), ["cell_4_relu_1"]), "expected missing"),
         (
             lambda g: g.add("cell_9_input", L.ReLU(), ["cell_8_relu_1"]),

@@ -41,15 +41,18 @@ def test_graph_that_is_broken_below_is_valid():
         ),
         ({"a/b": Node(L.ReLU(), ("sum",))}, "'a/b' is not a valid name"),
         ({3: Node(L.ReLU(), ("sum",))}, "3 is not a valid name"),
-        ({"relu": Node("ReLU", ("bn",))}, "node 'relu' has the layer 'ReLU'; expected a Layer"),
-        ({"relu": Node(L.ReLU(), ("nb",))}, "node 'relu' has the input 'nb', which does not exist"),
-        ({"relu": Node(L.ReLU(), ())}, "node 'relu': ReLU got 0 inputs; expected 1"),
+        ({"relu": Node("ReLU", ("bn",))}, "layer 'relu' is 'ReLU'; expected a Layer"),
+        (
+            {"relu": Node(L.ReLU(), ("nb",))},
+            "layer 'relu' has the input 'nb', which does not exist",
+        ),
+        ({"relu": Node(L.ReLU(), ())}, "layer 'relu': ReLU got 0 inputs; expected 1"),
         ({"relu": Node(L.ReLU(), ("bn", "bn"))}, "ReLU got 2 inputs; expected 1"),
-        ({"sum": Node(L.Add(), ())}, "node 'sum': Add got 0 inputs; expected one or more"),
+        ({"sum": Node(L.Add(), ())}, "layer 'sum': Add got 0 inputs; expected one or more"),
         ({"sum": Node(L.ConvexSum(), ("bn", "bn", "bn"))}, "ConvexSum got 3 inputs; expected 2"),
         (
             {"image": Node(L.Input((6, 6, 2)), ("sum",))},
-            "node 'image': Input got 1 inputs; expected 0",
+            "layer 'image': Input got 1 inputs; expected 0",
         ),
         ({"other": Node(L.Input((6, 6, 2)))}, r"has 2 Inputs: \['image', 'other'\]; expected one"),
         (
@@ -62,11 +65,11 @@ def test_graph_that_is_broken_below_is_valid():
         ),
         (
             {"sum": Node(L.Add(), ("relu", "image"))},
-            r"node 'sum': Add got inputs of shapes \(6, 6, 3\), \(6, 6, 2\)",
+            r"layer 'sum': Add got inputs of shapes \(6, 6, 3\), \(6, 6, 2\)",
         ),
         (
             {"conv": Node(L.Conv2D(3, 9, padding="valid"), ("image",))},
-            "node 'conv': Conv2D with a window",
+            "layer 'conv': Conv2D with a window",
         ),
     ],
     ids=lambda v: None if isinstance(v, str) else ",".join(map(str, v)),
@@ -78,14 +81,16 @@ def test_broken_wiring(nodes, message):
 
 def test_no_input():
     nodes = {n: node for n, node in NODES.items() if n != "image"}
-    with pytest.raises(GraphError, match="node 'conv' has the input 'image', which does not exist"):
+    with pytest.raises(
+        GraphError, match="layer 'conv' has the input 'image', which does not exist"
+    ):
         check(Graph.from_nodes(nodes, "sum"))
     with pytest.raises(GraphError, match="the graph has 0 Inputs"):
         check(Graph())
 
 
 def test_no_output():
-    with pytest.raises(GraphError, match=r"there is no node 'smu'\. Similar names: sum"):
+    with pytest.raises(GraphError, match=r"there is no layer 'smu'\. Similar names: sum"):
         check(Graph.from_nodes(NODES, "smu"))
     graph = Graph()
     graph.add("image", L.Input((6, 6, 2)))
@@ -130,10 +135,14 @@ def test_float64_and_float16_are_floating_point():
         (
             "bn",
             {"beta": _frozen([1, 2, 3], int)},
-            "node 'bn': beta has dtype int64; expected floating",
+            "layer 'bn': beta has dtype int64; expected floating",
         ),
-        ("bn", {"beta": [0.0, 1.0, 2.0]}, r"node 'bn': beta is \[0.0, 1.0, 2.0\]; expected an arr"),
-        ("bn", {"beta": np.zeros(3)}, "node 'bn': beta is writable; expected a read-only array"),
+        (
+            "bn",
+            {"beta": [0.0, 1.0, 2.0]},
+            r"layer 'bn': beta is \[0.0, 1.0, 2.0\]; expected an arr",
+        ),
+        ("bn", {"beta": np.zeros(3)}, "layer 'bn': beta is writable; expected a read-only array"),
         ("bn", {"beta": _frozen([1, np.nan, 0])}, "beta has values that are not finite"),
         ("bn", {"gamma": _frozen([1, np.inf, 0])}, "gamma has values that are not finite"),
         (
@@ -152,17 +161,17 @@ def test_broken_weights(name, weights, message):
     ("node", "message"),
     [
         (L.ReLU(), r"'relu' is ReLU\(max_value=None, .*\); expected a Node"),
-        (Node(L.Layer(), ("bn",)), "node 'relu' is a Layer; expected one of LAYERS"),
-        (Node(L.ReLU(), "bn"), "node 'relu': inputs are 'bn'; expected a tuple of names"),
+        (Node(L.Layer(), ("bn",)), "layer 'relu' is a Layer; expected one of LAYERS"),
+        (Node(L.ReLU(), "bn"), "layer 'relu': inputs are 'bn'; expected a tuple of names"),
         (
             Node(L.Reshape((5, 5)), ("bn",)),
-            r"node 'relu': Reshape to \(5, 5\) got .*; its 108 values do",
+            r"layer 'relu': Reshape to \(5, 5\) got .*; its 108 values do",
         ),
         (
             Node(L.Conv2D(4, groups=2), ("bn",)),
-            "node 'relu': Conv2D with 2 groups got an input of 3",
+            "layer 'relu': Conv2D with 2 groups got an input of 3",
         ),
-        (Node(L.Multiply(), ()), "node 'relu': Multiply got 0 inputs; expected one or more"),
+        (Node(L.Multiply(), ()), "layer 'relu': Multiply got 0 inputs; expected one or more"),
     ],
 )
 def test_nodes_edited_by_hand(node, message):

@@ -91,7 +91,7 @@ def test_shapes_name_the_node_whose_inputs_do_not_fit():
     graph = _diamond()
     graph.add("dense", L.GlobalAveragePooling2D(), ["sum"])
     graph.add("wrong", L.Conv2D(3), ["dense"])
-    with pytest.raises(GraphError, match="node 'wrong': Conv2D got an input of shape"):
+    with pytest.raises(GraphError, match="layer 'wrong': Conv2D got an input of shape"):
         graph.shapes()
 
 
@@ -106,14 +106,14 @@ def test_shapes_name_the_node_whose_inputs_do_not_fit():
     ],
 )
 def test_unknown_name_is_refused_with_similar_names(query):
-    with pytest.raises(GraphError, match=r"there is no node 'cnov'\. Similar names: conv"):
+    with pytest.raises(GraphError, match=r"there is no layer 'cnov'\. Similar names: conv"):
         query(_diamond())
 
 
 def test_unknown_name_without_similar_names():
-    with pytest.raises(GraphError, match=r"there is no node 'xyz'\. The graph is empty"):
+    with pytest.raises(GraphError, match=r"there is no layer 'xyz'\. The graph is empty"):
         Graph()["xyz"]
-    with pytest.raises(GraphError, match="there is no node 'xyz'") as error:
+    with pytest.raises(GraphError, match="there is no layer 'xyz'") as error:
         _diamond()["xyz"]
     assert "empty" not in str(error.value)
 
@@ -132,23 +132,23 @@ def test_has_weights():
     [
         (
             lambda g: g.add("conv", L.ReLU(), ["sum"]),
-            "there is already a node 'conv'; choose a different",
+            "there is already a layer 'conv'; choose a different",
         ),
         (
             lambda g: g.add("new", L.ReLU(), ["cnov"]),
             "has the input 'cnov', which does not exist. Similar names: conv",
         ),
-        (lambda g: g.add("new", L.ReLU(), []), "node 'new': ReLU got 0 inputs; expected 1"),
-        (lambda g: g.add("new", L.Add(), []), "node 'new': Add got 0 inputs; expected one or"),
+        (lambda g: g.add("new", L.ReLU(), []), "layer 'new': ReLU got 0 inputs; expected 1"),
+        (lambda g: g.add("new", L.Add(), []), "layer 'new': Add got 0 inputs; expected one or"),
         (
             lambda g: g.add("new", "ReLU", ["sum"]),
-            "node 'new' has the layer 'ReLU'; expected a Layer",
+            "layer 'new' is 'ReLU'; expected a Layer",
         ),
         (
             lambda g: g.add("new", L.ConvexSum(), ["sum"]),
-            "node 'new': ConvexSum got 1 inputs; expected 2",
+            "layer 'new': ConvexSum got 1 inputs; expected 2",
         ),
-        (lambda g: g.insert_after("left", "sum", L.ReLU()), "there is already a node 'sum'"),
+        (lambda g: g.insert_after("left", "sum", L.ReLU()), "there is already a layer 'sum'"),
         (
             lambda g: g.insert_after("left", "new", L.Subtract()),
             "Subtract got 1 inputs; expected 2",
@@ -157,27 +157,27 @@ def test_has_weights():
             lambda g: g.insert_after("nope", "new", L.ReLU()),
             "has the input 'nope', which does not exist",
         ),
-        (lambda g: g.remove("conv"), "node 'conv' is an input of left, right; redirect them"),
-        (lambda g: g.remove("sum"), "node 'sum' is the output; choose a different output"),
-        (lambda g: g.remove("smu"), "there is no node 'smu'. Similar names: sum"),
-        (lambda g: g.redirect("conv", "nope"), "there is no node 'nope'"),
-        (lambda g: g.redirect("nope", "conv"), "there is no node 'nope'"),
-        (lambda g: g.set_layer("nope", L.ReLU()), "there is no node 'nope'"),
-        (lambda g: g.set_layer("sum", L.ReLU()), "node 'sum': ReLU got 2 inputs; expected 1"),
+        (lambda g: g.remove("conv"), "layer 'conv' is an input of left, right; redirect them"),
+        (lambda g: g.remove("sum"), "layer 'sum' is the output; choose a different output"),
+        (lambda g: g.remove("smu"), "there is no layer 'smu'. Similar names: sum"),
+        (lambda g: g.redirect("conv", "nope"), "there is no layer 'nope'"),
+        (lambda g: g.redirect("nope", "conv"), "there is no layer 'nope'"),
+        (lambda g: g.set_layer("nope", L.ReLU()), "there is no layer 'nope'"),
+        (lambda g: g.set_layer("sum", L.ReLU()), "layer 'sum': ReLU got 2 inputs; expected 1"),
         (lambda g: g.set_layer("left", L.Add(), inputs=[]), "Add got 0 inputs; expected one"),
-        (lambda g: g.set_inputs("left", ["left"]), "node 'left' cannot be its own input"),
-        (lambda g: g.set_inputs("left", ["nope"]), "node 'left' has the input 'nope', which does"),
-        (lambda g: g.set_inputs("left", []), "node 'left': ReLU got 0 inputs; expected 1"),
+        (lambda g: g.set_inputs("left", ["left"]), "layer 'left' cannot be its own input"),
+        (lambda g: g.set_inputs("left", ["nope"]), "layer 'left' has the input 'nope', which does"),
+        (lambda g: g.set_inputs("left", []), "layer 'left': ReLU got 0 inputs; expected 1"),
         (
             lambda g: g.set_weights("conv", {"kernel": np.zeros((3, 3, 1, 3))}),
-            r"node 'conv' \(Conv2D\): the weights have .*; expected \{'kernel': \(3, 3, 2, 3\)\}",
+            r"layer 'conv' \(Conv2D\): the weights have .*; expected \{'kernel': \(3, 3, 2, 3\)\}",
         ),
         (lambda g: g.set_weights("conv", {}), r"the weights have the shapes \{\}; expected"),
         (
             lambda g: g.set_weights("left", {"kernel": np.zeros(3)}),
             r"have the shapes .*; expected \{\}",
         ),
-        (lambda g: setattr(g, "output", "nope"), "there is no node 'nope'"),
+        (lambda g: setattr(g, "output", "nope"), "there is no layer 'nope'"),
     ],
 )
 def test_refused_edit_leaves_the_graph_unchanged(edit, message):
@@ -201,7 +201,7 @@ def test_redirection_of_a_node_to_itself_is_refused():
 
 
 def test_set_layer_refuses_a_value_that_is_no_layer():
-    with pytest.raises(GraphError, match="has the layer 'ReLU'; expected a Layer"):
+    with pytest.raises(GraphError, match="layer .left. is .ReLU.; expected a Layer"):
         _diamond().set_layer("left", "ReLU")
 
 
@@ -425,4 +425,17 @@ def test_cache_has_no_stale_facts(edits):
 def test_message_about_an_unknown_name_is_one_line():
     with pytest.raises(GraphError) as error:
         small()["conv_4"]
-    assert re.fullmatch(r"there is no node 'conv_4'\. Similar names: [\w, ]+\.", str(error.value))
+    assert re.fullmatch(r"there is no layer 'conv_4'\. Similar names: [\w, ]+\.", str(error.value))
+
+
+def test_messages_suggest_names_of_any_case_and_list_many_layers_by_kind():
+    graph = Graph()
+    graph.add("Input_A", L.Input((4, 4, 3)))
+    for number in range(7):
+        graph.add(f"conv_{number}", L.Conv2D(3), ["Input_A"])
+    graph.add("Relu_A", L.ReLU(), ["Input_A"])
+    with pytest.raises(GraphError, match="there is no layer 'INPUT_a'. Similar names: Input_A"):
+        _ = graph["INPUT_a"]
+    message = r"an input of 7 Conv2D \(conv_0, conv_1, conv_2, ...\), 1 ReLU \(Relu_A\); redirect"
+    with pytest.raises(GraphError, match=message):
+        graph.remove("Input_A")

@@ -14,7 +14,7 @@ from lemonade_tf.architecture.summary import describe_layer
 def test_table_has_a_line_per_node_in_topological_order():
     graph = every_layer()
     header, *lines = repr(graph).splitlines()
-    assert header == "Graph: 29 nodes, 1,651 parameters"
+    assert header == "Graph: 29 layers, 1,651 parameters"
     assert [line.split()[0] for line in lines] == list(graph.topological_order())
     text = {line.split()[0]: " ".join(line.split()[1:]) for line in lines}
     assert text["image"] == "Input(shape=(9, 8, 2)) 9x8x2 0"
@@ -39,15 +39,15 @@ def test_repr_of_a_large_graph_leaves_out_the_middle():
     for number in range(MAX_NODES_IN_REPR + 9):
         at = graph.add(f"relu_{number}", L.ReLU(), [at])
     header, *lines = repr(graph).splitlines()
-    assert header == f"Graph: {MAX_NODES_IN_REPR + 10} nodes, 0 parameters"
+    assert header == f"Graph: {MAX_NODES_IN_REPR + 10} layers, 0 parameters"
     assert len(lines) == MAX_NODES_IN_REPR + 1
-    assert lines[MAX_NODES_IN_REPR // 2] == "... 10 more nodes ..."
+    assert lines[MAX_NODES_IN_REPR // 2] == "... 10 more layers ..."
     assert (lines[0].split()[0], lines[-1].split()[0]) == ("input", at)
     assert len(graph.summary().splitlines()) == len(graph) + 1
 
 
 def test_empty_graph():
-    assert repr(Graph()) == "Graph: 0 nodes, 0 parameters"
+    assert repr(Graph()) == "Graph: 0 layers, 0 parameters"
 
 
 @pytest.mark.parametrize(
@@ -57,13 +57,13 @@ def test_empty_graph():
         ({"a": Node(L.ReLU(), ("lost",))}, "lost"),
         (
             {"a": Node(L.Input((3,))), "b": Node(L.Conv2D(3), ("a",))},
-            "node 'b': Conv2D got an input of shape (3,)",
+            "layer 'b': Conv2D got an input of shape (3,)",
         ),
     ],
 )
 def test_broken_graph_is_shown_with_its_problem(nodes, problem):
     header, *lines = repr(Graph.from_nodes(nodes, "a")).splitlines()
-    assert header.startswith(f"Graph: {len(nodes)} nodes; broken: ")
+    assert header.startswith(f"Graph: {len(nodes)} layers; broken: ")
     assert problem in header
     assert [line.split()[0] for line in lines] == list(nodes)
     assert all("?" in line for line in lines)

@@ -305,17 +305,17 @@ def _changed(**entry):
         ('{"format": 2, "nodes": [], "output": ""}', "has format 2; expected 1"),
         ('{"format": 1, "nodes": [], "output": ""}', "the output is ''; expected the name"),
         (_changed(name="x" * 201), r"'x+' is not a valid name; expected 1 to 200 char"),
-        (_changed(name="input"), "two nodes of the same name"),
-        (_changed(arguments={"filters": [[]]}), r"node 'conv_1': filters is \(\[\],\)"),
+        (_changed(name="input"), "two layers of the same name"),
+        (_changed(arguments={"filters": [[]]}), r"layer 'conv_1': filters is \(\[\],\)"),
         (_changed(layer=[]), "this is not an architecture"),
         ("[" * 100_000, "nested more than 64 deep"),
-        (json.dumps({"format": 1, "nodes": [0] * 10_001, "output": ""}), "has 10,001 nodes"),
+        (json.dumps({"format": 1, "nodes": [0] * 10_001, "output": ""}), "has 10,001 layers"),
         (json.dumps({"format": 1, "nodes": {"a": 1}, "output": ""}), "this is not an architecture"),
         (_changed(layer="LSTM"), "'conv_1' has the unknown layer 'LSTM'; expected one of Input"),
-        (_changed(arguments={"units": 3}), "node 'conv_1': .*unexpected keyword argument 'units'"),
-        (_changed(arguments={}), "node 'conv_1': .*missing 1 required .*'filters'"),
-        (_changed(arguments={"filters": -1}), "node 'conv_1': filters is -1"),
-        (_changed(inputs=["nowhere"]), "node 'conv_1' has the input 'nowhere', which does not"),
+        (_changed(arguments={"units": 3}), "layer 'conv_1': .*unexpected keyword argument 'units'"),
+        (_changed(arguments={}), "layer 'conv_1': .*missing 1 required .*'filters'"),
+        (_changed(arguments={"filters": -1}), "layer 'conv_1': filters is -1"),
+        (_changed(inputs=["nowhere"]), "layer 'conv_1' has the input 'nowhere', which does not"),
         (_changed(inputs=["relu_1"]), "the graph has a cycle"),
         (_changed(name="a/b"), "'a/b' is not a valid name"),
     ],
@@ -342,7 +342,7 @@ def test_incomplete_nodes_are_refused(text):
 def test_weights_of_wrong_shapes_are_refused():
     graph = small()
     weights = _weights(graph)
-    with pytest.raises(GraphError, match=r"node 'bn_1' .*: the weights have the shapes"):
+    with pytest.raises(GraphError, match=r"layer 'bn_1' .*: the weights have the shapes"):
         from_json(to_json(graph), {**weights, "bn_1": {}})
 
 

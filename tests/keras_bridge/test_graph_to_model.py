@@ -106,5 +106,5 @@ def test_an_unknown_kind_is_refused():
 
     nodes = {"images": Node(kinds.Input((8, 8, 3))), "odd": Node(Mystery(), ("images",))}
     graph = Graph.from_nodes(nodes, "odd")
-    with pytest.raises(GraphError, match="node 'odd' is a Mystery, which has no counterpart"):
+    with pytest.raises(GraphError, match="layer 'odd' is a Mystery, which has no counterpart"):
         to_keras(graph)

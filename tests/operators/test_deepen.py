@@ -139,7 +139,7 @@ def test_refusals():
         ),
         ("relu", 7, "the kernel size is 7; expected one of 3, 5"),
         ("pool", 3, r"'pool' outputs shape \(3,\), not images"),
-        ("rely", 3, "there is no node 'rely'. Similar names: relu"),
+        ("rely", 3, "there is no layer 'rely'. Similar names: relu"),
     ]:
         assert re.search(reason, INSERT.refusal(graph, InsertSite(node, size)))
     assert INSERT.refusal(graph, InsertSite("relu", 3)) is None

@@ -227,7 +227,7 @@ def test_applying_at_an_unknown_node_is_an_error(operator):
     nodes = dict(graph.items())
     with pytest.raises(
         SiteError,
-        match=rf"{operator.name} does not apply at \w+\(.*\): there is no node 'nowhere'",
+        match=rf"{operator.name} does not apply at \w+\(.*\): there is no layer 'nowhere'",
     ):
         operator.apply(graph, nowhere, rng=_rng())
     assert dict(graph.items()) == nodes

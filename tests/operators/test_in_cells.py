@@ -291,9 +291,9 @@ def test_refusals():
     widen, insert = WIDEN, INSERT
     assert widen.refusal(graph, WidenSite("conv_1", 2)) is None
     why = widen.refusal(graph, WidenSite("conv_7", 2))
-    assert why.startswith("in cell 1, there is no node 'cell_1_conv_7'")
+    assert why.startswith("in cell 1, there is no layer 'cell_1_conv_7'")
     assert "the factor is 3" in widen.refusal(graph, WidenSite("conv_1", 3))
-    with pytest.raises(SiteError, match="in cell 1, there is no node"):
+    with pytest.raises(SiteError, match="in cell 1, there is no layer"):
         widen.apply(graph, WidenSite("conv_7", 2), rng=np.random.default_rng(0))
     why = insert.refusal(graph, InsertSite("input", 3))
     assert why == "the number of channels of 'input' differs between cells"

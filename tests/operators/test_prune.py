@@ -71,7 +71,7 @@ def test_refusals():
         ("conv_1", "1/3", "the fraction is 1/3; expected one of 1/2, 1/4"),
         ("bn_1", "1/2", "'bn_1' is a BatchNormalization, not a convolution or dense layer"),
         ("bn_1", "1/2", "its channels come from conv_1"),
-        ("konv", "1/2", "there is no node 'konv'"),
+        ("konv", "1/2", "there is no layer 'konv'"),
     ]:
         assert reason in PRUNE.refusal(graph, PruneSite(node, fraction))
 

@@ -52,8 +52,8 @@ def test_refusals():
             "no pooling reduces the (6, 6) of 'last' to the (12, 12) of 'tall_relu'",
         ),
         ("relu_a", "last", "sum", "the kind is 'sum'; expected 'concatenate' or 'convex_sum'"),
-        ("relu_a", "lost", "convex_sum", "there is no node 'lost'. Similar names: last"),
-        ("relu_a", "head_softmax", "convex_sum", "there is no node 'head_softmax'"),
+        ("relu_a", "lost", "convex_sum", "there is no layer 'lost'. Similar names: last"),
+        ("relu_a", "head_softmax", "convex_sum", "there is no layer 'head_softmax'"),
         (
             "relu_a",
             "head_activation",
