@@ -31,6 +31,7 @@ _PATTERNS = {
 _RESEMBLES = re.compile(
     f"({'|'.join(_AXES.values())})([_.-].*)?|.*[_.-]({'|'.join(_AXES.values())})"
 )
+_LEAST_SIMILARITY = 0.75  # x_trian has 0.86, and extra 0.67
 _MAX_SHOWN = 8
 
 _logger = logging.getLogger(__name__)
@@ -91,7 +92,10 @@ def listed(names: Iterable[object]) -> str:
 def _resembles(name: str) -> bool:
     """Return whether an array may be meant to hold images or labels."""
     name = name.lower()
-    return bool(_RESEMBLES.fullmatch(name) or difflib.get_close_matches(name, _NAMES, n=1))
+    if re.fullmatch(r".*[_.-]names?", name):  # such as label_names
+        return False
+    near = difflib.get_close_matches(name, _NAMES, n=1, cutoff=_LEAST_SIMILARITY)
+    return bool(_RESEMBLES.fullmatch(name) or near)
 
 
 def _check_pairs(where: str, found: Mapping[str, str], names: Iterable[str]) -> None:

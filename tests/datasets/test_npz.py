@@ -132,11 +132,11 @@ def test_other_spellings_of_the_names_are_known(tmp_path, train, validation, tes
 
 
 def test_arrays_that_have_no_use_are_named(tmp_path, caplog):
-    more = {"class_names": np.array(["a", "b", "c", "d"]), "created": np.array(2026)}
+    more = {"label_names": np.array(["a", "b"]), "extra": np.array(2026)}
     path = _write(tmp_path / "a.npz", x_train=_images(), y_train=_labels(), **more)
     load_dataset(path)
     [record] = caplog.records
-    assert record.getMessage() == f"{path}: no use for class_names, created."
+    assert record.getMessage() == f"{path}: no use for label_names, extra."
 
 
 def test_a_class_without_validation_images_is_named(tmp_path, caplog):
