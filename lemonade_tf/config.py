@@ -20,6 +20,7 @@ from typing import Any, Literal, Self, get_args, get_type_hints
 from lemonade_tf.datasets.dataset_error import DatasetNameError
 from lemonade_tf.datasets.names import join_datasets, parse_datasets
 from lemonade_tf.errors import LemonadeError, did_you_mean
+from lemonade_tf.objectives.boards import limits_with_board
 from lemonade_tf.objectives.dataset_errors import with_dataset_errors
 from lemonade_tf.objectives.lookup import find_objectives, run_limits, run_objectives
 from lemonade_tf.objectives.objective import Objective, ObjectiveError
@@ -183,14 +184,17 @@ class SearchConfig(FlatConfig):
             /var/tmp.
         workdir: Run folder. Defaults to a new folder in runs/.
         objectives: Objectives to minimize: error, at least one cheap objective (parameters,
-            multiply_adds, file_bytes, peak_memory, latency, lite_latency) and any of top5_error and
-            int8_error. Custom objectives: MODULE:NAME, an `Objective` in a module of the current
-            folder or in an installed one. With several data sets, error is that on the first; the
+            multiply_adds, file_bytes, int8_bytes, int8_arena, peak_memory, latency, lite_latency)
+            and any of top5_error and int8_error. Custom objectives: MODULE:NAME, an `Objective` in
+            a module of the current folder or in an installed one. With several data sets, error is that on the first; the
             error_NAME of each other data set is added if it is missing.
         limit: Upper limits of cheap objectives, such as parameters=1e6,multiply_adds=50e6, or a
             mapping in Python. Networks over a limit are not trained: a child is resampled, an
             initial network is skipped; if all of them are over it, narrower ones are made. A limit
             applies to any cheap objective, minimized or not.
+        board: Microcontroller that all networks must fit in int8: esp32, esp32-s3, nano33, rp2040,
+            rp2350, stm32f4, stm32h7, or a .json or .toml file with its flash and ram in bytes. It
+            sets limits of int8_bytes and int8_arena, unless these are given.
         scale: Scale of an objective in the density, the hypervolume and the plots, such as
             parameters=linear, or a mapping in Python: "log" if ratios matter, "linear" if
             differences do. Defaults to the scale that the objective defines.
@@ -263,6 +267,7 @@ class SearchConfig(FlatConfig):
     workdir: str | None = None
     objectives: tuple[str, ...] = ("error", "parameters")
     limit: Mapping[str, float] = field(default_factory=dict)
+    board: str | None = None
     scale: Mapping[str, str] = field(default_factory=dict)
     operators: tuple[str, ...] = ()
     num_generations: int = 100
@@ -293,6 +298,10 @@ class SearchConfig(FlatConfig):
         self._split_names()
         super().__post_init__()
         self._normalize()
+        try:
+            object.__setattr__(self, "limit", limits_with_board(self.limit, self.board))
+        except ObjectiveError as error:
+            raise ConfigError(f"--board: {error}") from None
         for name, known in (
             ("space", Space),
             ("sampling", Sampling),

@@ -13,6 +13,7 @@ from lemonade_tf.errors import PROGRAM, as_path, shell_command
 from lemonade_tf.terminal import make_console, print_line, print_rows
 
 if TYPE_CHECKING:  # keeps --help and --version fast
+    from lemonade_tf.objectives.boards import Board, Fit
     from lemonade_tf.runs.run import Run
     from lemonade_tf.store import NetworkRecord
 
@@ -23,12 +24,15 @@ def run_front(options: argparse.Namespace) -> int:
     Returns:
         The exit status: 1 if no network fits.
     """
+    from lemonade_tf.objectives.boards import find_board, limits_with_board
     from lemonade_tf.report.choice_table import choice_json, choice_rows
     from lemonade_tf.runs import read_run
     from lemonade_tf.runs.choosing import Rule, choose, knee, networks_within, none_within
     from lemonade_tf.runs.choosing import parse_rule as parse
 
-    run, limits, rule = read_run(options.workdir), dict(options.limit), None
+    board = None if options.board is None else find_board(options.board)
+    run, rule = read_run(options.workdir), None
+    limits = limits_with_board(options.limit, options.board)
     if options.best is not None:
         given = parse(options.best)
         limits |= {n: min(x, limits.get(n, x)) for n, x in given.limits.items()}
@@ -47,7 +51,8 @@ def run_front(options: argparse.Namespace) -> int:
         print(json.dumps(found, indent=2))
         return 0 if fitting else 1
     if middle is None:
-        return fail(none_within(run, limits))
+        words = f"DOES NOT FIT {board.name}: " if board else ""
+        return fail(f"{words}{none_within(run, limits)}")
     listed = [best] if best else fitting
     if options.ids:
         for network in listed:
@@ -57,12 +62,24 @@ def run_front(options: argparse.Namespace) -> int:
     header, rows = choice_rows(run, listed, list(limits), {middle.id: "knee"})
     title = "Pareto front" if best is None else f"Best by {options.best!r}"
     print_rows(console, title, header, rows, text="note")
+    if board:
+        for network in listed:
+            print_line(console, f"{network.id}: {_fit(run, network, board)}")
     _print_summary(run, len(fitting), console)
     if best is None:
         print_line(console, f"Knee        {middle.id}: beyond it, little is gained for much")
     else:
         print_use(run, best, console)
     return 0
+
+
+def _fit(run: Run, network: NetworkRecord, board: Board) -> Fit:
+    """Return whether a network fits a board, as predicted."""
+    from lemonade_tf.objectives.boards import INT8_ARENA, INT8_BYTES, Fit
+    from lemonade_tf.runs.choosing import values_of_front
+
+    num_bytes, arena = (values_of_front(run, [network], n)[0] for n in (INT8_BYTES, INT8_ARENA))
+    return Fit(board, num_bytes, arena)
 
 
 def _print_summary(run: Run, num_fitting: int, console: Console) -> None:

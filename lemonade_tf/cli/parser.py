@@ -20,7 +20,7 @@ from lemonade_tf.retraining.recipes import RECIPES
 _SEARCH_GROUPS = {
     "data": ("dataset", "data_dir", "cache_dir"),
     "budget": ("num_generations", "num_proposed", "num_accepted", "max_hours", "max_child_hours"),
-    "objectives": ("objectives", "limit", "scale", "latency_table", "latency_protocol"),
+    "objectives": ("objectives", "limit", "board", "scale", "latency_table", "latency_protocol"),
     "search space": (
         "space",
         "filters",
@@ -225,6 +225,12 @@ def _add_front(commands: Any) -> None:
         ),
     )
     add_limit(parser, "list only networks within limits, such as parameters=100e3,error=0.05")
+    parser.add_argument(
+        "--board",
+        metavar="BOARD",
+        help="list only networks that fit a microcontroller in int8, predicted from the graph: a"
+        " name as for `search`, or a .json or .toml file",
+    )
     parser.add_argument(
         "--best",
         metavar="RULE",

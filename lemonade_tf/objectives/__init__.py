@@ -7,6 +7,8 @@ to train. An *expensive* one is measured on the trained network.
 from lemonade_tf.objectives.builtin import (
     ERROR,
     FILE_BYTES,
+    INT8_ARENA,
+    INT8_BYTES,
     INT8_ERROR,
     LATENCY,
     LITE_LATENCY,
@@ -40,6 +42,8 @@ __all__ = [
     # Built-in objectives.
     "ERROR",
     "FILE_BYTES",
+    "INT8_ARENA",
+    "INT8_BYTES",
     "INT8_ERROR",
     "LATENCY",
     "LITE_LATENCY",

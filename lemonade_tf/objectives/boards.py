@@ -109,6 +109,19 @@ class Fit:
         )
 
 
+def limits_with_board(limits: Mapping[str, float], board: str | None) -> dict[str, float]:
+    """Return limits by objective, with those of a board that are not given.
+
+    A resumed search has all of them already, and needs no file of a board any more.
+
+    Raises:
+        ObjectiveError: As for `find_board`.
+    """
+    if board is None or {INT8_BYTES, INT8_ARENA} <= set(limits):
+        return dict(limits)
+    return {**find_board(board).limits, **limits}
+
+
 def find_board(name: str | os.PathLike[str]) -> Board:
     """Return a board by name, or from a file.
 
