@@ -9,7 +9,7 @@ layer (`origins`), so `to_keras` restores the model.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -36,8 +36,15 @@ from lemonade_tf.keras_bridge.layer_kinds import (
     input_kind,
     layer_kind,
 )
+from lemonade_tf.keras_bridge.model_records import (
+    all_calls,
+    all_names,
+    is_compatible,
+    model_origin,
+    with_slots,
+)
 from lemonade_tf.keras_bridge.operation_kinds import operation_kind, split_kinds
-from lemonade_tf.keras_bridge.origins import LayerOrigin, ModelOrigin, Scope, Slot, fill
+from lemonade_tf.keras_bridge.origins import LayerOrigin, ModelOrigin, Scope, fill
 from lemonade_tf.keras_bridge.weights import layer_weights, opaque_weights
 
 # Layers of image processing record a training mode if none is given, but leave it to the model.
@@ -71,7 +78,7 @@ def from_keras(
     """
     functional = as_functional(model)
     converter = _Converter(
-        Counter(_all_names(functional)), Counter(_all_calls(functional)), input_shape
+        Counter(all_names(functional)), Counter(all_calls(functional)), input_shape
     )
     outputs = converter.convert(functional, (), model)
     graph = converter.graph
@@ -83,22 +90,6 @@ def from_keras(
     graph.origin = converter.models
     check(graph)
     return graph
-
-
-def _all_names(model: keras.Model) -> Iterator[str]:
-    for operation in model.operations:
-        if computes_what_its_layers_do(operation):
-            yield from _all_names(as_functional(operation))
-        else:
-            yield operation.name
-
-
-def _all_calls(model: keras.Model) -> Iterator[int]:
-    """Yield the id of the operation of each call, those within inner models included."""
-    for call in tensor_calls(model):
-        yield id(call.operation)
-        if computes_what_its_layers_do(call.operation):
-            yield from _all_calls(as_functional(call.operation))
 
 
 @dataclass(frozen=True)
@@ -188,7 +179,7 @@ class _Converter:
             for tensor, name in zip(call.outputs, names, strict=True):
                 ends[id(tensor)] = _End(name)
         outputs = [ends[id(tensor)].node for tensor in functional.outputs]
-        self.models[scope] = _model_origin(model, functional, outputs, arguments)
+        self.models[scope] = model_origin(model, functional, outputs, arguments)
         return outputs
 
     def _add_input(self, tensor: Any) -> str:
@@ -210,7 +201,7 @@ class _Converter:
         """Add the nodes of a call in a model, and return those of its outputs."""
         operation, tensors = call.operation, call.arguments.keras_tensors
         sources = [ends[id(tensor)] for tensor in tensors]
-        arguments = _with_slots(call.arguments)
+        arguments = with_slots(call.arguments)
         own = call.arguments.kwargs.get("training")
         training = own if training is None else training
         if self._is_transparent(operation, call, model):
@@ -304,7 +295,7 @@ class _Converter:
         )
         if not takes_integers and any("float" not in str(t.dtype) for t in call.tensors):
             return None
-        fits = len(call.outputs) == 1 and _is_compatible(shape, call.outputs[0].shape[1:])
+        fits = len(call.outputs) == 1 and is_compatible(shape, call.outputs[0].shape[1:])
         if not fits or of_weights != {key: array.shape for key, array in weights.items()}:
             return None
         if not all(np.isfinite(array).all() for array in weights.values()):
@@ -404,45 +395,3 @@ def _built_in_activation(layer: keras.layers.Layer, shape: Shape, key: str) -> L
         return activation_kind(layer)
     except GraphError:
         return Opaque(activation_name(layer), key, (shape,), (shape,))
-
-
-def _with_slots(arguments: Any) -> Any:
-    """Return the (args, kwargs) of a call with a Slot for each tensor, in their order.
-
-    Keras adds mask=None to the calls of some layers.
-    """
-    is_absent = "mask" in arguments.kwargs and arguments.kwargs["mask"] is None
-    kwargs = {k: v for k, v in arguments.kwargs.items() if not (k == "mask" and is_absent)}
-    return _slots((arguments.args, kwargs))
-
-
-def _slots(structure: Any) -> Any:
-    count = iter(range(10**9))
-    return keras.tree.map_structure(
-        lambda value: Slot(next(count)) if isinstance(value, keras.KerasTensor) else value,
-        structure,
-    )
-
-
-def _is_compatible(shape: Shape, recorded: Sequence[int | None]) -> bool:
-    """Return whether a shape is the recorded one, where that is known."""
-    return len(shape) == len(recorded) and all(
-        known in (None, size) for size, known in zip(shape, recorded, strict=True)
-    )
-
-
-def _model_origin(
-    model: keras.Model, functional: keras.Model, outputs: Sequence[str], arguments: Any
-) -> ModelOrigin:
-    layers = [tensor._keras_history.operation for tensor in functional.inputs]
-    return ModelOrigin(
-        name=model.name,
-        kind=type(model),
-        input_layers=tuple(blueprint_of(layer) for layer in layers),
-        inputs=_slots(functional.input),
-        outputs=_slots(functional.output),
-        output_nodes=tuple(outputs),
-        trainable=model.trainable,
-        arguments=arguments or ((Slot(0),), {}),
-        compiled=model.get_compile_config() if model.compiled else None,
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from lemonade_tf.architecture.channel_costs import ChannelCosts
 from lemonade_tf.architecture.channel_groups import channel_groups
 from lemonade_tf.architecture.cost import layer_multiply_adds, layer_parameters, repeated_calls
 from lemonade_tf.inheritance.channel_ranking import MIN_SHARE, Budget, Ranking
+from lemonade_tf.latency import LatencyModel
+from lemonade_tf.latency.one_network import channel_costs, model_of_versions
 from lemonade_tf.operators import SiteError
 from lemonade_tf.surgery.requests import number
 
@@ -33,6 +36,20 @@ def _layer_parameters(layer: Any, output: Any, *inputs: Any) -> int:
 
 
 COUNTED: Costs = {"multiply_adds": _multiply_adds, "parameters": _parameters}
+
+
+def costs_of(graph: Graph, requested: Mapping[str, Any], model: LatencyModel | None) -> Costs:
+    """Return the costs that limits are requested for, and maybe more.
+
+    Args:
+        graph: The network.
+        requested: Limits by the names of costs.
+        model: Predicts the latency; None to measure the network, if a latency is requested.
+    """
+    if LATENCY not in requested:
+        return COUNTED
+    predicting = model_of_versions(graph) if model is None else model
+    return {**COUNTED, LATENCY: partial(channel_costs, predicting)}
 
 
 def limits(graph: Graph, costs: Costs, requested: Mapping[str, Any]) -> dict[str, float]:

@@ -66,6 +66,16 @@ def described(what: str, before: Graph, after: Graph, change: Change) -> str:
     return f"{what}: {shortened(resized, 2)}" if resized else what
 
 
+def narrowed(before: Graph, after: Graph) -> dict[str, str]:
+    """Return the layers that have fewer filters than before, and a description of each."""
+    old, new = before.shapes(), after.shapes()
+    return {
+        n: f"{n} {old[n][-1]} to {new[n][-1]}"
+        for n in producers(after)
+        if n in old and new[n][-1] < old[n][-1]
+    }
+
+
 def shortened(items: Sequence[str], number: int) -> str:
     """Return the first items, and how many there are more."""
     more = f" and {len(items) - number} more" if len(items) > number else ""

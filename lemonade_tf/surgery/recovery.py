@@ -157,6 +157,7 @@ def _squared_error(scale: float) -> Callable[[Any, Any], Any]:
     """Return the mean squared error of an output, relative to its variance."""
 
     def loss(desired: Any, found: Any) -> Any:
-        return keras.ops.mean(keras.ops.square(desired - found) / scale)
+        squared: Any = keras.ops.square(desired - found)
+        return keras.ops.mean(squared / scale)
 
     return loss

@@ -76,6 +76,37 @@ def number(value: Any, name: str, what: str, expected: str, *, above: float, bel
     return exact
 
 
+def learning_rate(value: Any, what: str) -> float | None:
+    """Return a positive number, or None for a default.
+
+    Raises:
+        SiteError: If the value is anything else.
+    """
+    if value is None:
+        return None
+    return number(value, "learning_rate", what, "a positive number", above=0, below=float("inf"))
+
+
+def check_filters(graph: Graph, layer: str, factor: float, what: str) -> None:
+    """Refuse a layer with so many filters that nobody can mean it.
+
+    Args:
+        graph: The network.
+        layer: The layer to widen.
+        factor: The factor by which its filters multiply.
+        what: The operation, for the message.
+
+    Raises:
+        SiteError: If there would be more than `MAX_FILTERS`.
+    """
+    filters = graph.shapes()[layer][-1]
+    if factor * filters > MAX_FILTERS:
+        raise SiteError(
+            f"cannot {what}: {factor:g} times its {filters} filters are too many; expected at most"
+            f" {MAX_FILTERS:,} filters."
+        )
+
+
 def count(value: Any, name: str, what: str) -> int:
     """Return a positive integer.
 

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import keras
 import numpy as np
 
 from lemonade_tf.architecture import Graph
@@ -20,6 +21,33 @@ _EXPECTED = (
     " such as a tf.data.Dataset; labels, as in (x, y), are ignored"
 )
 _SCALE = 30.0  # standard deviations of images and of batch statistics differ by this factor
+
+
+def open_shape(model: keras.Model, images: np.ndarray) -> tuple[int, ...] | None:
+    """Return the shape of the images, if the input of a model leaves it open."""
+    inputs = getattr(model, "inputs", None) or ()
+    is_open = len(inputs) == 1 and None in inputs[0].shape[1:]
+    return images.shape[1:] if is_open else None
+
+
+def images_for(graph: Graph, images: Any, *, maximum: int | None) -> np.ndarray:
+    """Return images as the input of a network.
+
+    Args:
+        graph: The network.
+        images: As for `sample_images`.
+        maximum: The maximum number of images; None for all.
+
+    Raises:
+        ValueError: If the network has several inputs, or as for `sample_images`.
+    """
+    inputs = graph.inputs
+    if len(inputs) != 1:
+        raise ValueError(
+            f"images are given, and the model has {len(inputs)} inputs, {', '.join(inputs)};"
+            " expected a model with one. Leave the images out."
+        )
+    return sample_images(images, graph.shapes()[graph.input], maximum=maximum)
 
 
 def sample_images(images: Any, shape: tuple[int, ...], *, maximum: int | None) -> np.ndarray:

@@ -29,7 +29,14 @@ from lemonade_tf.inheritance.channel_losses import LayerLoss, estimated_losses, 
 from lemonade_tf.inheritance.sensitivities import sensitivities
 from lemonade_tf.keras_bridge.graph_to_model import logits_node
 from lemonade_tf.operators import Change
-from lemonade_tf.operators.prune import Importance, group_importance, keep_channels
+from lemonade_tf.operators.filters import all_filters
+from lemonade_tf.operators.prune import (
+    Importance,
+    group_importance,
+    keep_channels,
+    most_important,
+    num_removed,
+)
 from lemonade_tf.surgery.budgets import Costs, ranking
 from lemonade_tf.surgery.fitting import ImageFits, as_model
 
@@ -89,6 +96,22 @@ def by_importance(
     ranked = ranking(graph, costs, limits)
     ranked.remove_least_important({g: group_importance(graph, g, importance) for g in ranked.kept})
     return ranked.sources()
+
+
+def by_importance_of(graph: Graph, layer: str, importance: Importance, share: str) -> Sources:
+    """Return the channels that stay when the least important share of a layer's filters go.
+
+    Args:
+        graph: The network.
+        layer: The layer.
+        importance: Returns the importance of each filter of a layer.
+        share: The share to remove, as the text of a fraction.
+    """
+    return {
+        group: most_important(group_importance(graph, group, importance), size - removed)
+        for group, size in all_filters(graph)[layer].sizes.items()
+        if (removed := num_removed(size, share))
+    }
 
 
 def by_estimated_loss(graph: Graph, costs: Costs, limits: Mapping[str, float]) -> Sources:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import keras
@@ -24,7 +23,6 @@ from lemonade_tf.keras_bridge import from_keras, to_keras
 from lemonade_tf.keras_bridge.keras_defaults import keras_defaults
 from lemonade_tf.keras_bridge.origins import output_node
 from lemonade_tf.latency import LatencyModel
-from lemonade_tf.latency.one_network import channel_costs, model_of_versions
 from lemonade_tf.operators import (
     AddSkip,
     Change,
@@ -36,16 +34,16 @@ from lemonade_tf.operators import (
     SiteError,
     WidenConvolution,
 )
-from lemonade_tf.operators.filters import all_filters, filters_refusal
-from lemonade_tf.operators.prune import group_importance, keep_channels, most_important, num_removed
+from lemonade_tf.operators.filters import filters_refusal
+from lemonade_tf.operators.prune import keep_channels
 from lemonade_tf.operators.skip import CONVEX_SUM
 from lemonade_tf.surgery import requests
-from lemonade_tf.surgery.budgets import COUNTED, LATENCY, Costs, check_limits, limits
-from lemonade_tf.surgery.edits import Edit, described, edits_table, shortened
+from lemonade_tf.surgery.budgets import LATENCY, check_limits, costs_of, limits
+from lemonade_tf.surgery.edits import Edit, described, edits_table, narrowed, shortened
 from lemonade_tf.surgery.fitting import ImageFits
 from lemonade_tf.surgery.recovery import recover
-from lemonade_tf.surgery.sample_images import MAX_IMAGES, sample_images, warn_of_scale
-from lemonade_tf.surgery.shrinking import producers, shrunk
+from lemonade_tf.surgery.sample_images import MAX_IMAGES, images_for, open_shape, warn_of_scale
+from lemonade_tf.surgery.shrinking import by_importance_of, shrunk
 
 Layer = str | keras.layers.Layer
 # One number per filter, or a function that returns them for the name and the weights of a layer.
@@ -79,7 +77,8 @@ class Surgery:
             a tf.data.Dataset, or (x, y); labels are not needed. At most 1,024 are used. With
             images, the layers that consumed what was pruned or removed are fitted to output the
             same as before. Fewer than 64 images are used only if a fit to half of them brings the
-            output of the model for the other half closer to what it was, and vice versa.
+            output of the model for the other half clearly closer to what it was, and vice versa;
+            fewer than 8 are not used. Only for models with one input.
         input_shape: (height, width, channels), for a model that leaves them open; by default, that
             of an array of images.
         seed: Random seed of new weights.
@@ -98,13 +97,13 @@ class Surgery:
         seed: int = 0,
     ) -> None:
         if isinstance(images, np.ndarray) and input_shape is None:
-            input_shape = _open_shape(model, images)
+            input_shape = open_shape(model, images)
         self.graph: Graph = from_keras(model, input_shape=requests.input_shape(input_shape))
         self._original = self.graph
         self._edits: list[Edit] = []
         self._name = model.name
         self._rng = np.random.default_rng(seed)
-        self._fits = None if images is None else ImageFits(self._as_images(images), self._rng)
+        self._fits = None if images is None else ImageFits(self._fitting_images(images), self._rng)
 
     def __repr__(self) -> str:
         return (
@@ -147,13 +146,8 @@ class Surgery:
         )
         operator = WidenConvolution(split=split, factors=(factor,))
         site = operator.site(node=name, factor=factor)
-        filters = self.graph.shapes()[name][-1]
         if filters_refusal(self.graph, name) is None:
-            if factor * filters > requests.MAX_FILTERS:
-                raise SiteError(
-                    f"cannot {what}: {factor:g} times its {filters} filters are too many; expected"
-                    f" at most {requests.MAX_FILTERS:,} filters."
-                )
+            requests.check_filters(self.graph, name, factor, what)
             shapes = self.graph.copy(weights=False)
             if operator.refusal(shapes, site) is None:
                 requests.check_memory(operator.apply(shapes, site, rng=self._rng).graph, what)
@@ -175,7 +169,7 @@ class Surgery:
             kinds = (node.layer for _, node in self.graph.items())
             batch_norm = any(isinstance(kind, BatchNormalization) for kind in kinds)
         operator = InsertConvolution(kernel_sizes=(size,))
-        node = self._end(name)
+        node = output_node(self.graph, name)
         return self._operate(
             operator,
             f"deepen after {name!r}",
@@ -197,7 +191,10 @@ class Surgery:
         names = [
             requests.layer_name(self.graph, each, "add a skip at") for each in (source, target)
         ]
-        sides = {side: self._end(n) for side, n in zip(("source", "target"), names, strict=True)}
+        sides = {
+            side: output_node(self.graph, n)
+            for side, n in zip(("source", "target"), names, strict=True)
+        }
         what = "add a skip from {!r} to {!r}".format(*names)
         return self._operate(AddSkip(), what, **sides, kind=kind)
 
@@ -243,12 +240,9 @@ class Surgery:
             if importance is None:
                 return self._operate(operator, what, node=name, fraction=text)
             chosen = requests.importance(self.graph, importance, name, what)
-            sources = {
-                group: most_important(group_importance(self.graph, group, chosen), size - removed)
-                for group, size in all_filters(self.graph)[name].sizes.items()
-                if (removed := num_removed(size, text))
-            }
-        change = self._removal(self.graph, sources)
+            sources = by_importance_of(self.graph, name, chosen, text)
+        change = keep_channels(self.graph.copy(), sources)
+        change = replace(change, distilled=change.affected)
         return self._carry_out(change, what, exact=False)
 
     @keras_defaults()
@@ -291,8 +285,8 @@ class Surgery:
         check_limits(requested)
         if latency is None and latency_model is not None:
             raise SiteError(f"cannot {what}: latency_model is given; expected latency with it.")
-        costs = self._costs(requested, latency_model)
-        before, shapes = self.graph, self.graph.shapes()
+        costs = costs_of(self.graph, requested, latency_model)
+        before = self.graph
         self.graph = shrunk(
             before,
             costs,
@@ -303,24 +297,13 @@ class Surgery:
             fits=self._fits,
             rng=self._rng,
         )
-        after = self.graph.shapes()
-        names = tuple(
-            n for n in producers(self.graph) if n in shapes and after[n][-1] < shapes[n][-1]
-        )
         times = ""
         if latency is not None:
             old, new = (1e3 * costs[LATENCY](graph).total for graph in (before, self.graph))
             times = f" (predicted {new:.3g} of {old:.3g} ms per image)"
-        pruned = shortened([f"{n} {shapes[n][-1]} to {after[n][-1]}" for n in names], 3)
-        self._record(f"{what}{times}: {pruned}")
-        return names
-
-    def _costs(self, requested: Mapping[str, Any], latency_model: LatencyModel | None) -> Costs:
-        if LATENCY not in requested:
-            return COUNTED
-        if latency_model is None:
-            latency_model = model_of_versions(self.graph)
-        return {**COUNTED, LATENCY: partial(channel_costs, latency_model)}
+        sizes = narrowed(before, self.graph)
+        self._record(f"{what}{times}: {shortened(list(sizes.values()), 3)}")
+        return tuple(sizes)
 
     def separate(self, layer: Layer) -> tuple[str, ...]:
         """Replace a convolution by the closest depthwise-separable one.
@@ -371,17 +354,9 @@ class Surgery:
         """
         epochs = requests.count(epochs, "epochs", "distill")
         batch_size = requests.count(batch_size, "batch_size", "distill")
-        if learning_rate is not None:
-            learning_rate = requests.number(
-                learning_rate,
-                "learning_rate",
-                "distill",
-                "a positive number",
-                above=0,
-                below=float("inf"),
-            )
+        learning_rate = requests.learning_rate(learning_rate, "distill")
         kept = None if self._fits is None else self._fits.images
-        given = kept if images is None else self._as_array(images, None)
+        given = kept if images is None else images_for(self.graph, images, maximum=None)
         if given is None:
             raise ValueError("cannot distill without images; expected images, without labels.")
         recovered = recover(
@@ -400,23 +375,11 @@ class Surgery:
     # --- Helpers ---------------------------------------------------------------------------------
 
     @keras_defaults()
-    def _as_images(self, images: Any) -> np.ndarray:
-        found = self._as_array(images, max_batch_size(self.graph, MAX_IMAGES))
+    def _fitting_images(self, images: Any) -> np.ndarray:
+        maximum = max_batch_size(self.graph, MAX_IMAGES)
+        found = images_for(self.graph, images, maximum=maximum)
         warn_of_scale(self.graph, found)
         return found
-
-    def _as_array(self, images: Any, maximum: int | None) -> np.ndarray:
-        inputs = self.graph.inputs
-        if len(inputs) != 1:
-            raise ValueError(
-                f"images are given, and the model has {len(inputs)} inputs, {', '.join(inputs)};"
-                " expected a model with one. Leave the images out."
-            )
-        return sample_images(images, self.graph.shapes()[self.graph.input], maximum=maximum)
-
-    def _end(self, layer: str) -> str:
-        """Return the node of a layer's output: its activation, if the layer has one."""
-        return output_node(self.graph, layer)
 
     def _operate(self, operator: Operator, what: str, **place: Any) -> tuple[str, ...]:
         site = operator.site(**place)
@@ -425,10 +388,6 @@ class Surgery:
             raise SiteError(f"cannot {what}: {reason}.")
         change = operator.apply(self.graph, site, rng=self._rng)
         return self._carry_out(change, what, exact=operator.exact)
-
-    def _removal(self, graph: Graph, sources: Any) -> Change:
-        change = keep_channels(graph.copy(), sources)
-        return replace(change, distilled=change.affected)
 
     @keras_defaults()
     def _carry_out(self, change: Change, what: str, *, exact: bool) -> tuple[str, ...]:
@@ -441,10 +400,3 @@ class Surgery:
 
     def _record(self, text: str) -> None:
         self._edits.append(Edit.of(text, self.graph))
-
-
-def _open_shape(model: keras.Model, images: np.ndarray) -> tuple[int, ...] | None:
-    """Return the shape of the images, if the input of a model leaves it open."""
-    inputs = getattr(model, "inputs", None) or ()
-    is_open = len(inputs) == 1 and None in inputs[0].shape[1:]
-    return images.shape[1:] if is_open else None
