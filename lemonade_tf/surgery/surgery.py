@@ -191,12 +191,9 @@ class Surgery:
         names = [
             requests.layer_name(self.graph, each, "add a skip at") for each in (source, target)
         ]
-        sides = {
-            side: output_node(self.graph, n)
-            for side, n in zip(("source", "target"), names, strict=True)
-        }
+        ends = [output_node(self.graph, name) for name in names]
         what = "add a skip from {!r} to {!r}".format(*names)
-        return self._operate(AddSkip(), what, **sides, kind=kind)
+        return self._operate(AddSkip(), what, source=ends[0], target=ends[1], kind=kind)
 
     # --- Making the model smaller ----------------------------------------------------------------
 
@@ -371,8 +368,6 @@ class Surgery:
         self.graph = recovered.graph
         change = f"relative squared error {recovered.before:.2g} to {recovered.after:.2g}"
         self._record(f"distill on {count_images(given)} images, epochs={epochs}: {change}")
-
-    # --- Helpers ---------------------------------------------------------------------------------
 
     @keras_defaults()
     def _fitting_images(self, images: Any) -> np.ndarray:
