@@ -147,7 +147,10 @@ def figure(rows, error, title, number):
     canvas, axes = new_figure()
     cells = [row for row in rows if row["id"].startswith("cell")]
     series = {
-        "all cells": (front(cells, error), {"color": "C3", "drawstyle": "steps-post"}),
+        "all cells": (
+            front(cells, error),
+            {"color": "C3", "drawstyle": "steps-post", "linewidth": 4},
+        ),
         f"Cell {number}": (
             front(of_cell(cells, number), error),
             {"color": "C0", "drawstyle": "steps-post"},
@@ -158,12 +161,12 @@ def figure(rows, error, title, number):
         some.sort(key=lambda row: row["parameters"])
         series[name] = some, {"color": color, "linestyle": ":"}
     for name, (some, style) in series.items():
-        if some:
+        if some:  # thick lines remain visible under others
             axes.plot(
                 [row["parameters"] for row in some],
                 [100 * row[error] for row in some],
                 marker="o",
-                markersize=4,
+                markersize=style.get("linewidth", 2) + 2,
                 label=name,
                 **style,
             )
@@ -171,8 +174,10 @@ def figure(rows, error, title, number):
     axes.scatter(
         [row["parameters"] for row in others],
         [100 * row[error] for row in others],
-        s=10,
+        s=16,
         color="0.7",
+        label="cells, not on the front" if others else None,
+        zorder=1,
     )
     format_axis(axes, "x", PARAMETERS)
     axes.set_ylabel(f"{title} test error (%)")
