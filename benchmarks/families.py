@@ -150,18 +150,18 @@ def hub_models():
     from keras_hub import models as hub
 
     image = {"image_shape": (64, 64, 3)}
-    stem = {"input_conv_filters": [8], "input_conv_kernel_sizes": [3]}
+    stem = {"input_conv_filters": [64], "input_conv_kernel_sizes": [3]}
     stages = {
         "stackwise_num_filters": [64, 128],
         "stackwise_num_blocks": [1, 2],
         "stackwise_num_strides": [1, 2],
     }
     csp = {
-        "stem_filters": 8,
+        "stem_filters": 16,
         "stem_kernel_size": 3,
         "stem_strides": 2,
         "stackwise_depth": [1, 2],
-        "stackwise_strides": [1, 2],
+        "stackwise_strides": [2, 2],
         "stackwise_num_filters": [16, 32],
     }
     for kind in ("basic_block", "bottleneck_block"):
@@ -180,7 +180,9 @@ def hub_models():
     for kind in ("dark_block", "edge_block", "bottleneck_block"):
         yield (
             f"CSPNetBackbone {kind}",
-            lambda kind=kind: hub.CSPNetBackbone(block_type=kind, stage_type="csp", **csp, **image),
+            lambda kind=kind: hub.CSPNetBackbone(
+                block_type=kind, stage_type="dark", **csp, **image
+            ),
         )
     yield (
         "XceptionBackbone",

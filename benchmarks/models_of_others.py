@@ -2,7 +2,7 @@
 
     python benchmarks/models_of_others.py [--quick] [--family NAME] [--output FOLDER] [--verbose]
 
-The models (`families.py`): 60 toy models with one kind of layer each; all of `keras.applications`;
+The models (`families.py`): 58 toy models with one kind of layer each; all of `keras.applications`;
 of other libraries, if they are installed, the smallest model of each architecture of KIMM, small
 image models of KerasHub, and segmodels-keras (`pip install kimm keras-hub segmodels-keras`). The
 inputs are small and the weights random. For each family:
