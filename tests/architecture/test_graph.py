@@ -201,7 +201,7 @@ def test_redirection_of_a_node_to_itself_is_refused():
 
 
 def test_set_layer_refuses_a_value_that_is_no_layer():
-    with pytest.raises(GraphError, match="layer .left. is .ReLU.; expected a Layer"):
+    with pytest.raises(GraphError, match=r"layer .left. is .ReLU.; expected a Layer"):
         _diamond().set_layer("left", "ReLU")
 
 
@@ -434,7 +434,7 @@ def test_messages_suggest_names_of_any_case_and_list_many_layers_by_kind():
     for number in range(7):
         graph.add(f"conv_{number}", L.Conv2D(3), ["Input_A"])
     graph.add("Relu_A", L.ReLU(), ["Input_A"])
-    with pytest.raises(GraphError, match="there is no layer 'INPUT_a'. Similar names: Input_A"):
+    with pytest.raises(GraphError, match=r"there is no layer 'INPUT_a'. Similar names: Input_A"):
         _ = graph["INPUT_a"]
     message = r"an input of 7 Conv2D \(conv_0, conv_1, conv_2, ...\), 1 ReLU \(Relu_A\); redirect"
     with pytest.raises(GraphError, match=message):
