@@ -34,6 +34,7 @@ setup(
         "matplotlib>=3.8",
         "moocore>=0.1.8",
         "numpy>=1.26",
+        "pillow>=10.1",
         "plotly>=6",
         "rich>=13",
         "scikit-learn>=1.4",

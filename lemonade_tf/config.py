@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args, get_type_hints
 
 from lemonade_tf.datasets.dataset_error import DatasetNameError
-from lemonade_tf.datasets.names import join_datasets, parse_datasets
+from lemonade_tf.datasets.names import dataset_stem, join_datasets, parse_datasets
 from lemonade_tf.errors import LemonadeError, did_you_mean
 from lemonade_tf.objectives.boards import limits_with_board
 from lemonade_tf.objectives.dataset_errors import with_dataset_errors
@@ -34,6 +34,7 @@ Mode = Literal["generational", "asynchronous"]
 LatencyProtocol = Literal["default", "paper"]
 ExecutorName = Literal["processes", "ray"]
 
+_MIN_SIDE, _MAX_SIDE = 4, 4096  # of images, in pixels
 PAPER = TrainingSettings()
 TRAINING = tuple(each.name for each in fields(TrainingSettings))
 
@@ -173,15 +174,20 @@ class SearchConfig(FlatConfig):
             becomes a multiple; 8 suits the matrix units of GPUs and NPUs. By default 1, as in the
             paper.
         dataset: "digits", "cifar10", "cifar100", "imagenet16", "imagenet32", "imagenet64",
-            or the path of an .npz file with x_train, raw pixels from 0 to 255, and y_train
-            (optional: x_val, y_val, x_test, y_test). Several data sets of one image size are
+            or the path of: a folder of class folders with pictures (PNG, JPEG, WebP, BMP), perhaps
+            in folders train, validation and test; a .zip of one; or an .npz file with x_train, raw
+            pixels from 0 to 255, and y_train (optional: x_val, y_val, x_test, y_test). tfds:NAME is
+            a data set of TensorFlow Datasets, if installed. Several data sets of one image size are
             separated by commas, or are a tuple in Python: every network is trained on each of them,
             and each of its errors is an objective.
+        image_size: Size to which pictures are scaled and cropped: a side, such as 64, or
+            HEIGHTxWIDTH. Defaults to their median size, scaled down to at most 64 pixels, or, if
+            their aspect ratios vary, to a square.
         data_dir: Folder with the CIFAR archives, which are downloaded into it if they are missing,
             and with the folder imagenet64. Defaults to ./data.
         cache_dir: Folder for the images of large data sets during the search: memory-mapped files,
             which all workers share. Defaults to that of the environment variable TMPDIR, or
-            /var/tmp.
+            /var/tmp. Pictures are converted once into a folder there, which stays.
         workdir: Run folder. Defaults to a new folder in runs/.
         objectives: Objectives to minimize: error, at least one cheap objective (parameters,
             multiply_adds, file_bytes, int8_bytes, int8_arena, peak_memory, latency, lite_latency)
@@ -262,6 +268,7 @@ class SearchConfig(FlatConfig):
     cells_per_block: int = 2
     width_multiple: int = 1
     dataset: str = "digits"
+    image_size: tuple[int, ...] | None = None
     data_dir: str | None = None
     cache_dir: str | None = None
     workdir: str | None = None
@@ -346,6 +353,7 @@ class SearchConfig(FlatConfig):
                     " which workers import objectives: MODULE:NAME, such as 'own:DOUBT'."
                 )
         object.__setattr__(self, "initial_models", _paths(self.initial_models))
+        object.__setattr__(self, "image_size", as_image_size(self.image_size))
 
     def _normalize(self) -> None:
         """Replace alternative spellings of a value, such as a list, by the declared type."""
@@ -374,6 +382,7 @@ class SearchConfig(FlatConfig):
         for name in ("num_generations", "max_redraws", "seed"):
             check_integer(name, getattr(self, name), 0)
         check_integer("epochs", self.training.epochs, 1)
+        check_image_size(self.image_size)
         check_gpus("gpus_per_child", self.gpus_per_child)
         check_device_memory(self.device_memory)
         if not self.filters or any(f % 4 or f < 16 for f in self.filters):
@@ -392,6 +401,33 @@ class SearchConfig(FlatConfig):
                 raise ConfigError(f"--{name} is {hours}; expected more than 0, or inf.")
 
 
+def as_image_size(value: Any) -> Any:
+    """Return a side, "64", "48x64" or a list as (height, width); other values are left as is."""
+    if isinstance(value, str):
+        parts = value.lower().split("x")
+        value = tuple(int(part) for part in parts) if all(map(str.isdecimal, parts)) else value
+        value = value * 2 if len(parts) == 1 and isinstance(value, tuple) else value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (value, value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def check_image_size(value: Any) -> None:
+    """Check the setting `image_size`.
+
+    Raises:
+        ConfigError: If it is no height and width in pixels.
+    """
+    if value is None:
+        return
+    sides = value if isinstance(value, tuple) else ()
+    if len(sides) != 2 or not all(_MIN_SIDE <= each <= _MAX_SIDE for each in sides):
+        raise ConfigError(
+            f"--image_size is {value!r}; expected a side of {_MIN_SIDE} to {_MAX_SIDE} pixels, such"
+            " as 64, or HEIGHTxWIDTH, such as 48x64."
+        )
+
+
 def _paths(paths: Any) -> Any:
     """Return one or several paths as a tuple of text; what is no path is left for the checks."""
     if isinstance(paths, str | os.PathLike):
@@ -408,7 +444,7 @@ def _check_objectives(settings: Mapping[str, Any]) -> None:
 
 def default_workdir(dataset: str, root: str | Path = "runs") -> Path:
     """Return the first of runs/NAME-1, runs/NAME-2, ... that does not exist."""
-    stem = "-".join(Path(name).stem for name in parse_datasets(dataset)) or "run"
+    stem = "-".join(map(dataset_stem, parse_datasets(dataset))) or "run"
     number = 1
     while os.path.lexists(Path(root) / f"{stem}-{number}"):
         number += 1

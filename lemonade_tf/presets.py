@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lemonade_tf.config import ConfigError, SearchConfig
+from lemonade_tf.datasets.loading import takes_image_size
 from lemonade_tf.datasets.names import join_datasets, parse_datasets
 from lemonade_tf.errors import did_you_mean
 from lemonade_tf.latency.runtime import RUNTIMES
@@ -102,6 +103,11 @@ def check_effects(config: SearchConfig, given: Iterable[str]) -> None:
     """
     named = {*config.objectives, *config.limit}
     for names, has_effect, advice in (
+        (
+            ("image_size",),
+            takes_image_size(config.dataset) or config.image_size is None,
+            "give --dataset a folder of pictures",
+        ),
         (("filters", "cells_per_block"), config.space == "cells", "use --space cells"),
         (("operators",), config.space == "networks", "use --space networks"),
         (

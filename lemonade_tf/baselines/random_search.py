@@ -151,6 +151,7 @@ def _same_datasets(
         config.data_dir,
         allocate=files.allocate,
         cache_dir=config.cache_dir,
+        image_size=config.image_size,
     )
     check_same_images(run.store.path, dataset, run.config.images)
     for name, data in extra.items():

@@ -194,6 +194,7 @@ def _number(name: str, text: str) -> float:
 
 _FORMATS: Mapping[str, tuple[Any, str]] = {
     "dataset": (str, "DATASET"),
+    "image_size": (str, "SIZE"),
     "data_dir": (str, "DIR"),
     "cache_dir": (str, "DIR"),
     "workdir": (str, "DIR"),

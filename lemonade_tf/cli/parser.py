@@ -18,7 +18,7 @@ from lemonade_tf.retraining import RetrainConfig, TransferConfig
 from lemonade_tf.retraining.recipes import RECIPES
 
 _SEARCH_GROUPS = {
-    "data": ("dataset", "data_dir", "cache_dir"),
+    "data": ("dataset", "image_size", "data_dir", "cache_dir"),
     "budget": ("num_generations", "num_proposed", "num_accepted", "max_hours", "max_child_hours"),
     "objectives": ("objectives", "limit", "board", "scale", "latency_table", "latency_protocol"),
     "search space": (
@@ -71,7 +71,7 @@ _RETRAIN_GROUPS = {
 }
 
 _TRANSFER_GROUPS = {
-    "data": ("dataset", "data_dir"),
+    "data": ("dataset", "image_size", "data_dir"),
     "training": ("weights", *_RETRAIN_GROUPS["training"], "pad", "flip", "cutout", "mixup"),
     "resources": (
         *(name for name in _RETRAIN_GROUPS["resources"] if name != "strategy"),

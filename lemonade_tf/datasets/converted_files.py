@@ -43,6 +43,7 @@ _FILES = (TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS)
 _MANIFEST = "manifest.json"
 _FORMAT = 1
 _PIECE = 2**20  # bytes
+_ROWS = 4096  # images copied at a time
 _PAUSE = 600.0  # seconds between two messages of a process that waits
 
 
@@ -227,6 +228,7 @@ def write_manifest(
     num_classes: int,
     num_validation: int,
     class_names: Sequence[str] | None = None,
+    notes: Sequence[str] = (),
 ) -> None:
     """Write the manifest of a folder with all other files.
 
@@ -237,6 +239,7 @@ def write_manifest(
         num_classes: The number of classes.
         num_validation: How many images of the training file are for validation, the last ones.
         class_names: The names of the classes, if they have any.
+        notes: Sentences to report whenever the data set is loaded.
     """
     dataset = _mapped(name, folder, num_validation, num_classes=num_classes)
     rescaling = dataset.rescaling()
@@ -256,6 +259,7 @@ def write_manifest(
             if (folder / each).exists()
         },
         "sources": sources,
+        "notes": list(notes),
     }
     (folder / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
 
@@ -280,6 +284,28 @@ def move_to_end(path: Path, labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
     images[changed] = images[order[changed]]
     images.flush()
     return labels[order]
+
+
+def split_off(
+    path: Path, labels: np.ndarray, num: int, target: Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """Move the last images of a file to another one, and return the labels of both.
+
+    Args:
+        path: The `.npy` file.
+        labels: The labels of its images.
+        num: How many images to move.
+        target: The file to write.
+    """
+    images = np.load(path, mmap_mode="r", allow_pickle=False)
+    split, shape = len(images) - num, images.shape[1:]
+    starts = range(split, len(images), _ROWS)
+    rows = (slice(start, min(start + _ROWS, len(images))) for start in starts)
+    moved = write_images(target, shape, ((images[each], labels[each]) for each in rows))
+    os.truncate(path, images.offset + split * int(np.prod(shape)))
+    with path.open("r+b") as file:
+        _write_header(file, split, shape)
+    return labels[:split], moved
 
 
 def _sha256(path: Path) -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from lemonade_tf.datasets.dataset_error import DatasetError
+from lemonade_tf.datasets.npz_names import listed
 from lemonade_tf.errors import quoted
 
 MIN_IMAGES = 10
 _NUMBER_CLASSES = "Number the classes: numpy.unique(labels, return_inverse=True)[1]."
+
+_logger = logging.getLogger(__name__)
 
 
 def check_labels(where: str, labels: np.ndarray) -> np.ndarray:
@@ -93,3 +97,17 @@ def check_training_labels(where: str, labels: np.ndarray) -> None:
             f"{where} has {len(present)} classes numbered up to {present[-1]}, but no training"
             f" image of class {missing}; expected 0 to {len(present) - 1}. {_NUMBER_CLASSES}"
         )
+
+
+def warn_of_missing_classes(name: str, num_classes: int, labels: Mapping[str, np.ndarray]) -> None:
+    """Log a warning if a class has no image in a part: its errors do not count there."""
+    for part, each in labels.items():
+        missing = np.setdiff1d(np.arange(num_classes), each)
+        if len(missing):
+            _logger.warning(
+                "%s: no %s image of class %s: errors of such classes do not count in the %s error.",
+                name,
+                part,
+                listed(missing),
+                part,
+            )

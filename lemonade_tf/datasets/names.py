@@ -14,6 +14,7 @@ from pathlib import Path
 
 from lemonade_tf.datasets.dataset_error import DatasetNameError
 
+TFDS_PREFIX = "tfds:"  # of data sets of TensorFlow Datasets
 ERROR_PREFIX = "error_"  # of the objectives that are the error on an extra data set
 _NAME = re.compile(r"[A-Za-z0-9_]{1,40}")  # valid in an objective's name and in a file name
 
@@ -40,6 +41,11 @@ def parse_datasets(dataset: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in dataset.split(",")) if "," in dataset else (dataset,)
 
 
+def is_tfds(name: str) -> bool:
+    """Return whether a data set is one of TensorFlow Datasets."""
+    return name.startswith(TFDS_PREFIX)
+
+
 def extra_dataset_names(dataset: str) -> tuple[str, ...]:
     """Return the names of all data sets of a setting but the first.
 
@@ -47,7 +53,7 @@ def extra_dataset_names(dataset: str) -> tuple[str, ...]:
         DatasetNameError: If two names are equal, or one contains other characters than letters,
             digits and underscores.
     """
-    names = [Path(name).stem for name in parse_datasets(dataset)]
+    names = [dataset_stem(name) for name in parse_datasets(dataset)]
     for name in names[1:]:
         if not _NAME.fullmatch(name):
             raise DatasetNameError(
@@ -60,6 +66,11 @@ def extra_dataset_names(dataset: str) -> tuple[str, ...]:
             " Rename a file."
         )
     return tuple(names[1:])
+
+
+def dataset_stem(name: str) -> str:
+    """Return the name or path of a data set without what cannot be in the name of a folder."""
+    return Path(name.removeprefix(TFDS_PREFIX).partition(":")[0] if is_tfds(name) else name).stem
 
 
 def file_id(id_: str, name: str | None) -> str:

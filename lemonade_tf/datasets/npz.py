@@ -11,7 +11,6 @@ Images are read, checked and converted some at a time, so the file may be larger
 
 from __future__ import annotations
 
-import logging
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,16 +23,19 @@ from lemonade_tf.datasets.array_files import Allocate
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.datasets.dataset_error import DatasetError, one_line
 from lemonade_tf.datasets.examples import ImageConverter
-from lemonade_tf.datasets.labels import check_labels, check_training_labels, one_hot_classes
+from lemonade_tf.datasets.labels import (
+    check_labels,
+    check_training_labels,
+    one_hot_classes,
+    warn_of_missing_classes,
+)
 from lemonade_tf.datasets.npz_members import NpzMember, array_names, npz_members
-from lemonade_tf.datasets.npz_names import PARTS, find_arrays, listed
+from lemonade_tf.datasets.npz_names import PARTS, find_arrays
 from lemonade_tf.datasets.splits import hold_out_validation
 
 # NumPy and zipfile raise these for files that are damaged, encrypted or compressed by a method
 # that they do not support.
 _UNREADABLE = (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
-
-_logger = logging.getLogger(__name__)
 
 
 def load_npz(name: str, path: Path, allocate: Allocate = np.empty) -> Dataset:
@@ -85,7 +87,7 @@ def load_npz(name: str, path: Path, allocate: Allocate = np.empty) -> Dataset:
             [x_test] = _read(members["x_test"], images["test"], allocate)
         for each in images.values():
             each.range.check_same(images["train"].range)
-    _warn_of_missing_classes(name, num_classes, {**labels, "validation": y_validation})
+    warn_of_missing_classes(name, num_classes, {**labels, "validation": y_validation})
     return Dataset(
         name=name,
         x_train=x_train,
@@ -165,20 +167,6 @@ def _check_columns(
                 f"{name}: {names[key]} has {shape[1]} columns, but {names['y_train']} has images of"
                 f" {num_classes} classes; expected one-hot labels with a column for each. Remove"
                 " the columns of classes without training images."
-            )
-
-
-def _warn_of_missing_classes(name: str, num_classes: int, labels: Mapping[str, np.ndarray]) -> None:
-    """Log a warning if a class has no image in a part: its errors do not count there."""
-    for part, each in labels.items():
-        missing = np.setdiff1d(np.arange(num_classes), each)
-        if len(missing):
-            _logger.warning(
-                "%s: no %s image of class %s: errors of such classes do not count in the %s error.",
-                name,
-                part,
-                listed(missing),
-                part,
             )
 
 

@@ -45,14 +45,20 @@ class NamedDatasets(DatasetSource):
     Attributes:
         dataset: Names or paths, for `load_datasets`.
         data_dir: Folder of the official archives of data sets.
+        cache_dir: Folder for converted images.
+        image_size: Height and width of images that are made from pictures.
     """
 
     dataset: str
     data_dir: str | None = None
+    cache_dir: str | None = None
+    image_size: tuple[int, ...] | None = None
 
     def load(self) -> Datasets:
         """Load the data sets; see `load_datasets`."""
-        return load_datasets(self.dataset, self.data_dir)
+        return load_datasets(
+            self.dataset, self.data_dir, cache_dir=self.cache_dir, image_size=self.image_size
+        )
 
     @property
     def paths(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lemonade_tf.config import as_image_size
 from lemonade_tf.datasets.array_files import ArrayFiles
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.datasets.dataset_error import DatasetError
@@ -25,7 +26,13 @@ def checked_dataset(run: Run, files: ArrayFiles, cache_dir: str | None = None) -
     """
     data_dir = run.config.settings["data_dir"]
     try:
-        dataset = load_dataset(run.dataset, data_dir, allocate=files.allocate, cache_dir=cache_dir)
+        dataset = load_dataset(
+            run.dataset,
+            data_dir,
+            allocate=files.allocate,
+            cache_dir=cache_dir,
+            image_size=as_image_size(run.config.settings.get("image_size")),
+        )
     except DatasetError as error:
         raise RetrainError(
             f"the data set of {run.store.path} cannot be read: {error} Relative paths refer to the"

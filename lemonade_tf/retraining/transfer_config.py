@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from lemonade_tf.config import ConfigError, check_choice, check_integer
+from lemonade_tf.config import (
+    ConfigError,
+    as_image_size,
+    check_choice,
+    check_image_size,
+    check_integer,
+)
 from lemonade_tf.datasets.names import parse_datasets
 from lemonade_tf.retraining.retrain_config import RetrainConfig
 
@@ -18,6 +24,7 @@ class TransferConfig(RetrainConfig):
 
     Attributes:
         dataset: The data set to move to, as for a search; required.
+        image_size: Size to which pictures are scaled and cropped, as for a search.
         data_dir: Folder of official archives of data sets, as for a search.
         weights: What training starts from: "inherited", the weights of the run's networks where
             their shapes match, else new ones; or "new".
@@ -36,6 +43,7 @@ class TransferConfig(RetrainConfig):
     """
 
     dataset: str | None = None
+    image_size: tuple[int, ...] | None = None
     data_dir: str | None = None
     weights: Weights = "inherited"
     threads: int = 1
@@ -54,7 +62,9 @@ class TransferConfig(RetrainConfig):
         return self.dataset
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "image_size", as_image_size(self.image_size))
         super().__post_init__()
+        check_image_size(self.image_size)
         check_choice("weights", self.weights, Weights)
         check_integer("threads", self.threads, 1)
         if self.strategy == "multi_worker":

@@ -148,7 +148,11 @@ def _train_on(
     with ArrayFiles(config.cache_dir) as files:
         announce(reading_text(name))
         dataset = load_dataset(
-            name, config.data_dir, allocate=files.allocate, cache_dir=config.cache_dir
+            name,
+            config.data_dir,
+            allocate=files.allocate,
+            cache_dir=config.cache_dir,
+            image_size=config.image_size,
         )
         networks = make_networks(dataset)
         digest = dataset.digest()[:16]

@@ -77,7 +77,8 @@ def _continued_config(
     """
     settings = _recorded_settings(before, f"--{option}: ")
     # A config in which the augmentation is left to the size of the images does not change it.
-    given = {k: v for k, v in given.items() if v is not None or k not in BY_IMAGE_SIZE}
+    by_images = (*BY_IMAGE_SIZE, "image_size")
+    given = {k: v for k, v in given.items() if v is not None or k not in by_images}
     merged = {**settings, **given}
     if join_datasets(merged["dataset"]) != settings["dataset"] and "objectives" not in given:
         # The errors on extra data sets follow from the data sets.

@@ -20,8 +20,9 @@ from typing import Any
 from lemonade_tf.config import ConfigError, SearchConfig
 from lemonade_tf.datasets.array_files import ArrayFiles
 from lemonade_tf.datasets.dataset import Dataset
+from lemonade_tf.datasets.description import described
 from lemonade_tf.datasets.given_arrays import is_arrays, save_arrays
-from lemonade_tf.datasets.loading import load_datasets, reading_text
+from lemonade_tf.datasets.loading import load_datasets, reading_text, takes_image_size
 from lemonade_tf.datasets.source import DatasetSource, SharedDatasets
 from lemonade_tf.errors import did_you_mean, quoted
 from lemonade_tf.executors import Executor, Outcome
@@ -218,6 +219,7 @@ def _load_datasets(
         config.data_dir,
         allocate=files.allocate,
         cache_dir=config.cache_dir,
+        image_size=config.image_size,
     )
     for each in (dataset, *extra.values()):
         try:
@@ -225,7 +227,12 @@ def _load_datasets(
         except ValueError as error:  # starts with the setting
             raise ConfigError(f"{each.name}: --{error}") from None
     training = config.training.for_images(dataset.input_shape)
-    return replace(config, training=training), dataset, extra
+    config = replace(config, training=training)
+    if takes_image_size(config.dataset):
+        for each in (dataset, *extra.values()):
+            announce(callbacks, described(each))
+        config = replace(config, image_size=dataset.input_shape[:2])
+    return config, dataset, extra
 
 
 def _prepare(

@@ -23,7 +23,7 @@ def worker_setup(config: SearchConfig, source: DatasetSource | None = None) -> W
         source: Where the worker gets the data sets from; by default, it loads them by name.
     """
     if source is None:
-        source = NamedDatasets(config.dataset, config.data_dir)
+        source = NamedDatasets(config.dataset, config.data_dir, config.cache_dir, config.image_size)
     return WorkerSetup(
         SEARCH_WORKER,
         source,
