@@ -191,9 +191,10 @@ class SearchConfig(FlatConfig):
         workdir: Run folder. Defaults to a new folder in runs/.
         objectives: Objectives to minimize: error, at least one cheap objective (parameters,
             multiply_adds, file_bytes, int8_bytes, int8_arena, peak_memory, latency, lite_latency)
-            and any of top5_error and int8_error. Custom objectives: MODULE:NAME, an `Objective` in
-            a module of the current folder or in an installed one. With several data sets, error is
-            that on the first; the error_NAME of each other data set is added if it is missing.
+            and any of top5_error, balanced_error (the mean over classes) and int8_error. Custom
+            objectives: MODULE:NAME, an `Objective` in a module of the current folder or in an
+            installed one. With several data sets, error is that on the first; the error_NAME of
+            each other data set is added if it is missing.
         limit: Upper limits of cheap objectives, such as parameters=1e6,multiply_adds=50e6, or a
             mapping in Python. Networks over a limit are not trained: a child is resampled, an
             initial network is skipped; if all of them are over it, narrower ones are made. A limit

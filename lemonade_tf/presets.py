@@ -37,6 +37,15 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "epochs": 4,
         "distillation_epochs": 2,
     },
+    # The same in less than a minute: a front of a few networks.
+    "minute": {
+        **_DIGITS,
+        "num_generations": 4,
+        "num_proposed": 40,
+        "num_accepted": 6,
+        "epochs": 4,
+        "distillation_epochs": 2,
+    },
     # Cells on the same digits: about 100 networks.
     "digits_cells": {
         **_DIGITS,

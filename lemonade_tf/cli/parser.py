@@ -72,7 +72,15 @@ _RETRAIN_GROUPS = {
 
 _TRANSFER_GROUPS = {
     "data": ("dataset", "image_size", "data_dir"),
-    "training": ("weights", *_RETRAIN_GROUPS["training"], "pad", "flip", "cutout", "mixup"),
+    "training": (
+        "weights",
+        *_RETRAIN_GROUPS["training"],
+        "pad",
+        "flip",
+        "cutout",
+        "mixup",
+        "class_weights",
+    ),
     "resources": (
         *(name for name in _RETRAIN_GROUPS["resources"] if name != "strategy"),
         "strategy",

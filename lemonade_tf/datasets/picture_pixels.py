@@ -65,7 +65,8 @@ def read_pixels(content: bytes, shape: tuple[int, int, int]) -> np.ndarray:
     with _opened(content) as picture:
         height, width, _ = shape
         # JPEG decoders scale down by themselves. The factor leaves room for turning and cropping.
-        picture.draft(None, (2 * max(height, width),) * 2)
+        side = 2 * max(height, width)
+        picture.draft(None, (side, side))
         return resized(ImageOps.exif_transpose(picture), shape)
 
 

@@ -7,7 +7,7 @@ from lemonade_tf.architecture.memory import peak_memory
 from lemonade_tf.objectives.file_bytes import file_bytes
 from lemonade_tf.objectives.inference_time import LATENCY, LITE_LATENCY
 from lemonade_tf.objectives.int8_size import int8_arena, int8_bytes
-from lemonade_tf.objectives.network_errors import ERROR, INT8_ERROR, TOP5_ERROR
+from lemonade_tf.objectives.network_errors import BALANCED_ERROR, ERROR, INT8_ERROR, TOP5_ERROR
 from lemonade_tf.objectives.objective import Objective
 
 PARAMETERS = Objective("parameters", "log", count_parameters)
@@ -27,5 +27,6 @@ OBJECTIVES = (
     LATENCY,
     LITE_LATENCY,
     TOP5_ERROR,
+    BALANCED_ERROR,
     INT8_ERROR,
 )

@@ -33,9 +33,24 @@ def _chance_level_top5_error(num_classes: int) -> float:
     return 1 - 5 / num_classes
 
 
+def _balanced_error(trained: TrainedNetwork) -> float:
+    """Return the mean over classes of the fraction of their images that are misclassified."""
+    wrong = trained.probabilities.argmax(axis=1) != trained.labels
+    counts = np.bincount(trained.labels)
+    present = counts > 0
+    return float((np.bincount(trained.labels, weights=wrong)[present] / counts[present]).mean())
+
+
 ERROR = Objective("error", "linear", measure=_error, unit="fraction", reference=_chance_level_error)
 TOP5_ERROR = Objective(
     "top5_error", "linear", measure=_top5_error, unit="fraction", reference=_chance_level_top5_error
+)
+BALANCED_ERROR = Objective(
+    "balanced_error",
+    "linear",
+    measure=_balanced_error,
+    unit="fraction",
+    reference=_chance_level_error,
 )
 INT8_ERROR = Objective(
     "int8_error", "linear", measure=int8_error, unit="fraction", reference=_chance_level_error

@@ -96,7 +96,12 @@ def retrain(
 def _final_training(run: Run, config: RetrainConfig, source: DatasetSource) -> FinalTraining:
     training = config.training
     if config.recipe in OF_THE_SEARCH:
-        training = replace(training, **{each: run.config.settings[each] for each in AUGMENTATION})
+        settings = run.config.settings
+        training = replace(
+            training,
+            **{each: settings[each] for each in AUGMENTATION},
+            class_weights=settings.get("class_weights", training.class_weights),
+        )
     return FinalTraining(
         path=run.store.path,
         config=config,

@@ -21,6 +21,7 @@ from lemonade_tf.backends.base import Trainer
 from lemonade_tf.backends.batch_transform import NO_AUGMENTATION, BatchTransform
 from lemonade_tf.backends.current import current_backend
 from lemonade_tf.executors.device_turn import device_turn, num_sharing
+from lemonade_tf.training.class_balance import balanced_order
 from lemonade_tf.training.out_of_memory import effective_batch_size
 from lemonade_tf.training.schedule import learning_rates
 from lemonade_tf.training.settings import TrainingSettings
@@ -81,7 +82,8 @@ def fit(
 ) -> FitResult:
     """Train the weights of a model that are trainable now.
 
-    Each epoch shuffles the images and drops those that do not fill the last batch. If there are
+    Each epoch shuffles the images and drops those that do not fill the last batch. With the class
+    weights "balanced" and classes as targets, it draws as many images of each class. If there are
     fewer images than `batch_size`, one batch holds all of them.
 
     Processes that share a GPU take turns (see `executors.device_turn`): this one compiles the step,
@@ -124,10 +126,14 @@ def fit(
     def state() -> TrainingState:
         return TrainingState(tuple(losses), rng.bit_generator.state, trainer.state())
 
+    is_balanced = settings.class_weights == "balanced" and len(targets.shape) == 1
+    labels = np.asarray(targets) if is_balanced else None
+
     def draw() -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
         # The order is drawn before the transform, for whole epochs: a resumed training draws the
         # same numbers.
-        order = rng.permutation(count)[: num_steps * batch_size].astype(np.int32)
+        order = rng.permutation(count) if labels is None else balanced_order(labels, rng=rng)
+        order = order[: num_steps * batch_size].astype(np.int32)
         return order.reshape(num_steps, batch_size), transform.draw(num_steps, batch_size, rng=rng)
 
     seconds_waiting = 0.0

@@ -29,12 +29,14 @@ from typing import Any, Literal, Self, get_args, get_type_hints
 from lemonade_tf.backends.base import JitCompile, Precision
 from lemonade_tf.setting_checks import Settings, check_type
 
+ClassWeights = Literal["none", "balanced"]
 Start = Literal["fitted", "inherited", "random"]
 Schedule = Literal["cosine", "step"]
 STARTS: tuple[Start, ...] = get_args(Start)
 _CHOICES = {
     "approximate_start": STARTS,
     "schedule": get_args(Schedule),
+    "class_weights": get_args(ClassWeights),
     "jit_compile": get_args(JitCompile),
     "precision": get_args(Precision),
 }
@@ -80,6 +82,9 @@ class TrainingSettings(Settings):
             CIFAR-10; theirs for CIFAR-100 is 8.
         mixup: Augmentation: both parameters of the Beta distribution of mixup's weights; 0 for no
             mixup. The default is its authors' value for CIFAR.
+        class_weights: Weights of the classes in the training loss: "none", each image counts the
+            same, or "balanced", each class does: its images are drawn as often as those of any
+            other, however many it has.
         statistics_images: Maximum number of training images on which the statistics of inserted
             batch normalizations are measured.
         approximate_start: Weights that approximate operators start from, before distillation:
@@ -119,6 +124,7 @@ class TrainingSettings(Settings):
     flip: bool = True
     cutout: int | None = None
     mixup: float = 1.0
+    class_weights: ClassWeights = "none"
     statistics_images: int = 256
     approximate_start: Start = "fitted"
     fit_images: int = 1024

@@ -15,7 +15,7 @@ def _npz(path, shape=(8, 8, 1)):
 
 def test_an_unknown_name_lists_the_known_ones():
     message = r"unknown data set 'mnist9'; expected one of cifar10, cifar100, digits, imagenet16, "
-    message += "imagenet32, imagenet64, or the path"
+    message += "imagenet32, imagenet64, tfds:NAME, or the path of a folder"
     with pytest.raises(UnknownDatasetError, match=message):
         load_dataset("mnist9")
 
