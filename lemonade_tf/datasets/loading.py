@@ -69,7 +69,7 @@ def load_dataset(
 
         return load_tfds(name, data_dir, cache, image_size)
     path = Path(name).expanduser()
-    if path.is_dir() or path.suffix.lower() == ".zip":
+    if path.suffix != ".npz" and (path.is_dir() or path.suffix.lower() == ".zip"):
         if not path.exists():
             raise DatasetError(f"{path} does not exist; expected a zip of class folders.")
         from lemonade_tf.datasets.pictures import load_pictures
@@ -78,7 +78,7 @@ def load_dataset(
     if path.suffix == ".npz" or path.is_file():
         return load_npz(name, path, allocate)
     raise UnknownDatasetError(
-        f"unknown data set {name!r}; expected one of {', '.join(sorted(DATASETS))}, or tfds:NAME,"
+        f"unknown data set {name!r}; expected one of {', '.join(sorted(DATASETS))}, tfds:NAME,"
         " or the path of a folder of class folders with pictures, of a .zip of one, or of an .npz"
         " file with x_train and y_train. There is no such folder or file."
     )

@@ -5,6 +5,7 @@ to train. An *expensive* one is measured on the trained network.
 """
 
 from lemonade_tf.objectives.builtin import (
+    BALANCED_ERROR,
     ERROR,
     FILE_BYTES,
     INT8_ARENA,
@@ -40,6 +41,7 @@ __all__ = [
     "describe_exception",
     "SCALES",
     # Built-in objectives.
+    "BALANCED_ERROR",
     "ERROR",
     "FILE_BYTES",
     "INT8_ARENA",

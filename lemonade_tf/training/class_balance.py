@@ -1,9 +1,9 @@
 """Weigh classes equally in training, however many images they have.
 
 An epoch has as many images as the data set, the same number of each class: those of small classes
-are repeated, and of large ones some are left out. In expectation, the loss is that in which an image
-of class c of n_c images has the weight n / (k n_c), for n images of k classes; but no gradient is
-scaled up, and repeated images are augmented differently.
+are repeated, and of large ones some are left out. In expectation, the loss is that in which an
+image of class c of n_c images has the weight n / (k n_c), for n images of k classes; but no
+gradient is scaled up, and repeated images are augmented differently.
 """
 
 from __future__ import annotations

@@ -55,5 +55,5 @@ def test_a_data_set_is_read_by_another_process(tmp_path, monkeypatch):
 
 def test_a_missing_package_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr("lemonade_tf.datasets.tfds.find_spec", lambda _: None)
-    with pytest.raises(DatasetError, match="not installed. Run `pip install tensorflow-datasets`"):
+    with pytest.raises(DatasetError, match="Run `pip install tensorflow-datasets`"):
         load_dataset("tfds:pets", cache_dir=tmp_path)

@@ -10,6 +10,7 @@ from graphs import small
 
 from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
 from lemonade_tf.objectives import (
+    BALANCED_ERROR,
     ERROR,
     INT8_ERROR,
     MULTIPLY_ADDS,
@@ -22,6 +23,7 @@ from lemonade_tf.objectives import (
 )
 from lemonade_tf.search_spaces import NETWORKS
 
+MEASURED = ERROR, TOP5_ERROR, BALANCED_ERROR, INT8_ERROR
 CHEAP = partial(Objective, "energy", "log")
 
 
@@ -52,7 +54,7 @@ def test_cheap_objectives_are_computed_from_the_graph():
     assert PARAMETERS.value(graph) == count_parameters(graph)
     assert MULTIPLY_ADDS.value(graph) == count_multiply_adds(graph)
     for objective in OBJECTIVES:
-        assert objective.cheap == (objective not in (ERROR, TOP5_ERROR, INT8_ERROR))
+        assert objective.cheap == (objective not in MEASURED)
 
 
 def test_errors_are_measured_on_the_trained_network():
@@ -75,6 +77,12 @@ def test_default_references_are_chance_level_and_a_multiple_of_the_largest_initi
     assert CHEAP(len, reference=50).reference_value(graphs, 10) == 50
     measured = Objective("calibration", "linear", measure=len, unit="fraction")
     assert measured.reference_value(graphs, 10) == 1.0
+
+
+def test_the_balanced_error_is_the_mean_over_the_classes_that_have_images():
+    given = trained(np.eye(4)[[0, 0, 0, 1, 0]], [0, 0, 0, 1, 1])
+    assert BALANCED_ERROR.measured(given) == pytest.approx((0 + 1 / 2) / 2)
+    assert ERROR.measured(given) == pytest.approx(1 / 5)
 
 
 def test_the_top5_error_requires_more_than_five_classes():
