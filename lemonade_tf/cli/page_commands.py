@@ -15,7 +15,7 @@ from lemonade_tf.terminal import make_console, print_line
 
 def run_watch(options: argparse.Namespace) -> int:
     """Serve the page of a run until Ctrl-C."""
-    from lemonade_tf.report.server import ADDRESS, ReportServer
+    from lemonade_tf.report.page_server import ADDRESS, ReportServer
 
     try:
         server = ReportServer(options.workdir, options.port)

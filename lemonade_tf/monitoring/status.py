@@ -10,10 +10,10 @@ from pathlib import Path
 
 from lemonade_tf.errors import resume_command
 from lemonade_tf.monitoring.durations import format_duration
+from lemonade_tf.runs.pace import seconds_by_phase, seconds_left
 from lemonade_tf.runs.quality import front_hypervolume
 from lemonade_tf.runs.recorded_history import recorded_history
 from lemonade_tf.runs.run import Run
-from lemonade_tf.runs.timing import seconds_by_phase, seconds_left
 from lemonade_tf.store import ProposalRecord, RunStore
 
 _OUTCOMES = {

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lemonade_tf.runs.run import Run
-from lemonade_tf.store import NetworkRecord, ProposalRecord
+if TYPE_CHECKING:
+    from lemonade_tf.runs.run import Run
+    from lemonade_tf.store import NetworkRecord, ProposalRecord
 
 
 def operator_counts(

@@ -13,13 +13,12 @@ from typing import Any
 from lemonade_tf.drawing.outline import outline
 from lemonade_tf.errors import LemonadeError, as_path, quoted, shell_command
 from lemonade_tf.keras_bridge import load_architecture
-from lemonade_tf.presets import command_line
 from lemonade_tf.report.formatting import display_name
 from lemonade_tf.report.operator_counts import operator_counts
 from lemonade_tf.runs.choosing import KNEE, LOWEST_ERROR, choose
 from lemonade_tf.runs.intervals import num_images_of
+from lemonade_tf.runs.pace import seconds_by_phase, seconds_left
 from lemonade_tf.runs.run import Run
-from lemonade_tf.runs.timing import seconds_by_phase, seconds_left
 from lemonade_tf.store import NetworkRecord, ProposalRecord
 
 MAX_DRAWINGS = 60  # networks; of a larger front, those with the lowest errors are drawn
@@ -47,6 +46,8 @@ def page_data(
         is_running: Whether a search is running in its folder.
         drawings: Networks that were drawn before, by id; new ones are added.
     """
+    from lemonade_tf.presets import command_line  # not needed to read this module
+
     trained, front = run.trained, run.front()
     position = {network.id: number for number, network in enumerate(trained)}
     names = list(dict.fromkeys(name for n in trained for name in n.operator_names))

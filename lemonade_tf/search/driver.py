@@ -26,7 +26,6 @@ from lemonade_tf.datasets.source import DatasetSource, SharedDatasets
 from lemonade_tf.errors import did_you_mean, quoted
 from lemonade_tf.executors import Executor, Outcome
 from lemonade_tf.monitoring.callback import Callback, Preparation, announce
-from lemonade_tf.monitoring.live_report import LiveReport
 from lemonade_tf.presets import PRESETS, check_effects, make_config
 from lemonade_tf.runs.same_images import check_same_images
 from lemonade_tf.search.algorithm import run_algorithm
@@ -110,6 +109,8 @@ def search(
             from lemonade_tf.monitoring.tensorboard import TensorBoard
 
             callbacks = [TensorBoard(), *callbacks]
+        from lemonade_tf.monitoring.live_report import LiveReport
+
         callbacks = [LiveReport(), *callbacks]
         return run_session(
             setup, run_algorithm, callbacks=callbacks, started=started, executor=executor

@@ -12,9 +12,9 @@ from lemonade_tf.cli import main
 from lemonade_tf.monitoring.callback import SearchState
 from lemonade_tf.monitoring.live_report import LiveReport
 from lemonade_tf.report.demo import unpack_demo
-from lemonade_tf.report.server import ReportServer
+from lemonade_tf.report.page_server import ReportServer
 from lemonade_tf.runs import read_run
-from lemonade_tf.runs.timing import seconds_left
+from lemonade_tf.runs.pace import seconds_left
 from lemonade_tf.search import SearchConfig
 from lemonade_tf.store import RunStore, StoreError
 
