@@ -19,7 +19,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["lemonade_tf", "lemonade_tf.*"]),
-    package_data={"": ["*.pyi", "py.typed"]},
+    package_data={"": ["*.pyi", "py.typed", "assets/*", "demo.zip"]},
     python_requires=">=3.11",
     # plotly and tensorboardX are not extras: without them, a report of three objectives would lack
     # its interactive plot, and --tensorboard would fail. Both are small compared with TensorFlow.

@@ -12,7 +12,7 @@ from typing import Any
 from lemonade_tf.config import ConfigError, SearchConfig
 from lemonade_tf.datasets.loading import takes_image_size
 from lemonade_tf.datasets.names import join_datasets, parse_datasets
-from lemonade_tf.errors import did_you_mean
+from lemonade_tf.errors import PROGRAM, did_you_mean, shell_command
 from lemonade_tf.latency.runtime import RUNTIMES
 
 # Digits are 8x8 pixels: there is no room for crops and holes, and a mirrored digit is no digit.
@@ -98,6 +98,31 @@ def make_config(preset: str | None = None, **settings: Any) -> SearchConfig:
     config = SearchConfig.from_flat({**PRESETS[preset], **settings})
     check_effects(config, settings)
     return config
+
+
+def command_line(settings: Mapping[str, Any]) -> str:
+    """Return the command that starts a search with the settings of a run, in a new folder.
+
+    Args:
+        settings: The settings, as in config.json; those of the default preset are left out.
+    """
+    words = [PROGRAM, "search"]
+    preset = preset_for(settings["dataset"], settings["space"])
+    usual = SearchConfig.from_flat(PRESETS[preset]).as_json()
+    for name, value in settings.items():
+        default = usual.get(name)
+        if name == "workdir" or name not in usual or value == default:
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{name}" if value else f"--no-{name}")
+        elif isinstance(value, Mapping):
+            words += [f"--{name}", ",".join(f"{key}={each}" for key, each in value.items())]
+        elif isinstance(value, list | tuple):
+            each = list(map(str, value))
+            words += [f"--{name}", *(each if name == "initial_models" else [",".join(each)])]
+        elif value is not None:
+            words += [f"--{name}", str(value)]
+    return shell_command(*words)
 
 
 def check_effects(config: SearchConfig, given: Iterable[str]) -> None:

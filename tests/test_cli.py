@@ -280,7 +280,7 @@ def test_the_network_with_the_least_error_is_recommended(capsys, tmp_path):
     assert status == 0
     assert f"keras.models.load_model('{folder}/models/0-2.h5')" in out
     assert "This is 0-2, the network with the lowest validation error." in out
-    assert "0-2 has the least validation error" in (folder / "report.html").read_text()
+    assert '"best":"0-2"' in (folder / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,16 @@ MAY_IMPORT = {
     "config": {"datasets", "latency", "objectives", "setting_checks", "training.settings"},
     "presets": {"config", "datasets", "latency"},
     "runs": {"architecture", "datasets", "evolution", "keras_bridge", "objectives", "store"},
-    "report": {"evolution", "objectives", "runs", "store", "terminal"},
+    "report": {
+        "drawing",
+        "evolution",
+        "keras_bridge",
+        "objectives",
+        "presets",
+        "runs",
+        "store",
+        "terminal",
+    },
     "retraining": {
         "architecture",
         "config",

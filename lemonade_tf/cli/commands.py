@@ -12,6 +12,7 @@ from rich.console import Console
 from lemonade_tf.cli.choosing_commands import print_chosen, run_front
 from lemonade_tf.cli.export_commands import run_benchmark, run_export
 from lemonade_tf.cli.failure import fail, without_messages
+from lemonade_tf.cli.page_commands import run_demo, run_watch
 from lemonade_tf.errors import PROGRAM, as_path, resume_command, shell_command
 from lemonade_tf.presets import make_config
 from lemonade_tf.retraining import RetrainConfig, TransferConfig
@@ -266,6 +267,8 @@ def _report(workdir: str, console: Console) -> None:
 COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "search": run_search,
     "status": run_status,
+    "watch": run_watch,
+    "demo": run_demo,
     "front": run_front,
     "pin": run_pin,
     "report": run_report,

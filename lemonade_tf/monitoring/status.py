@@ -10,10 +10,11 @@ from pathlib import Path
 
 from lemonade_tf.errors import resume_command
 from lemonade_tf.monitoring.durations import format_duration
+from lemonade_tf.runs.pace import seconds_by_phase, seconds_left
 from lemonade_tf.runs.quality import front_hypervolume
 from lemonade_tf.runs.recorded_history import recorded_history
 from lemonade_tf.runs.run import Run
-from lemonade_tf.store import NetworkRecord, ProposalRecord, RunStore
+from lemonade_tf.store import ProposalRecord, RunStore
 
 _OUTCOMES = {
     "accepted": "accepted",
@@ -43,6 +44,7 @@ class Status:
         best_error: The lowest validation error, a fraction; None before the first network.
         hypervolume: The hypervolume of the front, up to the reference point in config.json.
         seconds_by_phase: Seconds by phase of training, summed over all networks.
+        seconds_left: The estimated seconds until the search is complete; None before two networks.
         seconds_since_last: Seconds since the last network was recorded; None before the first.
         num_bytes: The size of the network files.
     """
@@ -61,6 +63,7 @@ class Status:
     best_error: float | None
     hypervolume: float
     seconds_by_phase: Mapping[str, float]
+    seconds_left: float | None
     seconds_since_last: float | None
     num_bytes: int
 
@@ -99,6 +102,7 @@ def read_status(workdir: str | Path) -> Status:
             run.objectives, [record.objectives for record in front], run.config.reference_point
         ),
         seconds_by_phase=seconds_by_phase(history),
+        seconds_left=seconds_left(history, num_expected),
         seconds_since_last=(
             max(0.0, time.time() - max(record.timestamp for record in history)) if history else None
         ),
@@ -120,16 +124,6 @@ def _is_finished(run: Run, proposals: Sequence[ProposalRecord], num_generations:
 def _is_hopeless(run: Run) -> bool:
     num_failed = sum(r.generation == 0 and r.failure is not None for r in run.history)
     return 0 < run.config.num_initial <= num_failed
-
-
-def seconds_by_phase(history: Sequence[NetworkRecord]) -> dict[str, float]:
-    """Return the seconds of each phase of training, summed over all networks of a history."""
-    totals: dict[str, float] = {}
-    for record in history:
-        for phase, seconds in record.seconds.items():
-            if phase != "total":
-                totals[phase] = totals.get(phase, 0.0) + seconds
-    return totals
 
 
 def status_lines(status: Status, workdir: str | Path) -> list[str]:
@@ -157,6 +151,8 @@ def status_lines(status: Status, workdir: str | Path) -> list[str]:
         for outcome, text in _OUTCOMES.items()
         if status.proposals[outcome]
     )
+    if status.is_running and status.seconds_left is not None:
+        state += f", about {format_duration(status.seconds_left)} left"
     lines = [
         f"{workdir}: {state}",
         f"generation   {status.generation} of {status.num_generations}",

@@ -49,13 +49,13 @@ def error_intervals(
     """
     found = {}
     for name, value in errors.items():
-        num_images = _num_images(config, name)
+        num_images = num_images_of(config, name)
         if num_images and value is not None and 0 <= value <= 1:
             found[name] = wilson_interval(value, num_images)
     return found
 
 
-def _num_images(config: RunConfig, name: str) -> int:
+def num_images_of(config: RunConfig, name: str) -> int:
     """Return the number of images that an error was measured on; 0 if the name is no error's."""
     part = "test" if name.startswith("test_error") else "validation"
     if name in ("error", "top5_error", "int8_error", "test_error"):

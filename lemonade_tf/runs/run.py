@@ -163,4 +163,4 @@ def read_run(workdir: str | Path) -> Run:
         StoreError: If the folder holds no run, or a damaged one.
     """
     store = RunStore.open(workdir)
-    return Run(store, store.read_config(), store.history.read())
+    return Run(store, store.read_config(), store.history.read(growing=store.is_locked()))

@@ -110,6 +110,9 @@ def search(
             from lemonade_tf.monitoring.tensorboard import TensorBoard
 
             callbacks = [TensorBoard(), *callbacks]
+        from lemonade_tf.monitoring.live_report import LiveReport
+
+        callbacks = [LiveReport(), *callbacks]
         return run_session(
             setup, run_algorithm, callbacks=callbacks, started=started, executor=executor
         )

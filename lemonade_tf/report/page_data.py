@@ -1,0 +1,189 @@
+"""The data of report.html as plain JSON: everything that the page shows.
+
+All networks have their objectives, parents and operators; only those of the front and their
+ancestors have more, and the most recent ones. So the page of thousands of networks stays small.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from lemonade_tf.drawing.outline import outline
+from lemonade_tf.errors import LemonadeError, as_path, quoted, shell_command
+from lemonade_tf.keras_bridge import load_architecture
+from lemonade_tf.report.formatting import display_name
+from lemonade_tf.report.operator_counts import operator_counts
+from lemonade_tf.runs.choosing import KNEE, LOWEST_ERROR, choose
+from lemonade_tf.runs.intervals import num_images_of
+from lemonade_tf.runs.pace import seconds_by_phase, seconds_left
+from lemonade_tf.runs.run import Run
+from lemonade_tf.store import NetworkRecord, ProposalRecord
+
+MAX_DRAWINGS = 60  # networks; of a larger front, those with the lowest errors are drawn
+MAX_BOXES_BYTES = 300_000  # of all drawings, as JSON
+MAX_CURVES = 300  # networks with a training curve besides those of the front and their ancestors
+MAX_FAILURES = 50
+MAX_POINTS = 400  # of the hypervolume
+MAX_OBJECTIVES = 3  # for whose front the hypervolume takes milliseconds
+_COMMANDS = (("draw",), ("retrain",), ("pin",))
+Drawings = dict[str, Any]  # outlines by id, kept by who writes a page again and again
+
+
+def page_data(
+    run: Run,
+    proposals: Sequence[ProposalRecord],
+    *,
+    is_running: bool,
+    drawings: Drawings | None = None,
+) -> dict[str, Any]:
+    """Return the data of the page.
+
+    Args:
+        run: The run.
+        proposals: Its proposed children.
+        is_running: Whether a search is running in its folder.
+        drawings: Networks that were drawn before, by id; new ones are added.
+    """
+    from lemonade_tf.presets import command_line  # not needed to read this module
+
+    trained, front = run.trained, run.front()
+    position = {network.id: number for number, network in enumerate(trained)}
+    names = list(dict.fromkeys(name for n in trained for name in n.operator_names))
+    lines = _lineages(front, trained)
+    folder = str(run.store.path)
+    num_expected = run.config.num_initial + run.config.num_generations * run.config.num_accepted
+    is_finished = run.config.finished_generations == run.config.num_generations
+    return {
+        "title": run.store.path.name or folder,
+        "folder": folder,
+        "updated": time.time(),
+        "state": "running" if is_running else "finished" if is_finished else "not running",
+        "progress": {
+            "generation": run.num_generations,
+            "num_generations": run.config.num_generations,
+            "trained": len(trained),
+            "failed": len(run.history) - len(trained),
+            "expected": num_expected,
+            "seconds_left": seconds_left(run.history, num_expected),
+        },
+        "objectives": [
+            {"name": o.name, "title": display_name(o), "unit": o.unit, "scale": o.scale}
+            for o in (run.error, *run.others)
+        ],
+        "images": {
+            name: number
+            for name in (*(o.name for o in run.objectives), "test_error")
+            if (number := num_images_of(run.config, name))
+        },
+        "ids": [network.id for network in trained],
+        "parents": [position.get(network.parent or "", -1) for network in trained],
+        "operator_names": names,
+        "operators": [[names.index(name) for name in n.operator_names] for n in trained],
+        "values": {o.name: [_short(n.objectives[o.name]) for n in trained] for o in run.objectives},
+        "test": [None if n.test_error is None else _short(n.test_error) for n in trained],
+        "front": [position[network.id] for network in front],
+        "knee": choose(run, KNEE).id if trained else None,
+        "best": choose(run, LOWEST_ERROR).id if trained else None,
+        "sites": {network.id: _with_sites(network) for network in lines},
+        "losses": {
+            network.id: [
+                [_short(loss, 4) for loss in network.losses],
+                [_short(loss, 4) for loss in network.distillation_losses],
+            ]
+            for network in {n.id: n for n in (*lines, *trained[-MAX_CURVES:])}.values()
+        },
+        "drawings": _drawings(run, front, {} if drawings is None else drawings),
+        "operator_counts": operator_counts(run, proposals),
+        "phases": seconds_by_phase(run.history),
+        "hypervolume": _hypervolumes(run),
+        "failures": [
+            [record.id, quoted(record.failure)] for record in run.history if record.failure
+        ][-MAX_FAILURES:],
+        "commands": [
+            shell_command("lemonade-tf", command, as_path(folder), "ID", *options).replace(
+                " ID", " {id}"
+            )
+            for command, *options in _COMMANDS
+        ],
+        "command": command_line(run.config.settings),
+        "settings": _settings(run),
+    }
+
+
+def _short(value: float, digits: int = 6) -> float:
+    """Return a value with fewer digits, which are enough to show it; integers stay exact."""
+    return value if isinstance(value, int) else float(f"{value:.{digits}g}")
+
+
+def _lineages(
+    front: Iterable[NetworkRecord], trained: Iterable[NetworkRecord]
+) -> list[NetworkRecord]:
+    """Return the networks of a front and their ancestors."""
+    by_id, found = {network.id: network for network in trained}, {}
+    for network in front:
+        ancestor: NetworkRecord | None = network
+        while ancestor is not None and ancestor.id not in found:
+            found[ancestor.id] = ancestor
+            ancestor = by_id.get(ancestor.parent or "")
+    return list(found.values())
+
+
+def _with_sites(network: NetworkRecord) -> list[str]:
+    """Return the operators of a network, each with where it was applied."""
+    texts = []
+    for operator in network.operators:
+        site = operator.get("site")
+        words = site.items() if isinstance(site, Mapping) else ()
+        shown = ", ".join(f"{name} {quoted(value)}" for name, value in words)
+        texts.append(f"{operator['operator']} ({shown})" if shown else operator["operator"])
+    return texts
+
+
+def _drawings(run: Run, front: Sequence[NetworkRecord], known: Drawings) -> Drawings:
+    """Return the drawings of the networks of a front that have a readable file."""
+    drawn, room = {}, MAX_BOXES_BYTES
+    for network in sorted(front, key=lambda network: network.error)[:MAX_DRAWINGS]:
+        if network.id not in known:
+            try:
+                graph = load_architecture(run.store.models.path(network.id))
+                known[network.id] = outline(graph)
+            except LemonadeError:  # the search may have removed the file since it was listed
+                continue
+        room -= len(repr(known[network.id]))
+        if room < 0:
+            break
+        drawn[network.id] = known[network.id]
+    return drawn
+
+
+def _hypervolumes(run: Run) -> list[float]:
+    """Return the hypervolume at up to MAX_POINTS numbers of trained networks."""
+    if len(run.objectives) > MAX_OBJECTIVES:
+        return []
+    values = run.hypervolumes()
+    step = max(1, -(-len(values) // MAX_POINTS))
+    return [_short(float(value)) for value in [*values[:-1:step], *values[-1:]]]
+
+
+def _settings(run: Run) -> dict[str, str]:
+    config = run.config
+    versions = {f"version of {name}": text for name, text in config.versions.items()}
+    images = ", ".join(f"{number:,} {part}" for part, number in config.images.num_images.items())
+    values = {
+        **config.settings,
+        "images": images,
+        "reference_point": config.reference_point,
+        "version of lemonade_tf": config.lemonade_tf,
+        **versions,
+    }
+    return {name: quoted(_shown(value)) for name, value in values.items()}
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={each}" for name, each in value.items()) or "-"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "-"
+    return "-" if value is None else str(value)
