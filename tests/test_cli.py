@@ -110,8 +110,8 @@ def test_help_names_the_choices_and_the_default_of_each_preset(capsys, monkeypat
         for name, text in re.findall(r"^  --(\w+)(.*\n(?:    .*\n)?)", out, re.MULTILINE)
     }
     assert set(SearchConfig.names()) <= set(texts)
-    assert texts["num_generations"].endswith("(paper: 100, digits: 10, digits_cells: 8, quick: 2)")
-    assert texts["flip"].endswith(" (paper: yes, digits: no, digits_cells: no, quick: no)")
+    assert texts["num_generations"].endswith("(paper: 100, digits: 10, minute: 4, digits_cells: 8, quick: 2)")
+    assert texts["flip"].endswith(" (paper: yes, digits: no, minute: no, digits_cells: no, quick: no)")
     assert texts["batch_size"].endswith(" (default: 64)")  # all presets agree
     assert texts["objectives"].endswith(" (default: error,parameters)")
     assert all(re.search(rf"\b{o.name}\b", texts["objectives"]) for o in OBJECTIVES)
@@ -141,7 +141,7 @@ def test_help_names_the_choices_and_the_default_of_each_preset(capsys, monkeypat
         (["search", "--num-generations", "x"], "--num_generations: invalid int value: 'x'"),
         (
             ["search", "--preset", "quik"],
-            "'quik' (choose from paper, digits, digits_cells, quick);",
+            "'quik' (choose from paper, digits, minute, digits_cells, quick);",
         ),
         (
             ["status", "--workdir", "run"],

@@ -27,7 +27,7 @@ MAX_CURVES = 300  # networks with a training curve besides those of the front an
 MAX_FAILURES = 50
 MAX_POINTS = 400  # of the hypervolume
 MAX_OBJECTIVES = 3  # for whose front the hypervolume takes milliseconds
-_COMMANDS = (("draw",), ("retrain",), ("pin",))
+_COMMANDS = (("draw",), ("export", "--format", "tflite"), ("retrain",), ("pin",))
 Drawings = dict[str, Any]  # outlines by id, kept by who writes a page again and again
 
 
