@@ -110,8 +110,10 @@ def test_help_names_the_choices_and_the_default_of_each_preset(capsys, monkeypat
         for name, text in re.findall(r"^  --(\w+)(.*\n(?:    .*\n)?)", out, re.MULTILINE)
     }
     assert set(SearchConfig.names()) <= set(texts)
-    assert texts["num_generations"].endswith("(paper: 100, digits: 10, minute: 4, digits_cells: 8, quick: 2)")
-    assert texts["flip"].endswith(" (paper: yes, digits: no, minute: no, digits_cells: no, quick: no)")
+    presets = "(paper: 100, digits: 10, minute: 4, digits_cells: 8, quick: 2)"
+    assert texts["num_generations"].endswith(presets)
+    presets = " (paper: yes, digits: no, minute: no, digits_cells: no, quick: no)"
+    assert texts["flip"].endswith(presets)
     assert texts["batch_size"].endswith(" (default: 64)")  # all presets agree
     assert texts["objectives"].endswith(" (default: error,parameters)")
     assert all(re.search(rf"\b{o.name}\b", texts["objectives"]) for o in OBJECTIVES)
