@@ -68,13 +68,14 @@ def _load(side: int, name: str, folder: Path, cache: Path) -> Dataset:
         if dataset is not None:
             return dataset
     _check_complete(side, folder, sources)
-    target = folder / CONVERTED
-    if not os.access(folder, os.W_OK | os.X_OK):
-        target = _cached(cache, folder, name)
+    target, option = folder / CONVERTED, "--data_dir"
+    # The folder does not exist yet if the archives are beside it.
+    if not os.access(folder if folder.exists() else folder.parent, os.W_OK | os.X_OK):
+        target, option = _cached(cache, folder, name), "--cache_dir"
     with locked(target.parent):
         dataset = _mapped(name, target, sources)  # another process may have converted it meanwhile
         if dataset is None:
-            convert(name, sources, side, target)
+            convert(name, sources, side, target, option)
             dataset = _mapped(name, target, sources)
     if dataset is None:
         raise DatasetError(f"{target} changed while it was read; rerun the command.")

@@ -47,7 +47,7 @@ def _facts(source: Source) -> dict[str, Any]:
     }
 
 
-def convert(name: str, sources: Mapping[str, Source], side: int, target: Path) -> None:
+def convert(name: str, sources: Mapping[str, Source], side: int, target: Path, option: str) -> None:
     """Convert the originals; print a line per file.
 
     Args:
@@ -55,15 +55,16 @@ def convert(name: str, sources: Mapping[str, Source], side: int, target: Path) -
         sources: All originals by name.
         side: The side of the images, in pixels.
         target: The folder to create; an existing one is replaced.
+        option: The option with which the user can choose another place.
 
     Raises:
         DatasetError: If an original is malformed, or the disk is full.
     """
     start = time.monotonic()
-    with replacing_folder(target, "--data_dir") as unfinished:
+    with replacing_folder(target, option) as unfinished:
         # They take as much space as the originals, unpacked.
         needed = sum(source.num_bytes for source in sources.values() if not source.is_npz)
-        check_space(unfinished, needed, "--data_dir")
+        check_space(unfinished, needed, option)
         print(f"Converting {name} once, into {target}", flush=True)
         _write(name, sources, side, unfinished)
     print(

@@ -174,6 +174,23 @@ def test_a_folder_that_is_read_only_is_converted_in_the_cache(folder, tmp_path, 
     _assert_same(_load(folder, cache_dir=cache), dataset)
 
 
+def test_archives_beside_the_folder_are_converted_into_it(tmp_path):
+    write_zips(tmp_path, contents())
+    dataset = _load(tmp_path / "imagenet16", cache_dir=tmp_path / "cache")
+    assert dataset.x_train.filename.is_relative_to(tmp_path / "imagenet16" / "converted")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_full_cache_is_reported_with_its_option(folder, tmp_path, monkeypatch):
+    class Usage:
+        free = 1000
+
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage)
+    with pytest.raises(DatasetError, match=r"choose another folder with --cache_dir\."):
+        _load(folder, cache_dir=tmp_path / "cache")
+
+
 def test_files_with_fewer_images_in_all_but_the_last(tmp_path):
     batches = {**contents(), TRAIN[9]: content(TRAIN[9], num=NUM + 9)}
     write_pickles(tmp_path / "imagenet16", batches)
