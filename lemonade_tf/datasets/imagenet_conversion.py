@@ -75,11 +75,11 @@ def convert(name: str, sources: Mapping[str, Source], side: int, target: Path, o
 
 def _write(name: str, sources: Mapping[str, Source], side: int, folder: Path) -> None:
     """Write the converted files."""
-    shape = (side, side, 3)
+    shape, digests = (side, side, 3), {}
     training = _check_batches({each: sources[each] for each in TRAIN}, side)
-    labels = write_images(folder / TRAIN_IMAGES, shape, _parts(training, side))
+    labels = write_images(folder / TRAIN_IMAGES, shape, _parts(training, side, digests))
     test = _check_test(sources[TEST], side)
-    test_labels = write_images(folder / TEST_IMAGES, shape, _parts(test, side))
+    test_labels = write_images(folder / TEST_IMAGES, shape, _parts(test, side, digests))
     num_classes = int(labels.max()) + 1
     _check_classes(name, labels, test_labels, num_classes)
     _, held_out = hold_out_validation(labels, f"{name}: the training set")
@@ -96,10 +96,15 @@ def _write(name: str, sources: Mapping[str, Source], side: int, folder: Path) ->
 
 
 def _parts(
-    batches: Iterator[tuple[Source, Batch]], side: int
+    batches: Iterator[tuple[Source, Batch]], side: int, digests: dict[str, str]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield images and labels of some originals; check that none has the images of another."""
-    digests: dict[str, str] = {}
+    """Yield images and labels of some originals; check that none has the images of another.
+
+    Args:
+        batches: The originals.
+        side: The side of the images, in pixels.
+        digests: The names of originals by the digest of their images, to which these are added.
+    """
     for source, batch in batches:
         digest, start = hashlib.sha256(), 0
         for images in batch.images:

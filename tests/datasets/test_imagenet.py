@@ -331,6 +331,14 @@ def test_a_malformed_file_is_refused(folder, monkeypatch, case):
     assert not (folder.parent / "ran").exists()
 
 
+def test_a_copy_for_the_test_is_refused_without_a_mean(tmp_path):
+    batches = contents()
+    for batch in batches.values():
+        batch.pop("mean", None)
+    write_pickles(tmp_path / "imagenet16", {**batches, "val_data": batches[TRAIN[2]]})
+    _refused(tmp_path / "imagenet16", r"val_data has the same images as train_data_batch_3; exp")
+
+
 def test_a_missing_file_is_named_with_its_archive(folder):
     (folder / "train_data_batch_8").unlink()
     _refused(
