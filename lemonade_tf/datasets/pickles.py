@@ -45,7 +45,8 @@ def read_pickle(file: IO[bytes], where: str) -> dict[str, Any]:
         wrote stay bytes. Arrays are read-only.
 
     Raises:
-        DatasetError: If the file names any other function, or is not such a pickle.
+        DatasetError: If the file names any other function, is not such a pickle, or does not fit
+            into memory.
     """
     copyreg.clear_extension_cache()  # `find_class` is not called for cached extensions
     try:
@@ -55,6 +56,10 @@ def read_pickle(file: IO[bytes], where: str) -> dict[str, Any]:
         return {_text(key): _value(value) for key, value in content.items()}
     except DatasetError:
         raise
+    except MemoryError as error:
+        raise DatasetError(
+            f"{where} does not fit into memory. Free some, and rerun the command."
+        ) from error
     except Exception as error:  # a damaged pickle may raise anything
         raise DatasetError(
             f"{where} is not a readable pickled dictionary of arrays ({one_line(error)}). Download"

@@ -227,6 +227,15 @@ def test_malformed_pickles_are_refused(case):
     assert "\n" not in str(raised.value)
 
 
+def test_a_file_that_does_not_fit_into_memory_is_not_called_damaged():
+    class Large(io.BytesIO):
+        def read(self, *_):
+            raise MemoryError
+
+    with pytest.raises(DatasetError, match=r"^a_batch does not fit into memory\. Free some"):
+        read_pickle(Large(), "a_batch")
+
+
 # What `pickletools` lists for the same array written by Python 2.7.18 and NumPy 1.16.6.
 PYTHON_2_INSTRUCTIONS = """
     PROTO EMPTY_DICT BINPUT MARK SHORT_BINSTRING BINPUT EMPTY_LIST BINPUT MARK BININT1 BININT1
