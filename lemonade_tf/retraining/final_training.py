@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from lemonade_tf.datasets.source import DatasetSource
+from lemonade_tf.errors import quoted
 from lemonade_tf.executors import Outcome
 from lemonade_tf.retraining.chosen_network import ChosenNetwork
 from lemonade_tf.retraining.folder import RetrainedFolder, RetrainError
@@ -119,13 +120,16 @@ def train_networks(
         interval: Seconds between two checkpoints of a training.
 
     Raises:
-        RetrainError: If networks were trained in the folder with different settings.
+        RetrainError: If networks were trained in the folder with different settings, or other
+            networks with the same ids.
         StoreError: If the folder is in use, or cannot be written.
     """
     settings, failures = training.settings, {}
     options = training.config.names()
     with RetrainedFolder(training.path, settings, options=options) as folder:
         finished = folder.finished()
+        for id_ in networks.keys() & finished.keys():
+            _check_same_network(folder, networks[id_], finished[id_])
         # The largest networks take the longest, so they start first.
         pending = [id_ for id_ in reversed(list(networks)) if id_ not in finished]
         tasks = [_task(folder, networks[id_], settings, interval) for id_ in pending]
@@ -141,6 +145,19 @@ def train_networks(
                 on_network_end(record)
         rows = folder.write_table(training.objectives)
     return Retrained(folder.path, [row for row in rows if row["id"] in networks], failures)
+
+
+def _check_same_network(
+    folder: RetrainedFolder, network: ChosenNetwork, record: RetrainedRecord
+) -> None:
+    """Check that a finished network is the chosen one: runs give the same ids to their networks."""
+    if network.objectives == record.objectives and network.search_error == record.search_error:
+        return
+    raise RetrainError(
+        f"{folder.path} has another network {network.id}, perhaps of another run: it has"
+        f" {quoted(record.objectives)}, now {quoted(network.objectives)}. Use another folder, or"
+        " remove this one to start over."
+    )
 
 
 def follow(training: FinalTraining) -> None:

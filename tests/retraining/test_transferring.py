@@ -119,6 +119,14 @@ def test_an_interrupted_transfer_continues(run, flowers, tmp_path, executor):
         transfer(run, tmp_path / "out", _config(flowers, weights="new"))
 
 
+def test_networks_of_another_run_are_not_taken_for_finished(run, flowers, tmp_path, executor):
+    transfer(run, tmp_path / "out", _config(flowers))
+    other = _run(tmp_path / "other", NETWORKS, NETWORKS.initial_graphs((8, 8, 1), 4)[1:3])
+    with pytest.raises(RetrainError, match=r"out.retrained has another network 0-\d, perhaps of"):
+        transfer(other, tmp_path / "out", _config(flowers))
+    assert len(executor.ids) == 2
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
