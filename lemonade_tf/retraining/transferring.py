@@ -43,6 +43,7 @@ from lemonade_tf.search_spaces.adaptation import adapt_cell_network, adapt_netwo
 from lemonade_tf.store import NetworkRecord
 from lemonade_tf.store.atomic import make_folder
 from lemonade_tf.store.disk_errors import explained
+from lemonade_tf.store.file_names import CONFIG
 
 _OBJECTIVES = ("parameters", "multiply_adds")
 
@@ -64,7 +65,7 @@ def transfer(
 
     Args:
         run: The run folder.
-        workdir: The folder for the trained networks; not the run folder.
+        workdir: The folder for the trained networks; not that of a run.
         config: The settings, the data set among them.
         ids: The networks of the front; all by default.
         on_network_end: Called with each new record of retrained.jsonl.
@@ -80,10 +81,6 @@ def transfer(
         StoreError: If a folder is damaged, in use, or cannot be written.
     """
     source = read_run(os.fspath(run))
-    if Path(workdir).resolve() == source.store.path.resolve():
-        raise ConfigError(
-            f"--workdir is {os.fspath(workdir)}, the run itself; expected another folder."
-        )
     records = _chosen(source, ids)
 
     def networks(dataset: Dataset) -> Mapping[str, ChosenNetwork]:
@@ -107,7 +104,7 @@ def train_graphs(
     """Train networks from scratch on a data set, in a folder like that of `transfer`.
 
     Args:
-        workdir: The folder for the trained networks.
+        workdir: The folder for the trained networks; not that of a run.
         graphs: Returns the networks by id, of which weights are not used, for a data set.
         config: The settings, the data set among them; `weights` has no effect.
         on_network_end: As for `transfer`.
@@ -143,6 +140,10 @@ def _train_on(
     """Train the networks that are made for the data set of the settings."""
     name = config.checked_dataset
     with explained(Path(workdir)):
+        if (Path(workdir) / CONFIG).exists():  # `retrain` keeps its networks there
+            raise ConfigError(
+                f"--workdir is {os.fspath(workdir)}, the folder of a run; expected another folder."
+            )
         make_folder(Path(workdir))
     announce = (lambda stage: None) if on_stage is None else on_stage
     with ArrayFiles(config.cache_dir) as files:

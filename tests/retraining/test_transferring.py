@@ -135,7 +135,7 @@ def test_networks_of_another_run_are_not_taken_for_finished(run, flowers, tmp_pa
         ({"config": {"dataset": "digits,cifar10"}}, "--dataset is digits,cifar10; expected the"),
         ({"config": {"strategy": "multi_worker"}}, "which only `retrain` supports"),
         ({"config": {"weights": "old"}}, "--weights is 'old'; expected one of inherited, new"),
-        ({"workdir": "run"}, "--workdir is .*run, the run itself"),
+        ({"workdir": "run"}, "--workdir is .*run, the folder of a run; expected another"),
     ],
 )
 def test_a_mistake_is_one_line(run, flowers, tmp_path, change, message):
@@ -164,6 +164,12 @@ def test_graphs_of_any_origin_are_trained(flowers, tmp_path, executor):
     assert [row["id"] for row in result.rows] == ["small", "large-1.5"]
     assert all(task.source is None for task in executor.tasks)
     assert executor.tasks[0].settings["pad"] == 4
+
+
+def test_graphs_are_not_trained_in_the_folder_of_a_run(run, flowers, executor):
+    with pytest.raises(ConfigError, match="run, the folder of a run; expected another folder"):
+        train_graphs(run, lambda _: {}, _config(flowers))
+    assert not (run / "retrained").exists()
 
 
 @pytest.mark.slow
