@@ -52,7 +52,7 @@ def find_custom(name: str, kind: type, word: str, error: type[LemonadeError]) ->
     )
 
 
-class _ImportFailureError(Exception):
+class _ImportFailureError(LemonadeError):
     """A module cannot be imported; the message says why, and what to do."""
 
 

@@ -19,7 +19,7 @@ from lemonade_tf.objectives.objective import Objective
 from lemonade_tf.runs.checked_values import check_values
 from lemonade_tf.runs.front import front_of
 from lemonade_tf.runs.quality import coordinates
-from lemonade_tf.store import NetworkRecord, RunConfig, RunStore
+from lemonade_tf.store import NetworkRecord, RunConfig, RunStore, StoreError
 
 
 @dataclass(frozen=True)
@@ -163,4 +163,12 @@ def read_run(workdir: str | Path) -> Run:
         StoreError: If the folder holds no run, or a damaged one.
     """
     store = RunStore.open(workdir)
-    return Run(store, store.read_config(), store.history.read(growing=store.is_locked()))
+    return Run(store, store.read_config(), store.history.read(growing=_may_grow(store)))
+
+
+def _may_grow(store: RunStore) -> bool:
+    """Return whether a search may be appending to the history now."""
+    try:
+        return store.is_locked()
+    except StoreError:  # of a file system without locks
+        return False

@@ -69,7 +69,7 @@ def test_int8_requires_calibration_images(graph, images):
         ValueError, match="calibration is empty; int8 quantization requires some training"
     ):
         to_lite(graph, quantize="int8")
-    with pytest.raises(ValueError, match="quantize is 'int4'; expected 'int8' or None"):
+    with pytest.raises(ValueError, match="quantize is 'int4'; expected 'int8', 'float16' or None"):
         to_lite(graph, quantize="int4", calibration=images)
 
 
