@@ -11,15 +11,25 @@ in config.json all settings lie side by side; `from_flat` and `as_json` convert.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from math import inf
 from pathlib import Path
-from typing import Any, Literal, Self, get_args, get_type_hints
+from typing import Any, Literal, Self, get_type_hints
 
+from lemonade_tf.config_checks import (
+    ConfigError,
+    as_image_size,
+    as_paths,
+    check_choice,
+    check_device_memory,
+    check_gpus,
+    check_image_size,
+    check_integer,
+)
 from lemonade_tf.datasets.dataset_error import DatasetNameError
 from lemonade_tf.datasets.names import dataset_stem, join_datasets, parse_datasets
-from lemonade_tf.errors import LemonadeError, did_you_mean
+from lemonade_tf.errors import did_you_mean
 from lemonade_tf.objectives.boards import limits_with_board
 from lemonade_tf.objectives.dataset_errors import with_dataset_errors
 from lemonade_tf.objectives.lookup import find_objectives, run_limits, run_objectives
@@ -34,15 +44,8 @@ Mode = Literal["generational", "asynchronous"]
 LatencyProtocol = Literal["default", "paper"]
 ExecutorName = Literal["processes", "ray"]
 
-_MIN_SIDE, _MAX_SIDE = 4, 4096  # of images, in pixels
 PAPER = TrainingSettings()
 TRAINING = tuple(each.name for each in fields(TrainingSettings))
-
-
-class ConfigError(LemonadeError, ValueError):
-    """A setting has an invalid value; the message names the option."""
-
-    exit_status = 2
 
 
 @dataclass(frozen=True)
@@ -113,51 +116,6 @@ class FlatConfig(Settings):
             name: list(flat[name]) if isinstance(flat[name], tuple) else flat[name]
             for name in self.names()
         }
-
-
-def check_integer(name: str, value: Any, least: int, *, optional: bool = False) -> None:
-    """Check a setting that is an integer, or None if it is optional.
-
-    Raises:
-        ConfigError: If it is not an integer of at least `least`.
-    """
-    if optional and value is None:
-        return
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ConfigError(f"--{name} is {value!r}; expected an integer of at least {least}.")
-
-
-def check_choice(name: str, value: Any, choices: Any) -> None:
-    """Check a setting that is one of the values of a Literal type.
-
-    Raises:
-        ConfigError: If it is not.
-    """
-    known = get_args(choices)
-    if value not in known:
-        near = did_you_mean(str(value), known)
-        raise ConfigError(f"--{name} is {value!r}; expected one of {', '.join(known)}{near or '.'}")
-
-
-def check_gpus(name: str, value: float | None) -> None:
-    """Check a setting that is a number of GPUs, a fraction of one, or None.
-
-    Raises:
-        ConfigError: If it is not.
-    """
-    is_whole = isinstance(value, int | float) and value == value // 1 and value < inf
-    if value is not None and not (value >= 0 and (value < 1 or is_whole)):
-        raise ConfigError(f"--{name} is {value}; expected a whole number, or a fraction below 1.")
-
-
-def check_device_memory(value: float | None) -> None:
-    """Check the setting `device_memory`.
-
-    Raises:
-        ConfigError: If it is not positive.
-    """
-    if value is not None and not value > 0:
-        raise ConfigError(f"--device_memory is {value}; expected gigabytes, more than 0.")
 
 
 @dataclass(frozen=True)
@@ -353,7 +311,7 @@ class SearchConfig(FlatConfig):
                     f"--objectives contains the objective {each.name!r} itself; expected names, by"
                     " which workers import objectives: MODULE:NAME, such as 'own:DOUBT'."
                 )
-        object.__setattr__(self, "initial_models", _paths(self.initial_models))
+        object.__setattr__(self, "initial_models", as_paths(self.initial_models))
         object.__setattr__(self, "image_size", as_image_size(self.image_size))
 
     def _normalize(self) -> None:
@@ -400,42 +358,6 @@ class SearchConfig(FlatConfig):
             hours = getattr(self, name)
             if hours is not None and not hours > 0:
                 raise ConfigError(f"--{name} is {hours}; expected more than 0, or inf.")
-
-
-def as_image_size(value: Any) -> Any:
-    """Return a side, "64", "48x64" or a list as (height, width); other values are left as is."""
-    if isinstance(value, str):
-        parts = value.lower().split("x")
-        value = tuple(int(part) for part in parts) if all(map(str.isdecimal, parts)) else value
-        value = value * 2 if len(parts) == 1 and isinstance(value, tuple) else value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return (value, value)
-    return tuple(value) if isinstance(value, list) else value
-
-
-def check_image_size(value: Any) -> None:
-    """Check the setting `image_size`.
-
-    Raises:
-        ConfigError: If it is no height and width in pixels.
-    """
-    if value is None:
-        return
-    sides = value if isinstance(value, tuple) else ()
-    if len(sides) != 2 or not all(_MIN_SIDE <= each <= _MAX_SIDE for each in sides):
-        raise ConfigError(
-            f"--image_size is {value!r}; expected a side of {_MIN_SIDE} to {_MAX_SIDE} pixels, such"
-            " as 64, or HEIGHTxWIDTH, such as 48x64."
-        )
-
-
-def _paths(paths: Any) -> Any:
-    """Return one or several paths as a tuple of text; what is no path is left for the checks."""
-    if isinstance(paths, str | os.PathLike):
-        paths = (paths,)
-    if not isinstance(paths, Iterable):
-        return paths
-    return tuple(os.fspath(path) if isinstance(path, os.PathLike) else path for path in paths)
 
 
 def _check_objectives(settings: Mapping[str, Any]) -> None:

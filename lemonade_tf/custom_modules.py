@@ -12,16 +12,43 @@ import os
 import sys
 import sysconfig
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from lemonade_tf.errors import LemonadeError, quoted
+from lemonade_tf.errors import LemonadeError, did_you_mean, quoted
 
 _PACKAGE = str(Path(__file__).resolve().parent)
 
 
-def find_custom(name: str, kind: type, word: str, error: type[LemonadeError]) -> Any:
+def find_named(
+    name: str, builtin: Mapping[str, Any], kind: type, word: str, error: type[LemonadeError]
+) -> Any:
+    """Return what a name stands for: something built in, or an attribute of a module.
+
+    Args:
+        name: A name in `builtin`, or "MODULE:NAME".
+        builtin: What is built in, by name.
+        kind: The type that an attribute of a module must have.
+        word: What it is in messages, such as "objective".
+        error: The error to raise.
+
+    Raises:
+        LemonadeError: Of the given type, if there is no such thing.
+    """
+    if name in builtin:
+        return builtin[name]
+    if ":" in name:
+        return _find_custom(name, kind, word, error)
+    near = did_you_mean(name, builtin)
+    raise error(
+        f"unknown {word} {name!r}{near or ';'} expected one of {', '.join(builtin)}, or a custom"
+        f" {word} MODULE:NAME."
+    )
+
+
+def _find_custom(name: str, kind: type, word: str, error: type[LemonadeError]) -> Any:
     """Return an attribute of a module.
 
     Args:

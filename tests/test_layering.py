@@ -72,7 +72,15 @@ MAY_IMPORT = {
     "latency": {"architecture", "backends", "operators"},
     "objectives": {"architecture", "backends", "custom_modules", "datasets", "latency"},
     "drawing": {"architecture", "store"},
-    "config": {"datasets", "latency", "objectives", "setting_checks", "training.settings"},
+    "config_checks": set(),
+    "config": {
+        "config_checks",
+        "datasets",
+        "latency",
+        "objectives",
+        "setting_checks",
+        "training.settings",
+    },
     "presets": {"config", "datasets", "latency"},
     "runs": {"architecture", "datasets", "evolution", "keras_bridge", "objectives", "store"},
     "report": {
@@ -88,6 +96,7 @@ MAY_IMPORT = {
     "retraining": {
         "architecture",
         "config",
+        "config_checks",
         "datasets",
         "executors",
         "keras_bridge",

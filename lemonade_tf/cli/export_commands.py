@@ -26,6 +26,11 @@ DOES_NOT_FIT = 3  # exit status
 
 def add_export_commands(add_command: Callable[..., argparse.ArgumentParser]) -> None:
     """Add the parsers of the commands, made by `add_command(name, help)`."""
+    _add_export(add_command)
+    _add_benchmark(add_command)
+
+
+def _add_export(add_command: Callable[..., argparse.ArgumentParser]) -> None:
     parser = add_command(
         "export",
         "export a network for other runtimes",
@@ -73,6 +78,9 @@ def add_export_commands(add_command: Callable[..., argparse.ArgumentParser]) -> 
         help=f"tell whether the int8 network fits a microcontroller: {', '.join(BOARDS)}, or a"
         " .json or .toml file with flash and ram in bytes; exit status 3 if it does not",
     )
+
+
+def _add_benchmark(add_command: Callable[..., argparse.ArgumentParser]) -> None:
     parser = add_command(
         "benchmark",
         "compare all formats of a network",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from lemonade_tf.errors import quoted
 from lemonade_tf.export.formats import ExportError
 from lemonade_tf.export.output_comparison import Images
 from lemonade_tf.export.writing import Content
-from lemonade_tf.keras_bridge.files import FileError, load_graph
+from lemonade_tf.keras_bridge.files import FileError, ForeignFileError, load_graph
 from lemonade_tf.objectives.int8_error import NUM_CALIBRATION_IMAGES
 from lemonade_tf.retraining.first_dataset import checked_dataset
 from lemonade_tf.runs import Run
@@ -78,11 +78,8 @@ def _find(run: Run, name: str) -> Path:
 def _read(path: Path, dataset: Dataset) -> Graph:
     """Read the network in a file; that of another program is converted by another process."""
     if path.suffix == ".h5":
-        try:
+        with suppress(ForeignFileError):
             return load_graph(path)
-        except FileError as error:
-            if "was not written by lemonade_tf" not in str(error):
-                raise
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "converted.h5"
         try:

@@ -37,6 +37,10 @@ class FileError(LemonadeError, ValueError):
     """A file cannot be read as a network of this package."""
 
 
+class ForeignFileError(FileError):
+    """An HDF5 file was written by another program, such as Keras."""
+
+
 def load_graph(path: Path) -> Graph:
     """Load the graph in a file, with its weights.
 
@@ -96,7 +100,7 @@ def _opened(path: Path) -> Iterator[h5py.File]:
 
 def _content(file: h5py.File, path: Path) -> dict[str, Any]:
     if not all(file.id.links.exists(name.encode()) for name in (DATASET, _WEIGHTS)):
-        raise FileError(
+        raise ForeignFileError(
             f"{fspath(path)} was not written by lemonade_tf: it has no dataset {DATASET!r}. If it"
             " is a Keras model, convert it with from_keras(keras.models.load_model(path))."
         )

@@ -7,9 +7,9 @@ from dataclasses import replace
 from numbers import Real
 from typing import Any
 
-from lemonade_tf.custom_modules import find_custom
+from lemonade_tf.custom_modules import find_named
 from lemonade_tf.datasets.names import ERROR_PREFIX
-from lemonade_tf.errors import did_you_mean, quoted
+from lemonade_tf.errors import quoted
 from lemonade_tf.objectives.builtin import OBJECTIVES
 from lemonade_tf.objectives.dataset_errors import (
     check_dataset_errors,
@@ -148,18 +148,10 @@ def find_objective(name: str) -> Objective:
             f"objective {name!r}: expected a name, such as 'parameters' or 'MODULE:NAME', by which"
             " workers can import it."
         )
-    if name in _BY_NAME:
-        return _BY_NAME[name]
-    if is_dataset_error(name):
+    if name not in _BY_NAME and is_dataset_error(name):
         return dataset_error(name.removeprefix(ERROR_PREFIX))
-    if ":" not in name:
-        near = did_you_mean(name, _BY_NAME)
-        raise ObjectiveError(
-            f"unknown objective {name!r}{near or ';'} expected one of {', '.join(_BY_NAME)}, or a"
-            " custom objective MODULE:NAME."
-        )
-    found = find_custom(name, Objective, "objective", ObjectiveError)
-    if found.name in _BY_NAME:
+    found = find_named(name, _BY_NAME, Objective, "objective", ObjectiveError)
+    if ":" in name and found.name in _BY_NAME:
         raise ObjectiveError(
             f"objective {name!r} has the name {found.name!r} of a built-in objective; expected"
             " another name."

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.custom_modules import find_custom
-from lemonade_tf.errors import did_you_mean
+from lemonade_tf.custom_modules import find_named
 from lemonade_tf.operators.base import Operator, OperatorError, SiteError
 from lemonade_tf.operators.change import Change, FitOutputs, MeasureStatistics
 from lemonade_tf.operators.deepen import InsertConvolution
@@ -84,15 +83,9 @@ def find_operators(names: Iterable[str]) -> tuple[Operator, ...]:
 
 def _find_operator(name: str) -> Operator:
     builtin = {operator.name: operator for operator in (*EXACT, *APPROXIMATE)}
+    found = find_named(name, builtin, Operator, "operator", OperatorError)
     if name in builtin:
-        return builtin[name]
-    if ":" not in name:
-        near = did_you_mean(name, builtin)
-        raise OperatorError(
-            f"unknown operator {name!r}{near or ';'} expected one of {', '.join(builtin)}, or a"
-            " custom operator MODULE:NAME."
-        )
-    found = find_custom(name, Operator, "operator", OperatorError)
+        return found
     for other in known_operators():
         if other.name == found.name and other is not found:
             raise OperatorError(

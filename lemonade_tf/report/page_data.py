@@ -53,21 +53,13 @@ def page_data(
     names = list(dict.fromkeys(name for n in trained for name in n.operator_names))
     lines = _lineages(front, trained)
     folder = str(run.store.path)
-    num_expected = run.config.num_initial + run.config.num_generations * run.config.num_accepted
     is_finished = run.config.finished_generations == run.config.num_generations
     return {
         "title": run.store.path.name or folder,
         "folder": folder,
         "updated": time.time(),
         "state": "running" if is_running else "finished" if is_finished else "not running",
-        "progress": {
-            "generation": run.num_generations,
-            "num_generations": run.config.num_generations,
-            "trained": len(trained),
-            "failed": len(run.history) - len(trained),
-            "expected": num_expected,
-            "seconds_left": seconds_left(run.history, num_expected),
-        },
+        "progress": _progress(run),
         "objectives": [
             {"name": o.name, "title": display_name(o), "unit": o.unit, "scale": o.scale}
             for o in (run.error, *run.others)
@@ -87,13 +79,7 @@ def page_data(
         "knee": choose(run, KNEE).id if trained else None,
         "best": choose(run, LOWEST_ERROR).id if trained else None,
         "sites": {network.id: _with_sites(network) for network in lines},
-        "losses": {
-            network.id: [
-                [_short(loss, 4) for loss in network.losses],
-                [_short(loss, 4) for loss in network.distillation_losses],
-            ]
-            for network in {n.id: n for n in (*lines, *trained[-MAX_CURVES:])}.values()
-        },
+        "losses": {n.id: _losses(n) for n in (*lines, *trained[-MAX_CURVES:])},
         "drawings": _drawings(run, front, {} if drawings is None else drawings),
         "operator_counts": operator_counts(run, proposals),
         "phases": seconds_by_phase(run.history),
@@ -110,6 +96,25 @@ def page_data(
         "command": command_line(run.config.settings),
         "settings": _settings(run),
     }
+
+
+def _progress(run: Run) -> dict[str, Any]:
+    config, trained = run.config, len(run.trained)
+    num_expected = config.num_initial + config.num_generations * config.num_accepted
+    return {
+        "generation": run.num_generations,
+        "num_generations": config.num_generations,
+        "trained": trained,
+        "failed": len(run.history) - trained,
+        "expected": num_expected,
+        "seconds_left": seconds_left(run.history, num_expected),
+    }
+
+
+def _losses(network: NetworkRecord) -> list[list[float]]:
+    """Return the losses of training and of distillation, by epoch."""
+    both = (network.losses, network.distillation_losses)
+    return [[_short(loss, 4) for loss in losses] for losses in both]
 
 
 def _short(value: float, digits: int = 6) -> float:

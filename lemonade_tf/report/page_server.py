@@ -21,12 +21,12 @@ from lemonade_tf.runs.run import Run, read_run
 from lemonade_tf.store import CONFIG, HISTORY, RunStore
 
 ADDRESS = "127.0.0.1"
-MAX_SHARE = 0.05  # of the time that is spent on reading the folder anew
+MAX_SHARE = 0.05  # of the time that is spent on reading the folder
 _TYPES = {"/": "text/html; charset=utf-8", "/data.json": "application/json"}
 
 
 class ReportServer(ThreadingHTTPServer):
-    """Serves the page of a run; its data is read anew when files of the run have changed.
+    """Serves the page of a run; its data is read again when files of the run have changed.
 
     Args:
         workdir: The run folder.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lemonade_tf.config import as_image_size
+from lemonade_tf.config_checks import as_image_size
 from lemonade_tf.datasets.array_files import ArrayFiles
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.datasets.dataset_error import DatasetError

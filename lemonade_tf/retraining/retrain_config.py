@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from lemonade_tf.config import (
+from lemonade_tf.config import ExecutorName, FlatConfig
+from lemonade_tf.config_checks import (
     ConfigError,
-    ExecutorName,
-    FlatConfig,
     check_choice,
     check_device_memory,
     check_gpus,

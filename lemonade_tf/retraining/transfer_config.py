@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from lemonade_tf.config import (
+from lemonade_tf.config_checks import (
     ConfigError,
     as_image_size,
     check_choice,
