@@ -50,6 +50,7 @@ def measure_arena(content: bytes) -> int:
     )
     found = _TOTAL.search(done.stdout + done.stderr)
     if done.returncode or found is None:
-        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        lines = lines or [f"its process ended with status {done.returncode}"]
         raise ExportError(f"LiteRT Micro cannot run the network: {quoted(lines[-1])}")
     return int(found[1])

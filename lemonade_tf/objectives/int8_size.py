@@ -15,8 +15,8 @@ are placed one by one, the largest first, each at the lowest free address while 
 
 The operations are those of LiteRT after it folded batch normalizations and ReLUs, and merged equal
 ones. The constants were fitted by least squares to 46 networks of both search spaces, on images of
-8x8x1 to 64x64x3: int8_bytes is within 4 % of each (0.5 % on average), int8_arena 11 % too small to
-28 % too large (3.8 % on average), as measured with the package tflite-micro.
+8x8x1 to 64x64x3. `benchmarks/int8_size.py` measures how exact they are on others, with the package
+tflite-micro; docs/measured.md has its results.
 """
 
 from __future__ import annotations
