@@ -57,7 +57,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--kills",
         type=int,
-        default=6,
+        default=12,
         help="at how many random moments test_resume.py kills a search (measured: 25)",
     )
     parser.addoption(
@@ -67,7 +67,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--operation_step",
         type=int,
-        default=24,
+        default=12,
         help="test_power_loss.py lets every how many operations fail (measured: 1)",
     )
     parser.addoption(
