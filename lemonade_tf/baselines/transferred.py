@@ -15,7 +15,7 @@ import numpy as np
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.cells import Cell, cell_network, extract_cell
 from lemonade_tf.architecture.layers import Rescaling, Shape
-from lemonade_tf.baselines.mobilenets import mobilenet_v2
+from lemonade_tf.baselines.mobilenets import mobilenet_v1, mobilenet_v2
 from lemonade_tf.baselines.nasnets import nasnet
 from lemonade_tf.baselines.wide_resnets import wide_resnet
 from lemonade_tf.config import ConfigError
@@ -126,8 +126,8 @@ def baseline_networks(
     A kind stands for all of its sizes: `mobilenet_v2` and `nasnet` for those of the paper (A.4.3),
     `wrn` for those of Chrabaszcz et al. (2017) at 64 x 64 pixels, since the paper does not state
     them: WRN-36-k, with a fourth group. An id stands for one network of any size:
-    `mobilenet_v2-ALPHA`, `nasnet-nN-FF`, `wrn-DEPTH-WIDTH`; a WRN has four groups for images of at
-    least 64 x 64 pixels, else three.
+    `mobilenet_v1-ALPHA`, `mobilenet_v2-ALPHA`, `nasnet-nN-FF`, `wrn-DEPTH-WIDTH`; a WRN has four
+    groups for images of at least 64 x 64 pixels, else three.
 
     Args:
         input_shape: (height, width, channels) of the images.
@@ -150,8 +150,9 @@ def _baseline(id_: str, task: dict[str, Any]) -> Graph:
     """Return the network of an id."""
     groups = 4 if min(task["input_shape"][:2]) >= 64 else 3
     try:
-        if found := re.fullmatch(r"mobilenet_v2-(\d{1,2}\.?\d{0,3})", id_):
-            return mobilenet_v2(**task, alpha=float(found[1]))
+        if found := re.fullmatch(r"mobilenet_v([12])-(\d{1,2}\.?\d{0,3})", id_):
+            mobilenet = mobilenet_v1 if found[1] == "1" else mobilenet_v2
+            return mobilenet(**task, alpha=float(found[2]))
         if found := re.fullmatch(r"nasnet-n(\d{1,3})-F(\d{1,5})", id_):
             return nasnet(**task, cells_per_block=int(found[1]), filters=int(found[2]))
         if found := re.fullmatch(r"wrn-(\d{1,4})-(\d{1,3})", id_):
