@@ -148,11 +148,11 @@ class SearchConfig(FlatConfig):
             /var/tmp. Pictures are converted once into a folder there, which stays.
         workdir: Run folder. Defaults to a new folder in runs/.
         objectives: Objectives to minimize: error, at least one cheap objective (parameters,
-            multiply_adds, file_bytes, int8_bytes, int8_arena, peak_memory, latency, lite_latency)
-            and any of top5_error, balanced_error (the mean over classes) and int8_error. Custom
-            objectives: MODULE:NAME, an `Objective` in a module of the current folder or in an
-            installed one. With several data sets, error is that on the first; the error_NAME of
-            each other data set is added if it is missing.
+            multiply_adds, file_bytes, int8_bytes, int8_arena, peak_memory, latency, lite_latency,
+            int8_latency) and any of top5_error, balanced_error (the mean over classes) and
+            int8_error. Custom objectives: MODULE:NAME, an `Objective` in a module of the current
+            folder or in an installed one. With several data sets, error is that on the first; the
+            error_NAME of each other data set is added if it is missing.
         limit: Upper limits of cheap objectives, such as parameters=1e6,multiply_adds=50e6, or a
             mapping in Python. Networks over a limit are not trained: a child is resampled, an
             initial network is skipped; if all of them are over it, narrower ones are made. A limit
@@ -184,7 +184,7 @@ class SearchConfig(FlatConfig):
             training are finished first. No limit by default.
         max_child_hours: Hours after which a child is recorded as failed and its worker is replaced,
             so that a child that hangs does not block the search; inf for no limit.
-        latency_table: Run folder whose latency tables predict `latency` and `lite_latency`, so that
+        latency_table: Run folder whose latency tables predict `latency` and the like, so that
             runs are comparable. By default new tables are measured, half a minute to two minutes
             each.
         latency_protocol: How the inference times of the front's networks are measured: "default",

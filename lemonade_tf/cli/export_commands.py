@@ -100,10 +100,10 @@ def _add_benchmark(add_command: Callable[..., argparse.ArgumentParser]) -> None:
 def run_export(options: argparse.Namespace) -> int:
     """Export a network, and print how it compares."""
     _choose_environment()
-    from lemonade_tf.export import export
-
     console = make_console()
     with without_messages():
+        from lemonade_tf.export import export
+
         exported = export(
             options.workdir,
             options.id,
@@ -146,11 +146,11 @@ def _print_exported(exported: Exported, console: Console) -> None:
 def run_benchmark(options: argparse.Namespace) -> int:
     """Print all formats of a network side by side."""
     _choose_environment()
-    from lemonade_tf.export import benchmark
-
     console = make_console()
     print_line(console, "Exporting to each format; this takes about half a minute.")
     with without_messages():
+        from lemonade_tf.export import benchmark
+
         id_, rows = benchmark(options.workdir, options.id)
     done = [row for row in rows if row.failure is None]
     if done:

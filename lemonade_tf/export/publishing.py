@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -42,11 +43,34 @@ def unfinished_folder(output: Path) -> Iterator[Path]:
     """
     with explained(output.parent):
         make_folder(output.parent)
-        folder = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=output.parent))
+        _sweep(output.parent)
+        folder = Path(tempfile.mkdtemp(prefix=_prefix(os.getpid()), dir=output.parent))
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _prefix(process: int) -> str:
+    return f".unfinished-{platform.node().partition('.')[0]}-{process}-"
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed exports of this machine left in a folder; others may be running."""
+    for path in folder.glob(f".unfinished-{platform.node().partition('.')[0]}-*"):
+        number = path.name.rsplit("-", 2)[1]
+        if number.isdigit() and not _is_running(int(number)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # of another user
+        return True
+    return True
 
 
 def publish_all(paths: Sequence[Path], folder: Path) -> list[Path]:

@@ -10,11 +10,12 @@ Importing this package loads no backend; measuring loads Keras when it is called
 
 from lemonade_tf.latency.model import LatencyModel, fit
 from lemonade_tf.latency.protocol import DEFAULT, PAPER, PROTOCOLS, Measurement, Protocol, measure
-from lemonade_tf.latency.runtime import KERAS, LITE, RUNTIMES, Runtime
+from lemonade_tf.latency.runtime import INT8, KERAS, LITE, RUNTIMES, Runtime
 from lemonade_tf.latency.table import LatencyTable, TableError
 
 __all__ = [
     # How a network runs.
+    "INT8",
     "KERAS",
     "LITE",
     "RUNTIMES",

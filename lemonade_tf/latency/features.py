@@ -6,7 +6,8 @@ window also gathers patches (positions x window x channels), which dominates if 
 filters.
 
 LiteRT folds a batch normalization into the preceding convolution, and a ReLU into the preceding
-layer; folded layers cost nothing.
+layer; folded layers cost nothing. In int8, the input and the output are converted (they are uint8),
+which costs as much per value as a batch normalization.
 """
 
 from __future__ import annotations
@@ -58,22 +59,27 @@ FEATURES = (
 _CONVOLUTIONS = (Conv2D, Conv2DTranspose, DepthwiseConv2D, SeparableConv2D, Dense)
 
 
-def features(graph: Graph, *, folded: bool) -> np.ndarray:
+def features(graph: Graph, *, folded: bool, converted: bool = False) -> np.ndarray:
     """Count the work of a network in a pass over one image: (len(FEATURES),).
 
     Args:
         graph: The network; only its shapes are used.
         folded: Whether to leave out the layers that LiteRT folds.
+        converted: Whether to count the conversion of the input and of the output, as in int8.
     """
-    return graph.cached(("latency_features", folded), lambda g: _features(g, folded))
+    key = ("latency_features", folded, converted)
+    return graph.cached(key, lambda g: _features(g, folded, converted))
 
 
-def _features(graph: Graph, folded: bool) -> np.ndarray:
+def _features(graph: Graph, folded: bool, converted: bool) -> np.ndarray:
     shapes = graph.shapes()
     total = _ONE_PASS.copy()
     for name, node in graph.items():
         if not (folded and is_folded(graph, name)):
             total += layer_features(node.layer, shapes[name], *[shapes[i] for i in node.inputs])
+    if converted:
+        for name in (graph.input, graph.output):
+            total += layer_features(BatchNormalization(), shapes[name], shapes[name])
     total.flags.writeable = False
     return total
 

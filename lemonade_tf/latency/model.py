@@ -45,7 +45,9 @@ class LatencyModel:
 
     def seconds(self, graph: Graph) -> float:
         """Predict the seconds per image of a network."""
-        work = features(graph, folded=self.runtime.folds_layers)
+        work = features(
+            graph, folded=self.runtime.folds_layers, converted=self.runtime.converts_ends
+        )
         return max(_MIN_SECONDS, float(work @ self._vector))
 
     @cached_property

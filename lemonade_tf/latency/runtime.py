@@ -1,4 +1,4 @@
-"""The runtimes that networks are timed in: Keras and LiteRT.
+"""The runtimes that networks are timed in: Keras, LiteRT, and LiteRT in int8.
 
 Each runtime has an objective, a table of measured times and a latency model. A pass takes a network
 from raw pixels in the memory of the host to probabilities there, as in the paper (A.3).
@@ -31,6 +31,7 @@ class Runtime:
         single_thread: Whether it runs on one thread, regardless of the threads of the search.
         folds_layers: Whether it folds batch normalizations and ReLUs into the preceding layer.
         compile: Builds a pass of a network with weights over a batch of raw images.
+        converts_ends: Whether it converts the input and the output, to int8 and back.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Runtime:
     single_thread: bool
     folds_layers: bool
     compile: Callable[[Backend, Graph, np.ndarray], Pass]
+    converts_ends: bool = False
 
     def batch_size(self, protocol: Protocol) -> int:
         """Return the number of images per pass."""
@@ -57,6 +59,12 @@ def _compile_lite(backend: Backend, graph: Graph, images: np.ndarray) -> Pass:
     return model.inference_pass(images[0].astype(np.float32))
 
 
+def _compile_int8(backend: Backend, graph: Graph, images: np.ndarray) -> Pass:
+    """Quantize for the images of the pass: the ranges of activations do not change the time."""
+    model = backend.lite_model(backend.to_lite(graph, quantize="int8", calibration=images))
+    return model.inference_pass(model.as_input(images[0]))
+
+
 KERAS = Runtime(
     "latency",
     single_image=False,
@@ -71,4 +79,12 @@ LITE = Runtime(
     folds_layers=True,
     compile=_compile_lite,
 )
-RUNTIMES: Mapping[str, Runtime] = {runtime.name: runtime for runtime in (KERAS, LITE)}
+INT8 = Runtime(
+    "int8_latency",
+    single_image=True,
+    single_thread=True,
+    folds_layers=True,
+    compile=_compile_int8,
+    converts_ends=True,
+)
+RUNTIMES: Mapping[str, Runtime] = {runtime.name: runtime for runtime in (KERAS, LITE, INT8)}

@@ -53,7 +53,7 @@ class Row:
 
 def row_of(graph: Graph, seconds: float, runtime: Runtime) -> Row:
     """Return the row of a network with its seconds per image."""
-    work = features(graph, folded=runtime.folds_layers)
+    work = features(graph, folded=runtime.folds_layers, converted=runtime.converts_ends)
     return Row(_name(graph), seconds, tuple(map(float, work)))
 
 

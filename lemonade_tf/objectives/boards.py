@@ -7,13 +7,13 @@ stack and variables. RAM is the largest contiguous piece, as an arena cannot be 
 
 | name | flash | RAM | source |
 |---|---|---|---|
-| `esp32` | 4 MiB | 320 KiB | ESP32-WROOM-32E datasheet (4 MB module); data RAM of 520 KiB SRAM |
+| `esp32` | 4 MiB | 160 KiB | ESP32-WROOM-32E datasheet (4 MB module); static data (ESP-IDF) |
 | `esp32-s3` | 8 MiB | 512 KiB | ESP32-S3-WROOM-1 datasheet (N8 module), without PSRAM |
 | `nano33` | 1 MiB | 256 KiB | Arduino Nano 33 BLE Sense datasheet (nRF52840) |
 | `rp2040` | 2 MiB | 264 KiB | Raspberry Pi Pico datasheet |
 | `rp2350` | 4 MiB | 520 KiB | Raspberry Pi Pico 2 datasheet |
-| `stm32f4` | 512 KiB | 128 KiB | STM32F446RE datasheet (Nucleo-F446RE), 112 + 16 KiB SRAM |
-| `stm32h7` | 2 MiB | 512 KiB | STM32H743 datasheet (Nucleo-H743ZI2), AXI SRAM of 1 MiB RAM |
+| `stm32f4` | 512 KiB | 128 KiB | STM32F446RE (Nucleo-F446RE); RM0390, 2.1: 112 + 16 KiB, adjacent |
+| `stm32h7` | 2 MiB | 512 KiB | STM32H743ZI (Nucleo-H743ZI2), AXI SRAM of 1 MiB RAM |
 
 Another board is a JSON or TOML file: `flash` and `ram` in bytes, and optionally `name`,
 `reserved_flash` and `reserved_ram`.
@@ -67,7 +67,7 @@ class Board:
 BOARDS: Mapping[str, Board] = {
     board.name: board
     for board in (
-        Board("esp32", 4096 * _KIB, 320 * _KIB, 512 * _KIB, 128 * _KIB),
+        Board("esp32", 4096 * _KIB, 160 * _KIB, 512 * _KIB),
         Board("esp32-s3", 8192 * _KIB, 512 * _KIB, 512 * _KIB, 192 * _KIB),
         Board("nano33", 1024 * _KIB, 256 * _KIB),
         Board("rp2040", 2048 * _KIB, 264 * _KIB),

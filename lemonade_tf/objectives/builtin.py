@@ -5,7 +5,7 @@ from __future__ import annotations
 from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
 from lemonade_tf.architecture.memory import peak_memory
 from lemonade_tf.objectives.file_bytes import file_bytes
-from lemonade_tf.objectives.inference_time import LATENCY, LITE_LATENCY
+from lemonade_tf.objectives.inference_time import INT8_LATENCY, LATENCY, LITE_LATENCY
 from lemonade_tf.objectives.int8_size import int8_arena, int8_bytes
 from lemonade_tf.objectives.network_errors import BALANCED_ERROR, ERROR, INT8_ERROR, TOP5_ERROR
 from lemonade_tf.objectives.objective import Objective
@@ -26,6 +26,7 @@ OBJECTIVES = (
     INT8_ARENA,
     LATENCY,
     LITE_LATENCY,
+    INT8_LATENCY,
     TOP5_ERROR,
     BALANCED_ERROR,
     INT8_ERROR,

@@ -15,7 +15,7 @@ from typing import Any
 
 from lemonade_tf.architecture.graph import Graph
 from lemonade_tf.latency.model import LatencyModel, fit
-from lemonade_tf.latency.runtime import KERAS, LITE, RUNTIMES, Runtime
+from lemonade_tf.latency.runtime import INT8, KERAS, LITE, RUNTIMES, Runtime
 from lemonade_tf.latency.table import LatencyTable, check_format
 from lemonade_tf.objectives.objective import Objective
 from lemonade_tf.objectives.prepare_context import PrepareContext
@@ -50,4 +50,4 @@ def _objective(runtime: Runtime) -> Objective:
     )
 
 
-LATENCY, LITE_LATENCY = _objective(KERAS), _objective(LITE)
+LATENCY, LITE_LATENCY, INT8_LATENCY = map(_objective, (KERAS, LITE, INT8))

@@ -1,14 +1,26 @@
 """Every export computes what the network does, in its own runtime; a failed one leaves no file."""
 
 import ast
+import os
 import runpy
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
 
 from lemonade_tf.cli import main
-from lemonade_tf.export import FORMATS, ExportError, benchmarking, checking, export, micro, running
+from lemonade_tf.export import (
+    FORMATS,
+    ExportError,
+    benchmarking,
+    checking,
+    export,
+    micro,
+    publishing,
+    running,
+)
 from lemonade_tf.export.c_source import array_bytes, c_identifier
 from lemonade_tf.keras_bridge import load_graph, load_model, save_model
 from lemonade_tf.objectives.int8_size import int8_arena, int8_bytes
@@ -102,6 +114,19 @@ def test_a_file_that_computes_something_else_is_removed(run, tmp_path, monkeypat
     with pytest.raises(ExportError, match="the error of the exported file on 60 test images"):
         export(run, "0-0", "tflite", quantize="int8", output=tmp_path / "net.tflite")
     assert not files_in(tmp_path)
+
+
+def test_what_a_killed_export_left_is_removed_by_the_next(tmp_path):
+    program = subprocess.Popen([sys.executable, "-c", ""])
+    program.wait()
+    left, running = (
+        tmp_path / f"{publishing._prefix(number)}x" for number in (program.pid, os.getpid())
+    )
+    for folder in (left, running):
+        folder.mkdir()
+        (folder / "net.tflite").write_bytes(b"half")
+    with publishing.unfinished_folder(tmp_path / "net.tflite") as folder:
+        assert files_in(tmp_path) == sorted([running.name, folder.name])
 
 
 def test_a_missing_package_and_wrong_options_are_usage_messages(run, monkeypatch):

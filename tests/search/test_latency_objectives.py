@@ -83,10 +83,11 @@ def test_each_network_of_the_front_is_measured_once(tmp_path):
         assert line.failure is None
         assert line.num_passes == 10
     header, rows = table_rows(run)
-    assert header[2:6] == [
+    assert header[2:8] == [
         "latency", "latency measured", "lite latency", "lite latency measured",
+        "int8 latency", "int8 latency measured",
     ]  # fmt: skip
-    assert all(text.endswith("s") for row in rows for text in row[2:6])
+    assert all(text.endswith("s") for row in rows for text in row[2:8])
 
 
 def test_an_asynchronous_search_measures_its_last_front(tmp_path):
