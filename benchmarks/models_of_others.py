@@ -37,9 +37,15 @@ from script import Parser, run_benchmark
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.opaque import Opaque
-from lemonade_tf.architecture.windows import Conv2D, Conv2DTranspose, SeparableConv2D
+from lemonade_tf.architecture.windows import (
+    Conv2D,
+    Conv2DTranspose,
+    DepthwiseConv2D,
+    SeparableConv2D,
+)
 from lemonade_tf.keras_bridge import from_keras, to_keras
 from lemonade_tf.operators import EXACT, PruneFilters
+from lemonade_tf.operators.filters import filters_owner
 
 KERAS_CONVOLUTIONS = (
     keras.layers.Conv2D,
@@ -68,9 +74,10 @@ def examine(model):
     change, edits = largest_change(graph, expected, inputs, rng)
     operator = PruneFilters(fractions=("1/2",))
     sites = [
-        operator.site(name, "1/2")
+        operator.site(filters_owner(graph, name), "1/2")
         for name, node in graph.items()
         if isinstance(node.layer, Conv2D | SeparableConv2D | Conv2DTranspose)
+        or is_grouped(graph, model, name)
     ]
     nodes = [node.layer for _, node in graph.items()]
     return {
@@ -85,6 +92,14 @@ def examine(model):
         "change": change,
         "edits": edits,
     }
+
+
+def is_grouped(graph, model, name):
+    """Return whether a depthwise convolution is a grouped Conv2D in Keras."""
+    if not isinstance(graph[name].layer, DepthwiseConv2D):
+        return False
+    layers = [layer for layer in model._flatten_layers() if layer.name == name]
+    return any(isinstance(layer, keras.layers.Conv2D) for layer in layers)
 
 
 def values(model, inputs):

@@ -165,8 +165,8 @@ def test_the_same_seed_gives_the_same_weights(model):
             "'classes' has a group of channels that cannot change: .* softmax over all channels",
         ),
         (
-            lambda s: s.widen("depthwise"),
-            "'depthwise' is a DepthwiseConv2D, not .* come from stem_conv, bl",
+            lambda s: s.separate("depthwise"),
+            "cannot separate 'depthwise': 'depthwise' is a Depth",
         ),
         (
             lambda s: s.widen("last_conv", 1),
@@ -319,6 +319,8 @@ def test_a_convolution_with_a_group_per_channel_changes_with_its_producer():
     surgery = Surgery(model)
     assert surgery.model().get_config() == model.get_config()
     np.testing.assert_array_equal(outputs(surgery.model(), SOME), outputs(model, SOME))
+    with pytest.raises(SiteError, match="its channels come from first"):
+        surgery.prune("grouped")  # two channels for each of the filters of `first`
     surgery.prune("first", channels=range(30))
     pruned = surgery.model()
     layer = pruned.get_layer("grouped")

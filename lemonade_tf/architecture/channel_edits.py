@@ -190,12 +190,16 @@ def change_channels(graph: Graph, sources: Sources, fresh: Fresh) -> ChannelChan
             the shape of the whole new weight, of which only the fresh part is used.
 
     Raises:
-        ValueError: If a group is fixed.
+        ValueError: If a group is fixed, or if one that is capped gets channels.
     """
     groups = channel_groups(graph)
     reason = groups.why_fixed(sources)
     if reason is not None:
         raise ValueError(f"these channels cannot change: {reason}.")
+    growing = [g for g, source in sources.items() if (np.diff(source, prepend=-1) <= 0).any()]
+    reason = groups.why_capped(growing)
+    if reason is not None:
+        raise ValueError(f"these channels can only be removed: {reason}.")
     outputs = {n: s for n in graph if (s := groups.source(n, sources)) is not None}
     changed: dict[str, list[str]] = {"producers": [], "carriers": [], "absorbers": []}
     resized: list[str] = []  # layers without weights whose arguments count channels
@@ -212,7 +216,7 @@ def change_channels(graph: Graph, sources: Sources, fresh: Fresh) -> ChannelChan
                 layer, weights = produce(layer, weights, outputs[name], fresh)
                 changed["producers"].append(name)
         elif name in outputs and isinstance(layer, CARRIERS):
-            layer, weights = carry(layer, weights, outputs[name])
+            layer, weights = carry(layer, weights, outputs[name], graph.shapes()[name][-1])
             changed["carriers"].append(name)
         elif consumed is not None and isinstance(layer, DepthwiseConv2D):
             weights = carry_depthwise(weights, consumed, outputs[name], fresh)

@@ -9,6 +9,8 @@ of a network belong to *groups*, which are propagated from the input to the outp
   group where it starts or ends; Flatten repeats those of its input.
 - A sum or a product *ties* its inputs: channel j of one can only change together with channel j of
   the other. Tied groups become one; where their ends do not coincide, groups are split first.
+- A layer normalization passes groups on, which may then only lose channels: any new one would
+  change the others. A group normalization also ties the blocks that it normalizes to each other.
 - A grouped convolution ties the blocks of its input to each other, so that they stay equally wide,
   and starts one group that occurs once in each block of its output.
 - A group is *fixed* if one of its channels cannot change: it belongs to the network's input or

@@ -80,11 +80,7 @@ def _(layer: Conv2D, at: Context, *inputs: Runs) -> Runs:
             reason = f"{at.name!r} has a group for each of many channels"
             groups.fix(inputs[0], reason)
             return _fixed(at, reason)
-        blocks = groups.cut(inputs[0], [size] * layer.groups)
-        if blocks is None:
-            groups.fix(inputs[0], f"{at.name!r} separates the copies of a depth multiplier")
-        else:
-            _tie_all(at, *blocks)
+        _tie_blocks(layer.groups, at, inputs[0])
     return (groups.new(at.shape[-1] // layer.groups),) * layer.groups
 
 
@@ -156,15 +152,17 @@ def _(layer: Normalization, at: Context, *inputs: Runs) -> Runs:
 
 @propagate.register
 def _(layer: LayerNormalization, at: Context, *inputs: Runs) -> Runs:
-    return at.groups.fix(inputs[0], f"{at.name!r} normalizes all channels together")
+    return at.groups.cap(inputs[0], f"{at.name!r} normalizes all channels together")
 
 
 @propagate.register
 def _(layer: GroupNormalization, at: Context, *inputs: Runs) -> Runs:
     if layer.is_per_channel(at.shape[-1]):
         return inputs[0]
+    # All blocks stay equally wide, as those of a grouped convolution.
+    _tie_blocks(layer.groups, at, inputs[0])
     reason = f"{at.name!r} normalizes the channels of each of {layer.groups} groups together"
-    return at.groups.fix(inputs[0], reason)
+    return at.groups.cap(inputs[0], reason)
 
 
 @propagate.register
@@ -229,3 +227,12 @@ def _tie_all(at: Context, *inputs: Runs) -> Runs:
     for other in inputs[1:]:
         first = at.groups.tie(first, other)
     return first
+
+
+def _tie_blocks(number: int, at: Context, runs: Runs) -> None:
+    """Tie equal blocks of channels to each other, so that they stay equally wide."""
+    blocks = at.groups.cut(runs, [at.groups.width(runs) // number] * number)
+    if blocks is None:
+        at.groups.fix(runs, f"{at.name!r} separates the copies of a depth multiplier")
+    else:
+        _tie_all(at, *blocks)

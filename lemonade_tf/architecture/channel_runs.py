@@ -34,11 +34,14 @@ class ChannelGroups:
         runs: For every node, the runs of groups that make up its output.
         sizes: The number of channels of each group.
         fixed: For each group that cannot change, the reason.
+        capped: For each group that cannot get more channels without changing what the others are,
+            the reason; it can lose some.
     """
 
     runs: dict[str, Runs] = field(default_factory=dict)
     sizes: dict[int, int] = field(default_factory=dict)
     fixed: dict[int, str] = field(default_factory=dict)
+    capped: dict[int, str] = field(default_factory=dict)
     _tied_to: dict[int, int] = field(default_factory=dict)
     _parts: dict[int, tuple[int, int]] = field(default_factory=dict)
 
@@ -83,6 +86,11 @@ class ChannelGroups:
         """Return why these groups cannot change, or None if they can."""
         return next((self.fixed[g] for g in groups if g in self.fixed), None)
 
+    def why_capped(self, groups: Iterable[int]) -> str | None:
+        """Return why these groups cannot get more channels, or None if they can."""
+        reasons = {**self.capped, **self.fixed}
+        return next((reasons[g] for g in groups if g in reasons), None)
+
     # --- Building ------------------------------------------------------------------------------
 
     def new(self, size: int) -> Run:
@@ -108,8 +116,9 @@ class ChannelGroups:
         """Split a group into its first `size` channels and the rest."""
         first, second = self.new(size), self.new(self.sizes[group] - size)
         self._parts[group] = (first.group, second.group)
-        if group in self.fixed:
-            self.fixed[first.group] = self.fixed[second.group] = self.fixed[group]
+        for reasons in (self.fixed, self.capped):
+            if group in reasons:
+                reasons[first.group] = reasons[second.group] = reasons[group]
 
     def tie(self, first: Runs, second: Runs) -> Runs:
         """Tie the channels of two tensors to each other; return the runs that both then have."""
@@ -130,8 +139,9 @@ class ChannelGroups:
                 self._split(large, self.sizes[small])
             else:
                 self._tied_to[large] = small
-                if large in self.fixed:
-                    self.fixed.setdefault(small, self.fixed[large])
+                for reasons in (self.fixed, self.capped):
+                    if large in reasons:
+                        reasons.setdefault(small, reasons[large])
 
     def width(self, runs: Iterable[Run]) -> int:
         """Return the number of channels in runs."""
@@ -170,6 +180,13 @@ class ChannelGroups:
         runs = self.resolve(runs)
         for run in runs:
             self.fixed.setdefault(run.group, reason)
+        return runs
+
+    def cap(self, runs: Iterable[Run], reason: str) -> Runs:
+        """Mark the groups of these runs as capped, and return the resolved runs."""
+        runs = self.resolve(runs)
+        for run in runs:
+            self.capped.setdefault(run.group, reason)
         return runs
 
 

@@ -16,6 +16,7 @@ from lemonade_tf.architecture.layers import (
     Dense,
     GroupNormalization,
     Layer,
+    LayerNormalization,
     LayerScale,
     PReLU,
     SeparableConv2D,
@@ -26,7 +27,7 @@ Fresh = Callable[[str, tuple[int, ...]], np.ndarray]  # (name of the weight, sha
 ABSORBERS = (Conv2D, SeparableConv2D, Dense, Conv2DTranspose)
 
 # Layers with weights per channel, besides depthwise convolutions, and what fresh channels get.
-CARRIERS = (BatchNormalization, GroupNormalization, LayerScale, PReLU)
+CARRIERS = (BatchNormalization, GroupNormalization, LayerNormalization, LayerScale, PReLU)
 _FRESH_WEIGHTS = {
     "gamma": 1.0,
     "beta": 0.0,
@@ -126,14 +127,21 @@ def filters_axis(layer: Layer) -> int:
 
 
 def carry(
-    layer: Layer, weights: Mapping[str, np.ndarray], source: np.ndarray
+    layer: Layer, weights: Mapping[str, np.ndarray], source: np.ndarray, channels: int
 ) -> tuple[Layer, dict[str, Any]]:
-    """Return the layer and the weights of a carrier whose channels changed."""
+    """Return the layer and the weights of a carrier whose channels changed.
+
+    Args:
+        layer: The layer.
+        weights: Its weights.
+        source: The source of each new channel.
+        channels: The number of channels before.
+    """
     fresh = dict(_FRESH_WEIGHTS)
     if isinstance(layer, LayerScale):
         layer = replace(layer, projection_dim=len(source))
         fresh["gamma"] = layer.init_values
-    elif isinstance(layer, GroupNormalization):  # one group per channel; others are fixed
+    elif isinstance(layer, GroupNormalization) and layer.is_per_channel(channels):
         layer = replace(layer, groups=-1 if layer.groups == -1 else len(source))
     elif isinstance(layer, PReLU) and weights and layer.shares(weights["alpha"].ndim):
         return layer, dict(weights)  # one alpha for all channels

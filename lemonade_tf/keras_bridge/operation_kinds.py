@@ -197,18 +197,51 @@ def _pooling(kind: type[kinds.GlobalPooling2D]) -> Any:
 
 
 def _slice(operation: Any, values: Sequence[Any], shape: kinds.Shape) -> kinds.Layer | None:
-    """Convert x[..., a:b] or x[:, :, :, a:b]."""
-    key = values[1]
-    if not isinstance(key, tuple) or not isinstance(key[-1], slice):
+    """Convert x[..., a:b], x[:, a:b, c:d] and x[:, ::a, ::b]."""
+    slices = _slices(values[1], len(shape) + 1)
+    if slices is None or slices[0] != slice(None):
         return None
-    others, last = key[:-1], key[-1]
-    covers_all = Ellipsis in others or len(key) == len(shape) + 1
-    if not covers_all or any(part is not Ellipsis and part != slice(None) for part in others):
+    parts = [part.indices(size) for part, size in zip(slices[1:], shape, strict=True)]
+    whole = [(0, size, 1) for size in shape]
+    if any(start >= stop or step < 1 for start, stop, step in parts):
         return None
-    if not all(isinstance(n, int | None) for n in (last.start, last.stop, last.step)):
+    (start, stop, step), same = parts[-1], parts[:-1] == whole[:-1]
+    if same:
+        return kinds.ChannelSlice(start, stop) if step == 1 else None
+    if len(shape) != 3 or parts[-1] != whole[-1]:
         return None
-    start, stop, step = last.indices(shape[-1])
-    return kinds.ChannelSlice(start, stop) if step == 1 and start < stop else None
+    if all(step == 1 for _, _, step in parts):
+        (top, bottom, _), (left, right, _) = parts[:2]
+        return kinds.Cropping2D(((top, shape[0] - bottom), (left, shape[1] - right)))
+    if all((start, stop) == (0, size) for (start, stop, _), size in zip(parts, shape, strict=True)):
+        return kinds.MaxPooling2D(1, (parts[0][2], parts[1][2]))
+    return None
+
+
+def _slices(key: Any, rank: int) -> list[slice] | None:
+    """Return the slice of each axis that an index selects; None if it is no row of slices."""
+    parts = list(key) if isinstance(key, tuple) else [key]
+    if sum(part is Ellipsis for part in parts) > 1:
+        return None
+    at = next((i for i, part in enumerate(parts) if part is Ellipsis), len(parts))
+    missing = rank - sum(part is not Ellipsis for part in parts)
+    parts = [*parts[:at], *[slice(None)] * missing, *parts[at + 1 :]]
+    are_plain = all(
+        isinstance(part, slice)
+        and all(isinstance(n, int | None) for n in (part.start, part.stop, part.step))
+        for part in parts
+    )
+    return parts if are_plain and len(parts) == rank else None
+
+
+def _pad(operation: Any, values: Sequence[Any], shape: kinds.Shape) -> kinds.Layer | None:
+    widths = np.asarray(operation.pad_width)
+    fills = [value for value in values[1:] if value is not None]
+    if operation.mode != "constant" or any(_number(fill, shape) != 0 for fill in fills):
+        return None
+    if widths.shape != (4, 2) or widths[[0, 3]].any():
+        return None
+    return kinds.ZeroPadding2D(tuple(map(tuple, widths[1:3].tolist())))
 
 
 def _relu(operation: Any, values: Sequence[Any], shape: kinds.Shape) -> kinds.Layer:
@@ -252,6 +285,7 @@ _OTHERS: dict[str, Any] = {
     "Max": _pooling(kinds.GlobalMaxPooling2D),
     "Mean": _pooling(kinds.GlobalAveragePooling2D),
     "Negative": lambda op, values, shape: kinds.Rescaling(-1.0),
+    "Pad": _pad,
     "ReLU": _relu,
     "Relu": lambda op, values, shape: kinds.ReLU(),
     "Relu6": lambda op, values, shape: kinds.ReLU(6.0),

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.channel_edits import ABSORBERS
 from lemonade_tf.architecture.channel_groups import channel_groups
+from lemonade_tf.architecture.layers import DepthwiseConv2D
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,12 @@ class Filters:
     Attributes:
         sizes: The number of channels in each group, by the number of the group.
         refusal: Why they cannot change, in words; None if they can.
+        growth_refusal: Why there cannot be more of them, in words; None if there can.
     """
 
     sizes: Mapping[int, int]
     refusal: str | None
+    growth_refusal: str | None
 
 
 def all_filters(graph: Graph) -> Mapping[str, Filters]:
@@ -47,12 +50,15 @@ def _all_filters(graph: Graph) -> Mapping[str, Filters]:
     for name in graph.topological_order():
         if isinstance(graph[name].layer, ABSORBERS):
             own = groups.groups_of(name)
-            reason = groups.why_fixed(own)
-            if reason is not None:
-                others = _tied_producers(graph, name)
-                tied = f" (tied to it: {graph.listed(others)})" if others else ""
-                reason = f"{name!r} has a group of channels that cannot change: {reason}{tied}"
-            found[name] = Filters({g: groups.sizes[g] for g in own}, reason)
+            others = _tied_producers(graph, name)
+            tied = f" (tied to it: {graph.listed(others)})" if others else ""
+            refusal = growth_refusal = None
+            if (reason := groups.why_fixed(own)) is not None:
+                refusal = f"{name!r} has a group of channels that cannot change: {reason}{tied}"
+            elif (reason := groups.why_capped(own)) is not None:
+                growth_refusal = f"new channels of {name!r} would change the others: {reason}{tied}"
+            sizes = {g: groups.sizes[g] for g in own}
+            found[name] = Filters(sizes, refusal, refusal or growth_refusal)
     return found
 
 
@@ -65,6 +71,24 @@ def filters_refusal(graph: Graph, name: str) -> str | None:
     origin = f"; its channels come from {graph.listed(others)}" if others else ""
     kind = type(graph[name].layer).__name__
     return f"{name!r} is a {kind}, not a convolution or dense layer{origin}"
+
+
+def growth_refusal(graph: Graph, name: str) -> str | None:
+    """Return why a node cannot have more filters, in words; None if it can."""
+    filters = all_filters(graph).get(name)
+    return filters_refusal(graph, name) if filters is None else filters.growth_refusal
+
+
+def filters_owner(graph: Graph, name: str) -> str:
+    """Return the convolution or dense layer that a depthwise convolution has its channels from.
+
+    It is the node itself if that is no depthwise convolution, or if its channels do not
+    correspond one by one to those of a layer before.
+    """
+    runs = channel_groups(graph).runs
+    if isinstance(graph[name].layer, DepthwiseConv2D):
+        return next((n for n in _tied_producers(graph, name) if runs[n] == runs[name]), name)
+    return name
 
 
 def multiple_refusal(graph: Graph, changing: Collection[int], multiple: int) -> str | None:

@@ -36,7 +36,7 @@ from lemonade_tf.architecture.channel_groups import FRESH, channel_groups
 from lemonade_tf.operators.affected import changed_nodes, fresh_statistics_repairs
 from lemonade_tf.operators.base import Operator
 from lemonade_tf.operators.change import Change
-from lemonade_tf.operators.filters import all_filters, filters_refusal, multiple_refusal
+from lemonade_tf.operators.filters import all_filters, growth_refusal, multiple_refusal
 from lemonade_tf.operators.initial import glorot_uniform
 from lemonade_tf.operators.morphisms import append_channels
 
@@ -84,7 +84,7 @@ class WidenConvolution(Operator):
         return (WidenSite(n, f, self.multiple) for n in names for f in self.factors)
 
     def _refusal(self, graph: Graph, site: WidenSite) -> str | None:
-        reason = filters_refusal(graph, site.node)
+        reason = growth_refusal(graph, site.node)
         if reason is not None:
             return reason
         if site.factor not in self.factors:

@@ -17,6 +17,7 @@ from lemonade_tf.architecture.channel_groups import channel_groups
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.layer_lists import similar_names
 from lemonade_tf.operators import SiteError
+from lemonade_tf.operators.filters import filters_owner
 from lemonade_tf.operators.prune import Importance
 
 MAX_FILTERS = 2**20
@@ -45,6 +46,14 @@ def layer_name(graph: Graph, layer: Any, what: str) -> str:
     hint = f"Similar names: {', '.join(similar)}." if similar else ""
     hint = hint or f"The model has {len(graph)} layers; print surgery.graph to see them."
     raise SiteError(f"cannot {what} {name!r}: there is no layer {name!r}. {hint}")
+
+
+def filters_layer(graph: Graph, layer: Any, what: str) -> str:
+    """Return the name of a layer whose filters change, as `layer_name`.
+
+    For a depthwise convolution, which has the channels of its input, that is the layer before.
+    """
+    return filters_owner(graph, layer_name(graph, layer, what))
 
 
 def input_shape(value: Any) -> tuple[int, ...] | None:

@@ -34,7 +34,7 @@ from lemonade_tf.operators import (
     SiteError,
     WidenConvolution,
 )
-from lemonade_tf.operators.filters import filters_refusal
+from lemonade_tf.operators.filters import filters_refusal, growth_refusal
 from lemonade_tf.operators.prune import keep_channels
 from lemonade_tf.operators.skip import CONVEX_SUM
 from lemonade_tf.surgery import requests
@@ -133,20 +133,20 @@ class Surgery:
         """Multiply the filters of a convolution or dense layer, and of those tied to it.
 
         Args:
-            layer: A Conv2D, SeparableConv2D or Dense layer.
+            layer: A convolution or Dense layer.
             factor: More than 1; the result is rounded to whole filters, in each group of a grouped
                 convolution.
             split: Whether new filters are copies of old ones (Net2WiderNet) rather than random
                 ones whose consumers have zero weights.
         """
-        name = requests.layer_name(self.graph, layer, "widen")
+        name = requests.filters_layer(self.graph, layer, "widen")
         what = f"widen {name!r}"
         factor = requests.number(
             factor, "factor", what, "a number of more than 1", above=1, below=float("inf")
         )
         operator = WidenConvolution(split=split, factors=(factor,))
         site = operator.site(node=name, factor=factor)
-        if filters_refusal(self.graph, name) is None:
+        if growth_refusal(self.graph, name) is None:
             requests.check_filters(self.graph, name, factor, what)
             shapes = self.graph.copy(weights=False)
             if operator.refusal(shapes, site) is None:
@@ -208,7 +208,7 @@ class Surgery:
         """Remove filters of a convolution or dense layer, and of those tied to it.
 
         Args:
-            layer: A Conv2D, SeparableConv2D or Dense layer.
+            layer: A convolution or Dense layer.
             share: The share of its filters to remove, between 0 and 1; the result is rounded down
                 to whole filters. By default half of them. The filters with the smallest weights
                 are removed.
@@ -217,7 +217,7 @@ class Surgery:
                 number per filter, or a function that returns it for the name and the weights of
                 a layer, which is called for tied layers, too.
         """
-        name = requests.layer_name(self.graph, layer, "prune")
+        name = requests.filters_layer(self.graph, layer, "prune")
         what = f"prune {name!r}"
         reason = filters_refusal(self.graph, name)
         if reason is not None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from reference import forward, relative_difference
 
-from lemonade_tf.architecture import check
+from lemonade_tf.architecture import Graph, check
 from lemonade_tf.architecture import layers as L
 from lemonade_tf.architecture.channel_edits import (
     absorbing_consumers,
@@ -125,7 +125,7 @@ def test_parts_are_unequal():
 def _free_groups(graph):
     groups = channel_groups(graph)
     found = {g for name in graph for g in groups.groups_of(name)}
-    return sorted(g for g in found if groups.why_fixed([g]) is None)
+    return sorted(g for g in found if groups.why_capped([g]) is None)
 
 
 @pytest.mark.parametrize("make", GRAPHS.values(), ids=GRAPHS)
@@ -292,6 +292,37 @@ def test_sum_with_a_flattened_image_ties_a_dense_layer_once_per_pixel():
     x = images(graph)
     expected, values = forward(graph, x)["logits"], forward(child, x)["logits"]
     np.testing.assert_allclose(values, expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("norm", "removed", "kept"),
+    [
+        (L.LayerNormalization(), [0, 3, 4], [1, 2, 5]),
+        (L.GroupNormalization(1), [5], [0, 1, 2, 3, 4]),
+        (L.GroupNormalization(2), [1], [0, 2, 3, 5]),  # channel 1 of each of both groups
+    ],
+    ids=str,
+)
+def test_channels_that_are_normalized_together_can_only_be_removed(norm, removed, kept):
+    graph = Graph()
+    at = stack(graph, graph.add("image", L.Input((4, 4, 2))), L.Conv2D(6, 3), norm, stem="a")
+    graph.output = graph.add("flat", L.Flatten(), [graph.add("b", L.Conv2D(3, 1), [at])])
+    graph = new_weights(graph, 0)
+    before = {n: dict(node.weights) for n, node in graph.items()}
+    conv = next(n for n, node in graph.items() if isinstance(node.layer, L.Conv2D))
+    group = channel_groups(graph).groups_of(conv)[0]
+    size = channel_groups(graph).sizes[group]
+    for source in ([*range(size), -1], [*range(size), 0], list(range(size))[::-1]):
+        with pytest.raises(ValueError, match=r"can only be removed: .a.*. normalizes"):
+            change_channels(graph, {group: np.array(source)}, _random_values)
+    stays = np.setdiff1d(np.arange(size), removed)
+    change_channels(graph, {group: stays}, _random_values)
+    check(graph)
+    assert {key: w.tolist() for key, w in graph[at].weights.items()} == {
+        key: w[kept].tolist() for key, w in before[at].items()
+    }
+    np.testing.assert_array_equal(graph["b"].weights["kernel"], before["b"]["kernel"][:, :, kept])
+    assert getattr(graph[at].layer, "groups", 0) == getattr(norm, "groups", 0)
 
 
 def test_fixed_group_is_refused():

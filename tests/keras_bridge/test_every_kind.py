@@ -66,6 +66,10 @@ FREE = {
     "PReLU, one alpha": L.PReLU(shared_axes=[1, 2, 3]),
     "ELU": L.ELU(0.7),
     "leaky_relu": lambda x: keras.activations.leaky_relu(x, 0.3),
+    "pad": lambda x: keras.ops.pad(x, [[0, 0], [2, 1], [0, 3], [0, 0]]),
+    "pad, value": lambda x: keras.ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), "constant", 0),
+    "crop": lambda x: x[:, 1:-1, :3],
+    "stride": lambda x: x[:, ::2, ::3, :] + x[:, :3, :2],
     "clip": lambda x: keras.ops.clip(x, 0, 6),
     "rescaled": lambda x: -(2 * (x / 127.5 - 1) + 3),
     "a - b": lambda x: x - 2 * keras.ops.sigmoid(x),
@@ -87,9 +91,13 @@ FREE = {
         if name not in ("relu", "relu6", "linear")
     },
 }
-FIXED = {
+CAPPED = {  # new channels would change the others, but channels can be removed
     "LayerNormalization": L.LayerNormalization(epsilon=1e-6),
     "GroupNormalization": L.GroupNormalization(2),
+    "GroupNormalization, one": L.GroupNormalization(1, scale=False),
+    "ConvNeXt": lambda x: L.LayerNormalization()(L.Conv2D(CHANNELS, 3, groups=CHANNELS)(x)),
+}
+FIXED = {
     "Permute, channels": L.Permute((3, 1, 2)),
     "Softmax": L.Softmax(),
     "log_softmax": lambda x: keras.ops.log_softmax(x),
@@ -165,6 +173,25 @@ def test_a_kind_that_passes_or_absorbs_channels(between):
     expected = _values(_without_removed(graph, change))
     np.testing.assert_allclose(_values(change.graph), expected, rtol=1e-9, atol=1e-12)
     assert count_parameters(change.graph) < count_parameters(graph)
+
+
+@pytest.mark.parametrize("between", CAPPED.values(), ids=CAPPED)
+def test_a_kind_that_normalizes_channels_together(between):
+    model = _model(between)
+    graph = from_keras(model)
+    check(graph)
+    assert {type(node.layer) for _, node in graph.items()} <= set(kinds.LAYERS)
+    np.testing.assert_array_equal(_outputs(to_keras(graph)), _outputs(model))
+    _assert_keras_agrees(graph, model)
+    operator = WidenConvolution()
+    site = next(iter(itertools.chain(operator._sites(graph))))
+    assert site.node == "before"
+    assert "would change the others" in operator.refusal(graph, site)
+    operator, rng = PruneFilters(fractions=("1/3",)), np.random.default_rng(0)
+    pruned = operator.apply(graph, operator.site("before", "1/3"), rng=rng).graph
+    check(pruned)
+    assert pruned.shapes()["before"][-1] == 4
+    _assert_keras_agrees(pruned, to_keras(pruned))
 
 
 @pytest.mark.parametrize("between", FIXED.values(), ids=FIXED)
