@@ -16,7 +16,8 @@ several layers consume costs the sum of their losses.
 
 Windows are decomposed into channels: if they have many values, or contain a channel more than once,
 its values at different positions count as uncorrelated. Without images, G is diagonal: variances as
-the batch norms before tell them.
+the batch norms before tell them. Then H is diagonal, too: the loss of a channel is its variance
+times the squared norm of its weights, and does not depend on the other channels.
 """
 
 from __future__ import annotations
@@ -94,6 +95,29 @@ class LayerLoss:
             matrix[:, columns] = 0
 
 
+@dataclass
+class IndependentLoss:
+    """The loss of a layer whose input loses channels that are uncorrelated.
+
+    Attributes:
+        places: The channels of its input and their numbers here.
+        own: The loss of each channel, (channels,).
+        variance: Of the output, summed over the filters.
+    """
+
+    places: Mapping[Channel, int]
+    own: np.ndarray
+    variance: float
+
+    def losses(self) -> np.ndarray:
+        """Return the loss of removing each channel, relative to the variance of the output."""
+        return self.own / max(self.variance, 1e-30)
+
+    def remove(self, channels: list[Channel]) -> None:
+        """Remove channels from the input."""
+        self.own[[self.places[channel] for channel in channels]] = 0
+
+
 def measured_losses(
     graph: Graph, model: keras.Model, images: Images, *, rng: np.random.Generator
 ) -> dict[str, LayerLoss]:
@@ -118,7 +142,7 @@ def measured_losses(
     return found
 
 
-def estimated_losses(graph: Graph) -> dict[str, LayerLoss]:
+def estimated_losses(graph: Graph) -> dict[str, IndependentLoss]:
     """Return the losses of all convolutions and dense layers, estimated from batch norms."""
     groups, found = channel_groups(graph), {}
     for name in _changeable(graph, groups):
@@ -127,10 +151,19 @@ def estimated_losses(graph: Graph) -> dict[str, LayerLoss]:
         if len(variance) != len(channels):  # Flatten repeats the channels of its input
             variance = np.ones(len(channels))
         places = _places(channels)
-        first = [channels.index(channel) for channel in places]
-        gram = np.diag(np.maximum(variance[first].astype(np.float64), 1e-12))
-        found[name] = _layer_loss(places, gram, _channel_products(graph, name, channels, places))
+        number = np.array([places[channel] for channel in channels])
+        _, first = np.unique(number, return_index=True)
+        variance = np.maximum(variance[first].astype(np.float64), 1e-12)
+        kernel = full_kernel(graph[name].layer, graph[name].weights)
+        squares = np.einsum("hwio,hwio->i", kernel, kernel).astype(np.float64)
+        weights = np.bincount(number, squares, len(places))
+        own = weights * (variance + _ridge(variance))
+        found[name] = IndependentLoss(places, own, float(weights @ variance))
     return found
+
+
+def _ridge(variances: np.ndarray) -> float:
+    return RIDGES[0] * float(np.mean(variances)) + 1e-12
 
 
 def _changeable(graph: Graph, groups: ChannelGroups) -> tuple[str, ...]:
@@ -218,6 +251,5 @@ def _channel_products(
 
 def _layer_loss(places: Mapping[Channel, int], gram: np.ndarray, products: np.ndarray) -> LayerLoss:
     variance = float(np.sum(gram * products))
-    ridge = RIDGES[0] * np.trace(gram) / len(gram) + 1e-12
-    inverse = np.linalg.inv(gram + ridge * np.eye(len(gram)))
+    inverse = np.linalg.inv(gram + _ridge(np.diag(gram)) * np.eye(len(gram)))
     return LayerLoss(places, inverse.astype(np.float32), products.astype(np.float32), variance)

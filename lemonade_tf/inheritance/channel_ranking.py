@@ -14,7 +14,7 @@ from math import ceil
 import numpy as np
 
 from lemonade_tf.architecture.channel_costs import ChannelCosts
-from lemonade_tf.inheritance.channel_losses import LayerLoss
+from lemonade_tf.inheritance.channel_losses import IndependentLoss, LayerLoss
 
 MIN_SHARE = 0.1  # of the channels of a group, at least one, stay
 _STEPS = 64  # in which a group could lose all of its channels
@@ -66,7 +66,7 @@ class Ranking:
                 budget.costs.remove(group, -room)
         return totals
 
-    def remove_least_loss(self, losses: Mapping[str, LayerLoss]) -> None:
+    def remove_least_loss(self, losses: Mapping[str, LayerLoss | IndependentLoss]) -> None:
         """Remove channels until all budgets are met, by the predicted loss per saved cost."""
         consumers: dict[int, list[str]] = {group: [] for group in self.kept}
         for name, loss in losses.items():
