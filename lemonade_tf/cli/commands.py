@@ -24,17 +24,19 @@ if TYPE_CHECKING:  # keeps --help and --version fast
 
 def run_search(options: argparse.Namespace) -> int:
     """Run a search and print its front."""
-    given = {name: value for name, value in vars(options).items() if name != "command"}
+    given = {n: value for n, value in vars(options).items() if n not in ("command", "yes")}
     if not given["resume"] and "replay" not in given:  # report usage errors before slow imports
         make_config(**{name: value for name, value in given.items() if name != "resume"})
     console = make_console()
     print_line(console, "Starting a search.")
+    from lemonade_tf.cli.confirmation import Confirmation, terminal_reader
     from lemonade_tf.monitoring.progress import ProgressDisplay
     from lemonade_tf.search import search
 
     progress = ProgressDisplay(console)
+    confirmation = Confirmation(progress, given, yes=options.yes, read=terminal_reader())
     try:
-        result = search(callbacks=[progress], **given)
+        result = search(callbacks=[progress, confirmation], **given)
     except (KeyboardInterrupt, BrokenPipeError) as error:
         workdir = given["workdir"] if given["resume"] else None
         return _interrupted(error, workdir if progress.state is None else progress.state.workdir)

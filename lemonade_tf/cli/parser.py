@@ -211,6 +211,13 @@ def _add_search(commands: Any) -> None:
         help="Resume the search in --workdir, or start it if there is none. The settings of that"
         " search are used unless they are given again",
     )
+    parser.add_argument(
+        "--yes",
+        action="store_true",
+        help="Start without a question: a search without a budget (--max_hours,"
+        " --num_generations or --preset) that takes an hour or more asks first, and without a"
+        " terminal it does not start",
+    )
     add_settings(parser, SearchConfig, _SEARCH_GROUPS, PRESETS)
     parser.set_defaults(command="search")
 

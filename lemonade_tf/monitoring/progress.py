@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from math import log10
+from contextlib import contextmanager
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
@@ -15,7 +15,7 @@ from rich.text import Text
 from lemonade_tf.config import SearchConfig
 from lemonade_tf.latency.runtime import RUNTIMES
 from lemonade_tf.monitoring.callback import Callback, Estimate, Preparation, SearchState
-from lemonade_tf.monitoring.durations import format_duration
+from lemonade_tf.monitoring.durations import format_duration, in_words, time_in
 from lemonade_tf.monitoring.preparation_display import PreparationDisplay
 from lemonade_tf.store import NetworkRecord
 from lemonade_tf.terminal import is_live, make_console, print_line
@@ -73,16 +73,16 @@ class ProgressDisplay(Callback):
             self._print(
                 f"Resumed: {state.num_recalled} of {state.num_expected} networks are recorded."
             )
-        if is_live(self.console):
-            self._updated = time.monotonic()
-            self._live = Live(
-                console=self.console,
-                get_renderable=lambda: ProgressTable(state, time.monotonic() - self._updated),
-                refresh_per_second=4,
-                transient=True,
-                vertical_overflow="crop",
-            )
-            self._live.start()
+        self._start_live()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Take the live display away, for a question."""
+        self._stop_live()
+        try:
+            yield
+        finally:
+            self._start_live()
 
     def on_estimate(self, state: SearchState) -> None:
         """Print the estimated duration, with advice if it is long."""
@@ -119,9 +119,26 @@ class ProgressDisplay(Callback):
     def on_search_end(self, state: SearchState) -> None:
         """Stop the live display, and print a last line."""
         if self._live is not None:
+            self._stop_live()
+            self._print(progress_line(state))
+
+    def _start_live(self) -> None:
+        if not is_live(self.console) or (state := self.state) is None:
+            return
+        self._updated = time.monotonic()
+        self._live = Live(
+            console=self.console,
+            get_renderable=lambda: ProgressTable(state, time.monotonic() - self._updated),
+            refresh_per_second=4,
+            transient=True,
+            vertical_overflow="crop",
+        )
+        self._live.start()
+
+    def _stop_live(self) -> None:
+        if self._live is not None:
             self._live.stop()
             self._live = None
-            self._print(progress_line(state))
 
     def _print(self, text: str) -> None:
         print_line(self.console, text)
@@ -191,15 +208,12 @@ def estimate_lines(estimate: Estimate, max_hours: float | None) -> list[str]:
         max_hours: When the search ends in any case; None for never.
     """
     hours = estimate.hours
-    length = (
-        format_duration(3600 * hours)
-        if hours < 1
-        else f"{_two_digits(hours)} hour{'s' * (hours >= 1.5)}"
-    )
+    length = in_words(3600 * hours)
+    until = f", until about {time_in(3600 * hours)}," if hours >= 1 else ""
     workers = f"{estimate.num_workers} worker{'s' * (estimate.num_workers > 1)}"
     first = (
-        f"Estimate: about {length} for {estimate.num_networks:,} networks on {workers}, if networks"
-        " stay as large as the initial ones"
+        f"Estimate: about {length}{until} for {estimate.num_networks:,} networks on {workers}, if"
+        " networks stay as large as the initial ones"
     )
     if max_hours is not None and hours > max_hours:
         return [f"{first}; --max_hours ends the search after {max_hours:g}."]
@@ -207,12 +221,7 @@ def estimate_lines(estimate: Estimate, max_hours: float | None) -> list[str]:
         return [f"{first}."]
     return [
         f"{first}.",
-        "The paper's settings are meant for several GPUs. To shorten the search, set --max_hours,"
-        " --num_generations, --num_accepted, --epochs or --preset. It can be stopped at any time.",
+        "The paper's settings are meant for several GPUs. To shorten the search, set"
+        " --max_hours, --num_generations, --num_accepted, --epochs or --preset. It can be stopped"
+        " at any time.",
     ]
-
-
-def _two_digits(hours: float) -> str:
-    """Format a number of at least 1 with two significant digits: 1.5, 23, 1,300."""
-    digits = 1 - int(log10(hours))
-    return f"{round(hours, digits):,.0f}" if hours >= 10 else f"{hours:.1f}".removesuffix(".0")

@@ -20,6 +20,19 @@ class SearchError(LemonadeError):
     """A search cannot continue; the message explains why."""
 
 
+class NotStartedError(SearchError):
+    """A search ends before any network is trained, and its run folder is removed.
+
+    A callback may raise it in `on_estimate`.
+    """
+
+
+class BudgetError(NotStartedError):
+    """The budget of a search is missing, or too small."""
+
+    exit_status = 2
+
+
 class FailureWatch:
     """Counts failures of the same kind in a row."""
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from lemonade_tf.monitoring.callback import Callback, SearchState
 from lemonade_tf.runs.choosing import LOWEST_ERROR, choose
 from lemonade_tf.runs.run import read_run
 from lemonade_tf.search.evaluator import ChildEvaluator
+from lemonade_tf.search.failures import NotStartedError
 from lemonade_tf.search.measurements import Measurements
 from lemonade_tf.search.reporter import Reporter
 from lemonade_tf.search.setup import Setup
@@ -127,6 +129,7 @@ def run_session(
     stop = StopCondition(deadline, lambda: interruption.is_requested)
     with ExitStack() as stack:  # left in reverse order
         stack.callback(store.release)
+        stack.push(partial(_remove_unstarted, setup))
         if executor is None:
             own = search_workers(config, setup.source(), log_dir=store.path / "logs")
             workers = stack.enter_context(own)
@@ -151,6 +154,15 @@ def run_session(
         complete=complete,
         stopped=interruption.is_requested and not complete,
     )
+
+
+def _remove_unstarted(setup: Setup, _: object, error: object, __: object) -> None:
+    """Leave no folder of a search that did not start; called at its end, with its exception."""
+    if isinstance(error, NotStartedError):
+        setup.store.remove()
+        if setup.config.workdir is None:
+            with suppress(OSError):  # unless it holds other runs
+                setup.store.path.parent.rmdir()
 
 
 def _record_end(store: RunStore) -> None:

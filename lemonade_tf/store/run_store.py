@@ -26,9 +26,10 @@ from __future__ import annotations
 import csv
 import io
 import os
+import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -184,6 +185,17 @@ class RunStore:
             return True
         os.close(descriptor)
         return False
+
+    def remove(self) -> None:
+        """Remove the files of a run in which nothing was trained, and its folder if it is empty."""
+        for path in (self.path / name for name in ALL):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with suppress(OSError):
+                    path.unlink()
+        with suppress(OSError):
+            self.path.rmdir()
 
     # --- config.json ---
 

@@ -1,6 +1,7 @@
 """The progress of a search on the terminal."""
 
 import io
+from datetime import datetime
 from threading import Event
 
 import pytest
@@ -9,6 +10,7 @@ from run_folders import network
 
 from lemonade_tf.config import SearchConfig
 from lemonade_tf.monitoring.callback import Estimate, Preparation, SearchState
+from lemonade_tf.monitoring.durations import time_in
 from lemonade_tf.monitoring.preparation_display import PreparationDisplay
 from lemonade_tf.monitoring.progress import (
     ProgressDisplay,
@@ -173,11 +175,13 @@ def estimated(hours, num_workers=2, max_hours=None):
     [
         (0.05, "about 3:00 min for"),
         (0.99, "about 59:24 min for"),
-        (1, "about 1 hour for"),
-        (1.52, "about 1.5 hours for"),
-        (9.98, "about 10 hours for"),
-        (11.4, "about 11 hours for"),
-        (2913, "about 2,900 hours for 4,004 networks on 2 workers"),
+        (1, "about 1 hour, until about"),
+        (1.52, "about 1.5 hours, until about"),
+        (9.98, "about 10 hours, until about"),
+        (47, "about 47 hours, until about"),
+        (48, "about 2 days, until about"),
+        (2913, "about 120 days, until about"),
+        (2913, ", for 4,004 networks on 2 workers"),
     ],
 )
 def test_the_estimate_is_a_line(hours, text):
@@ -195,3 +199,18 @@ def test_an_estimate_beyond_max_hours_names_that_option():
     (line,) = estimated(2913, num_workers=1, max_hours=8)
     assert "on 1 worker," in line
     assert line.endswith("--max_hours ends the search after 8.")
+
+
+@pytest.mark.parametrize(
+    ("hours", "text"),
+    [
+        (1.5, "14:05"),
+        (11.5, "0:05 on Saturday"),
+        (100, "16:35 on Tuesday"),
+        (12 * 24, "12:35 on 9 December"),
+        (2913, "21:35 on 28 March 2027"),
+        (1e9, "the end of time"),
+    ],
+)
+def test_the_time_of_day_at_the_end(hours, text):
+    assert time_in(3600 * hours, datetime(2026, 11, 27, 12, 35)) == text
