@@ -186,7 +186,9 @@ def main(_):
     }
     settings = {name: value for name, value in given.items() if value is not None}
     if QUICK.value:
-        quick = make_config("quick", workdir=str(workdir / "search"), workers=WORKERS.value)
+        quick = make_config(
+            "quick", workdir=str(workdir / "search"), workers=WORKERS.value, num_generations=0
+        )
         runs = {LEMONADE: search(quick, callbacks=[ProgressDisplay()], resume=True).workdir}
         dataset, settings = "digits", {"epochs": 1}
     config = TransferConfig.from_flat(
