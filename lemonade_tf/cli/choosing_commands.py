@@ -24,6 +24,7 @@ def run_front(options: argparse.Namespace) -> int:
     Returns:
         The exit status: 1 if no network fits.
     """
+    from lemonade_tf.cli.export_commands import print_measured
     from lemonade_tf.objectives.boards import find_board, limits_with_board
     from lemonade_tf.report.choice_table import choice_json, choice_rows
     from lemonade_tf.runs import read_run
@@ -31,8 +32,10 @@ def run_front(options: argparse.Namespace) -> int:
     from lemonade_tf.runs.choosing import parse_rule as parse
 
     board = None if options.board is None else find_board(options.board)
-    run, rule = read_run(options.workdir), None
+    run, rule, all_fit = read_run(options.workdir), None, True
     limits = limits_with_board(options.limit, options.board)
+    if options.measure and (options.json or options.ids):
+        return fail("--measure prints a table; omit --json and --ids.", 2)
     if options.best is not None:
         given = parse(options.best)
         limits |= {n: min(x, limits.get(n, x)) for n, x in given.limits.items()}
@@ -62,7 +65,9 @@ def run_front(options: argparse.Namespace) -> int:
     header, rows = choice_rows(run, listed, list(limits), {middle.id: "knee"})
     title = "Pareto front" if best is None else f"Best by {options.best!r}"
     print_rows(console, title, header, rows, text="note")
-    if board:
+    if options.measure:
+        all_fit = print_measured(run, [network.id for network in listed], board, console)
+    elif board:
         for network in listed:
             print_line(console, f"{network.id}: {_fit(run, network, board)}")
     _print_summary(run, len(fitting), console)
@@ -70,7 +75,7 @@ def run_front(options: argparse.Namespace) -> int:
         print_line(console, f"Knee        {middle.id}: beyond it, little is gained for much")
     else:
         print_use(run, best, console)
-    return 0
+    return 0 if all_fit else 1
 
 
 def _fit(run: Run, network: NetworkRecord, board: Board) -> Fit:

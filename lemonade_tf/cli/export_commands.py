@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +14,17 @@ from lemonade_tf.cli.failure import fail, without_messages
 from lemonade_tf.cli.options import choice
 from lemonade_tf.export.formats import FORMATS, QUANTIZATIONS
 from lemonade_tf.export.output_comparison import REPORTED_LOSS
-from lemonade_tf.objectives.boards import BOARDS
+from lemonade_tf.objectives.boards import BOARDS, Fit
 from lemonade_tf.terminal import make_console, print_line, print_rows
 
 if TYPE_CHECKING:
     from lemonade_tf.export.benchmarking import Row
     from lemonade_tf.export.checking import Exported
+    from lemonade_tf.objectives.boards import Board
+    from lemonade_tf.runs.run import Run
 
 DOES_NOT_FIT = 3  # exit status
+REPORTED_DIFFERENCE = 0.03  # of a predicted size, relative to the measured one
 
 
 def add_export_commands(add_command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -159,6 +162,55 @@ def run_benchmark(options: argparse.Namespace) -> int:
         if row.failure is not None:
             print_line(console, f"{_kind(row)}: {row.failure}")
     return 0 if done else fail("no format could be exported.")
+
+
+def print_measured(run: Run, ids: Sequence[str], board: Board | None, console: Console) -> bool:
+    """Print the true int8 sizes of networks, and whether they fit a board.
+
+    Returns:
+        Whether any network fits the board; True without a board.
+    """
+    _choose_environment()
+    print_line(console, f"Quantizing {len(ids)} networks to int8.")
+    with without_messages():
+        from lemonade_tf.export.measured_sizes import measure_sizes
+
+        sizes = list(measure_sizes(run, ids))
+    rows = [
+        [
+            size.id,
+            f"{size.predicted_bytes:,.0f}",
+            *_measured(size.num_bytes, size.predicted_bytes),
+            f"{size.predicted_arena:,.0f}",
+            *_measured(size.arena, size.predicted_arena),
+        ]
+        for size in sizes
+    ]
+    header = ["id", "bytes predicted", "measured", "off by"]
+    header += ["arena predicted", "measured", "off by"]
+    print_rows(console, "In int8", header, rows)
+    for size in sizes:
+        if size.failure is not None:
+            print_line(console, f"{size.id}: {size.failure}")
+    if board is None:
+        return True
+    fits = [
+        Fit(board, size.num_bytes, size.arena or size.predicted_arena, size.arena is not None)
+        for size in sizes
+        if size.num_bytes is not None
+    ]
+    named = zip([size.id for size in sizes if size.num_bytes is not None], fits, strict=True)
+    for id_, fit in named:
+        print_line(console, f"{id_}: {fit}")
+    return any(fit.fits for fit in fits)
+
+
+def _measured(value: int | None, predicted: float) -> list[str]:
+    """Return a measured value, and by how much the prediction is off if by more than 3 %."""
+    if value is None:
+        return ["", ""]
+    off = predicted / value - 1
+    return [f"{value:,}", f"{100 * off:+.0f} %" if abs(off) > REPORTED_DIFFERENCE else ""]
 
 
 def _print_benchmark(id_: str, rows: list[Row], console: Console) -> None:

@@ -277,6 +277,13 @@ def _add_front(commands: Any) -> None:
         " name as for `search`, or a .json or .toml file",
     )
     parser.add_argument(
+        "--measure",
+        action="store_true",
+        help="quantize the listed networks to int8, and print the true size of each beside the"
+        " predicted one, and the arena of LiteRT Micro if tflite-micro is installed; --board then"
+        " judges by them",
+    )
+    parser.add_argument(
         "--best",
         metavar="RULE",
         help="choose one: 'smallest', 'lowest NAME' or 'knee', optionally followed by conditions,"

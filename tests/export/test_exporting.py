@@ -163,6 +163,18 @@ def test_the_commands(run, tmp_path, capsys, monkeypatch):
     assert "Network 0-0 on 60 test images" in printed
 
 
+def test_front_measures_int8_sizes(run, tmp_path, capsys):
+    board = tmp_path / "tiny.json"
+    board.write_text('{"flash": 160000, "ram": 400000}')
+    assert main(["front", str(run), "--measure", "--board", str(board)]) == 0
+    exported = export(run, "0-0", "tflite", quantize="int8", output=tmp_path / "net.tflite")
+    graph = load_graph(run / "models" / "0-0.h5")
+    printed = capsys.readouterr().out
+    assert f"{int8_bytes(graph):,.0f}" in printed
+    assert f"0-0: FITS tiny: {exported.num_bytes:,} of" in printed
+    assert main(["front", str(run), "--measure", "--ids"]) == 2
+
+
 @pytest.mark.skipif(not micro.has_micro(), reason="needs tflite-micro")
 def test_the_predicted_size_and_arena_are_those_of_lite_rt_micro(run):
     for name in ("0-0",):
