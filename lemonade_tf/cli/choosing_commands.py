@@ -32,7 +32,7 @@ def run_front(options: argparse.Namespace) -> int:
     from lemonade_tf.runs.choosing import parse_rule as parse
 
     board = None if options.board is None else find_board(options.board)
-    run, rule, all_fit = read_run(options.workdir), None, True
+    run, rule, fits = read_run(options.workdir), None, True
     limits = limits_with_board(options.limit, options.board)
     if options.measure and (options.json or options.ids):
         return fail("--measure prints a table; omit --json and --ids.", 2)
@@ -66,7 +66,7 @@ def run_front(options: argparse.Namespace) -> int:
     title = "Pareto front" if best is None else f"Best by {options.best!r}"
     print_rows(console, title, header, rows, text="note")
     if options.measure:
-        all_fit = print_measured(run, [network.id for network in listed], board, console)
+        fits = print_measured(run, [network.id for network in listed], board, console)
     elif board:
         for network in listed:
             print_line(console, f"{network.id}: {_fit(run, network, board)}")
@@ -75,7 +75,7 @@ def run_front(options: argparse.Namespace) -> int:
         print_line(console, f"Knee        {middle.id}: beyond it, little is gained for much")
     else:
         print_use(run, best, console)
-    return 0 if all_fit else 1
+    return 0 if fits else 1
 
 
 def _fit(run: Run, network: NetworkRecord, board: Board) -> Fit:
