@@ -7,8 +7,8 @@ import time
 
 from lemonade_tf.errors import LemonadeError
 from lemonade_tf.monitoring.callback import Callback, SearchState
+from lemonade_tf.report.front_files import FrontFiles
 from lemonade_tf.report.page import write_page
-from lemonade_tf.report.page_data import Drawings
 from lemonade_tf.runs.run import read_run
 from lemonade_tf.store import NetworkRecord
 
@@ -26,7 +26,7 @@ class LiveReport(Callback):
 
     def __init__(self) -> None:
         self._next = 0.0  # when the page may be written again, of time.monotonic
-        self._drawings = Drawings()
+        self._known = FrontFiles()
 
     def on_network_end(self, state: SearchState, record: NetworkRecord) -> None:
         """Write the page, unless it was written not long ago."""
@@ -34,7 +34,7 @@ class LiveReport(Callback):
         if started < self._next:
             return
         try:
-            write_page(read_run(state.workdir), self._drawings)
+            write_page(read_run(state.workdir), self._known)
         except (LemonadeError, OSError) as error:
             _logger.warning("report.html is no longer updated: %s", error)
             self._next = float("inf")

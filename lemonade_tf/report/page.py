@@ -25,12 +25,13 @@ from pathlib import Path
 from typing import Any
 
 from lemonade_tf.report.figure import write_figure
+from lemonade_tf.report.front_files import FrontFiles
 from lemonade_tf.report.front_plot import front_figure
 from lemonade_tf.report.front_table import table_rows
 from lemonade_tf.report.hypervolume import hypervolume_figure
 from lemonade_tf.report.interactive import write_interactive
 from lemonade_tf.report.markup import html_table
-from lemonade_tf.report.page_data import Drawings, page_data
+from lemonade_tf.report.page_data import page_data
 from lemonade_tf.report.pairs import pairs_figure
 from lemonade_tf.report.panels import panels_figure
 from lemonade_tf.report.parallel import parallel_figure
@@ -50,24 +51,24 @@ def write_report(run: Run) -> Path:
     return write_page(run)
 
 
-def write_page(run: Run, drawings: Drawings | None = None) -> Path:
+def write_page(run: Run, known: FrontFiles | None = None) -> Path:
     """Write report.html without the figures, atomically; return its path.
 
     Args:
         run: The run.
-        drawings: Networks that were drawn before, by id; new ones are added.
+        known: What was read of files before, by id; new networks are added.
     """
     path = run.store.path / REPORT
-    data = data_of_folder(run, drawings)
+    data = data_of_folder(run, known)
     write_atomic(path, html_of(data, run=run).encode("utf-8", "backslashreplace"))
     return path
 
 
-def data_of_folder(run: Run, drawings: Drawings | None = None) -> dict[str, Any]:
+def data_of_folder(run: Run, known: FrontFiles | None = None) -> dict[str, Any]:
     """Return the data of the page of a run, whose search may be running."""
     is_running = run.store.is_locked()
     proposals = run.store.proposals.read(growing=is_running)
-    return page_data(run, proposals, is_running=is_running, drawings=drawings)
+    return page_data(run, proposals, is_running=is_running, known=known)
 
 
 def html_of(data: Mapping[str, Any], *, run: Run, live: bool = False) -> str:

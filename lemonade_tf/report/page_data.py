@@ -10,10 +10,9 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from lemonade_tf.drawing.outline import outline
-from lemonade_tf.errors import LemonadeError, as_path, quoted, shell_command
-from lemonade_tf.keras_bridge import load_architecture
+from lemonade_tf.errors import as_path, quoted, shell_command
 from lemonade_tf.report.formatting import display_name
+from lemonade_tf.report.front_files import FrontFiles, front_files
 from lemonade_tf.report.operator_counts import operator_counts
 from lemonade_tf.runs.choosing import KNEE, LOWEST_ERROR, choose
 from lemonade_tf.runs.intervals import num_images_of
@@ -21,14 +20,11 @@ from lemonade_tf.runs.pace import seconds_by_phase, seconds_left
 from lemonade_tf.runs.run import Run
 from lemonade_tf.store import NetworkRecord, ProposalRecord
 
-MAX_DRAWINGS = 60  # networks; of a larger front, those with the lowest errors are drawn
-MAX_BOXES_BYTES = 300_000  # of all drawings, as JSON
 MAX_CURVES = 300  # networks with a training curve besides those of the front and their ancestors
 MAX_FAILURES = 50
 MAX_POINTS = 400  # of the hypervolume
 MAX_OBJECTIVES = 3  # for whose front the hypervolume takes milliseconds
 _COMMANDS = (("draw",), ("export", "--format", "tflite"), ("retrain",), ("pin",))
-Drawings = dict[str, Any]  # outlines by id, kept by who writes a page again and again
 
 
 def page_data(
@@ -36,7 +32,7 @@ def page_data(
     proposals: Sequence[ProposalRecord],
     *,
     is_running: bool,
-    drawings: Drawings | None = None,
+    known: FrontFiles | None = None,
 ) -> dict[str, Any]:
     """Return the data of the page.
 
@@ -44,16 +40,16 @@ def page_data(
         run: The run.
         proposals: Its proposed children.
         is_running: Whether a search is running in its folder.
-        drawings: Networks that were drawn before, by id; new ones are added.
+        known: What was read of files before, by id; new networks are added.
     """
     from lemonade_tf.presets import command_line  # not needed to read this module
 
-    trained, front = run.trained, run.front()
+    config, trained, front = run.config, run.trained, run.front()
     position = {network.id: number for number, network in enumerate(trained)}
     names = list(dict.fromkeys(name for n in trained for name in n.operator_names))
     lines = _lineages(front, trained)
     folder = str(run.store.path)
-    is_finished = run.config.finished_generations == run.config.num_generations
+    is_finished = config.finished_generations == config.num_generations
     return {
         "title": run.store.path.name or folder,
         "folder": folder,
@@ -67,7 +63,7 @@ def page_data(
         "images": {
             name: number
             for name in (*(o.name for o in run.objectives), "test_error")
-            if (number := num_images_of(run.config, name))
+            if (number := num_images_of(config, name))
         },
         "ids": [network.id for network in trained],
         "parents": [position.get(network.parent or "", -1) for network in trained],
@@ -80,7 +76,8 @@ def page_data(
         "best": choose(run, LOWEST_ERROR).id if trained else None,
         "sites": {network.id: _with_sites(network) for network in lines},
         "losses": {n.id: _losses(n) for n in (*lines, *trained[-MAX_CURVES:])},
-        "drawings": _drawings(run, front, {} if drawings is None else drawings),
+        "files": front_files(run.store, config, front, {} if known is None else known),
+        "num_classes": config.images.num_classes,
         "operator_counts": operator_counts(run, proposals),
         "phases": seconds_by_phase(run.history),
         "hypervolume": _hypervolumes(run),
@@ -93,7 +90,7 @@ def page_data(
             )
             for command, *options in _COMMANDS
         ],
-        "command": command_line(run.config.settings),
+        "command": command_line(config.settings),
         "settings": _settings(run),
     }
 
@@ -144,23 +141,6 @@ def _with_sites(network: NetworkRecord) -> list[str]:
         shown = ", ".join(f"{name} {quoted(value)}" for name, value in words)
         texts.append(f"{operator['operator']} ({shown})" if shown else operator["operator"])
     return texts
-
-
-def _drawings(run: Run, front: Sequence[NetworkRecord], known: Drawings) -> Drawings:
-    """Return the drawings of the networks of a front that have a readable file."""
-    drawn, room = {}, MAX_BOXES_BYTES
-    for network in sorted(front, key=lambda network: network.error)[:MAX_DRAWINGS]:
-        if network.id not in known:
-            try:
-                graph = load_architecture(run.store.models.path(network.id))
-                known[network.id] = outline(graph)
-            except LemonadeError:  # the search may have removed the file since it was listed
-                continue
-        room -= len(repr(known[network.id]))
-        if room < 0:
-            break
-        drawn[network.id] = known[network.id]
-    return drawn
 
 
 def _hypervolumes(run: Run) -> list[float]:

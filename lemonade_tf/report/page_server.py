@@ -15,8 +15,8 @@ from threading import Lock
 from typing import Any, cast
 
 from lemonade_tf.errors import LemonadeError
+from lemonade_tf.report.front_files import FrontFiles
 from lemonade_tf.report.page import data_of_folder, html_of
-from lemonade_tf.report.page_data import Drawings
 from lemonade_tf.runs.run import Run, read_run
 from lemonade_tf.store import CONFIG, HISTORY, RunStore
 
@@ -43,7 +43,7 @@ class ReportServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, workdir: str | Path, port: int = 0) -> None:
-        self._workdir, self._lock, self._drawings = Path(workdir), Lock(), Drawings()
+        self._workdir, self._lock, self._known = Path(workdir), Lock(), FrontFiles()
         self._version: object = None
         self._next = 0.0  # when the folder may be read again, of time.monotonic
         self._refresh()
@@ -63,7 +63,7 @@ class ReportServer(ThreadingHTTPServer):
     def _refresh(self) -> None:
         started, version = time.monotonic(), self._files()
         self._run = read_run(self._workdir)
-        self._data = data_of_folder(self._run, self._drawings)
+        self._data = data_of_folder(self._run, self._known)
         self._version, ended = version, time.monotonic()
         self._next = ended + (ended - started) / MAX_SHARE
 

@@ -10,6 +10,8 @@ from lemonade_tf.backends.base import Forward, Inputs
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.training.fit import TrainingDiverged
 
+MAX_CLASSES = 20  # whose errors the file of a network has
+
 
 def predict(forward: Forward, images: Inputs, *, batch_size: int = 256) -> np.ndarray:
     """Predict the probabilities (n, classes) of images (n, height, width, channels).
@@ -71,6 +73,25 @@ def errors_on_test_images(
     probabilities = predict(forward, data.x_test, batch_size=batch_size)
     error = error_rate(probabilities, data.y_test)
     return error, top5_error_rate(probabilities, data.y_test) if data.num_classes > 5 else None
+
+
+def worst_classes(probabilities: np.ndarray, labels: np.ndarray) -> list[list[int]]:
+    """Return the classes with the highest errors, at most `MAX_CLASSES`, the highest first.
+
+    Args:
+        probabilities: The outputs of a network, (n, classes).
+        labels: Class indices, (n,).
+
+    Returns:
+        For each class its index, the number of its images that are misclassified, and the number of
+        its images. Classes without images are left out.
+    """
+    num_classes = probabilities.shape[1]
+    images = np.bincount(labels, minlength=num_classes)
+    wrong = np.bincount(labels[probabilities.argmax(axis=1) != labels], minlength=num_classes)
+    order = np.argsort(-wrong / np.maximum(images, 1), kind="stable")
+    present = [int(index) for index in order if images[index]][:MAX_CLASSES]
+    return [[index, int(wrong[index]), int(images[index])] for index in present]
 
 
 def top5_error_rate(probabilities: np.ndarray, labels: np.ndarray) -> float:

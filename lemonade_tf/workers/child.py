@@ -33,7 +33,12 @@ from lemonade_tf.operators import Change, known_operators, replay
 from lemonade_tf.operators.initial import inherited_weights, initial_weights
 from lemonade_tf.training.distillation import distill, distillation_targets
 from lemonade_tf.training.epsilon import EPSILON_IMAGES, epsilon
-from lemonade_tf.training.evaluation import error_on_test_images, error_rate, predict
+from lemonade_tf.training.evaluation import (
+    error_on_test_images,
+    error_rate,
+    predict,
+    worst_classes,
+)
 from lemonade_tf.training.fit import FitResult, TrainingDiverged, check_finite, fit
 from lemonade_tf.training.out_of_memory import (
     describe_out_of_memory,
@@ -102,6 +107,7 @@ class _Attempt:
         self._batch_size = effective_batch_size(settings, len(dataset.x_train))
         self._facts: dict[str, Any] = {"batch_size": self._batch_size}
         self._failure: str | None = None
+        self._class_errors: list[list[int]] = []
         self._backend = current_backend()
 
     def run(self) -> bool:
@@ -265,6 +271,7 @@ class _Attempt:
         data, size = self._dataset, self._settings.evaluation_batch_size
         probabilities = predict(forward, data.x_validation, batch_size=size)
         self._facts["error"] = error_rate(probabilities, data.y_validation)
+        self._class_errors = worst_classes(probabilities, data.y_validation)
         self._facts["test_error"] = error_on_test_images(forward, data, batch_size=size)
         self._facts["measured"] = {}
         if self._task.objectives:
@@ -289,6 +296,7 @@ class _Attempt:
             "operators": list(self._task.operators),
             "objectives": objectives,
             "test_error": self._facts["test_error"],
+            "class_errors": self._class_errors,
             **({} if self._task.dataset is None else {"dataset": self._task.dataset}),
             **self._dataset.in_files(),
             **self._task.record,

@@ -234,7 +234,8 @@ def _record(task: RetrainTask, result: RetrainResult) -> dict[str, Any]:
     It has no validation error, because the network was trained on the validation images.
     """
     record = dict(task.record) if task.source is None else load_record(task.source)
-    record.pop("class_names", None)  # perhaps of another data set
+    for of_dataset in ("class_names", "class_errors"):  # perhaps of another data set
+        record.pop(of_dataset, None)
     objectives = {k: v for k, v in record.get("objectives", {}).items() if k != "error"}
     return {
         **record,

@@ -135,18 +135,29 @@ def test_objectives_that_are_equal_for_all_networks(tmp_path):
     assert {row[column] for row in page.rows[1:]} == {"0 B"}
 
 
-def test_networks_of_the_front_are_drawn_once(tmp_path):
+def test_files_of_the_front_are_read_once(tmp_path):
     (graph, *_) = NETWORKS.initial_graphs((8, 8, 1), 10)
     run = read_run(make_run(tmp_path / "run"))
-    save_model(graph, run.store.models.path("1-0"), {})
-    drawings = {}
-    data = Page(write_page(run, drawings).read_text()).data
-    assert list(data["drawings"]) == list(drawings) == ["1-0"]
-    drawn = data["drawings"]["1-0"]
-    assert drawn["boxes"][0][4:6] == ["Input", "input"]
-    assert len(drawn["routes"]) == len(drawn["boxes"]) - 1
+    save_model(graph, run.store.models.path("1-0"), {"class_errors": [[3, 2, 5], [7, 0, 5]]})
+    known = {}
+    data = Page(write_page(run, known).read_text()).data
+    assert list(data["files"]) == list(known) == ["1-0"]
+    read = data["files"]["1-0"]
+    assert read["drawing"]["boxes"][0][4:6] == ["Input", "input"]
+    assert len(read["drawing"]["routes"]) == len(read["drawing"]["boxes"]) - 1
+    assert read["classes"] == [["3", 2, 5], ["7", 0, 5]]
     run.store.models.path("1-0").unlink()
-    assert Page(write_page(run, drawings).read_text()).data["drawings"] == data["drawings"]
+    assert Page(write_page(run, known).read_text()).data["files"] == data["files"]
+
+
+@pytest.mark.parametrize("found", ["none", 3, [[10, 0, 5]], [[1, 6, 5]], [[1, 2]], [[1, "2", 5]]])
+def test_errors_by_class_that_are_missing_or_impossible_are_left_out(tmp_path, found):
+    (graph, *_) = NETWORKS.initial_graphs((8, 8, 1), 10)
+    run = read_run(make_run(tmp_path / "run"))
+    save_model(
+        graph, run.store.models.path("1-0"), {} if found is None else {"class_errors": found}
+    )
+    assert Page(write_page(run).read_text()).data["files"]["1-0"]["classes"] == []
 
 
 def test_the_page_of_thousands_of_networks_is_small(tmp_path):
@@ -220,10 +231,12 @@ def browse(tmp_path, path):
 def test_the_page_in_a_browser(tmp_path):
     run = make_small_run(tmp_path / "run")
     (graph, *_) = NETWORKS.initial_graphs((8, 8, 1), 10)
-    save_model(graph, run.store.models.path("1-0"), {})
+    save_model(graph, run.store.models.path("1-0"), {"class_errors": [[4, 1, 5], [2, 0, 5]]})
     path = write_page(run)
     text = path.read_text()
-    assert 'aria-label="Architecture of 1-0"' in browse(tmp_path, path)
+    shown = browse(tmp_path, path)
+    assert 'aria-label="Architecture of 1-0"' in shown
+    assert "<td>4</td><td>1 of 5</td><td>20.0 %</td><td>3.6 % to 62.4 %</td>" in shown
     text = re.sub("<meta http-equiv[^>]*>", "", text)  # it forbids other scripts
     path.write_text(text.replace("</body>", f"<script>{ACTIONS}</script></body>"))
     seen = json.loads(re.search("<title>(.*?)</title>", browse(tmp_path, path))[1])

@@ -5,7 +5,12 @@ import pytest
 
 from lemonade_tf.backends.current import current_backend
 from lemonade_tf.keras_bridge import to_keras
-from lemonade_tf.training.evaluation import error_on_test_images, error_rate, predict
+from lemonade_tf.training.evaluation import (
+    error_on_test_images,
+    error_rate,
+    predict,
+    worst_classes,
+)
 from lemonade_tf.training.fit import TrainingDiverged
 
 
@@ -37,3 +42,12 @@ def test_outputs_that_are_not_finite_are_divergence(network, digits):
     model.get_layer("logits").bias.assign(np.full(10, np.nan))
     with pytest.raises(TrainingDiverged, match="not finite for 100 of 100 images"):
         predict(current_backend().forward(model), digits.x_test)
+
+
+def test_the_classes_with_the_highest_errors_come_first():
+    labels = np.array([0, 0, 0, 0, 1, 1, 3, 3])
+    predicted = np.array([0, 2, 0, 0, 1, 0, 2, 1])
+    # Class 2 has no images.
+    assert worst_classes(np.eye(4)[predicted], labels) == [[3, 2, 2], [1, 1, 2], [0, 1, 4]]
+    many = np.arange(30)
+    assert worst_classes(np.eye(30)[many], many) == [[index, 0, 1] for index in range(20)]

@@ -85,7 +85,12 @@ def test_the_file_contains_the_record(parent_file, digits, settings, insertion, 
     given = task(parent_file, tmp_path / "17.h5", insertion)
     names = tuple("abcdefghij")
     result = train_child(given, replace(digits, class_names=names), settings)
-    assert load_record(given.output) == {
+    record = load_record(given.output)
+    counts = record.pop("class_errors")
+    assert sum(images for _, _, images in counts) == len(digits.x_validation)
+    wrong = sum(errors for _, errors, _ in counts)
+    assert wrong == round(result.error * len(digits.x_validation))
+    assert record == {
         "class_names": list(names),
         "id": "17",
         "operators": [insertion],

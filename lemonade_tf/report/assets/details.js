@@ -15,8 +15,9 @@ function drawDetails(page, id) {
     left.push(lineChart(series, `Training loss of ${id} over ${losses[0].length} epochs, at last ${last}`, true));
     if (losses[1].length) left.push(element("p", { class: "soft" }, "Dashed: distillation before it."));
   }
+  const { drawing, classes } = data.files[id] || {};
+  if (classes && classes.length) left.push(...classErrors(data, classes));
   const right = [element("h3", {}, "Architecture")];
-  const drawing = data.drawings[id];
   right.push(drawing ? element("div", { class: "drawing", tabindex: 0, role: "region",
     "aria-label": `Architecture of ${id}` }, drawArchitecture(drawing, id))
     : element("p", { class: "soft" }, "Not drawn: only networks of the front are."));
@@ -28,10 +29,22 @@ function drawDetails(page, id) {
     element("div", { class: "columns" }, element("div", {}, ...left), element("div", {}, ...right))];
 }
 
-function intervalText(data, name, value) {
-  if (!data.images[name]) return "";
-  const [low, high] = interval(value, data.images[name]);
+function classErrors(data, classes) {
+  const rows = classes.map(([name, wrong, images]) =>
+    [name, `${wrong} of ${images}`, percent(wrong / images, 1), rangeText(wrong / images, images)]);
+  const which = rows.length < data.num_classes ? `The ${rows.length} of ${data.num_classes} classes with the highest errors.`
+    : "The highest first.";
+  return [element("h3", {}, "Validation errors by class"), element("p", { class: "soft" }, which),
+    table(["class", "misclassified", "error", "95 % interval"], rows)];
+}
+
+function rangeText(error, images) {
+  const [low, high] = interval(error, images);
   return `${percent(low, 1)} to ${percent(high, 1)}`;
+}
+
+function intervalText(data, name, value) {
+  return data.images[name] ? rangeText(value, data.images[name]) : "";
 }
 
 function table(header, rows, text = []) {

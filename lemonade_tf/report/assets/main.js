@@ -47,13 +47,15 @@ const page = {
 
 function frontTable(page) {
   const { data, view } = page;
-  const header = ["id", ...data.objectives.map(o => o.title), "95 % interval", "test error", "note", "made by"];
+  const header = ["id", ...data.objectives.map(o => o.title), "test error", "note", "made by"];
+  header.splice(2, 0, "95 % interval"); // of the validation error, the first objective
   const body = data.front.map(i => {
     const id = data.ids[i], note = [id === data.knee ? "knee" : "", id === data.best ? "lowest error" : ""];
     const made = data.operators[i].map(o => data.operator_names[o]).join(", ") || "initial network";
     const cells = [element("button", { onclick: () => page.select(id), "data-focus": `row-${id}`,
       "aria-label": `Show network ${id}` }, id), ...data.objectives.map(o => formatValue(o, data.values[o.name][i])),
-      intervalText(data, "error", data.values.error[i]), percent(data.test[i]), note.filter(Boolean).join(", "), made];
+      percent(data.test[i]), note.filter(Boolean).join(", "), made];
+    cells.splice(2, 0, intervalText(data, "error", data.values.error[i]));
     return element("tr", { class: page.fits(i) ? null : "off", "aria-selected": id === view.selected ? "true" : "false" },
       ...cells.map((cell, k) => element("td", { class: k >= cells.length - 2 ? "text" : null }, cell)));
   });

@@ -8,7 +8,9 @@ function drawPlot(page) {
   const [first, second] = [page.objective(view.x), page.objective(view.y)];
   const shown = view.all ? data.ids.map((_, i) => i) : data.front;
   const x = axis(first, shown.map(i => data.values[view.x][i]), view.logX);
-  const y = axis(second, shown.map(i => data.values[view.y][i]), view.logY);
+  const images = data.images[view.y];
+  const ends = images ? data.front.flatMap(i => interval(data.values[view.y][i], images)).filter(v => v > 0) : [];
+  const y = axis(second, [...shown.map(i => data.values[view.y][i]), ...ends], view.logY);
   const toX = i => LEFT + (width - LEFT - RIGHT) * x.at(data.values[view.x][i]);
   const yAt = value => height - BOTTOM - (height - TOP - BOTTOM) * y.at(value);
   const toY = i => yAt(data.values[view.y][i]);
@@ -33,7 +35,6 @@ function drawPlot(page) {
   if (view.all) picture.append(element("path", { class: "dots", "aria-hidden": "true",
     d: shown.map(i => `M${toX(i).toFixed(1)} ${toY(i).toFixed(1)}h0`).join("") }));
   picture.append(element("path", { class: "stairs", d: stairs(page, toX, toY), "aria-hidden": "true" }));
-  const images = data.images[view.y];
   if (images) for (const i of data.front) {
     const [low, high] = interval(data.values[view.y][i], images);
     picture.append(element("line", { class: "bar", x1: toX(i), x2: toX(i),
