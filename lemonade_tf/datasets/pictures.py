@@ -82,8 +82,16 @@ def load_pictures(name: str, path: Path, cache: Path, image_size: Size | None = 
         with source.opened() as read, without_warnings():
             _convert(name, tree, read, folder, image_size, sources)
 
-    where = f"{os.fspath(path.absolute())} {image_size}"
-    return load_converted(name, cache_of("pictures", where, cache), sources, write)
+    def folder_of(size: Size | None) -> Path:
+        return cache_of("pictures", f"{os.fspath(path.absolute())} {size}", cache)
+
+    if image_size is not None:  # a run has its size, even if that was the default
+        default = folder_of(None)
+        if (manifest := _own_manifest(default, sources | {"image_size": None})) is not None:
+            dataset = map_dataset(name, default, manifest)
+            if dataset.input_shape[:2] == tuple(image_size):
+                return dataset
+    return load_converted(name, folder_of(image_size), sources, write)
 
 
 def cache_of(kind: str, key: str, cache: Path) -> Path:

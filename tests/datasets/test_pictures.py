@@ -106,6 +106,16 @@ def test_pictures_are_converted_once_and_again_when_one_has_changed(tmp_path, ca
     assert load(folder, tmp_path, image_size=(6, 6)).input_shape == (6, 6, 3)
 
 
+def test_pictures_of_the_default_size_are_not_converted_again_for_this_size(tmp_path, capsys):
+    folder = write_classes(tmp_path / "colors")
+    by_default = load(folder, tmp_path)
+    capsys.readouterr()
+    given = load(folder, tmp_path, image_size=(8, 10))
+    assert (given.digest(), capsys.readouterr().out) == (by_default.digest(), "")
+    assert load(folder, tmp_path, image_size=(4, 5)).input_shape == (4, 5, 3)
+    assert "Converting" in capsys.readouterr().out
+
+
 def test_unreadable_pictures_are_left_out_and_reported(tmp_path, caplog):
     folder = write_classes(tmp_path / "data", suffixes=("jpg",), size=(40, 40))
     (folder / "red" / "0.jpg").write_bytes(b"no picture")
