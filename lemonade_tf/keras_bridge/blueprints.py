@@ -85,15 +85,46 @@ def blueprint_of(operation: Any) -> Blueprint:
     try:
         config = _configuration(operation)
         make = _constructor(kind)
-        if not kind.__module__.startswith("keras."):
-            make(_copied(config))  # its configuration may be incomplete
+        if not kind.__module__.startswith("keras."):  # its configuration may be incomplete
+            _check_same(operation, make(_copied(config)))
     except (NotImplementedError, TypeError, ValueError, AttributeError, KeyError) as error:
         raise GraphError(
             f"layer {operation.name!r} ({kind.__name__}) cannot be made again from its"
-            f" configuration: {str(error).strip().splitlines()[0]} Give the class a get_config()"
-            " that returns the arguments of its constructor."
+            f" configuration: {_reason(error)}. Give the class a get_config() that returns the"
+            " arguments of its constructor."
         ) from None
     return Blueprint(operation.name, kind, config, make, trainable, weights)
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of an error; of one in the call of a layer, that of its cause."""
+    text = str(error).rpartition("Error encountered:")[2].strip()  # Keras's words around it
+    return text.partition("\n")[0].removesuffix("\x1b[0m").rstrip(".") or type(error).__name__
+
+
+def _check_same(layer: keras.layers.Layer, made: keras.layers.Layer) -> None:
+    """Check that a layer that was made from a configuration has the same weights and outputs.
+
+    Raises:
+        ValueError: If not, or whatever its call raises.
+    """
+    if not layer._inbound_nodes:
+        return
+    node = layer._inbound_nodes[0]
+    given, outputs = node.arguments, node.output_tensors
+
+    def detached(value: Any) -> Any:
+        is_tensor = isinstance(value, keras.KerasTensor)
+        return keras.KerasTensor(value.shape, value.dtype) if is_tensor else value
+
+    args = keras.tree.map_structure(detached, given.args) or ()
+    kwargs = keras.tree.map_structure(detached, given.kwargs) or {}
+    found = keras.tree.flatten(made(*args, **kwargs))
+    pairs = {"weights": (made.weights, layer.weights), "outputs": (found, outputs)}
+    for name, both in pairs.items():
+        actual, expected = ([tuple(each.shape) for each in some] for some in both)
+        if actual != expected:
+            raise ValueError(f"its {name} have the shapes {actual} instead of {expected}")
 
 
 def _stock_class(kind: type) -> type:

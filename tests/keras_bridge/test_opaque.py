@@ -1,5 +1,7 @@
 """Layers and operations of unknown kind: carried as they are, and edits do not cross them."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -108,6 +110,47 @@ def test_every_operation_comes_back_as_it_was(case, images):
         for key, value in node.weights.items():
             np.testing.assert_array_equal(value, graph[name].weights[key])
     np.testing.assert_allclose(single(images), model(images), atol=1e-5, rtol=1e-5)
+
+
+class Forgetful(layers.Layer):
+    """Its configuration lacks its arguments, so that a copy is another layer."""
+
+    def __init__(self, num=1, by_factor=1, **options):
+        super().__init__(**options)
+        self.num, self.by_factor = num, by_factor
+
+    def build(self, input_shape):
+        self.scales = self.add_weight(shape=(self.num, 1), name="scales")
+
+    def call(self, inputs):
+        outputs = layers.UpSampling2D(self.by_factor)(inputs)
+        return outputs * ops.sum(self.scales)
+
+    def get_config(self):
+        return {"name": self.name}
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"num": 2}, "its weights have the shapes [(1, 1)] instead of [(2, 1)]."),
+        (
+            {"by_factor": 2},
+            "its outputs have the shapes [(None, 8, 8, 3)] instead of [(None, 16, 16, 3)].",
+        ),
+    ],
+)
+def test_a_layer_whose_copy_is_another_is_refused(options, reason):
+    start = keras.Input((8, 8, 3))
+    end = Forgetful(**options, name="scaled")(start)
+    with pytest.raises(
+        GraphError,
+        match=re.escape(
+            f"layer 'scaled' (Forgetful) cannot be made again from its configuration: {reason} Give"
+        ),
+    ):
+        from_keras(keras.Model(start, end))
+    assert len(start._keras_history.operation._outbound_nodes) == 1  # the model is as it was
 
 
 def test_a_layer_that_cannot_be_made_again_is_refused():
