@@ -20,7 +20,6 @@ uses scikit-learn's digits, networks of one convolution and no latency, and only
 script runs.
 """
 
-import os
 from pathlib import Path
 
 from absl import app, flags
@@ -83,7 +82,7 @@ def write_models(folder, alphas, shape, num_classes):
         model = make(keras.Input(shape), alpha, num_classes)
         files.append(str(folder / f"alpha-{alpha}.keras"))
         multiply_adds.append(count_multiply_adds(from_keras(model)))
-        if not os.path.exists(files[-1]):
+        if not Path(files[-1]).exists():
             model.save(files[-1])
     return files, multiply_adds
 

@@ -18,7 +18,6 @@ That is up to 20 networks, days on a GPU. `--classes 1` trains the smallest clas
 first searches on scikit-learn's digits in OUT/search. It only checks that the script runs.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from absl import app, flags
@@ -50,74 +49,44 @@ QUICK = flags.DEFINE_bool("quick", False, "Scale down to a minute to check that 
 LEMONADE, RANDOM_SEARCH = "LEMONADE", "random search"
 KINDS = {"mobilenet_v1": "MobileNet V1", "mobilenet_v2": "MobileNet V2", "nasnet": "NASNet"}
 
-
-@dataclass(frozen=True, eq=False)
-class SizeClass:
-    """A size class of Table 2.
-
-    Attributes:
-        at_most: The parameters of its largest network in the paper.
-        baselines: Their ids.
-        paper: The paper's networks: parameters as printed there, and test error in percent.
-    """
-
-    at_most: float
-    baselines: tuple[str, ...]
-    paper: dict[str, tuple[str, float]]
-
-
-def size_class(at_most, baselines, v1, v2, nasnet, random, lemonade):
-    names = (*KINDS.values(), RANDOM_SEARCH, LEMONADE)
-    return SizeClass(
-        at_most, baselines, dict(zip(names, (v1, v2, nasnet, random, lemonade), strict=True))
-    )
-
-
-TABLE = (
-    size_class(
-        68e3,
-        ("mobilenet_v1-0.1", "mobilenet_v2-0.15", "nasnet-n2-F96"),
-        *(("40K", 11.5), ("68K", 11.5), ("38K", 12.0), ("48K", 10.0), ("47K", 8.9)),
-    ),
-    size_class(
-        232e3,
-        ("mobilenet_v1-0.25", "mobilenet_v2-0.3", "nasnet-n4-F192"),
-        *(("221K", 6.8), ("232K", 6.3), ("193K", 6.8), ("180K", 6.3), ("190K", 5.5)),
-    ),
-    size_class(
-        1.2e6,
-        ("mobilenet_v1-0.5", "mobilenet_v2-0.6", "nasnet-n6-F384"),
-        *(("834K", 5.0), ("850K", 4.6), ("926K", 4.7), ("1.2M", 5.3), ("882K", 4.6)),
-    ),
-    size_class(
-        3.4e6,
-        ("mobilenet_v1-1.0", "mobilenet_v2-1.2", "nasnet-n6-F768"),
-        *(("3.2M", 4.5), ("3.2M", 3.8), ("3.3M", 3.7), ("2.0M", 4.4), ("3.4M", 3.6)),
-    ),
+# By size class: the parameters of its largest network in the paper, and the ids of the baselines.
+AT_MOST = 68e3, 232e3, 1.2e6, 3.4e6
+BASELINES = (
+    ("mobilenet_v1-0.1", "mobilenet_v2-0.15", "nasnet-n2-F96"),
+    ("mobilenet_v1-0.25", "mobilenet_v2-0.3", "nasnet-n4-F192"),
+    ("mobilenet_v1-0.5", "mobilenet_v2-0.6", "nasnet-n6-F384"),
+    ("mobilenet_v1-1.0", "mobilenet_v2-1.2", "nasnet-n6-F768"),
 )
+# The paper's networks by size class: parameters as printed there, and test error in percent.
+PAPER = {
+    "MobileNet V1": (("40K", 11.5), ("221K", 6.8), ("834K", 5.0), ("3.2M", 4.5)),
+    "MobileNet V2": (("68K", 11.5), ("232K", 6.3), ("850K", 4.6), ("3.2M", 3.8)),
+    "NASNet": (("38K", 12.0), ("193K", 6.8), ("926K", 4.7), ("3.3M", 3.7)),
+    RANDOM_SEARCH: (("48K", 10.0), ("180K", 6.3), ("1.2M", 5.3), ("2.0M", 4.4)),
+    LEMONADE: (("47K", 8.9), ("190K", 5.5), ("882K", 4.6), ("3.4M", 3.6)),
+}
 
 
 def chosen_classes():
-    """Return the chosen size classes, by number."""
-    numbers = {str(number): each for number, each in enumerate(TABLE, 1)}
-    wrong = [name for name in CLASSES.value if name not in numbers]
-    if wrong or not CLASSES.value:
+    """Return the chosen size classes, counted from 0."""
+    names = [str(number) for number in range(1, len(AT_MOST) + 1)]
+    if not CLASSES.value or not set(CLASSES.value) <= set(names):
         raise app.UsageError(f"--classes is {','.join(CLASSES.value)!r}; expected some of 1,2,3,4.")
-    return [numbers[name] for name in sorted(set(CLASSES.value))]
+    return [number for number, name in enumerate(names) if name in CLASSES.value]
 
 
 def class_of(parameters):
     """Return the size class of a network, None if it is larger than the paper's."""
-    return next((each for each in TABLE if parameters <= each.at_most), None)
+    return next((number for number, limit in enumerate(AT_MOST) if parameters <= limit), None)
 
 
 def best_by_class(run, classes):
     """Return the records of a front with the lowest validation error of each size class."""
     best = {}
     for record in run.front():
-        each = class_of(record.objectives["parameters"])
-        if each in classes and (each not in best or record.error < best[each].error):
-            best[each] = record
+        number = class_of(record.objectives["parameters"])
+        if number in classes and (number not in best or record.error < best[number].error):
+            best[number] = record
     return list(best.values())
 
 
@@ -126,7 +95,7 @@ def find_networks(runs):
     runs = {method: read_run(path) for method, path in runs.items() if path is not None}
     classes, names = chosen_classes(), NETWORKS.value
     if names is None:
-        baselines = [id_ for each in classes for id_ in each.baselines]
+        baselines = [id_ for number in classes for id_ in BASELINES[number]]
         found = [(method, run, best_by_class(run, classes)) for method, run in runs.items()]
     else:
         run = runs.get(LEMONADE)
@@ -163,8 +132,8 @@ def table(rows, methods):
     """Return the lines of the table: measured here, and the paper's figures."""
     lines = [f"{'':14} {'parameters, error, measured here':>46}   {'the paper, 600 epochs':>21}"]
     for row in sorted(rows, key=lambda row: row["parameters"]):
-        method, size = method_of(row["id"], methods), class_of(row["parameters"])
-        paper = "" if size is None else "{:>13} {:5.1f} %".format(*size.paper[method])
+        method, number = method_of(row["id"], methods), class_of(row["parameters"])
+        paper = "" if number is None else "{:>13} {:5.1f} %".format(*PAPER[method][number])
         here = f"{row['id']}: {row['parameters']:>9,}"
         lines.append(f"{method:14} {here:>37} {100 * row['test_error']:6.2f} %   {paper}")
     return lines
@@ -202,7 +171,7 @@ def main(_):
     )
     files, methods, baselines = find_networks(runs)
     if QUICK.value:
-        files, baselines = dict(list(files.items())[:1]), TABLE[0].baselines[:1]
+        files, baselines = dict(list(files.items())[:1]), BASELINES[0][:1]
     result = train_graphs(
         workdir,
         make_graphs(files, baselines),

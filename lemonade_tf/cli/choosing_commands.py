@@ -34,8 +34,6 @@ def run_front(options: argparse.Namespace) -> int:
     board = None if options.board is None else find_board(options.board)
     run, rule, fits = read_run(options.workdir), None, True
     limits = limits_with_board(options.limit, options.board)
-    if options.measure and (options.json or options.ids):
-        return fail("--measure prints a table; omit --json and --ids.", 2)
     if options.best is not None:
         given = parse(options.best)
         limits |= {n: min(x, limits.get(n, x)) for n, x in given.limits.items()}

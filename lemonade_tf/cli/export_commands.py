@@ -14,13 +14,12 @@ from lemonade_tf.cli.failure import fail, without_messages
 from lemonade_tf.cli.options import choice
 from lemonade_tf.export.formats import FORMATS, QUANTIZATIONS
 from lemonade_tf.export.output_comparison import REPORTED_LOSS
-from lemonade_tf.objectives.boards import BOARDS, Fit
+from lemonade_tf.objectives.boards import BOARDS, Board, Fit
 from lemonade_tf.terminal import make_console, print_line, print_rows
 
 if TYPE_CHECKING:
     from lemonade_tf.export.benchmarking import Row
     from lemonade_tf.export.checking import Exported
-    from lemonade_tf.objectives.boards import Board
     from lemonade_tf.runs.run import Run
 
 DOES_NOT_FIT = 3  # exit status
@@ -189,20 +188,16 @@ def print_measured(run: Run, ids: Sequence[str], board: Board | None, console: C
     header = ["id", "bytes predicted", "measured", "off by"]
     header += ["arena predicted", "measured", "off by"]
     print_rows(console, "In int8", header, rows)
+    any_fits = board is None
     for size in sizes:
         if size.failure is not None:
             print_line(console, f"{size.id}: {size.failure}")
-    if board is None:
-        return True
-    fits = [
-        Fit(board, size.num_bytes, size.arena or size.predicted_arena, size.arena is not None)
-        for size in sizes
-        if size.num_bytes is not None
-    ]
-    named = zip([size.id for size in sizes if size.num_bytes is not None], fits, strict=True)
-    for id_, fit in named:
-        print_line(console, f"{id_}: {fit}")
-    return any(fit.fits for fit in fits)
+        if board is not None and size.num_bytes is not None:
+            arena, is_measured = size.arena or size.predicted_arena, size.arena is not None
+            fit = Fit(board, size.num_bytes, arena, is_measured)
+            print_line(console, f"{size.id}: {fit}")
+            any_fits = any_fits or fit.fits
+    return any_fits
 
 
 def _measured(value: int | None, predicted: float) -> list[str]:

@@ -277,13 +277,6 @@ def _add_front(commands: Any) -> None:
         " name as for `search`, or a .json or .toml file",
     )
     parser.add_argument(
-        "--measure",
-        action="store_true",
-        help="quantize the listed networks to int8, and print the true size of each beside the"
-        " predicted one, and the arena of LiteRT Micro if tflite-micro is installed; --board then"
-        " judges by them",
-    )
-    parser.add_argument(
         "--best",
         metavar="RULE",
         help="choose one: 'smallest', 'lowest NAME' or 'knee', optionally followed by conditions,"
@@ -292,6 +285,11 @@ def _add_front(commands: Any) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
     form.add_argument("--ids", action="store_true", help="print only ids, one per line")
+    form.add_argument(
+        "--measure",
+        action="store_true",
+        help="quantize the networks and print the true int8 sizes, by which --board then judges",
+    )
 
 
 def _add_draw(commands: Any) -> None:

@@ -90,6 +90,7 @@ def load_pictures(name: str, path: Path, cache: Path, image_size: Size | None = 
         if (manifest := _own_manifest(default, sources | {"image_size": None})) is not None:
             dataset = map_dataset(name, default, manifest)
             if dataset.input_shape[:2] == tuple(image_size):
+                _warn(name, manifest)
                 return dataset
     return load_converted(name, folder_of(image_size), sources, write)
 
@@ -130,9 +131,14 @@ def load_converted(
                 manifest = _own_manifest(target, sources)
     if manifest is None:
         raise DatasetError(f"{target} changed while it was read; rerun the command.")
+    _warn(name, manifest)
+    return map_dataset(name, target, manifest)
+
+
+def _warn(name: str, manifest: Mapping[str, Any]) -> None:
+    """Log what was noticed when the originals were converted."""
     for note in manifest.get("notes", ()):
         _logger.warning("%s: %s", name, note)
-    return map_dataset(name, target, manifest)
 
 
 def _own_manifest(target: Path, sources: Mapping[str, Any]) -> dict[str, Any] | None:

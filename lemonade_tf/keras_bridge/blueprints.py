@@ -87,7 +87,7 @@ def blueprint_of(operation: Any) -> Blueprint:
         make = _constructor(kind)
         if not kind.__module__.startswith("keras."):  # its configuration may be incomplete
             _check_same(operation, make(_copied(config)))
-    except (NotImplementedError, TypeError, ValueError, AttributeError, KeyError) as error:
+    except Exception as error:  # the code of foreign classes may raise anything
         raise GraphError(
             f"layer {operation.name!r} ({kind.__name__}) cannot be made again from its"
             f" configuration: {_reason(error)}. Give the class a get_config() that returns the"
@@ -119,7 +119,7 @@ def _check_same(layer: keras.layers.Layer, made: keras.layers.Layer) -> None:
 
     args = keras.tree.map_structure(detached, given.args) or ()
     kwargs = keras.tree.map_structure(detached, given.kwargs) or {}
-    found = keras.tree.flatten(made(*args, **kwargs))
+    found = [x for x in keras.tree.flatten(made(*args, **kwargs)) if x is not None]
     pairs = {"weights": (made.weights, layer.weights), "outputs": (found, outputs)}
     for name, both in pairs.items():
         actual, expected = ([tuple(each.shape) for each in some] for some in both)

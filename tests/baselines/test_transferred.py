@@ -75,7 +75,7 @@ def test_a_run_of_networks_is_refused(tmp_path):
 
 
 TASK = {"input_shape": (64, 64, 3), "num_classes": 1000, "rescaling": DEFAULT_RESCALING}
-NETWORKS = "mobilenet_v2-0.3", "nasnet-n2-F96", "wrn-12-1"
+NETWORKS = "mobilenet_v1-0.25", "mobilenet_v2-0.3", "nasnet-n2-F96", "wrn-12-1"
 
 
 def test_baselines_of_any_size_by_their_ids():

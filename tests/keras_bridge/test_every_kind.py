@@ -1,7 +1,5 @@
 """Every kind of layer in a small Keras model: converted, computed, counted, widened and pruned."""
 
-import itertools
-
 import keras
 import numpy as np
 import pytest
@@ -133,6 +131,16 @@ def _assert_keras_agrees(graph, model):
     assert count_parameters(graph) == model.count_params()
 
 
+def _round_trip(model):
+    """Return the graph of a model, which comes back as it was."""
+    graph = from_keras(model)
+    check(graph)
+    assert {type(node.layer) for _, node in graph.items()} <= set(kinds.LAYERS)
+    np.testing.assert_array_equal(_outputs(to_keras(graph)), _outputs(model))
+    _assert_keras_agrees(graph, model)
+    return graph
+
+
 def _without_removed(graph, change):
     """Return the parent with zero weights for the channels that a change removed."""
     graph = graph.copy()
@@ -155,12 +163,7 @@ def _without_removed(graph, change):
 
 @pytest.mark.parametrize("between", FREE.values(), ids=FREE)
 def test_a_kind_that_passes_or_absorbs_channels(between):
-    model = _model(between)
-    graph = from_keras(model)
-    check(graph)
-    assert {type(node.layer) for _, node in graph.items()} <= set(kinds.LAYERS)
-    np.testing.assert_array_equal(_outputs(to_keras(graph)), _outputs(model))
-    _assert_keras_agrees(graph, model)
+    graph = _round_trip(_model(between))
     rng = np.random.default_rng(0)
     for split in (False, True):
         operator = WidenConvolution(split=split, factors=(1.5,))
@@ -177,14 +180,9 @@ def test_a_kind_that_passes_or_absorbs_channels(between):
 
 @pytest.mark.parametrize("between", CAPPED.values(), ids=CAPPED)
 def test_a_kind_that_normalizes_channels_together(between):
-    model = _model(between)
-    graph = from_keras(model)
-    check(graph)
-    assert {type(node.layer) for _, node in graph.items()} <= set(kinds.LAYERS)
-    np.testing.assert_array_equal(_outputs(to_keras(graph)), _outputs(model))
-    _assert_keras_agrees(graph, model)
+    graph = _round_trip(_model(between))
     operator = WidenConvolution()
-    site = next(iter(itertools.chain(operator._sites(graph))))
+    site = next(iter(operator._sites(graph)))
     assert site.node == "before"
     assert "would change the others" in operator.refusal(graph, site)
     operator, rng = PruneFilters(fractions=("1/3",)), np.random.default_rng(0)
@@ -196,13 +194,8 @@ def test_a_kind_that_normalizes_channels_together(between):
 
 @pytest.mark.parametrize("between", FIXED.values(), ids=FIXED)
 def test_a_kind_that_fixes_channels(between):
-    model = _model(between)
-    graph = from_keras(model)
-    check(graph)
-    assert {type(node.layer) for _, node in graph.items()} <= set(kinds.LAYERS)
-    np.testing.assert_array_equal(_outputs(to_keras(graph)), _outputs(model))
-    _assert_keras_agrees(graph, model)
+    graph = _round_trip(_model(between))
     for operator in (WidenConvolution(), PruneFilters()):
-        site = next(iter(itertools.chain(operator._sites(graph))))
+        site = next(iter(operator._sites(graph)))
         assert site.node == "before"
         assert "cannot change" in operator.refusal(graph, site)
