@@ -28,7 +28,7 @@ _DIGITS = {
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     # The paper's search in either space: 56 GPU-days of 2018.
     "paper": {},
-    # scikit-learn's digits: three to seven minutes on two CPU cores, depending on the seed.
+    # scikit-learn's digits: three to eight minutes on two CPU cores, depending on the seed.
     "digits": {
         **_DIGITS,
         "num_generations": 10,

@@ -194,7 +194,7 @@ def _add_search(commands: Any) -> None:
         usage=f"{PROGRAM} search [options]",
         description=(
             "Search for a Pareto front of trained networks. Without options, the search runs on"
-            " scikit-learn's digits and takes three to seven minutes on two CPU cores. Other data"
+            " scikit-learn's digits and takes three to eight minutes on two CPU cores. Other data"
             " sets use the paper's settings by default, which take GPU-days."
         ),
         allow_abbrev=False,
