@@ -28,16 +28,15 @@ def run_front(options: argparse.Namespace) -> int:
     from lemonade_tf.objectives.boards import find_board, limits_with_board
     from lemonade_tf.report.choice_table import choice_json, choice_rows
     from lemonade_tf.runs import read_run
-    from lemonade_tf.runs.choosing import Rule, choose, knee, networks_within, none_within
+    from lemonade_tf.runs.choosing import choose, knee, networks_within, none_within, with_limits
     from lemonade_tf.runs.choosing import parse_rule as parse
 
     board = None if options.board is None else find_board(options.board)
     run, rule, fits = read_run(options.workdir), None, True
     limits = limits_with_board(options.limit, options.board)
     if options.best is not None:
-        given = parse(options.best)
-        limits |= {n: min(x, limits.get(n, x)) for n, x in given.limits.items()}
-        rule = Rule(given.goal, limits)
+        rule = with_limits(parse(options.best), limits)
+        limits = dict(rule.limits)
     fitting = networks_within(run, limits)
     best = choose(run, rule) if rule and fitting else None
     middle = knee(fitting, run.objectives) if fitting else None

@@ -42,12 +42,7 @@ def _add_export(add_command: Callable[..., argparse.ArgumentParser]) -> None:
             " before it is kept."
         ),
     )
-    parser.add_argument(
-        "id",
-        metavar="ID",
-        help="a network in RUN/models, retrained/ID, or a .h5 or .keras file of a model for the"
-        " images of the run",
-    )
+    _add_network(parser, "or --best instead")
     parser.add_argument(
         "--format",
         required=True,
@@ -91,24 +86,56 @@ def _add_benchmark(add_command: Callable[..., argparse.ArgumentParser]) -> None:
             " time per image on one CPU thread, and the error of each. No file is kept."
         ),
     )
+    _add_network(parser, "default: the one with the lowest validation error")
+
+
+def _add_network(parser: argparse.ArgumentParser, otherwise: str) -> None:
     parser.add_argument(
         "id",
         metavar="ID",
         nargs="?",
-        help="as for export (default: the network with the least validation error)",
+        help="a network in RUN/models, retrained/ID, or a .h5 or .keras file of a model for the"
+        f" images of the run ({otherwise})",
     )
+    parser.add_argument(
+        "--best",
+        metavar="RULE",
+        help="choose a network of the front as `front --best` does, such as 'smallest:"
+        " error<=0.05'; with --board, among those predicted to fit",
+    )
+
+
+def _chosen(options: argparse.Namespace, console: Console) -> str | None:
+    """Return the network that is given by its name or by a rule, if one is."""
+    from lemonade_tf.objectives.boards import limits_with_board
+    from lemonade_tf.runs import read_run
+    from lemonade_tf.runs.choosing import ChoiceError, choose, parse_rule, with_limits
+
+    if options.best is None:
+        return options.id
+    if options.id is not None:
+        raise ChoiceError(
+            f"--best chooses a network, and {options.id} is one; omit one."
+        )
+    limits = limits_with_board({}, getattr(options, "board", None))
+    network = choose(read_run(options.workdir), with_limits(parse_rule(options.best), limits))
+    print_line(console, f"{'Network':11} {network.id}, the best by {options.best!r}")
+    return network.id
 
 
 def run_export(options: argparse.Namespace) -> int:
     """Export a network, and print how it compares."""
     _choose_environment()
     console = make_console()
+    name = _chosen(options, console)
+    if name is None:
+        return fail("export needs an ID, or --best RULE such as 'smallest: error<=0.05'.", status=2)
     with without_messages():
         from lemonade_tf.export import export
 
         exported = export(
             options.workdir,
-            options.id,
+            name,
             options.format,
             quantize=options.quantize,
             output=options.output,
@@ -149,11 +176,12 @@ def run_benchmark(options: argparse.Namespace) -> int:
     """Print all formats of a network side by side."""
     _choose_environment()
     console = make_console()
+    name = _chosen(options, console)
     print_line(console, "Exporting to each format; this takes about half a minute.")
     with without_messages():
         from lemonade_tf.export import benchmark
 
-        id_, rows = benchmark(options.workdir, options.id)
+        id_, rows = benchmark(options.workdir, name)
     done = [row for row in rows if row.failure is None]
     if done:
         _print_benchmark(id_, done, console)

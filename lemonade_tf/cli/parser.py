@@ -116,7 +116,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
             f"there is no command {name!r}{did_you_mean(name, commands) or ';'} {expected}"
         )
     own = commands[name]
-    options, unknown = own.parse_known_args(_with_known_spelling(arguments[1:], own))
+    # Intermixed: an optional ID may stand after options, which argparse otherwise refuses.
+    options, unknown = own.parse_known_intermixed_args(_with_known_spelling(arguments[1:], own))
     if unknown:
         own.error(_unknown_arguments(unknown, own))
     return options

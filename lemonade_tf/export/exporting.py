@@ -9,9 +9,8 @@ from pathlib import Path
 
 from lemonade_tf.export.checking import Exported, check_fit, checked, folded, reference_outputs
 from lemonade_tf.export.formats import NONE, Format, find_format
-from lemonade_tf.export.network_source import opened
+from lemonade_tf.export.network_source import find_network, opened
 from lemonade_tf.export.publishing import check_output, publish_all, unfinished_folder
-from lemonade_tf.export.writing import Content
 from lemonade_tf.objectives.boards import find_board
 from lemonade_tf.runs import Run, read_run
 
@@ -58,16 +57,16 @@ def export(
     chosen.check_packages()
     target = None if board is None else find_board(board)
     run = read_run(os.fspath(workdir))
-    if output is not None:
-        check_output(Path(output), chosen)
-    on_stage(f"Reading the images of {run.dataset}.")
-    with opened(run, name) as (content, images):
-        reference = reference_outputs(content, images)
-        path = _default_output(run, content, chosen, quantize) if output is None else Path(output)
-        check_output(path, chosen)
-        on_stage(f"Writing {path}, and comparing it on {len(images.labels)} images.")
-        content = folded(content) if fold else content
-        with unfinished_folder(path) as folder:
+    stem = find_network(run, name).stem
+    path = _default_output(run, stem, chosen, quantize) if output is None else Path(output)
+    check_output(path, chosen)
+    # The folder comes first, so that one that cannot be written to is found at once.
+    with unfinished_folder(path) as folder:
+        on_stage(f"Reading the images of {run.dataset}.")
+        with opened(run, name) as (content, images):
+            reference = reference_outputs(content, images)
+            on_stage(f"Writing {path}, and comparing it on {len(images.labels)} images.")
+            content = folded(content) if fold else content
             stem = path.name.removesuffix(chosen.suffix)
             exported, running = checked(content, images, reference, chosen, quantize, folder, stem)
             fit = None if target is None else check_fit(content, target, running.lite, quantize)
@@ -75,7 +74,7 @@ def export(
             return replace(exported, files=files, fit=fit)
 
 
-def _default_output(run: Run, content: Content, format: Format, quantize: str) -> Path:
+def _default_output(run: Run, stem: str, format: Format, quantize: str) -> Path:
     usual = quantize == NONE or (format.default_quantize == quantize)
     kind = "" if usual else f".{quantize}"
-    return run.store.path / FOLDER / f"{content.name}{kind}{format.suffix}"
+    return run.store.path / FOLDER / f"{stem}{kind}{format.suffix}"

@@ -27,6 +27,7 @@ class Format:
         packages: The optional packages that write and run it.
         default_quantize: How it is quantized unless stated; None if it cannot be.
         is_folder: Whether it is a folder.
+        space: The space that its files need at most, relative to the weights in float32.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Format:
     packages: tuple[str, ...] = ()
     default_quantize: str | None = None
     is_folder: bool = False
+    space: float = 2.0
 
     def quantize(self, given: str | None) -> str:
         """Return how the format is to be quantized: "none", "float16" or "int8".
@@ -79,11 +81,11 @@ FORMATS: Mapping[str, Format] = {
     for each in (
         Format("keras", ".keras", "Keras"),
         Format("h5", ".h5", "Keras"),
-        Format("saved_model", ".saved_model", "TensorFlow", is_folder=True),
+        Format("saved_model", ".saved_model", "TensorFlow", is_folder=True, space=3.0),
         Format("tflite", ".tflite", "LiteRT", default_quantize=NONE),
         Format("onnx", ".onnx", "ONNX Runtime", ("tf2onnx", "onnx", "onnxruntime")),
         Format("openvino", ".xml", "OpenVINO", ("openvino",)),
-        Format("c", ".c", "LiteRT", default_quantize=INT8),
+        Format("c", ".c", "LiteRT", default_quantize=INT8, space=6.0),
         Format("python", ".py", "Python"),
     )
 }

@@ -47,7 +47,7 @@ def opened(run: Run, name: str) -> Iterator[tuple[Content, Images]]:
         StoreError: If it has changed.
     """
     with ArrayFiles() as files:
-        path = _find(run, name)
+        path = find_network(run, name)
         dataset = checked_dataset(run, files)
         graph = _read(path, dataset)
         _check_shapes(path, graph, dataset)
@@ -59,8 +59,13 @@ def opened(run: Run, name: str) -> Iterator[tuple[Content, Images]]:
         )
 
 
-def _find(run: Run, name: str) -> Path:
-    """Return the file of a network: an id, "retrained/ID", or a path."""
+def find_network(run: Run, name: str) -> Path:
+    """Return the file of a network: an id, "retrained/ID", or a path.
+
+    Raises:
+        ExportError: If there is no such file.
+        StoreError: If there is no network of this id.
+    """
     inside = run.store.path / f"{name}.h5"
     if inside.parent != run.store.path and inside.is_file():
         return inside

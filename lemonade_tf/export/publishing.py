@@ -7,7 +7,7 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lemonade_tf.export.formats import ExportError, Format
@@ -38,9 +38,12 @@ def check_output(output: Path, format: Format) -> None:
 def unfinished_folder(output: Path) -> Iterator[Path]:
     """Yield a new folder next to an output, on the same file system; it is removed at the end.
 
+    So is the folder of the output, if it was created for it and nothing was written.
+
     Raises:
         StoreError: If it cannot be created.
     """
+    is_new = not output.parent.exists()
     with explained(output.parent):
         make_folder(output.parent)
         _sweep(output.parent)
@@ -49,6 +52,9 @@ def unfinished_folder(output: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        if is_new:
+            with suppress(OSError):  # it is not empty
+                output.parent.rmdir()
 
 
 def _prefix(process: int) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import logging
+import os
+import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +18,7 @@ import keras
 import numpy as np
 
 from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.backends.base import LiteError
 from lemonade_tf.backends.current import current_backend
 from lemonade_tf.errors import LemonadeError, quoted
@@ -23,6 +27,9 @@ from lemonade_tf.export.formats import INT8, NONE, ExportError, Format
 from lemonade_tf.export.python_source import python_source
 from lemonade_tf.keras_bridge.graph_to_model import to_keras
 from lemonade_tf.keras_bridge.keras_defaults import keras_defaults
+from lemonade_tf.store import disk_error, explained
+
+_BYTES_PER_LAYER = 4096  # of names and settings, in the files of all formats
 
 
 @dataclass(frozen=True)
@@ -54,20 +61,33 @@ def write(content: Content, format: Format, quantize: str, folder: Path, stem: s
 
     Raises:
         ExportError: If the format cannot express the network.
+        StoreError: If the disk is full, or the files cannot be written.
     """
     path = folder / f"{stem}{format.suffix}"
+    _check_space(content.graph, format, folder)
     try:
-        with keras_defaults(), _quiet():
+        with keras_defaults(), _quiet(), explained(folder.parent):
             return _WRITERS[format.name](content, path, quantize)
     except LiteError as error:
         raise ExportError(quoted(error)) from error
-    except (LemonadeError, OSError, MemoryError):
+    except (LemonadeError, MemoryError):
         raise
     except Exception as error:  # converters raise anything
+        full = disk_error(folder.parent, errno.ENOSPC)
+        if full is not None and os.strerror(errno.ENOSPC) in str(error):
+            raise full from error
         raise ExportError(
             f"the network {content.name} cannot be exported as {format.name}:"
             f" {type(error).__name__}: {quoted(error)}"
         ) from error
+
+
+def _check_space(graph: Graph, format: Format, folder: Path) -> None:
+    """Check the space before writing: on a full disk, HDF5 ends the process."""
+    needed = format.space * 4 * count_parameters(graph) + _BYTES_PER_LAYER * len(graph)
+    with explained(folder.parent):
+        if shutil.disk_usage(folder).free < needed:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _model(content: Content) -> keras.Model:
@@ -91,7 +111,17 @@ def _exported_by_keras(kind: str) -> Callable[[Content, Path, str], list[Path]]:
 
 
 def lite_content(content: Content, quantize: str) -> bytes:
-    """Return the content of a .tflite file of a network."""
+    """Return the content of a .tflite file of a network.
+
+    Raises:
+        ExportError: If int8 has no images to calibrate it.
+        LiteError: If LiteRT cannot convert the network.
+    """
+    if quantize == INT8 and not len(content.calibration):
+        raise ExportError(
+            "int8 needs training images, which calibrate the ranges of activations, and the data"
+            " set of the run has none; use --quantize float16."
+        )
     return current_backend().to_lite(
         content.graph,
         quantize=None if quantize == NONE else quantize,  # pyright: ignore[reportArgumentType]

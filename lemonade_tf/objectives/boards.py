@@ -3,15 +3,16 @@
 The int8 network lies in the flash, beside the program. Its activations, and what LiteRT Micro keeps
 per layer, lie in one piece of RAM, the arena. A board leaves for them what the program does not
 need: by default 128 KiB of flash for LiteRT Micro and the application, and 32 KiB of RAM for the
-stack and variables. RAM is the largest contiguous piece, as an arena cannot be split.
+stack and variables. RAM is the largest contiguous piece, as an arena cannot be split. ESP-IDF needs
+more: 512 KiB of flash and, on the ESP32-S3, 96 KiB of RAM, where it shares one piece with code.
 
 | name | flash | RAM | source |
 |---|---|---|---|
 | `esp32` | 4 MiB | 160 KiB | ESP32-WROOM-32E datasheet (4 MB module); static data (ESP-IDF) |
-| `esp32-s3` | 8 MiB | 512 KiB | ESP32-S3-WROOM-1 datasheet (N8 module), without PSRAM |
-| `nano33` | 1 MiB | 256 KiB | Arduino Nano 33 BLE Sense datasheet (nRF52840) |
-| `rp2040` | 2 MiB | 264 KiB | Raspberry Pi Pico datasheet |
-| `rp2350` | 4 MiB | 520 KiB | Raspberry Pi Pico 2 datasheet |
+| `esp32-s3` | 8 MiB | 341,760 bytes | ESP32-S3-WROOM-1 datasheet (N8); linker script of ESP-IDF |
+| `nano33` | 960 KiB | 256 KiB | nRF52840 of 1 MiB, less the boot loader (boards.txt of Arduino) |
+| `rp2040` | 2 MiB | 256 KiB | Raspberry Pi Pico datasheet; 264 KiB less 8 for stacks (pico-sdk) |
+| `rp2350` | 4 MiB | 512 KiB | Raspberry Pi Pico 2 datasheet; 520 KiB less 8 for stacks (pico-sdk) |
 | `stm32f4` | 512 KiB | 128 KiB | STM32F446RE (Nucleo-F446RE); RM0390, 2.1: 112 + 16 KiB, adjacent |
 | `stm32h7` | 2 MiB | 512 KiB | STM32H743ZI (Nucleo-H743ZI2), AXI SRAM of 1 MiB RAM |
 
@@ -68,10 +69,10 @@ BOARDS: Mapping[str, Board] = {
     board.name: board
     for board in (
         Board("esp32", 4096 * _KIB, 160 * _KIB, 512 * _KIB),
-        Board("esp32-s3", 8192 * _KIB, 512 * _KIB, 512 * _KIB, 192 * _KIB),
-        Board("nano33", 1024 * _KIB, 256 * _KIB),
-        Board("rp2040", 2048 * _KIB, 264 * _KIB),
-        Board("rp2350", 4096 * _KIB, 520 * _KIB),
+        Board("esp32-s3", 8192 * _KIB, 341_760, 512 * _KIB, 96 * _KIB),
+        Board("nano33", 960 * _KIB, 256 * _KIB),
+        Board("rp2040", 2048 * _KIB, 256 * _KIB),
+        Board("rp2350", 4096 * _KIB, 512 * _KIB),
         Board("stm32f4", 512 * _KIB, 128 * _KIB),
         Board("stm32h7", 2048 * _KIB, 512 * _KIB),
     )

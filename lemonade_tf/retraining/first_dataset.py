@@ -36,7 +36,8 @@ def checked_dataset(run: Run, files: ArrayFiles, cache_dir: str | None = None) -
     except DatasetError as error:
         raise RetrainError(
             f"the data set of {run.store.path} cannot be read: {error} Relative paths refer to the"
-            " folder in which the search was started."
+            " folder in which the search was started; if the data set has moved, move it back or"
+            " put a symbolic link in its place."
         ) from error
     check_same_images(run.store.path, dataset, run.config.images)
     return dataset

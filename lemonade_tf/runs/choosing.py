@@ -116,6 +116,12 @@ def choose(run: Run, rule: str | Rule) -> NetworkRecord:
     return min(fitting, key=lambda n: (values[n.id], n.error, n.objectives[size]))
 
 
+def with_limits(rule: Rule, limits: Mapping[str, float]) -> Rule:
+    """Return a rule with further limits; of two for an objective, the lower one holds."""
+    lower = {name: min(x, limits.get(name, x)) for name, x in rule.limits.items()}
+    return Rule(rule.goal, {**limits, **lower})
+
+
 def networks_within(run: Run, limits: Mapping[str, float]) -> list[NetworkRecord]:
     """Return the networks of a front within upper limits by objective, in the front's order.
 

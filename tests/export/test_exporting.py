@@ -1,6 +1,7 @@
 """Every export computes what the network does, in its own runtime; a failed one leaves no file."""
 
 import ast
+import errno
 import os
 import runpy
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from runs import with_settings
 
 from lemonade_tf.cli import main
 from lemonade_tf.export import (
@@ -17,15 +19,22 @@ from lemonade_tf.export import (
     benchmarking,
     checking,
     export,
+    exporting,
     micro,
     publishing,
     running,
+    writing,
 )
 from lemonade_tf.export.c_source import array_bytes, c_identifier
 from lemonade_tf.keras_bridge import load_graph, load_model, save_model
+from lemonade_tf.objectives.boards import find_board
 from lemonade_tf.objectives.int8_size import int8_arena, int8_bytes
 from lemonade_tf.operators.initial import initial_weights
+from lemonade_tf.retraining import RetrainError
+from lemonade_tf.runs import read_run
+from lemonade_tf.runs.choosing import parse_rule, with_limits
 from lemonade_tf.search_spaces import NETWORKS
+from lemonade_tf.store import StoreError
 
 CLASSES = ("top left", "top right", 'bottom "left"', "bottom right")
 
@@ -157,10 +166,83 @@ def test_the_commands(run, tmp_path, capsys, monkeypatch):
     assert "FITS nano33:" in printed
     assert main(["export", *arguments, "--board", str(board)]) == 3
     assert "DOES NOT FIT tiny:" in capsys.readouterr().out
-    assert main(["benchmark", str(run)]) == 0
+    assert main(["benchmark", str(run), "--best", "knee"]) == 0
     printed = capsys.readouterr().out
+    assert "Network     0-0, the best by 'knee'" in printed
     assert "tflite int8" in printed
     assert "Network 0-0 on 60 test images" in printed
+
+
+def test_the_network_is_an_id_or_the_best_by_a_rule(run, tmp_path, capsys):
+    small = tmp_path / "small.json"
+    small.write_text('{"flash": 132000, "ram": 400000}')
+    command = ["export", str(run), "--format", "h5"]
+    assert main(command) == 2
+    assert "export needs an ID, or --best RULE" in capsys.readouterr().err
+    assert main([*command, "--best", "smallest: error<=0.4"]) == 1
+    assert "none of the 1 networks of the front fits error<=0.4" in capsys.readouterr().err
+    assert main([*command, "--best", "knee", "--board", str(small)]) == 1
+    assert "fits int8_bytes<=928, int8_arena<=367,232" in capsys.readouterr().err
+    assert main([*command, "0-0", "--best", "knee"]) == 2
+    assert "--best chooses a network, and 0-0 is one" in capsys.readouterr().err
+    rule = with_limits(parse_rule("knee: error<=5%, latency<=1"), {"error": 0.2, "latency": 0.5})
+    assert rule.limits == {"error": 0.05, "latency": 0.5}
+    limits = find_board("esp32-s3").limits
+    assert limits == {"int8_bytes": 7680 * 1024, "int8_arena": 243_456}
+
+
+def _no_images(*args):
+    raise AssertionError("images were read")
+
+
+def test_a_folder_that_cannot_be_written_to_is_found_first(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting, "opened", _no_images)
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match=r"file: .*; expected a folder"):
+        export(run, "0-0", "h5", output=tmp_path / "file" / "net.h5")
+    with pytest.raises(StoreError, match="9-9"):
+        export(run, "9-9", "h5", output=tmp_path / "new" / "net.h5")
+    with pytest.raises(AssertionError):
+        export(run, "0-0", "h5", output=tmp_path / "new" / "net.h5")
+    assert files_in(tmp_path) == ["file"]
+
+
+def test_a_full_disk(run, tmp_path, monkeypatch):
+    graph = load_graph(run / "models" / "0-0.h5")
+    content, needed = writing.Content("net", graph, (), np.zeros((0, 8, 8, 1))), []
+    with monkeypatch.context() as patched:
+        usage = lambda folder: type("Usage", (), {"free": 50_000})  # noqa: E731
+        patched.setattr(writing.shutil, "disk_usage", usage)
+        for format in FORMATS.values():
+            with pytest.raises(StoreError, match="No space left on device; free some space"):
+                writing.write(content, format, "none", tmp_path, "net")
+    failures = [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+        RuntimeError("SaveV2: variables; No space left on device"),
+    ]
+    for failure in failures:
+        needed.clear()
+
+        def full(*args, failure=failure):
+            needed.append(args)
+            raise failure
+
+        monkeypatch.setattr(writing, "_WRITERS", {"h5": full})
+        with pytest.raises(StoreError, match="No space left on device; free some space"):
+            writing.write(content, FORMATS["h5"], "none", tmp_path, "net")
+        assert len(needed) == 1
+    with pytest.raises(ExportError, match=r"int8 needs training images.*--quantize float16"):
+        writing.lite_content(content, "int8")
+
+
+def test_a_data_set_that_has_moved(run, tmp_path, monkeypatch):
+    read = read_run(run)
+    settings = with_settings(read.config, dataset="no/images.npz").settings
+    read.config.settings["dataset"] = settings["dataset"]
+    monkeypatch.setattr(exporting, "read_run", lambda path: read)
+    with pytest.raises(RetrainError, match=r"no/images.npz does not exist.*move it back or put"):
+        export(run, "0-0", "h5", output=tmp_path / "new" / "net.h5")
+    assert not files_in(tmp_path)
 
 
 def test_front_measures_int8_sizes(run, tmp_path, capsys):

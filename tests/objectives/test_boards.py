@@ -15,6 +15,7 @@ KIB = 1024
 def test_every_board_leaves_room_for_a_network():
     for name, board in BOARDS.items():
         assert find_board(name) is board
+        assert board.limits["int8_bytes"] >= 384 * KIB
         assert all(limit >= 64 * KIB for limit in board.limits.values())
 
 
