@@ -114,9 +114,7 @@ def _chosen(options: argparse.Namespace, console: Console) -> str | None:
     if options.best is None:
         return options.id
     if options.id is not None:
-        raise ChoiceError(
-            f"--best chooses a network, and {options.id} is one; omit one."
-        )
+        raise ChoiceError(f"--best chooses a network, and {options.id} is one; omit one.")
     limits = limits_with_board({}, getattr(options, "board", None))
     network = choose(read_run(options.workdir), with_limits(parse_rule(options.best), limits))
     print_line(console, f"{'Network':11} {network.id}, the best by {options.best!r}")
