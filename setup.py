@@ -43,7 +43,7 @@ setup(
         "tensorflow>=2.18",
     ],
     extras_require={
-        "docs": ["mkdocs>=1.6", "mkdocstrings[python]>=0.29"],
+        "docs": ["mkdocs>=1.6", "mkdocstrings[python]>=0.29", "pymdown-extensions>=10"],
         "export": ["onnx>=1.17", "onnxruntime>=1.20", "openvino>=2025.0", "tf2onnx>=1.17"],
         "micro": ["tflite-micro"],
         "experiments": ["absl-py>=2.1", "pymoo>=0.6.1"],
@@ -54,6 +54,7 @@ setup(
             "mkdocs>=1.6",
             "mkdocstrings[python]>=0.29",
             "pre-commit>=4",
+            "pymdown-extensions>=10",
             "pymoo>=0.6.1",
             "pyright[nodejs]>=1.1.400",
             "pytest>=8",
@@ -64,7 +65,6 @@ setup(
     },
     entry_points={"console_scripts": ["lemonade-tf = lemonade_tf.cli:main"]},
     classifiers=[
-        "Operating System :: MacOS",
         "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3.11",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from lemonade_tf.cli.choosing_commands import print_chosen, run_front
+from lemonade_tf.cli.completion import run_completion
 from lemonade_tf.cli.export_commands import run_benchmark, run_export
 from lemonade_tf.cli.failure import fail, without_messages
 from lemonade_tf.cli.page_commands import run_demo, run_watch
@@ -280,4 +281,5 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "augment": run_augment,
     "export": run_export,
     "benchmark": run_benchmark,
+    "completion": run_completion,
 }

@@ -1,4 +1,4 @@
-"""The commands `watch` and `demo`: the page of a run in a browser."""
+"""The commands `watch` and `demo`, the page of a run in a browser: options, and what they do."""
 
 from __future__ import annotations
 
@@ -6,11 +6,38 @@ import argparse
 import os
 import sys
 import webbrowser
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from lemonade_tf.cli.choosing_commands import print_chosen
 from lemonade_tf.cli.failure import fail
 from lemonade_tf.terminal import make_console, print_line
+
+
+def add_page_commands(commands: Any, add_command: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add the parsers of the commands; that of a command on a run is `add_command(name, help)`."""
+    watch = add_command(
+        "watch",
+        "show the report of a run in a browser while its search runs",
+        description="Serve the report of a run on 127.0.0.1; the page updates itself.",
+    )
+    watch.add_argument(
+        "--port", type=int, default=0, metavar="N", help="port of the page (default: any free one)"
+    )
+    demo = commands.add_parser(
+        "demo",
+        help="show a finished example without training",
+        description="Write a finished search into a folder, print its front and open its report.",
+        allow_abbrev=False,
+    )
+    demo.add_argument(
+        "--workdir",
+        default="runs/demo",
+        metavar="DIR",
+        help="new folder for the example (default: runs/demo)",
+    )
+    demo.set_defaults(command="demo")
 
 
 def run_watch(options: argparse.Namespace) -> int:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from lemonade_tf import __version__
+from lemonade_tf.cli.completion import add_completion
 from lemonade_tf.cli.export_commands import add_export_commands
 from lemonade_tf.cli.options import add_limit, add_settings, choice
+from lemonade_tf.cli.page_commands import add_page_commands
 from lemonade_tf.config import TRAINING, SearchConfig
 from lemonade_tf.errors import PROGRAM, did_you_mean, printable
 from lemonade_tf.presets import PRESETS
@@ -174,7 +176,7 @@ def _make_parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.Argu
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
     _add_search(commands)
     _add_command(commands, "status", "show the progress of a search")
-    _add_watch(commands)
+    add_page_commands(commands, partial(_add_command, commands))
     _add_front(commands)
     pin = _add_command(commands, "pin", "keep the files of networks that leave the front")
     pin.add_argument("ids", metavar="ID", nargs="+", help="networks to keep")
@@ -184,7 +186,7 @@ def _make_parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.Argu
     _add_transfer(commands)
     _add_augment(commands)
     add_export_commands(partial(_add_command, commands))
-    _add_demo(commands)
+    add_completion(commands)
     return parser, commands.choices
 
 
@@ -229,34 +231,6 @@ def _add_command(commands: Any, name: str, help: str, **options: Any) -> argpars
     parser.add_argument("workdir", metavar="RUN", help="run folder")
     parser.set_defaults(command=name)
     return parser
-
-
-def _add_watch(commands: Any) -> None:
-    parser = _add_command(
-        commands,
-        "watch",
-        "show the report of a run in a browser while its search runs",
-        description="Serve the report of a run on 127.0.0.1; the page updates itself.",
-    )
-    parser.add_argument(
-        "--port", type=int, default=0, metavar="N", help="port of the page (default: any free one)"
-    )
-
-
-def _add_demo(commands: Any) -> None:
-    parser = commands.add_parser(
-        "demo",
-        help="show a finished example without training",
-        description="Write a finished search into a folder, print its front and open its report.",
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--workdir",
-        default="runs/demo",
-        metavar="DIR",
-        help="new folder for the example (default: runs/demo)",
-    )
-    parser.set_defaults(command="demo")
 
 
 def _add_front(commands: Any) -> None:
