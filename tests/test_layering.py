@@ -121,6 +121,7 @@ MAY_IMPORT = {
         "runs",
         "search",
         "store",
+        "surgery",
     },
     "monitoring": {"config", "evolution", "latency", "report", "runs", "store", "terminal"},
     "baselines": {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from lemonade_tf.backends.base import Backend, Inputs, JitCompile, Precision
 from lemonade_tf.backends.batch_normalization_tensorflow import FusedBatchNormalization
 from lemonade_tf.backends.batch_transform import NO_AUGMENTATION, BatchTransform
 from lemonade_tf.backends.compilation import CompilationCosts
+from lemonade_tf.backends.fake_quantization_tensorflow import fake_quantized
 from lemonade_tf.backends.inference_tensorflow import TensorFlowForward, inference_pass
 from lemonade_tf.backends.lite_tensorflow import LiteRTModel, to_lite
 from lemonade_tf.backends.mapped_tensorflow import tensor_in_file
@@ -139,6 +140,10 @@ class TensorFlowBackend(Backend):
     def forward(self, model: keras.Model) -> TensorFlowForward:
         """Return the compiled inference function of a model."""
         return TensorFlowForward(model)
+
+    def fake_quantized(self, model: keras.Model, outputs: Collection[str]) -> keras.Model:
+        """Return a model that rounds as int8 does; see `Backend.fake_quantized`."""
+        return fake_quantized(model, outputs)
 
     def inference_pass(self, graph: Graph, images: Inputs) -> Callable[[], Any]:
         """Return an inference pass over a batch, to time; see `Backend.inference_pass`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -123,6 +123,15 @@ class Backend(ABC):
     @abstractmethod
     def forward(self, model: keras.Model) -> Forward:
         """Return the compiled inference function of a model."""
+
+    @abstractmethod
+    def fake_quantized(self, model: keras.Model, outputs: Collection[str]) -> keras.Model:
+        """Return a model with the variables of another that rounds as int8 does.
+
+        Args:
+            model: A functional model of a graph.
+            outputs: The names of the layers whose outputs are rounded, too.
+        """
 
     @abstractmethod
     def inference_pass(self, graph: Graph, images: Inputs) -> Callable[[], Any]:

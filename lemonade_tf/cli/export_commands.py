@@ -12,7 +12,7 @@ from rich.console import Console
 
 from lemonade_tf.cli.failure import fail, without_messages
 from lemonade_tf.cli.options import choice
-from lemonade_tf.export.formats import FORMATS, QUANTIZATIONS
+from lemonade_tf.export.formats import FORMATS, INT8, QUANTIZATIONS
 from lemonade_tf.export.output_comparison import REPORTED_LOSS
 from lemonade_tf.objectives.boards import BOARDS, Board, Fit
 from lemonade_tf.terminal import make_console, print_line, print_rows
@@ -20,6 +20,7 @@ from lemonade_tf.terminal import make_console, print_line, print_rows
 if TYPE_CHECKING:
     from lemonade_tf.export.benchmarking import Row
     from lemonade_tf.export.checking import Exported
+    from lemonade_tf.export.fine_tuning import FineTuned
     from lemonade_tf.runs.run import Run
 
 DOES_NOT_FIT = 3  # exit status
@@ -68,6 +69,14 @@ def _add_export(add_command: Callable[..., argparse.ArgumentParser]) -> None:
         action=argparse.BooleanOptionalAction,
         default=True,
         help="whether to fold batch normalizations into the layers before them (default: yes)",
+    )
+    parser.add_argument(
+        "--fine_tune",
+        type=int,
+        default=0,
+        metavar="EPOCHS",
+        help="train the network for int8, if int8 loses accuracy; 10 are usually enough. The"
+        " validation images decide whether the trained network is used (default: 0)",
     )
     parser.add_argument(
         "--board",
@@ -138,6 +147,7 @@ def run_export(options: argparse.Namespace) -> int:
             quantize=options.quantize,
             output=options.output,
             fold=options.fold,
+            fine_tune=options.fine_tune,
             board=options.board,
             on_stage=lambda stage: print_line(console, stage),
         )
@@ -163,11 +173,30 @@ def _print_exported(exported: Exported, console: Console) -> None:
         f"{'Error':11} {_percent(found.error)} on these images; before the export"
         f" {_percent(found.reference_error)}",
     )
+    if exported.fine_tuned is not None:
+        _print_fine_tuned(exported.fine_tuned, found.part, console)
     if found.loss > REPORTED_LOSS:
+        loss = f"{exported.quantize} loses {100 * found.loss:.2f} percentage points"
+        can_help = exported.quantize == INT8 and exported.fine_tuned is None
+        advice = "; --fine_tune 10 trains the network for int8" if can_help else ""
+        print_line(console, f"{'Note':11} {loss}{advice}.")
+
+
+def _print_fine_tuned(found: FineTuned, part: str, console: Console) -> None:
+    """Print the errors in int8 before and after fine-tuning, and which network was exported."""
+    before, after = _percent(found.error_before), _percent(found.error_after)
+    print_line(
+        console,
+        f"{'Fine-tuned':11} int8 error on {found.num_validation_images:,} validation images"
+        f" {before} before, {after} after: {'kept' if found.is_kept else 'no better, not used'}",
+    )
+    if part == "validation":
         print_line(
-            console,
-            f"{'Note':11} {exported.quantize} loses {100 * found.loss:.2f} percentage points.",
+            console, f"{'':11} there are no test images: the same images decide and are reported"
         )
+        return
+    before, after = _percent(found.reported_error_before), _percent(found.reported_error_after)
+    print_line(console, f"{'':11} on the {part} images {before} before, {after} after")
 
 
 def run_benchmark(options: argparse.Namespace) -> int:

@@ -69,7 +69,7 @@ def benchmark(
     if not run.trained:
         raise ExportError(f"{run.store.path} has no front: no network has been trained yet.")
     rows = []
-    with opened(run, name or choose(run, LOWEST_ERROR).id) as (content, images):
+    with opened(run, name or choose(run, LOWEST_ERROR).id) as (content, images, _):
         reference, to_write = reference_outputs(content, images), folded(content)
         for kind, quantize in KINDS:
             format = FORMATS[kind]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from lemonade_tf.export.running import Running, load, of_graph
 from lemonade_tf.export.writing import Content, lite_content, write
 from lemonade_tf.objectives.boards import Board, Fit
 from lemonade_tf.objectives.int8_size import int8_arena
+
+if TYPE_CHECKING:
+    from lemonade_tf.export.fine_tuning import FineTuned
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Exported:
         num_bytes: Their size without that of the names; for source code, that of the array in it.
         comparison: How it compares with the network.
         fit: Whether it fits the board, if one was given.
+        fine_tuned: What fine-tuning did, if it was asked for.
     """
 
     format: str
@@ -36,6 +41,7 @@ class Exported:
     num_bytes: int
     comparison: Comparison
     fit: Fit | None = None
+    fine_tuned: FineTuned | None = None
 
 
 def folded(content: Content) -> Content:

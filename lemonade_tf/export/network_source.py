@@ -20,7 +20,7 @@ from lemonade_tf.datasets.array_files import ArrayFiles
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.errors import quoted
 from lemonade_tf.export.formats import ExportError
-from lemonade_tf.export.output_comparison import Images
+from lemonade_tf.export.output_comparison import Images, some_images
 from lemonade_tf.export.writing import Content
 from lemonade_tf.keras_bridge.files import FileError, ForeignFileError, load_graph
 from lemonade_tf.objectives.int8_error import NUM_CALIBRATION_IMAGES
@@ -33,8 +33,8 @@ _SUFFIXES = (".h5", ".keras")
 
 
 @contextmanager
-def opened(run: Run, name: str) -> Iterator[tuple[Content, Images]]:
-    """Yield a network and the images to compare on.
+def opened(run: Run, name: str) -> Iterator[tuple[Content, Images, Dataset]]:
+    """Yield a network, the images to compare on, and the data set that they are from.
 
     Args:
         run: The run.
@@ -56,6 +56,7 @@ def opened(run: Run, name: str) -> Iterator[tuple[Content, Images]]:
         yield (
             Content(path.stem, graph, class_names, np.asarray(dataset.x_train[rows], np.float32)),
             _images(dataset),
+            dataset,
         )
 
 
@@ -109,5 +110,4 @@ def _images(dataset: Dataset) -> Images:
     images, labels, part = dataset.x_test, dataset.y_test, "test"
     if images is None or labels is None or not len(images):
         images, labels, part = dataset.x_validation, dataset.y_validation, "validation"
-    rows = np.unique(np.linspace(0, len(labels) - 1, min(len(labels), MAX_IMAGES)).astype(int))
-    return Images(np.asarray(images[rows], np.float32), np.asarray(labels)[rows], part)
+    return some_images(images, labels, part, MAX_IMAGES)

@@ -7,6 +7,7 @@ differ; what counts is the error. A loss of more than half a point is reported, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,12 @@ class Images:
     images: np.ndarray
     labels: np.ndarray
     part: str
+
+
+def some_images(images: Any, labels: Any, part: str, most: int) -> Images:
+    """Return at most so many of the images of a data set, evenly distributed."""
+    rows = np.unique(np.linspace(0, len(labels) - 1, min(len(labels), most)).astype(int))
+    return Images(np.asarray(images[rows], np.float32), np.asarray(labels)[rows], part)
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,6 @@ def compare(
         raise ExportError(
             f"the error of the exported file on {len(labels)} {part} images is {found.error:.2%},"
             f" that of the network {found.reference_error:.2%}: {quantize} loses too much for this"
-            " network. It was removed; use --quantize float16, or another network."
+            " network. It was removed; use --fine_tune 10, --quantize float16, or another network."
         )
     return found

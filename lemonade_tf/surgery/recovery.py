@@ -57,6 +57,7 @@ def recover(
     batch_size: int,
     learning_rate: float | None,
     rng: np.random.Generator,
+    as_trained: Callable[[keras.Model], keras.Model] = lambda model: model,
 ) -> Recovered:
     """Train the weights of a network on the outputs of the original, except those of frozen layers.
 
@@ -68,6 +69,8 @@ def recover(
         batch_size: Images per step.
         learning_rate: The initial learning rate; None for the default.
         rng: Draws the order of the images.
+        as_trained: Returns the model that is trained, and compared, in place of the given one,
+            whose variables it has.
 
     Raises:
         ValueError: If all layers with weights are frozen.
@@ -81,7 +84,8 @@ def recover(
     desired = _outputs(current_backend().forward(teacher), inputs, batch_size)
     train, held_back = _divided(count_images(images))
     batch_size = min(batch_size, len(train))
-    model = Student(student)
+    trained = as_trained(student)
+    model = Student(trained)
     num_steps = epochs * -(-len(train) // batch_size)
     warm_up = max(1, round(_WARM_UP * num_steps))
     rate: Any = keras.optimizers.schedules.CosineDecay(
@@ -95,7 +99,7 @@ def recover(
     never: Any = False  # compiling for a single epoch takes longer than it saves
     model.compile(optimizer=keras.optimizers.Adam(rate), loss=losses, jit_compile=never)
 
-    forward = current_backend().forward(student)
+    forward = current_backend().forward(trained)
 
     def error() -> float:
         found = _outputs(forward, [each[held_back] for each in inputs], batch_size)
