@@ -38,7 +38,7 @@ from lemonade_tf.setting_checks import Settings, check_type
 from lemonade_tf.training.settings import TrainingSettings
 
 Space = Literal["networks", "cells"]
-Sampling = Literal["density", "uniform"]
+Sampling = Literal["density", "uniform", "improvement"]
 Strategy = Literal["one_per_gpu", "mirrored"]
 Mode = Literal["generational", "asynchronous"]
 LatencyProtocol = Literal["default", "paper"]
@@ -168,8 +168,9 @@ class SearchConfig(FlatConfig):
         num_generations: Generations to evolve.
         num_proposed: Children proposed per generation.
         num_accepted: Children trained per generation.
-        sampling: How parents and accepted children are sampled: "density", the paper's method, or
-            "uniform", its baseline (A.2).
+        sampling: How parents and accepted children are sampled: "density", the paper's method,
+            "uniform", its baseline (A.2), or "improvement", which goes beyond the paper: children
+            are accepted by how much they promise to improve the front, per training time.
         max_redraws: How many times a child that is a duplicate or over a limit is resampled. After
             that, a duplicate is trained again, as in the paper, and a child over a limit is
             dropped.

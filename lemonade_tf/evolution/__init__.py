@@ -8,6 +8,7 @@ from lemonade_tf.evolution.ask_tell import Evolution
 from lemonade_tf.evolution.asynchronous import AsynchronousEvolution, NoChildError
 from lemonade_tf.evolution.density import log_density
 from lemonade_tf.evolution.generation import Batch, Generation, Proposal, Slot
+from lemonade_tf.evolution.improvement import ExpectedImprovement
 from lemonade_tf.evolution.individual import Evaluation, Individual
 from lemonade_tf.evolution.loop import evolve
 from lemonade_tf.evolution.pareto import hypervolume, pareto_front, update_front
@@ -41,6 +42,7 @@ __all__ = [
     "pareto_front",
     "update_front",
     # sampling
+    "ExpectedImprovement",
     "Purpose",
     "accept",
     "child_seed",

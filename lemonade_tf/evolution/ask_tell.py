@@ -38,7 +38,7 @@ from lemonade_tf.evolution.density import log_density
 from lemonade_tf.evolution.generation import Batch, Proposal, Slot
 from lemonade_tf.evolution.individual import Evaluation, Individual
 from lemonade_tf.evolution.pareto import update_front
-from lemonade_tf.evolution.protocols import Exceeded, ObjectiveProtocol, Propose
+from lemonade_tf.evolution.protocols import Exceeded, ObjectiveProtocol, Propose, Rate
 from lemonade_tf.evolution.sampling import (
     Purpose,
     accept,
@@ -70,6 +70,8 @@ class Evolution:
         canonical_hash: Returns the same hash for architectures that are the same.
         same_architecture: Decides whether two architectures of equal hash are the same.
         exceeded: Returns the objectives of a child that exceed their limit.
+        rate: Returns the logarithms of the weights to accept proposed children by, in place of the
+            density; such as `ExpectedImprovement.log_weights`.
         history: To resume: the children accepted before `start_generation`, without expensive
             objectives if their evaluation failed.
         pending: To resume: the children accepted before `start_generation` that have not been
@@ -96,6 +98,7 @@ class Evolution:
         canonical_hash: Callable[[Any], str],
         same_architecture: Callable[[Any, Any], bool],
         exceeded: Exceeded = _no_limits,
+        rate: Rate | None = None,
         history: Sequence[Individual] = (),
         pending: Sequence[Individual] = (),
         start_generation: int = 1,
@@ -105,12 +108,13 @@ class Evolution:
         self.settings = settings
         self.generation = start_generation - 1
         self._propose, self._cheap = propose, tuple(cheap)
-        self._exceeded, self._seed = exceeded, seed
+        self._exceeded, self._rate, self._seed = exceeded, rate, seed
         individuals = [*initial, *history]
         self._archive = Archive(canonical_hash, same_architecture)
         for individual in individuals:
             self._archive.add(canonical_hash(individual.architecture), individual)
         self._failed = {i.id for i in individuals if not i.is_evaluated}
+        self._evaluated = {i.id: i for i in individuals if i.is_evaluated}
         self._pending: dict[str, tuple[str, Individual]] = {}  # by id, with their hash
         self._population = list(initial)
         self._reported = [i for i in history if i.is_evaluated]
@@ -180,7 +184,8 @@ class Evolution:
         evaluation = evaluation.checked(self._expensive)
         _, child = self._pending.pop(evaluation.id)
         if evaluation.failure is None:
-            self._reported.append(child.with_evaluation(evaluation))
+            self._evaluated[child.id] = child.with_evaluation(evaluation)
+            self._reported.append(self._evaluated[child.id])
         else:
             self._failed.add(child.id)
         return evaluation
@@ -263,7 +268,11 @@ class Evolution:
     ) -> list[Proposal]:
         """Mark the proposals that the second sampling stage accepts."""
         positions = [index for index, p in enumerate(drawn) if p.outcome == "rejected"]
-        log_densities = self._log_densities([drawn[index].individual for index in positions])
+        children = [drawn[index].individual for index in positions]
+        if self._rate is None:
+            log_densities = self._log_densities(children)
+        else:
+            log_densities = -self._rate(children, self.population, self._evaluated)
         proposals = list(drawn)
         for chosen in accept(log_densities, num_accepted, rng=rng):
             index = positions[chosen]

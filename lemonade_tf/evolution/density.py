@@ -55,7 +55,7 @@ def log_density(population_values: ArrayLike, values: ArrayLike) -> np.ndarray:
             f"population_values has the shape {population_values.shape} and values "
             f"{values.shape}; expected at least one individual and the same number of columns."
         )
-    width = _spread(population_values) * num_individuals ** (-1 / (num_dimensions + 4))
+    width = spread(population_values) * num_individuals ** (-1 / (num_dimensions + 4))
     center = population_values.mean(axis=0)
     points, centers = (values - center) / width, (population_values - center) / width
     num_rows = max(1, _MAX_DISTANCES // num_individuals)
@@ -75,10 +75,10 @@ def _log_sum(points: np.ndarray, centers: np.ndarray) -> np.ndarray:
     return np.log(np.exp(exponents, out=exponents).sum(axis=1)) + largest[:, 0]
 
 
-def _spread(values: np.ndarray) -> np.ndarray:
+def spread(values: np.ndarray) -> np.ndarray:
     """Return each column's standard deviation, or 1 where all values are the same."""
-    spread = values.std(axis=0)
-    return np.where(spread > RELATIVE_ROUNDING * np.abs(values).max(axis=0), spread, 1.0)
+    deviation = values.std(axis=0)
+    return np.where(deviation > RELATIVE_ROUNDING * np.abs(values).max(axis=0), deviation, 1.0)
 
 
 def _as_coordinates(name: str, values: ArrayLike) -> np.ndarray:

@@ -60,3 +60,6 @@ class Propose(Protocol):
 Evaluate = Callable[[Sequence[Individual]], Iterable[Evaluation]]
 # Returns the objectives of a child that exceed their limit; an empty mapping if it is allowed.
 Exceeded = Callable[[Individual], Mapping[str, float]]
+# Returns the logarithms of the weights of proposed children, given the population and all evaluated
+# networks by id.
+Rate = Callable[[Sequence[Individual], Sequence[Individual], Mapping[str, Individual]], np.ndarray]
