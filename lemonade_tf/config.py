@@ -141,6 +141,8 @@ class SearchConfig(FlatConfig):
         image_size: Size to which pictures are scaled and cropped: a side, such as 64, or
             HEIGHTxWIDTH. Defaults to their median size, scaled down to at most 64 pixels, or, if
             their aspect ratios vary, to a square.
+        training_images: Number of training images to use, of each class the same share; by default,
+            all of them.
         data_dir: Folder with the CIFAR archives, which are downloaded into it if they are missing,
             and with the folder imagenet64. Defaults to ./data.
         cache_dir: Folder for the images of large data sets during the search: memory-mapped files,
@@ -181,6 +183,10 @@ class SearchConfig(FlatConfig):
         replay: Run folder of a finished asynchronous search to repeat, with any number of workers:
             children are proposed and recorded in the same order. The settings are those of that
             run, and may only be given again.
+        minutes: Minutes that the search may take in all. It sizes itself: from measured training
+            steps, it chooses training_images, epochs, distillation_epochs, num_generations,
+            num_proposed and num_accepted, except for those that are given. What is left counts
+            when it is resumed.
         max_hours: Hours after which the search ends, counted from each start or resume; children in
             training are finished first. No limit by default.
         max_child_hours: Hours after which a child is recorded as failed and its worker is replaced,
@@ -229,6 +235,7 @@ class SearchConfig(FlatConfig):
     width_multiple: int = 1
     dataset: str = "digits"
     image_size: tuple[int, ...] | None = None
+    training_images: int | None = None
     data_dir: str | None = None
     cache_dir: str | None = None
     workdir: str | None = None
@@ -244,6 +251,7 @@ class SearchConfig(FlatConfig):
     max_redraws: int = 10
     mode: Mode = "generational"
     replay: str | None = None
+    minutes: float | None = None
     max_hours: float | None = None
     max_child_hours: float | None = 12.0
     latency_table: str | None = None
@@ -329,6 +337,7 @@ class SearchConfig(FlatConfig):
             "filters": tuple(self.filters),
             "limit": dict(self.limit),
             "scale": dict(self.scale),
+            "minutes": None if self.minutes == inf else self.minutes,
             "max_hours": None if self.max_hours == inf else self.max_hours,
             "max_child_hours": None if self.max_child_hours == inf else self.max_child_hours,
         }.items():
@@ -342,6 +351,7 @@ class SearchConfig(FlatConfig):
         for name in ("num_generations", "max_redraws", "seed"):
             check_integer(name, getattr(self, name), 0)
         check_integer("epochs", self.training.epochs, 1)
+        check_integer("training_images", self.training_images, 1, optional=True)
         check_image_size(self.image_size)
         check_gpus("gpus_per_child", self.gpus_per_child)
         check_device_memory(self.device_memory)
@@ -355,10 +365,17 @@ class SearchConfig(FlatConfig):
                 f"--num_accepted is {self.num_accepted}; expected at most --num_proposed,"
                 f" {self.num_proposed}, because accepted children are chosen from proposed ones."
             )
-        for name in ("max_hours", "max_child_hours"):
-            hours = getattr(self, name)
-            if hours is not None and not hours > 0:
-                raise ConfigError(f"--{name} is {hours}; expected more than 0, or inf.")
+        for name in ("minutes", "max_hours", "max_child_hours"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ConfigError(f"--{name} is {value}; expected more than 0, or inf.")
+        if self.minutes is not None and self.max_hours is not None:
+            raise ConfigError(
+                f"--minutes is {self.minutes:g} and --max_hours {self.max_hours:g}; give one of"
+                " them: --minutes also sizes the search, --max_hours only ends it."
+            )
+        if self.minutes is not None and self.replay is not None:
+            raise ConfigError("--minutes has no effect on a --replay; omit it.")
 
 
 def _check_objectives(settings: Mapping[str, Any]) -> None:

@@ -101,6 +101,14 @@ def make_config(preset: str | None = None, **settings: Any) -> SearchConfig:
     return config
 
 
+def given_names(config: SearchConfig | None, settings: Mapping[str, Any]) -> frozenset[str]:
+    """Return the settings that the user gave: of a config, those that differ from its preset."""
+    if config is None:
+        return frozenset(settings)
+    usual = SearchConfig.from_flat(PRESETS[preset_for(config.dataset, config.space)]).as_json()
+    return frozenset(name for name, value in config.as_json().items() if value != usual[name])
+
+
 def command_line(settings: Mapping[str, Any]) -> str:
     """Return the command that starts a search with the settings of a run, in a new folder.
 

@@ -53,7 +53,7 @@ def test_a_yes_starts_the_search(answer):
     asked, text = ask(answer)
     assert asked
     assert "about 12 days, until about " in text
-    assert "--max_hours 1" in text
+    assert "--minutes 60" in text
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", "", "yess\n"])

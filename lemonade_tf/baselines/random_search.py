@@ -287,6 +287,7 @@ def _config(run: Run, workdir: str, seed: int, workers: int | None) -> SearchCon
         workdir=str(workdir),
         seed=seed,
         workers=workers,
+        minutes=None,
         max_hours=None,
         initial_run=None,
         initial_models=(),

@@ -42,7 +42,9 @@ def run_search(options: argparse.Namespace) -> int:
         workdir = given["workdir"] if given["resume"] else None
         return _interrupted(error, workdir if progress.state is None else progress.state.workdir)
     if not (result.complete or result.stopped):
-        print_line(console, "Ended at --max_hours; all results so far are saved.")
+        state = progress.state
+        limit = "max_hours" if state is None or state.config.minutes is None else "minutes"
+        print_line(console, f"Ended at --{limit}; all results so far are saved.")
     try:
         _report(str(result.workdir), console)
     except KeyboardInterrupt:

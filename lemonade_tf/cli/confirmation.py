@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from lemonade_tf.monitoring.progress import ProgressDisplay
 
 LONG_HOURS = 1.0  # a shorter search starts without a question
-_BUDGETS = ("max_hours", "num_generations", "preset")
-_ADVICE = "choose a budget, such as --max_hours 1 or --num_generations 10"
+_BUDGETS = ("minutes", "max_hours", "num_generations", "preset")
+_ADVICE = "choose a budget, such as --minutes 60 or --num_generations 10"
 
 
 class Confirmation(Callback):
@@ -81,7 +81,7 @@ def is_long_by_default(state: SearchState) -> bool:
     """Return whether a search has the paper's generations, no other limit, and takes long."""
     config, estimate = state.config, state.estimate
     is_default = config.num_generations == SearchConfig.num_generations
-    has_limit = config.max_hours is not None or not is_default
+    has_limit = (config.minutes or config.max_hours) is not None or not is_default
     return estimate is not None and not has_limit and estimate.hours >= LONG_HOURS
 
 

@@ -13,82 +13,12 @@ from lemonade_tf.cli.completion import add_completion
 from lemonade_tf.cli.export_commands import add_export_commands
 from lemonade_tf.cli.options import add_limit, add_settings, choice
 from lemonade_tf.cli.page_commands import add_page_commands
-from lemonade_tf.config import TRAINING, SearchConfig
+from lemonade_tf.cli.setting_groups import RETRAIN_GROUPS, SEARCH_GROUPS, TRANSFER_GROUPS
+from lemonade_tf.config import SearchConfig
 from lemonade_tf.errors import PROGRAM, did_you_mean, printable
 from lemonade_tf.presets import PRESETS
 from lemonade_tf.retraining import RetrainConfig, TransferConfig
 from lemonade_tf.retraining.recipes import RECIPES
-
-_SEARCH_GROUPS = {
-    "data": ("dataset", "image_size", "data_dir", "cache_dir"),
-    "budget": ("num_generations", "num_proposed", "num_accepted", "max_hours", "max_child_hours"),
-    "objectives": ("objectives", "limit", "board", "scale", "latency_table", "latency_protocol"),
-    "search space": (
-        "space",
-        "filters",
-        "cells_per_block",
-        "width_multiple",
-        "operators",
-        "initial_run",
-        "initial_models",
-    ),
-    "sampling": ("sampling", "max_redraws", "seed"),
-    "order": ("mode", "replay"),
-    "training": TRAINING,
-    "resources": (
-        "workers",
-        "strategy",
-        "threads",
-        "device_memory",
-        "executor",
-        "ray_address",
-        "gpus_per_child",
-    ),
-    "run folder": ("workdir", "keep_all", "tensorboard"),
-}
-_RETRAIN_GROUPS = {
-    "training": (
-        "recipe",
-        "epochs",
-        "batch_size",
-        "learning_rate",
-        "schedule",
-        "decay_epochs",
-        "decay_factor",
-        "momentum",
-        "nesterov",
-        "weight_decay",
-        "precision",
-        "seed",
-    ),
-    "resources": (
-        "workers",
-        "strategy",
-        "device_memory",
-        "cache_dir",
-        "executor",
-        "ray_address",
-        "gpus_per_child",
-    ),
-}
-
-_TRANSFER_GROUPS = {
-    "data": ("dataset", "image_size", "data_dir"),
-    "training": (
-        "weights",
-        *_RETRAIN_GROUPS["training"],
-        "pad",
-        "flip",
-        "cutout",
-        "mixup",
-        "class_weights",
-    ),
-    "resources": (
-        *(name for name in _RETRAIN_GROUPS["resources"] if name != "strategy"),
-        "strategy",
-        "threads",
-    ),
-}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -217,11 +147,11 @@ def _add_search(commands: Any) -> None:
     parser.add_argument(
         "--yes",
         action="store_true",
-        help="Start without a question: a search without a budget (--max_hours,"
+        help="Start without a question: a search without a budget (--minutes, --max_hours,"
         " --num_generations or --preset) that takes an hour or more asks first, and without a"
         " terminal it does not start",
     )
-    add_settings(parser, SearchConfig, _SEARCH_GROUPS, PRESETS)
+    add_settings(parser, SearchConfig, SEARCH_GROUPS, PRESETS)
     parser.set_defaults(command="search")
 
 
@@ -322,7 +252,7 @@ def _add_retrain(commands: Any) -> None:
         " networks that were evolved for one generation only",
     )
     recipes = {name: vars(training) for name, training in RECIPES.items()}
-    add_settings(parser, RetrainConfig, _RETRAIN_GROUPS, recipes)
+    add_settings(parser, RetrainConfig, RETRAIN_GROUPS, recipes)
 
 
 def _add_transfer(commands: Any) -> None:
@@ -345,7 +275,7 @@ def _add_transfer(commands: Any) -> None:
         "--workdir", metavar="OUT", required=True, help="folder for the trained networks"
     )
     recipes = {name: vars(training) for name, training in RECIPES.items()}
-    add_settings(parser, TransferConfig, _TRANSFER_GROUPS, recipes)
+    add_settings(parser, TransferConfig, TRANSFER_GROUPS, recipes)
     parser.set_defaults(command="transfer")
 
 

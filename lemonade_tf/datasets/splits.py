@@ -8,10 +8,11 @@ the training images, at most 5,000, is held out where a data set has no validati
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
-from lemonade_tf.datasets.array_files import Allocate, ArrayFile
+from lemonade_tf.datasets.array_files import Allocate, ArrayFile, ArrayFiles
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.datasets.dataset_error import DatasetError
 
@@ -81,6 +82,31 @@ def _draw_missing_classes(labels: np.ndarray, drawn: np.ndarray) -> None:
         drawn[first[missing]] = True
         counts[most] -= 1
         counts[missing] = 1
+
+
+def sampled(dataset: Dataset, num: int) -> Dataset:
+    """Return a data set with fewer training images, of each class the same share.
+
+    At least one image of each class stays; so there may be slightly more than `num`. The images
+    depend on the data set alone. Its rescaling stays that of all training images. Many images from
+    a mapped file are copied to another file, which has no name and is gone with this process.
+    """
+    num_classes = len(np.unique(dataset.y_train))
+    num_left_out = len(dataset.y_train) - max(num, num_classes)
+    if num_left_out <= 0:
+        return dataset
+    kept, _ = hold_out(dataset.y_train, num_left_out)
+    mapped = ArrayFile.of(dataset.x_train)
+    with ArrayFiles(None if mapped is None else Path(mapped.path).parent) as files:
+        allocate = np.empty if mapped is None else files.allocate
+        images = take_rows(dataset.x_train, kept, allocate)
+    return replace(
+        dataset,
+        x_train=images,
+        y_train=dataset.y_train[kept],
+        known_rescaling=dataset.rescaling(),
+        known_digest=None,
+    )
 
 
 def with_validation_images(dataset: Dataset, allocate: Allocate = np.empty) -> Dataset:

@@ -134,6 +134,10 @@ class Evolution:
             self._reported = []
         return tuple(self._population)
 
+    def extend(self, num_generations: int) -> None:
+        """Evolve for more generations than the settings said."""
+        self.settings = replace(self.settings, num_generations=num_generations)
+
     @property
     def pending(self) -> tuple[Individual, ...]:
         """The accepted children that have not been reported yet."""

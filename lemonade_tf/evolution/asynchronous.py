@@ -53,6 +53,10 @@ class AsynchronousEvolution:
         """The settings."""
         return self._evolution.settings
 
+    def extend(self, num_generations: int) -> None:
+        """Evolve for more generations than the settings said."""
+        self._evolution.extend(num_generations)
+
     @property
     def population(self) -> tuple[Individual, ...]:
         """What the next child is proposed from; see `Evolution.population`."""

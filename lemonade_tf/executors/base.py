@@ -10,6 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
+from math import inf
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
@@ -73,9 +74,12 @@ class Executor(ABC):
 
     Attributes:
         num_workers: Number of tasks that run at a time.
+        abort_at: Time after which running tasks are aborted and have no outcome, as a value of
+            `time.monotonic`; never by default. Executors that cannot abort a task ignore it.
     """
 
     num_workers: int = 1
+    abort_at: float = inf
 
     @property
     def num_turns(self) -> int:

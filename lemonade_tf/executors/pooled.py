@@ -38,10 +38,11 @@ class PooledExecutor(Executor, Generic[W]):
             self._pool.resume()
             while not self._is_closed:
                 self._assign(queue, running)
-                if not running and not queue.num_left:
+                until_abort = self.abort_at - time.monotonic()
+                if (not running and not queue.num_left) or until_abort <= 0:
                     return
                 self._pool.start_workers(queue.num_left)
-                answers = self._pool.poll(float("inf") if running else queue.seconds_left)
+                answers = self._pool.poll(until_abort if running else queue.seconds_left)
                 yield from [_outcome(answer, *running.pop(answer.worker)) for answer in answers]
         finally:
             self._is_running = False

@@ -21,6 +21,14 @@ def seconds_by_phase(history: Sequence[NetworkRecord]) -> dict[str, float]:
     return totals
 
 
+def seconds_used(history: Sequence[NetworkRecord]) -> float:
+    """Return how long a search has trained, without the pauses of one that was resumed."""
+    if not history:
+        return 0.0
+    times = sorted(record.timestamp for record in history)
+    return history[0].seconds.get("total", 0.0) + sum(_usual_gaps(times))
+
+
 def seconds_left(history: Sequence[NetworkRecord], num_expected: int) -> float | None:
     """Return the estimated seconds until a search is complete; None before two networks.
 
@@ -31,9 +39,14 @@ def seconds_left(history: Sequence[NetworkRecord], num_expected: int) -> float |
         num_expected: The number of networks that the whole search trains.
     """
     times = sorted(record.timestamp for record in history)
-    gaps = [later - earlier for earlier, later in pairwise(times)]
-    if not gaps:
+    usual = _usual_gaps(times)
+    if not usual:
         return None
-    longest = PAUSE * max(median(gaps), 1e-3)
-    usual = [gap for gap in gaps if gap <= longest] or gaps
     return max(0, num_expected - len(history)) * sum(usual) / len(usual)
+
+
+def _usual_gaps(times: Sequence[float]) -> list[float]:
+    """Return the gaps between sorted times, without pauses."""
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    longest = PAUSE * max(median(gaps), 1e-3) if gaps else 0.0
+    return [gap for gap in gaps if gap <= longest] or gaps

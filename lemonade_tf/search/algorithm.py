@@ -7,21 +7,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lemonade_tf.architecture.text import to_json
 from lemonade_tf.errors import resume_command
-from lemonade_tf.evolution import Evaluation, Evolution, Individual, evolve
+from lemonade_tf.evolution import AsynchronousEvolution, Evaluation, Evolution, Individual, evolve
 from lemonade_tf.objectives.objective import ObjectiveError
 from lemonade_tf.search.asynchronous_search import asynchronous_evolution, run_slots
-from lemonade_tf.search.estimate import MIN_NETWORKS, estimate_search
-from lemonade_tf.search.failures import SearchError
+from lemonade_tf.search.estimate import (
+    MIN_NETWORKS,
+    Workload,
+    estimate,
+    estimate_search,
+    time_networks,
+)
+from lemonade_tf.search.failures import BudgetError, SearchError
 from lemonade_tf.search.graph_evolution import graph_evolution
+from lemonade_tf.search.sizing import sized
 from lemonade_tf.search.stream import Stream
 from lemonade_tf.search.worker_processes import workers_text
 
 if TYPE_CHECKING:
     from lemonade_tf.search.session import Session
+    from lemonade_tf.search.time_budget import TimeBudget
 
 
 def run_algorithm(session: Session) -> bool:
@@ -37,7 +47,7 @@ def run_algorithm(session: Session) -> bool:
         session.evaluator.front.write()
     session.reporter.begin_search()
     if not setup.recorded:
-        _estimate(session)
+        session = _estimate(session)
     session.reporter.begin_training()
     with _objective_errors_end_the_search(setup.store.path):
         initial = _train_initial(session)
@@ -45,9 +55,13 @@ def run_algorithm(session: Session) -> bool:
         return run(session, initial)
 
 
-def _estimate(session: Session) -> None:
-    """Report how long the search will take, unless it is a small one."""
-    state = session.reporter.state
+def _estimate(session: Session) -> Session:
+    """Report how long the search will take, unless it is a small one; or size it to its budget."""
+    state, config = session.reporter.state, session.setup.config
+    budgeted = session.setup.budgeted
+    is_sized = config.training_images is not None and "training_images" in budgeted
+    if session.stop.budget is not None and budgeted and not is_sized:
+        return _size(session, session.stop.budget)
     timing = ", and timing training steps" if state.num_expected >= MIN_NETWORKS else ""
     session.reporter.announce(f"Starting {workers_text(session.executor)}{timing}.")
     state.estimate = estimate_search(
@@ -55,6 +69,48 @@ def _estimate(session: Session) -> None:
     )
     if state.estimate is not None:
         session.reporter.notify("on_estimate")
+    return session
+
+
+def _size(session: Session, budget: TimeBudget) -> Session:
+    """Size the search to its time budget.
+
+    If no network can be timed, training one will tell why.
+
+    Raises:
+        BudgetError: If the time is too short.
+    """
+    setup, state = session.setup, session.reporter.state
+    session.reporter.announce(f"Starting {workers_text(session.executor)}, and timing steps.")
+    timings = time_networks(
+        session.executor,
+        [to_json(graph) for graph in setup.initial],
+        objectives=setup.measured_objectives,
+        deadline=session.stop.deadline,
+    )
+    seconds = budget.seconds_left
+    spent = 60 * (setup.config.minutes or 0.0) - seconds
+    if not timings and seconds <= 0:
+        raise BudgetError(
+            f"--minutes is {setup.config.minutes:g}; the workers have not timed a network within"
+            f" {spent:.0f} s of the start. Give more."
+        )
+    if not timings:
+        return session
+    config, why = sized(
+        setup.config,
+        Workload.of(setup, session.executor),
+        timings,
+        seconds=seconds,
+        spent=spent,
+        num_images=len(setup.dataset.x_train),
+        num_classes=setup.dataset.num_classes,
+        budgeted=setup.budgeted,
+    )
+    session = session.resized(config)
+    state.estimate = estimate(timings, Workload.of(session.setup, session.executor))
+    session.reporter.announce(why)
+    return session
 
 
 def _train_initial(session: Session) -> list[Individual]:
@@ -94,6 +150,12 @@ def _train_initial(session: Session) -> list[Individual]:
             "stopped by Ctrl-C before any initial network was trained; resume with"
             f" {resume_command(session.setup.store.path)}"
         )
+    if session.setup.config.minutes is not None:
+        minutes = session.setup.config.minutes
+        raise SearchError(
+            f"--minutes is {minutes:g}; no initial network was trained within that time. Resume"
+            f" with more: {resume_command(session.setup.store.path)} --minutes {2 * minutes:g}"
+        )
     hours = session.setup.config.max_hours or 0.0
     raise SearchError(
         f"--max_hours is {hours:g}; no initial network was trained within that time. Resume with"
@@ -122,6 +184,8 @@ def _run_slots(session: Session, initial: list[Individual]) -> bool:
     if not session.setup.history.proposals:
         session.end_generation(evolution.population)
     complete = run_slots(session, evolution)
+    while complete and _extend(session, evolution):
+        complete = run_slots(session, evolution)
     if complete:
         session.measure(evolution.population)  # as until now, other networks were in training
     return complete
@@ -139,9 +203,27 @@ def _run_generations(session: Session, initial: list[Individual]) -> bool:
     if start == 1:
         session.end_generation(evolution.population)
     complete = _evolve(session, evolution)
+    while complete and _extend(session, evolution):
+        complete = _evolve(session, evolution)
     if complete:
         session.measure(evolution.population)  # if the search was stopped while measuring
     return complete
+
+
+def _extend(session: Session, evolution: Evolution | AsynchronousEvolution) -> bool:
+    """Add generations, if a time budget is left after those that were planned."""
+    budget, config = session.stop.budget, session.reporter.state.config
+    if budget is None or "num_generations" not in session.setup.budgeted or session.stop.is_met():
+        return False
+    each = budget.mean_seconds
+    if each is None or each > budget.seconds_left:
+        return False
+    seconds_per_generation = each * config.num_accepted / session.executor.num_workers
+    more = max(1, int(budget.seconds_left / max(seconds_per_generation, 1e-3)))
+    num_generations = config.num_generations + min(more, config.num_generations)
+    session.resized(replace(config, num_generations=num_generations))
+    evolution.extend(num_generations)
+    return True
 
 
 def _evolve(session: Session, evolution: Evolution) -> bool:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lemonade_tf.search.setup import Setup
     from lemonade_tf.search.warm_start import WarmStartNetwork
     from lemonade_tf.store import RunStore
+    from lemonade_tf.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class ChildTasks:
         warm_start: The networks of a previous run that the initial networks start from, if any.
         measured: The objectives that workers measure in addition to the errors, by name.
         extra_datasets: The data sets after the first.
+        settings: The training settings.
+        num_images: Training images to use; None for all.
     """
 
     seed: int
@@ -42,6 +45,8 @@ class ChildTasks:
     warm_start: Sequence[WarmStartNetwork]
     measured: tuple[str, ...]
     extra_datasets: Sequence[ExtraDataset]
+    settings: TrainingSettings
+    num_images: int | None
 
     @classmethod
     def of(cls, setup: Setup) -> ChildTasks:
@@ -52,6 +57,8 @@ class ChildTasks:
             setup.warm_start,
             setup.measured_objectives,
             setup.extra_datasets,
+            setup.config.training,
+            setup.config.training_images,
         )
 
     def task(self, individual: Individual) -> ChildTask:
@@ -101,6 +108,8 @@ class ChildTasks:
             },
             objectives=self.measured if data is None else (),
             dataset=name,
+            settings=self.settings,
+            num_images=self.num_images,
         )
 
     def _seed(

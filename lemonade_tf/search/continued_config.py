@@ -18,6 +18,7 @@ MAY_CHANGE = (
     "cache_dir",
     "workdir",
     "num_generations",
+    "minutes",
     "max_hours",
     "max_child_hours",
     "latency_protocol",
@@ -56,7 +57,7 @@ def replayed_config(before: Mapping[str, Any], given: Mapping[str, Any]) -> Sear
         ConfigError: If a given setting would change the results of the search; the message lists
             all of these.
     """
-    own = {"replay": given["replay"], "workdir": None, "max_hours": None}
+    own = {"replay": given["replay"], "workdir": None, "minutes": None, "max_hours": None}
     may_change = [name for name in MAY_CHANGE if name != "num_generations"]
     return _continued_config({**before, **own}, given, may_change, "replay")
 
@@ -80,6 +81,9 @@ def _continued_config(
     by_images = (*BY_IMAGE_SIZE, "image_size")
     given = {k: v for k, v in given.items() if v is not None or k not in by_images}
     merged = {**settings, **given}
+    for name, other in (("minutes", "max_hours"), ("max_hours", "minutes")):
+        if given.get(name) is not None and other not in given:
+            merged[other] = None  # one budget replaces the other
     if join_datasets(merged["dataset"]) != settings["dataset"] and "objectives" not in given:
         # The errors on extra data sets follow from the data sets.
         merged["objectives"] = [n for n in settings["objectives"] if not is_dataset_error(n)]

@@ -27,7 +27,7 @@ from lemonade_tf.datasets.source import DatasetSource, SharedDatasets
 from lemonade_tf.errors import did_you_mean, quoted
 from lemonade_tf.executors import Executor, Outcome
 from lemonade_tf.monitoring.callback import Callback, Preparation, announce
-from lemonade_tf.presets import PRESETS, check_effects, make_config
+from lemonade_tf.presets import PRESETS, check_effects, given_names, make_config
 from lemonade_tf.runs.same_images import check_same_images
 from lemonade_tf.search.algorithm import run_algorithm
 from lemonade_tf.search.continued_config import replayed_config, resumed_config
@@ -35,6 +35,7 @@ from lemonade_tf.search.replay import RecordedOrder, read_recorded_order
 from lemonade_tf.search.resume import resume_run
 from lemonade_tf.search.session import SearchResult, run_session
 from lemonade_tf.search.setup import Setup
+from lemonade_tf.search.sizing import with_time_budget
 from lemonade_tf.search.start import start_run
 from lemonade_tf.search.versions import warn_of_other_versions
 from lemonade_tf.search.worker_processes import search_workers
@@ -90,7 +91,7 @@ def search(
             f"search() got a config and the settings {', '.join(settings)}; expected only one of"
             " them."
         )
-    started = time.monotonic()
+    started, given_config = time.monotonic(), config
     if is_arrays(settings.get("dataset")):
         settings["dataset"] = save_arrays(
             settings["dataset"], settings.get("data_dir"), settings.get("cache_dir")
@@ -99,13 +100,15 @@ def search(
     if resume and workdir is None:
         raise ConfigError("--resume needs --workdir, the folder of the run to resume.")
     with ExitStack() as until_end:  # keeps the connection, and the files that workers map
-        if resume and workdir is not None and RunStore.holds_run(workdir):
-            setup = _resume(workdir, config, settings, callbacks, until_end)
+        is_new = not resume or workdir is None or not RunStore.holds_run(workdir)
+        if not is_new:
+            setup = _resume(str(workdir), config, settings, callbacks, until_end)
         else:
             config, order = _new_config(config, settings)
             if executor is None:  # before there is a folder
                 until_end.enter_context(connection(config))
             setup = _start(config, order, callbacks, executor, until_end)
+        setup = with_time_budget(setup, given_names(given_config, settings), is_new=is_new)
         if setup.config.tensorboard:
             from lemonade_tf.monitoring.tensorboard import TensorBoard
 
@@ -154,8 +157,11 @@ def _resume(
     until_end: ExitStack,
 ) -> Setup:
     store = RunStore.open(workdir)
+    recorded, named = store.read_config(), given_names(config, settings)
     given = _with_preset(settings) if config is None else config.as_json()
-    config = resumed_config(store.read_config().settings, given)
+    chosen = recorded.budgeted_settings or ()  # a preset does not change them back
+    given = {name: v for name, v in given.items() if name in named or name not in chosen}
+    config = resumed_config(recorded.settings, given)
     # Another executor may have no use for the strategy of the run.
     check_effects(config, {*settings, "strategy"} if "executor" in settings else settings)
     config, dataset, extra = _load_datasets(config, callbacks, until_end)

@@ -84,7 +84,10 @@ class Workload:
             num_workers=executor.num_workers,
             num_turns=executor.num_turns,
             share_distilled=share_distilled(setup.space),
-            num_training_images=sum(len(data.x_train) for data in datasets),
+            num_training_images=sum(
+                min(len(data.x_train), setup.config.training_images or len(data.x_train))
+                for data in datasets
+            ),
             num_evaluated_images=sum(map(_num_evaluated, datasets)),
             settings=setup.config.training,
             num_datasets=len(datasets),

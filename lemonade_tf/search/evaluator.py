@@ -76,6 +76,10 @@ class ChildEvaluator:
             self._files.check(id_)
         self._files.expect(proposal.parent for proposal in self._history.pending)
 
+    def resize(self, setup: Setup) -> None:
+        """Train with the settings of another setup of the run, before the first network."""
+        self._setup, self._tasks = setup, ChildTasks.of(setup)
+
     def record_proposals(self, batch: Batch) -> None:
         """Record the proposals of a generation or a slot, before its children are trained.
 
@@ -140,7 +144,12 @@ class ChildEvaluator:
     def _train(self, children: Sequence[Individual]) -> Iterator[Outcome]:
         if not children:
             return iter(())
-        tasks = StoppableTasks([self.task(child) for child in children], self._stop.is_requested)
+        graphs = {child.id: child.architecture for child in children}
+        tasks = StoppableTasks(
+            [self.task(child) for child in children],
+            self._stop.is_requested,
+            lambda task: self._stop.allows(graphs[task.id]),
+        )
         return self._executor.run(tasks, deadline=self._stop.deadline)
 
     def task(self, individual: Individual) -> ChildTask:
@@ -187,6 +196,8 @@ class ChildEvaluator:
         full = disk_error(self._store.models.staging, outcome.errno)
         if full is not None:
             raise full
+        if self._stop.budget is not None and outcome.failure is None:
+            self._stop.budget.note(individual.architecture, outcome.seconds)
         evaluation = evaluation_of(individual.id, outcome).checked(self._expensive)
         if self._setup.order is not None:
             self._setup.order.check_evaluation(evaluation)

@@ -55,13 +55,21 @@ class Measurements:
                     continue
                 if stop_when():
                     return
-                self._store.measurements.append([self._measure(executor, runtime, network)])
+                record = self._measure(executor, runtime, network)
+                if record is None:
+                    return
+                self._store.measurements.append([record])
                 self._recorded.add((runtime, network.id))
 
-    def _measure(self, executor: Executor, runtime: str, network: Individual) -> MeasurementRecord:
+    def _measure(
+        self, executor: Executor, runtime: str, network: Individual
+    ) -> MeasurementRecord | None:
+        """Measure a network; return None if the time of the search is over."""
         graph = to_json(network.architecture.copy(weights=False))
         task = MeasuringTask(RUNTIMES[runtime], (graph,), PROTOCOLS[self._protocol])
-        [outcome] = executor.run([task])
+        outcome = next(iter([*executor.run([task])]), None)
+        if outcome is None:
+            return None
         result: Measurement | str = str(outcome.failure)
         if outcome.failure is None:
             [result] = outcome.result.results

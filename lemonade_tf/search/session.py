@@ -10,14 +10,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
+from lemonade_tf.config import SearchConfig
 from lemonade_tf.evolution.generation import Batch
 from lemonade_tf.evolution.individual import Individual
 from lemonade_tf.executors import Executor
 from lemonade_tf.monitoring.callback import Callback, SearchState
 from lemonade_tf.runs.choosing import LOWEST_ERROR, choose
+from lemonade_tf.runs.pace import seconds_used
 from lemonade_tf.runs.run import read_run
 from lemonade_tf.search.evaluator import ChildEvaluator
 from lemonade_tf.search.failures import NotStartedError
@@ -25,6 +28,7 @@ from lemonade_tf.search.measurements import Measurements
 from lemonade_tf.search.reporter import Reporter
 from lemonade_tf.search.setup import Setup
 from lemonade_tf.search.stopping import Interruption, StopCondition
+from lemonade_tf.search.time_budget import RESERVED_SECONDS, TOLERANCE, TimeBudget
 from lemonade_tf.search.worker_processes import search_workers
 from lemonade_tf.store import RunStore
 
@@ -84,6 +88,16 @@ class Session:
     stop: StopCondition
     measurements: Measurements
 
+    def resized(self, config: SearchConfig) -> Session:
+        """Return the session with other settings, which are recorded in config.json."""
+        setup, state = replace(self.setup, config=config), self.reporter.state
+        recorded = setup.store.read_config()
+        setup.store.write_config(replace(recorded, settings=config.as_json()))
+        self.evaluator.resize(setup)
+        state.config = config
+        state.num_expected = state.num_initial + config.num_generations * config.num_accepted
+        return replace(self, setup=setup)
+
     def begin_generation(self, batch: Batch) -> None:
         """Record the proposals of a generation, and report its start."""
         self.evaluator.record_proposals(batch)
@@ -120,13 +134,16 @@ def run_session(
     """
     config, store = setup.config, setup.store
     started = time.monotonic() if started is None else started
+    budget = _time_budget(setup, started)
     deadline = None if config.max_hours is None else started + 3600 * config.max_hours
+    if budget is not None:
+        deadline = budget.end
     num_initial = len(setup.initial)
     num_expected = num_initial + config.num_generations * config.num_accepted
     state = SearchState(config, store.path, num_expected, num_initial)
     reporter = Reporter(state, callbacks, started=started, deadline=deadline)
     interruption = Interruption(lambda: reporter.notify("on_stop_requested"))
-    stop = StopCondition(deadline, lambda: interruption.is_requested)
+    stop = StopCondition(deadline, lambda: interruption.is_requested, budget)
     with ExitStack() as stack:  # left in reverse order
         stack.callback(store.release)
         stack.push(partial(_remove_unstarted, setup))
@@ -135,6 +152,9 @@ def run_session(
             workers = stack.enter_context(own)
         else:
             workers = executor
+        if budget is not None:
+            workers.abort_at = budget.abort_at
+            stack.callback(setattr, workers, "abort_at", inf)
         evaluator = ChildEvaluator(setup, workers, stop, reporter.end_network)
         names = [objective.name for objective in setup.objectives]
         measurements = Measurements(store, names, config.latency_protocol)
@@ -154,6 +174,20 @@ def run_session(
         complete=complete,
         stopped=interruption.is_requested and not complete,
     )
+
+
+def _time_budget(setup: Setup, started: float) -> TimeBudget | None:
+    """Return what is left of the setting `minutes`; None without it."""
+    if setup.config.minutes is None:
+        return None
+    history = setup.history.networks
+    used = seconds_used(list(history.values()))
+    seconds = 60 * setup.config.minutes
+    budget = TimeBudget(started + seconds - used - RESERVED_SECONDS, TOLERANCE * seconds)
+    for id_, individual in setup.recorded.items():
+        if history[id_].failure is None:
+            budget.note(individual.architecture, history[id_].seconds.get("total", 0.0))
+    return budget
 
 
 def _remove_unstarted(setup: Setup, _: object, error: object, __: object) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,7 @@ class Setup:
         pending: The accepted children of an asynchronous search that have not been evaluated, by
             id, rebuilt; shapes only.
         order: The order of the run that is replayed, if there is one.
+        budgeted: The names of the settings that a time budget chooses; none without one.
     """
 
     config: SearchConfig
@@ -59,6 +60,7 @@ class Setup:
     extra_datasets: Sequence[ExtraDataset] = ()
     pending: Mapping[str, Individual] = field(default_factory=dict)
     order: RecordedOrder | None = None
+    budgeted: Collection[str] = ()
 
     def source(self) -> DatasetSource:
         """Return where workers on this machine get the data sets from."""

@@ -11,7 +11,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from lemonade_tf.architecture import Graph
+    from lemonade_tf.search.time_budget import TimeBudget
 
 
 class Interruption:
@@ -58,10 +62,16 @@ class StopCondition:
     Attributes:
         deadline: When time is up, a value of `time.monotonic`; None without a limit.
         is_requested: Returns whether the user asked to stop.
+        budget: Knows which networks would be complete in time; None without a time budget.
     """
 
     deadline: float | None = None
     is_requested: Callable[[], bool] = lambda: False
+    budget: TimeBudget | None = None
+
+    def allows(self, graph: Graph) -> bool:
+        """Return whether a network may start now."""
+        return self.budget is None or self.budget.fits(graph)
 
     def is_met(self) -> bool:
         """Return whether time is up or the user asked to stop."""
@@ -75,10 +85,16 @@ class StoppableTasks:
     Args:
         tasks: The tasks.
         stop_when: Called before each task; True ends the iteration.
+        allows: Called with each task; False leaves it out.
     """
 
-    def __init__(self, tasks: Sequence[Any], stop_when: Callable[[], bool]) -> None:
-        self._tasks, self._stop_when = tasks, stop_when
+    def __init__(
+        self,
+        tasks: Sequence[Any],
+        stop_when: Callable[[], bool],
+        allows: Callable[[Any], bool] = lambda _: True,
+    ) -> None:
+        self._tasks, self._stop_when, self._allows = tasks, stop_when, allows
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -87,4 +103,5 @@ class StoppableTasks:
         for task in self._tasks:
             if self._stop_when():
                 return
-            yield task
+            if self._allows(task):
+                yield task

@@ -77,6 +77,8 @@ class Stream:
         """Yield the task of the next network whenever a worker is free."""
         while not self._stop.is_requested():
             network = self._waiting.pop(0) if self._waiting else self._propose()
+            if network is not None and not self._stop.allows(network.architecture):
+                return
             if network is not None:
                 self._training[network.id] = network
                 yield self._evaluator.task(network)

@@ -88,6 +88,8 @@ class RunConfig(Record):
         finished_generations: The number of generations when the search was last finished; None
             before. The lists alone do not tell whether a last generation without an accepted child
             was proposed completely.
+        budgeted_settings: The names of the settings that a time budget chooses, because they were
+            not given; None without one.
     """
 
     nested: ClassVar = {"images": ImagesRecord, "random_search": RandomSearchRecord}
@@ -104,6 +106,7 @@ class RunConfig(Record):
     versions: Mapping[str, str] = field(default_factory=dict)
     backend: str = ""
     finished_generations: int | None = None
+    budgeted_settings: Sequence[str] | None = None
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -122,8 +125,9 @@ class RunConfig(Record):
                 raise RecordError(f"has {quoted(settings[name])} as {name!r}")
         if settings["num_accepted"] < 1:
             raise RecordError(f"has {settings['num_accepted']} as 'num_accepted'")
-        # Runs of earlier versions lack the key.
-        rest = {"finished_generations": None} | {k: v for k, v in values.items() if k in names}
+        # Runs of earlier versions lack these keys.
+        rest = dict.fromkeys(("finished_generations", "budgeted_settings"))
+        rest |= {k: v for k, v in values.items() if k in names}
         return super().from_json({**rest, "settings": settings})
 
     def check(self) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from lemonade_tf.executors import NamesFiles, TaskFiles
 from lemonade_tf.latency.measuring_task import MeasuringTask
+from lemonade_tf.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class ChildTask(NamesFiles):
         objectives: Names of the expensive objectives to measure besides the error.
         dataset: Name of the extra data set to train on; None for the first data set.
         extra_datasets: The same network on each extra data set.
+        settings: The training settings; None for those that the worker was set up with.
+        num_images: Training images to use, of each class the same share; None for all.
 
     Raises:
         ValueError: If there is neither a parent file nor an architecture.
@@ -47,6 +50,8 @@ class ChildTask(NamesFiles):
     objectives: tuple[str, ...] = ()
     dataset: str | None = None
     extra_datasets: tuple[ChildTask, ...] = ()
+    settings: TrainingSettings | None = None
+    num_images: int | None = None
 
     def __post_init__(self) -> None:
         if self.parent_file is None and self.architecture is None:

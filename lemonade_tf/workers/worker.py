@@ -11,6 +11,7 @@ from lemonade_tf.backends.batch_transform import BatchTransform
 from lemonade_tf.backends.current import current_backend
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.datasets.source import DatasetSource
+from lemonade_tf.datasets.splits import sampled
 from lemonade_tf.latency.measuring import measure_networks
 from lemonade_tf.latency.measuring_task import MeasuringTask
 from lemonade_tf.training.augmentation import augmentation_for
@@ -66,11 +67,15 @@ def setup_worker(
 
 @dataclass(frozen=True)
 class _DeviceData:
-    """A data set, its training images as placed on the device, the transform of its batches."""
+    """A data set, its training images as placed on the device, the transform of its batches.
+
+    `num_images` is the number of training images that were asked for; None for all.
+    """
 
     data: Dataset
     images: Any
     transform: BatchTransform
+    num_images: int | None = None
 
 
 class Worker:
@@ -102,10 +107,8 @@ class Worker:
         self._settings = settings
         all_data = {None: (data, transform), **(extra_datasets or {})}
         device_bytes = None if device_memory is None else device_memory * 1e9 / len(all_data)
-        self._data = {
-            name: _DeviceData(each, place_images(each.x_train, device_bytes), its_transform)
-            for name, (each, its_transform) in all_data.items()
-        }
+        self._datasets, self._device_bytes = all_data, device_bytes
+        self._placed: dict[str | None, _DeviceData] = {}
         self._warm = False
 
     def __call__(self, task: Task) -> Any:
@@ -116,7 +119,7 @@ class Worker:
         """
         try:
             if isinstance(task, ObjectiveTask):
-                return prepare_objective(task, self._data[None].data)
+                return prepare_objective(task, self._datasets[None][0])
             if isinstance(task, MeasuringTask):
                 return measure_networks(task)
             if not isinstance(task, TimingTask):
@@ -133,9 +136,21 @@ class Worker:
     def _train(self, task: ChildTask) -> ChildResult:
         if task.dataset is not None:
             gc.collect()  # frees the network for the previous data set
-        on = self._data[task.dataset]
-        return train_child(task, on.data, self._settings, images=on.images, transform=on.transform)
+        on = self._on_device(task.dataset, task.num_images)
+        settings = self._settings if task.settings is None else task.settings
+        return train_child(task, on.data, settings, images=on.images, transform=on.transform)
+
+    def _on_device(self, name: str | None, num_images: int | None = None) -> _DeviceData:
+        """Return a data set, or some of its training images, placed in place of others of it."""
+        placed = self._placed.get(name)
+        if placed is None or placed.num_images != num_images:
+            self._placed.pop(name, None)  # frees its memory first
+            data, transform = self._datasets[name]
+            data = data if num_images is None else sampled(data, num_images)
+            images = place_images(data.x_train, self._device_bytes)
+            placed = self._placed[name] = _DeviceData(data, images, transform, num_images)
+        return placed
 
     def _time(self, task: TimingTask, settings: TrainingSettings) -> Timing:
-        on = self._data[None]
+        on = self._on_device(None)
         return time_network(task, on.data, settings, images=on.images, transform=on.transform)

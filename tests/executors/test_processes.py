@@ -1,5 +1,6 @@
 """Worker processes: replacement, messages, environment and shutdown."""
 
+import math
 import os
 import pickle
 import re
@@ -136,6 +137,18 @@ class TestReplacement:
         with ProcessExecutor(toys.plain, num_workers=1, task_timeout=years) as executor:
             outcomes = list(executor.run(tasks, deadline=time.monotonic() + years))
         assert [outcome.result for outcome in outcomes] == [1, 4]
+
+    def test_running_tasks_are_aborted_without_an_outcome(self):
+        with ProcessExecutor(toys.plain, num_workers=2) as executor:
+            tasks = iter([("square", 2), ("sleep", 600), ("sleep", 600), ("square", 3)])
+            outcomes = []
+            for outcome in executor.run(tasks):
+                outcomes.append(outcome.result)
+                executor.abort_at = time.monotonic() + 0.2
+            assert outcomes == [4]
+            assert list(executor.run([("square", 3)])) == []
+            executor.abort_at = math.inf
+            assert [outcome.result for outcome in executor.run([("square", 3)])] == [9]
 
     def test_a_wait_without_an_answer_is_repeated(self, monkeypatch):
         monkeypatch.setattr("lemonade_tf.executors.process_pool._LONGEST_WAIT", 0.02)
