@@ -200,7 +200,7 @@ class RunFolders:
         run = read_run(self.path)
         table_rows(run)
         run.hypervolumes()
-        _ = run.measured_seconds
+        _ = run.measured
         run.store.models.read_pinned()
         for record in run.store.initial.read():
             WarmStartNetwork.from_record(record, run.store.path)

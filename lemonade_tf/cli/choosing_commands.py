@@ -76,12 +76,12 @@ def run_front(options: argparse.Namespace) -> int:
 
 
 def _fit(run: Run, network: NetworkRecord, board: Board) -> Fit:
-    """Return whether a network fits a board, as predicted."""
+    """Return whether a network fits a board, as the search measured it, or as predicted."""
     from lemonade_tf.objectives.boards import INT8_ARENA, INT8_BYTES, Fit
     from lemonade_tf.runs.choosing import values_of_front
 
     num_bytes, arena = (values_of_front(run, [network], n)[0] for n in (INT8_BYTES, INT8_ARENA))
-    return Fit(board, num_bytes, arena)
+    return Fit(board, num_bytes, arena, network.id in run.measured.get(INT8_ARENA, {}))
 
 
 def _print_summary(run: Run, num_fitting: int, console: Console) -> None:

@@ -2,16 +2,20 @@
 
 A search predicts `int8_bytes` and `int8_arena` from the graph. Here each network is quantized, and
 LiteRT Micro runs it where the package tflite-micro is installed. Random images calibrate: the sizes
-do not depend on the ranges of activations. A network takes about a second, and nothing is stored.
+do not depend on the ranges of activations. A network takes about a second. `front --measure` stores
+nothing; the workers of a search measure its final front and record the sizes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from lemonade_tf.architecture import Graph
 from lemonade_tf.errors import LemonadeError, quoted
 from lemonade_tf.export.checking import folded
 from lemonade_tf.export.formats import INT8
@@ -54,15 +58,27 @@ def measure_sizes(run: Run, ids: Iterable[str]) -> Iterator[Int8Size]:
         StoreError: If there is none.
     """
     for name in ids:
-        graph = load_graph(run.store.find_model(name))
-        shape = (_NUM_IMAGES, *graph.shapes()[graph.input])
-        images = np.random.default_rng(0).integers(0, 256, shape).astype(np.float32)
-        num_bytes = arena = failure = None
-        try:
-            with keras_defaults():
-                content = lite_content(folded(Content(name, graph, (), images)), INT8)
-            num_bytes = len(content)
-            arena = measure_arena(content) if has_micro() else None
-        except LemonadeError as error:
-            failure = quoted(error)
-        yield Int8Size(name, int8_bytes(graph), int8_arena(graph), num_bytes, arena, failure)
+        yield _measured(name, load_graph(run.store.find_model(name)))
+
+
+def file_sizes(path: str) -> dict[str, Any]:
+    """Return the true int8 sizes of the network in a file: the fields of `Int8Size`.
+
+    Raises:
+        FileError: If it cannot be read.
+    """
+    return asdict(_measured(Path(path).stem, load_graph(path)))
+
+
+def _measured(name: str, graph: Graph) -> Int8Size:
+    shape = (_NUM_IMAGES, *graph.shapes()[graph.input])
+    images = np.random.default_rng(0).integers(0, 256, shape).astype(np.float32)
+    num_bytes = arena = failure = None
+    try:
+        with keras_defaults():
+            content = lite_content(folded(Content(name, graph, (), images)), INT8)
+        num_bytes = len(content)
+        arena = measure_arena(content) if has_micro() else None
+    except LemonadeError as error:
+        failure = quoted(error)
+    return Int8Size(name, int8_bytes(graph), int8_arena(graph), num_bytes, arena, failure)

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from lemonade_tf.objectives.objective import Objective
 from lemonade_tf.report.formatting import display_name, format_value
+from lemonade_tf.runs.choosing import other_sizes
 from lemonade_tf.runs.run import Run
 from lemonade_tf.store import NetworkRecord
 from lemonade_tf.terminal import print_rows
@@ -21,22 +22,26 @@ def table_rows(run: Run) -> tuple[list[str], list[list[str]]]:
     """Return the header and the rows of the front, sorted by the first cheap objective.
 
     The cheap objectives come first, then other expensive ones, the error, and the test errors on
-    all data sets. A predicted inference time is followed by the measured one. The cells of space II
+    all data sets. A predicted inference time or int8 size is followed by the measured one; measured
+    sizes that are no objectives come after the objectives. The cells of space II
     are numbered as in the paper: Cell 0 is that of the largest network, by parameters where these
     are an objective, else by the first cheap objective.
     """
     front = run.front()
     has_cells = run.config.space == "cells"
     objectives = (*run.others, run.error)
+    measured = other_sizes(run)
     titles = chain.from_iterable(_titles(run, objective) for objective in objectives)
     tests = ["test error", *(f"test error {name}" for name in run.extra_datasets)]
-    header = ["id", *(["cell"] if has_cells else ()), *titles, *tests, "made by"]
+    sizes = [f"{display_name(objective)} measured" for objective in measured]
+    header = ["id", *(["cell"] if has_cells else ()), *titles, *sizes, *tests, "made by"]
     numbers = _cell_numbers(run, front)
     rows = [
         [
             network.id,
             *([f"Cell {numbers[network.id]}"] if has_cells else ()),
             *chain.from_iterable(_values(run, objective, network) for objective in objectives),
+            *(_measured(run, objective, network) for objective in measured),
             *_test_errors(run, network),
             made_by(network),
         ]
@@ -53,16 +58,20 @@ def _cell_numbers(run: Run, front: Sequence[NetworkRecord]) -> dict[str, int]:
 
 def _titles(run: Run, objective: Objective) -> list[str]:
     title = display_name(objective)
-    return [title, f"{title} measured"] if objective.name in run.measured_seconds else [title]
+    return [title, f"{title} measured"] if objective.name in run.measured else [title]
 
 
 def _values(run: Run, objective: Objective, network: NetworkRecord) -> list[str]:
     """Return the formatted value of an objective, followed by the measured one if it has any."""
     texts = [format_value(objective, network.objectives[objective.name])]
-    if objective.name in run.measured_seconds:
-        seconds = run.measured_seconds[objective.name].get(network.id)
-        texts.append("" if seconds is None else format_value(objective, seconds))
+    if objective.name in run.measured:
+        texts.append(_measured(run, objective, network))
     return texts
+
+
+def _measured(run: Run, objective: Objective, network: NetworkRecord) -> str:
+    value = run.measured[objective.name].get(network.id)
+    return "" if value is None else format_value(objective, value)
 
 
 def _test_errors(run: Run, network: NetworkRecord) -> list[str]:

@@ -14,7 +14,7 @@ from lemonade_tf.errors import as_path, quoted, shell_command
 from lemonade_tf.report.formatting import display_name
 from lemonade_tf.report.front_files import FrontFiles, front_files
 from lemonade_tf.report.operator_counts import operator_counts
-from lemonade_tf.runs.choosing import KNEE, LOWEST_ERROR, choose
+from lemonade_tf.runs.choosing import KNEE, LOWEST_ERROR, choose, other_sizes
 from lemonade_tf.runs.intervals import num_images_of
 from lemonade_tf.runs.pace import seconds_by_phase, seconds_left
 from lemonade_tf.runs.run import Run
@@ -59,6 +59,12 @@ def page_data(
         "objectives": [
             {"name": o.name, "title": display_name(o), "unit": o.unit, "scale": o.scale}
             for o in (run.error, *run.others)
+        ],
+        "measured": [
+            {"name": o.name, "title": display_name(o), "unit": o.unit, "scale": o.scale}
+            | {"values": {id_: _short(value) for id_, value in run.measured[o.name].items()}}
+            for o in (run.error, *run.others, *other_sizes(run))
+            if o.name in run.measured
         ],
         "images": {
             name: number

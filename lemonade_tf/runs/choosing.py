@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from lemonade_tf.errors import LemonadeError, quoted
+from lemonade_tf.objectives.boards import INT8_ARENA, INT8_BYTES
 from lemonade_tf.objectives.lookup import find_objective
 from lemonade_tf.objectives.objective import Objective
 from lemonade_tf.runs.quality import coordinates
@@ -29,6 +30,7 @@ from lemonade_tf.store import NetworkRecord
 if TYPE_CHECKING:
     from lemonade_tf.runs.run import Run
 
+SIZES = (INT8_BYTES, INT8_ARENA)
 SMALLEST, LOWEST, KNEE = "smallest", "lowest", "knee"
 LOWEST_ERROR = "lowest error"  # the default rule
 _EXAMPLES = "'smallest: error<=0.05', 'lowest error: parameters<=1e5' or 'knee'"
@@ -151,14 +153,27 @@ def none_within(run: Run, limits: Mapping[str, float]) -> str:
 def values_of_front(run: Run, networks: Sequence[NetworkRecord], name: str) -> list[float]:
     """Return the values of networks of a front in an objective of the run, or a cheap one.
 
+    Of int8 sizes, it is the measured value if there is one.
+
     Raises:
         ChoiceError: If they have no such value.
         StoreError: If it must be computed from a file that cannot be read.
     """
+    known = run.measured.get(name, {}) if name in SIZES else {}
     if name in (objective.name for objective in run.objectives):
-        return [network.objectives[name] for network in networks]
+        return [known.get(network.id, network.objectives[name]) for network in networks]
     objective = other_objective(run, name)
-    return [run.computed(objective, network) for network in networks]
+    return [
+        known[network.id] if network.id in known else run.computed(objective, network)
+        for network in networks
+    ]
+
+
+def other_sizes(run: Run) -> list[Objective]:
+    """Return the int8 sizes that were measured on the front and are no objectives of the run."""
+    known = [objective.name for objective in run.objectives]
+    names = [name for name in SIZES if name in run.measured and name not in known]
+    return [other_objective(run, name) for name in names]
 
 
 def other_objective(run: Run, name: str) -> Objective:

@@ -81,8 +81,8 @@ class Run:
         return [record for record in self.history if record.failure is None]
 
     @cached_property
-    def measured_seconds(self) -> Mapping[str, Mapping[str, float]]:
-        """The measured inference times of networks of the front, by objective and id."""
+    def measured(self) -> Mapping[str, Mapping[str, float]]:
+        """The measured times and int8 sizes of networks of the front, by objective and id."""
         found: dict[str, dict[str, float]] = {}
         for record in self.store.measurements.read():
             if record.measured is not None:

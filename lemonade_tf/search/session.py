@@ -24,6 +24,7 @@ from lemonade_tf.runs.pace import seconds_used
 from lemonade_tf.runs.run import read_run
 from lemonade_tf.search.evaluator import ChildEvaluator
 from lemonade_tf.search.failures import NotStartedError
+from lemonade_tf.search.int8_sizes import is_about_size, measure_sizes, missing_sizes
 from lemonade_tf.search.measurements import Measurements
 from lemonade_tf.search.reporter import Reporter
 from lemonade_tf.search.setup import Setup
@@ -165,6 +166,11 @@ def run_session(
         if executor is None:
             stack.callback(workers.close)  # first of all; no worker may write during `clean_up`
         complete = algorithm(Session(setup, workers, evaluator, reporter, stop, measurements))
+        if is_about_size(setup) and not interruption.is_requested:
+            missing = missing_sizes(store, evaluator.front.members)
+            if missing:
+                reporter.announce(f"Quantizing {len(missing)} networks of the front to int8.")
+                measure_sizes(store, missing, workers)
         if complete:
             _record_end(store)
     return SearchResult(
@@ -183,7 +189,8 @@ def _time_budget(setup: Setup, started: float) -> TimeBudget | None:
     history = setup.history.networks
     used = seconds_used(list(history.values()))
     seconds = 60 * setup.config.minutes
-    budget = TimeBudget(started + seconds - used - RESERVED_SECONDS, TOLERANCE * seconds)
+    reserved = RESERVED_SECONDS + (min(30.0, 0.1 * seconds) if is_about_size(setup) else 0.0)
+    budget = TimeBudget(started + seconds - used - reserved, TOLERANCE * seconds)
     for id_, individual in setup.recorded.items():
         if history[id_].failure is None:
             budget.note(individual.architecture, history[id_].seconds.get("total", 0.0))

@@ -220,16 +220,16 @@ def _check_proposed(id_: str, generation: int, operators: Sequence[Mapping[str, 
 
 @dataclass(frozen=True)
 class MeasurementRecord(Record):
-    """A line of measurements.jsonl: an inference time of a network of the front.
+    """A line of measurements.jsonl: an inference time or int8 size of a network of the front.
 
     Attributes:
         id: The network.
-        objective: The inference time, as an objective is named.
-        predicted: Seconds per inference that the search minimized.
-        measured: Seconds per inference; None if it failed.
-        standard_error: The relative standard error of `measured`; None after a single pass.
-        num_passes: Forward passes that were timed.
-        protocol: The name of the protocol.
+        objective: The inference time or the size, as an objective is named.
+        predicted: Seconds per inference, or bytes, that the search predicted.
+        measured: Seconds per inference, or bytes; None if it failed.
+        standard_error: The relative standard error of a time; None after a single pass.
+        num_passes: Forward passes that were timed; 0 for a size.
+        protocol: The name of the protocol of a time, "int8" for a size.
         failure: One line on why it failed; None if it did not.
         timestamp: When, in seconds since 1970.
     """

@@ -6,7 +6,7 @@
     proposals.jsonl    one line per proposed child
     models/ID.h5       the networks of the population, and the pinned ones
     models/ID.NAME.h5  the same networks, trained on the extra data set NAME
-    measurements.jsonl one line per measured inference time of a network of the front
+    measurements.jsonl one line per measured time or size of a network of the front
     front.csv          the current Pareto front, one row per network
     pinned.txt         ids of networks whose files are kept, one per line
     plots/             figures

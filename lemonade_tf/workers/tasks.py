@@ -172,4 +172,24 @@ class ObjectiveTask:
     progress_file: str | None = None
 
 
-Task = ChildTask | TimingTask | ObjectiveTask | MeasuringTask
+@dataclass(frozen=True)
+class SizeTask(NamesFiles):
+    """A trained network whose int8 sizes are measured; see `export.measured_sizes.file_sizes`.
+
+    Attributes:
+        id: Its id.
+        file: Its file.
+    """
+
+    id: str
+    file: str
+
+    @property
+    def files(self) -> TaskFiles:
+        return TaskFiles(read=(self.file,))
+
+    def with_paths(self, paths: Mapping[str, str]) -> SizeTask:
+        return replace(self, file=paths[self.file])
+
+
+Task = ChildTask | TimingTask | ObjectiveTask | MeasuringTask | SizeTask

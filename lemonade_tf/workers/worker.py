@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Any
 
 from lemonade_tf.backends.batch_transform import BatchTransform
@@ -24,11 +25,14 @@ from lemonade_tf.workers.tasks import (
     ChildResult,
     ChildTask,
     ObjectiveTask,
+    SizeTask,
     Task,
     Timing,
     TimingTask,
 )
 from lemonade_tf.workers.timing import time_network
+
+_SIZES = "lemonade_tf.export.measured_sizes"  # imported when needed; it is built on workers
 
 
 def setup_worker(
@@ -115,13 +119,15 @@ class Worker:
         """Carry out a task.
 
         Everything but training a child uses the first data set. See `train_child`, `train_on_all`,
-        `time_network`, `measure_networks` and `prepare_objective`.
+        `time_network`, `measure_networks`, `file_sizes` and `prepare_objective`.
         """
         try:
             if isinstance(task, ObjectiveTask):
                 return prepare_objective(task, self._datasets[None][0])
             if isinstance(task, MeasuringTask):
                 return measure_networks(task)
+            if isinstance(task, SizeTask):
+                return import_module(_SIZES).file_sizes(task.file)
             if not isinstance(task, TimingTask):
                 return train_on_all(task, self._train)
             if not self._warm:  # warm-up: loads what a process needs once, not per network

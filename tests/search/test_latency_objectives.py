@@ -95,9 +95,7 @@ def test_an_asynchronous_search_measures_its_last_front(tmp_path):
     run_search(tmp_path / "run", mode="asynchronous")
     run = read_run(tmp_path / "run")
     measured = {record.id for record in run.front()} | {record.id for record in run.front(0)}
-    assert {way: set(run.measured_seconds[way]) for way in RUNTIMES} == dict.fromkeys(
-        RUNTIMES, measured
-    )
+    assert {way: set(run.measured[way]) for way in RUNTIMES} == dict.fromkeys(RUNTIMES, measured)
     run_search(tmp_path / "again", replay=str(tmp_path / "run"))
     assert results(tmp_path / "again") == results(tmp_path / "run")
     assert read_run(tmp_path / "again").config.prepared == run.config.prepared

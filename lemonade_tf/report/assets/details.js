@@ -4,6 +4,8 @@ function drawDetails(page, id) {
   if (i < 0) return [element("p", { class: "soft" }, "Choose a network in the plot or the table.")];
   const rows = data.objectives.map(o => [o.title, formatValue(o, data.values[o.name][i]),
     intervalText(data, o.name, data.values[o.name][i])]);
+  for (const m of data.measured)
+    if (id in m.values) rows.push([`${m.title}, measured`, formatValue(m, m.values[id]), ""]);
   if (data.test[i] !== null)
     rows.push(["test error", percent(data.test[i]), intervalText(data, "test_error", data.test[i])]);
   const left = [table(["", "value", "95 % interval"], rows), element("h3", {}, "Lineage"), lineage(page, i)];
