@@ -1,7 +1,8 @@
 """Compare ways of choosing the channels that `Surgery.shrink` removes.
 
     python benchmarks/shrink.py [--output FOLDER] [--dataset cifar10] [--data_dir DIR]
-                                [--images N] [--epochs N] [--epochs_after N] [--quick]
+                                [--images N] [--epochs N] [--epochs_after N] [--labels]
+                                [--quick]
 
 For three seeds, a residual network is trained with a cosine decay (on CIFAR-10 with shifted and
 mirrored images), then shrunk to 75, 50 and 25 % of its multiply-adds:
@@ -14,11 +15,14 @@ mirrored images), then shrunk to 75, 50 and 25 % of its multiply-adds:
     group norm        a global ranking of the squared norms of all weights of a channel, those of
                       its consumers and batch norms included, relative to the mean of the group, as
                       the group norm of Torch-Pruning (Fang et al., 2023, "DepGraph")
+    Torch-Pruning     the library itself with its group norm and global ranking (`depgraph.py`), if
+                      it is installed (`pip install torch torch-pruning`)
 
-and distilled for one epoch (`--epochs_after`; 0 for none). Prints the accuracy on test images
-before and after that epoch as a table, means over the seeds with the range. The test images of
-digits chose the settings of `distill`, so they are left out here: each seed holds back 300 other
-images of the training images instead. Results are kept in
+and distilled for one epoch (`--epochs_after`; 0 for none). With `--labels`, it is trained on labels
+instead: the same optimizer, schedule and batches, but batch norms use the statistics of batches.
+Prints the accuracy on test images before and after that epoch as a table, means over the seeds with
+the range. The test images of digits chose the settings of `distill`, so they are left out here:
+each seed holds back 300 other images of the training images instead. Results are kept in
 FOLDER/results.jsonl, by default in a new temporary folder; rerun the command with the same folder
 to continue. With --quick: one seed, one budget, a small network. The last line is the mean accuracy
 of `shrink, images` over that of the best other method without images, both undistilled.
@@ -29,6 +33,7 @@ import tempfile
 from pathlib import Path
 from statistics import mean
 
+import depgraph
 import keras
 import numpy as np
 from script import Parser, run_benchmark
@@ -46,7 +51,10 @@ from lemonade_tf.operators.prune import filter_norms, group_importance
 AUGMENTED = ("cifar10",)  # digits may be neither mirrored nor, in 8x8 pixels, shifted
 HELD_BACK = 300  # of the images of digits, by each seed
 SHARES = (0.75, 0.5, 0.25)
-METHODS = ("shrink, images", "shrink", "uniform, images", "uniform", "magnitude", "group norm")
+METHODS = (
+    *("shrink, images", "shrink", "uniform, images", "uniform", "magnitude", "group norm"),
+    "Torch-Pruning",
+)
 IMAGES = 256  # without labels, that some methods get
 BATCH = 64
 
@@ -98,6 +106,19 @@ def augmented(images, rng):
     return np.where(mirrored[:, None, None, None], shifted[:, :, ::-1], shifted)
 
 
+def trained_on_labels(model, data, epochs, seed):
+    """Return a model after some epochs with the batch size and the optimizer of `distill`."""
+    keras.utils.set_random_seed(seed)
+    steps = epochs * -(-len(data["x"]) // 16)
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, steps - steps // 10, warmup_target=1e-3, warmup_steps=steps // 10
+    )
+    optimizer, never = keras.optimizers.Adam(rate), False
+    model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=never)
+    model.fit(data["x"], data["y"], batch_size=16, epochs=epochs, verbose=0)
+    return model
+
+
 def accuracy(model, data):
     found = model.predict(data["x_test"], batch_size=256, verbose=0)
     return float((found.argmax(axis=1) == data["y_test"]).mean())
@@ -116,6 +137,8 @@ def shrunk(model, method, share, images):
         surgery.shrink(multiply_adds=share, importance=relative_norms)
     elif method == "group norm":
         remove(surgery, share, group_norms(surgery.graph))
+    elif method == "Torch-Pruning":
+        surgery.graph = Surgery(depgraph.pruned(model, share, images)).graph
     else:
         prune_uniformly(surgery, share)
     return surgery
@@ -219,20 +242,20 @@ def read(args, seed):
     }
 
 
-def table(results):
+def table(results, after):
     rows = {}
     for r in results:
         rows.setdefault((r["dataset"], r["share"], r["method"]), []).append(r)
     for (dataset, share, method), found in rows.items():
         cells = []
-        for key in ("before", "after"):
+        for key in dict.fromkeys(("before", after)):
             values = [100 * r[key] for r in found if key in r]
             spread = (
                 f"{mean(values):5.1f} ({min(values):.1f} to {max(values):.1f})" if values else ""
             )
             cells.append(spread)
         seeds = len({r["seed"] for r in found})
-        print(f"| {dataset} | {share:.0%} | {method} | {cells[0]} | {cells[1]} | {seeds} |")
+        print(f"| {dataset} | {share:.0%} | {method} | {' | '.join(cells)} | {seeds} |")
 
 
 def main():
@@ -243,14 +266,18 @@ def main():
     parser.add_argument("--images", type=int, default=3000, help="training images, at most")
     parser.add_argument("--epochs", type=int, default=60, help="of training the network")
     parser.add_argument("--epochs_after", type=int, default=1, help="of distillation")
+    parser.add_argument("--labels", action="store_true", help="train on labels instead")
     parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
     output = args.output or Path(tempfile.mkdtemp(prefix="shrink-"))
     output.mkdir(parents=True, exist_ok=True)
     file = output / "results.jsonl"
     results = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-    key = "after" if args.epochs_after else "before"
+    key = ("labels" if args.labels else "after") if args.epochs_after else "before"
     done = {(r["dataset"], r["seed"], r["share"], r["method"]) for r in results if key in r}
+    methods = METHODS if depgraph.is_installed() else METHODS[:-1]
+    if methods != METHODS:
+        print("Torch-Pruning is left out: it is not installed.")
     widths = (8, 16) if args.quick else (16, 32, 64)
     for seed in range(1 if args.quick else 3):
         path = output / f"{args.dataset}_{seed}.keras"
@@ -258,7 +285,7 @@ def main():
         model = trained(path, data, widths, epochs, seed, augment=args.dataset in AUGMENTED)
         full = accuracy(model, data)
         for share in (0.5,) if args.quick else SHARES:
-            for method in METHODS:
+            for method in methods:
                 if (args.dataset, seed, share, method) in done:
                     continue
                 surgery = shrunk(model, method, share, data["x"][:IMAGES])
@@ -272,18 +299,22 @@ def main():
                     "multiply_adds": left,
                     "before": accuracy(surgery.model(), data),
                 }
-                if args.epochs_after:
+                if key == "labels":
+                    found = trained_on_labels(surgery.model(), data, args.epochs_after, seed)
+                    result[key] = accuracy(found, data)
+                elif key == "after":
                     surgery.distill(data["x"], epochs=args.epochs_after)
-                    result["after"] = accuracy(surgery.model(), data)
+                    result[key] = accuracy(surgery.model(), data)
                 results.append(result)
                 with file.open("a") as stream:
                     stream.write(json.dumps(result) + "\n")
                 print(json.dumps(result), flush=True)
-    table(results)
+    results = [r for r in results if key in r]
+    table(results, key)
     own = [r["before"] for r in results if r["method"] == METHODS[0]]
     others = [
         mean(r["before"] for r in results if r["method"] == method)
-        for method in METHODS
+        for method in methods
         if not method.endswith("images")
     ]
     print(f"ratio: {mean(own) / max(others):.2f}")
