@@ -2,7 +2,7 @@
 
     python benchmarks/shrink.py [--output FOLDER] [--dataset cifar10] [--data_dir DIR]
                                 [--images N] [--epochs N] [--epochs_after N] [--labels]
-                                [--quick]
+                                [--methods METHOD ...] [--quick]
 
 For three seeds, a residual network is trained with a cosine decay (on CIFAR-10 with shifted and
 mirrored images), then shrunk to 75, 50 and 25 % of its multiply-adds:
@@ -267,6 +267,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=60, help="of training the network")
     parser.add_argument("--epochs_after", type=int, default=1, help="of distillation")
     parser.add_argument("--labels", action="store_true", help="train on labels instead")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, help="only these")
     parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
     output = args.output or Path(tempfile.mkdtemp(prefix="shrink-"))
@@ -275,8 +276,9 @@ def main():
     results = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     key = ("labels" if args.labels else "after") if args.epochs_after else "before"
     done = {(r["dataset"], r["seed"], r["share"], r["method"]) for r in results if key in r}
-    methods = METHODS if depgraph.is_installed() else METHODS[:-1]
-    if methods != METHODS:
+    methods = list(args.methods or METHODS)
+    if "Torch-Pruning" in methods and not depgraph.is_installed():
+        methods.remove("Torch-Pruning")
         print("Torch-Pruning is left out: it is not installed.")
     widths = (8, 16) if args.quick else (16, 32, 64)
     for seed in range(1 if args.quick else 3):
@@ -311,13 +313,10 @@ def main():
                 print(json.dumps(result), flush=True)
     results = [r for r in results if key in r]
     table(results, key)
-    own = [r["before"] for r in results if r["method"] == METHODS[0]]
-    others = [
-        mean(r["before"] for r in results if r["method"] == method)
-        for method in methods
-        if not method.endswith("images")
-    ]
-    print(f"ratio: {mean(own) / max(others):.2f}")
+    before = {m: [r["before"] for r in results if r["method"] == m] for m in METHODS}
+    others = [mean(before[m]) for m in METHODS if before[m] and not m.endswith("images")]
+    if before[METHODS[0]] and others:
+        print(f"ratio: {mean(before[METHODS[0]]) / max(others):.2f}")
 
 
 if __name__ == "__main__":

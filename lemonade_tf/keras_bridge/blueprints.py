@@ -2,12 +2,15 @@
 
 A new layer has the regularizers, constraints, initializers, seed, data type and whatever else a
 subclass adds to its configuration. Objects that a configuration can only name (functions, and
-regularizers and the like of unregistered classes) are kept themselves.
+regularizers and the like of unregistered classes) are kept themselves. If the configuration of a
+foreign class makes another layer or none, the arguments are used that Keras records when a layer is
+made.
 """
 
 from __future__ import annotations
 
 import copy
+import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +21,7 @@ import keras
 import numpy as np
 
 from lemonade_tf.architecture import GraphError
+from lemonade_tf.keras_bridge.layer_checks import check_same
 
 _LIVE = (
     keras.initializers.Initializer,
@@ -83,48 +87,53 @@ def blueprint_of(operation: Any) -> Blueprint:
     weights = tuple(variable.trainable for variable in operation.weights)
     kind = _stock_class(type(operation))
     try:
-        config = _configuration(operation)
-        make = _constructor(kind)
-        if not kind.__module__.startswith("keras."):  # its configuration may be incomplete
-            _check_same(operation, make(_copied(config)))
+        config, make = _checked(operation, lambda: (_configuration(operation), _constructor(kind)))
     except Exception as error:  # the code of foreign classes may raise anything
-        raise GraphError(
-            f"layer {operation.name!r} ({kind.__name__}) cannot be made again from its"
-            f" configuration: {_reason(error)}. Give the class a get_config() that returns the"
-            " arguments of its constructor."
-        ) from None
+        try:
+            config, make = _checked(operation, lambda: (_first_arguments(operation), _called(kind)))
+        except Exception:
+            raise GraphError(
+                f"layer {operation.name!r} ({kind.__name__}) cannot be made again from its"
+                f" configuration: {_reason(error)}. Give the class a get_config() that returns the"
+                " arguments of its constructor."
+            ) from None
     return Blueprint(operation.name, kind, config, make, trainable, weights)
+
+
+def _checked(
+    layer: keras.layers.Layer, describe: Callable[[], tuple[dict[str, Any], Callable]]
+) -> tuple[dict[str, Any], Callable]:
+    """Return a configuration and what makes a layer from it, checked unless the class is Keras's.
+
+    Raises:
+        Exception: If it makes another layer; whatever the code of the class raises.
+    """
+    config, make = describe()
+    if not _stock_class(type(layer)).__module__.startswith("keras."):  # it may be incomplete
+        check_same(layer, make(_copied(config)))
+    return config, make
+
+
+def _first_arguments(layer: keras.layers.Layer) -> dict[str, Any]:
+    """Return the arguments that a layer was made with, with its name and data type of today.
+
+    Raises:
+        ValueError: If Keras did not record them, because some are not plain values.
+    """
+    record = getattr(layer, "_auto_config", None)
+    if record is None:
+        raise ValueError("the arguments of its constructor are not recorded")
+    accepted = inspect.signature(type(layer).__init__).parameters.values()
+    names = {each.name for each in accepted}
+    takes_all = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in accepted)
+    own = {"name": layer.name, "dtype": layer.dtype_policy}
+    return {**record.config, **{key: own[key] for key in own if takes_all or key in names}}
 
 
 def _reason(error: Exception) -> str:
     """Return the first line of an error; of one in the call of a layer, that of its cause."""
     text = str(error).rpartition("Error encountered:")[2].strip()  # Keras's words around it
     return text.partition("\n")[0].removesuffix("\x1b[0m").rstrip(".") or type(error).__name__
-
-
-def _check_same(layer: keras.layers.Layer, made: keras.layers.Layer) -> None:
-    """Check that a layer that was made from a configuration has the same weights and outputs.
-
-    Raises:
-        ValueError: If not, or whatever its call raises.
-    """
-    if not layer._inbound_nodes:
-        return
-    node = layer._inbound_nodes[0]
-    given, outputs = node.arguments, node.output_tensors
-
-    def detached(value: Any) -> Any:
-        is_tensor = isinstance(value, keras.KerasTensor)
-        return keras.KerasTensor(value.shape, value.dtype) if is_tensor else value
-
-    args = keras.tree.map_structure(detached, given.args) or ()
-    kwargs = keras.tree.map_structure(detached, given.kwargs) or {}
-    found = [x for x in keras.tree.flatten(made(*args, **kwargs)) if x is not None]
-    pairs = {"weights": (made.weights, layer.weights), "outputs": (found, outputs)}
-    for name, both in pairs.items():
-        actual, expected = ([tuple(each.shape) for each in some] for some in both)
-        if actual != expected:
-            raise ValueError(f"its {name} have the shapes {actual} instead of {expected}")
 
 
 def _stock_class(kind: type) -> type:
@@ -151,9 +160,11 @@ def _configuration(layer: keras.layers.Layer) -> dict[str, Any]:
 
 
 def _constructor(kind: type) -> Callable[[dict[str, Any]], Any]:
-    if issubclass(kind, keras.layers.Lambda):
-        return lambda config: kind(**config)
-    return kind.from_config
+    return _called(kind) if issubclass(kind, keras.layers.Lambda) else kind.from_config
+
+
+def _called(kind: type) -> Callable[[dict[str, Any]], Any]:
+    return lambda config: kind(**config)
 
 
 def _copied(value: Any) -> Any:

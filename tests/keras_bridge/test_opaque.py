@@ -115,34 +115,36 @@ def test_every_operation_comes_back_as_it_was(case, images):
 class Forgetful(layers.Layer):
     """Its configuration lacks its arguments, so that a copy is another layer."""
 
-    def __init__(self, num=1, by_factor=1, **options):
+    def __init__(self, num=1, by_factor=1, scale=1, extra=None, **options):
         super().__init__(**options)
-        self.num, self.by_factor = num, by_factor
+        self.num, self.by_factor, self.scale = num, by_factor, scale
 
     def build(self, input_shape):
         self.scales = self.add_weight(shape=(self.num, 1), name="scales")
 
     def call(self, inputs):
         outputs = layers.UpSampling2D(self.by_factor)(inputs)
-        return outputs * ops.sum(self.scales)
+        return self.scale * outputs * ops.sum(self.scales)
 
     def get_config(self):
         return {"name": self.name}
 
 
-@pytest.mark.parametrize(
-    ("options", "reason"),
-    [
-        ({"num": 2}, "its weights have the shapes [(1, 1)] instead of [(2, 1)]."),
-        (
-            {"by_factor": 2},
-            "its outputs have the shapes [(None, 8, 8, 3)] instead of [(None, 16, 16, 3)].",
-        ),
-    ],
-)
-def test_a_layer_whose_copy_is_another_is_refused(options, reason):
+FORGOTTEN = {
+    "weights": ({"num": 2}, "its weights have the shapes [(1, 1)] instead of [(2, 1)]."),
+    "sizes": (
+        {"by_factor": 2},
+        "its outputs have the shapes [(None, 8, 8, 3)] instead of [(None, 16, 16, 3)].",
+    ),
+    "values": ({"scale": 3}, "its outputs have other values."),
+}
+
+
+@pytest.mark.parametrize("case", FORGOTTEN)
+def test_a_layer_whose_copy_is_another_is_refused(case):
+    options, reason = FORGOTTEN[case]
     start = keras.Input((8, 8, 3))
-    end = Forgetful(**options, name="scaled")(start)
+    end = Forgetful(**options, extra=object(), name="scaled")(start)
     with pytest.raises(
         GraphError,
         match=re.escape(
@@ -151,6 +153,19 @@ def test_a_layer_whose_copy_is_another_is_refused(options, reason):
     ):
         from_keras(keras.Model(start, end))
     assert len(start._keras_history.operation._outbound_nodes) == 1  # the model is as it was
+
+
+def test_a_layer_whose_arguments_keras_recorded_comes_back_as_it_was(images):
+    start = keras.Input((8, 8, 3))
+    options = {"num": 2, "by_factor": 2, "scale": 3}
+    inner = Forgetful(**options, name="scaled", dtype="float64", trainable=False)(start)
+    model = keras.Model(start, layers.Conv2D(2, 1)(inner))
+    again = to_keras(from_keras(model))
+    np.testing.assert_array_equal(again(images), model(images))
+    layer = again.get_layer("scaled")
+    assert {name: getattr(layer, name) for name in options} == options
+    assert not layer.trainable
+    assert layer.dtype == "float64"
 
 
 def test_a_layer_that_cannot_be_made_again_is_refused():
