@@ -176,10 +176,14 @@ def _print_exported(exported: Exported, console: Console) -> None:
     if exported.fine_tuned is not None:
         _print_fine_tuned(exported.fine_tuned, found.part, console)
     if found.loss > REPORTED_LOSS:
-        loss = f"{exported.quantize} loses {100 * found.loss:.2f} percentage points"
         can_help = exported.quantize == INT8 and exported.fine_tuned is None
-        advice = "; --fine_tune 10 trains the network for int8" if can_help else ""
-        print_line(console, f"{'Note':11} {loss}{advice}.")
+        print_line(console, f"{'Note':11} {_loss(exported.quantize, found.loss, can_help)}")
+
+
+def _loss(quantize: str, loss: float, can_help: bool) -> str:
+    """Return a sentence on a loss of accuracy, and what helps."""
+    advice = "; export --fine_tune 10 trains the network for int8" if can_help else ""
+    return f"{quantize} loses {100 * loss:.2f} percentage points{advice}."
 
 
 def _print_fine_tuned(found: FineTuned, part: str, console: Console) -> None:
@@ -213,8 +217,11 @@ def run_benchmark(options: argparse.Namespace) -> int:
     if done:
         _print_benchmark(id_, done, console)
     for row in rows:
+        loss = 0.0 if row.comparison is None else row.comparison.loss
         if row.failure is not None:
             print_line(console, f"{_kind(row)}: {row.failure}")
+        elif loss > REPORTED_LOSS:
+            print_line(console, f"{_kind(row)}: {_loss(row.quantize, loss, row.quantize == INT8)}")
     return 0 if done else fail("no format could be exported.")
 
 

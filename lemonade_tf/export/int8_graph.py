@@ -11,18 +11,33 @@ from lemonade_tf.architecture.graph import Graph
 from lemonade_tf.architecture.layers import (
     Activation,
     Conv2D,
+    Cropping2D,
     DepthwiseConv2D,
     Dropout,
     Flatten,
+    GlobalMaxPooling2D,
     Input,
+    Permute,
     Pooling2D,
     Reshape,
     SeparableConv2D,
     TrainingOnly,
+    ZeroPadding2D,
 )
 from lemonade_tf.latency.features import is_folded
 
-_KEEPS_SCALE = (Input, Flatten, Reshape, Dropout, TrainingOnly, Pooling2D)
+_KEEPS_SCALE = (
+    Input,
+    Flatten,
+    Reshape,
+    Permute,
+    Cropping2D,
+    ZeroPadding2D,
+    Pooling2D,
+    GlobalMaxPooling2D,
+    Dropout,
+    TrainingOnly,
+)
 
 
 def without_separable(graph: Graph) -> Graph:

@@ -156,6 +156,7 @@ def test_a_missing_package_and_wrong_options_are_usage_messages(run, monkeypatch
 
 def test_the_commands(run, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(benchmarking, "KINDS", (("h5", "none"), ("tflite", "int8")))
+    monkeypatch.setattr("lemonade_tf.cli.export_commands.REPORTED_LOSS", -1)
     board = tmp_path / "tiny.json"
     board.write_text('{"flash": 140000, "ram": 40000}')
     arguments = [str(run), "0-0", "--format", "tflite", "--quantize", "int8"]
@@ -164,12 +165,13 @@ def test_the_commands(run, tmp_path, capsys, monkeypatch):
     assert "Difference" in printed
     assert "on 60 test images" in printed
     assert "FITS nano33:" in printed
+    assert "percentage points; export --fine_tune 10 trains the network for int8." in printed
     assert main(["export", *arguments, "--board", str(board)]) == 3
     assert "DOES NOT FIT tiny:" in capsys.readouterr().out
     assert main(["benchmark", str(run), "--best", "knee"]) == 0
     printed = capsys.readouterr().out
     assert "Network     0-0, the best by 'knee'" in printed
-    assert "tflite int8" in printed
+    assert "tflite int8: int8 loses" in printed
     assert "Network 0-0 on 60 test images" in printed
 
 
