@@ -116,11 +116,18 @@ def configurations(model, prefix=""):
         if isinstance(layer, keras.Model) and hasattr(layer, "layers"):
             found |= configurations(layer, path)
             continue
-        for key, value in layer.get_config().items():
+        for key, value in configuration(layer).items():
             found[path, key] = str(value)
         found[path, "trainable weights"] = [weight.trainable for weight in layer.weights]
         found[path, "policy"] = str(layer.dtype_policy)
     return found
+
+
+def configuration(layer):
+    try:
+        return layer.get_config()
+    except Exception:  # the code of foreign classes may raise anything
+        return keras.layers.Layer.get_config(layer)
 
 
 def largest_change(graph: Graph, expected, inputs, rng):

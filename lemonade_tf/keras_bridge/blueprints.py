@@ -3,8 +3,8 @@
 A new layer has the regularizers, constraints, initializers, seed, data type and whatever else a
 subclass adds to its configuration. Objects that a configuration can only name (functions, and
 regularizers and the like of unregistered classes) are kept themselves. If the configuration of a
-foreign class makes another layer or none, the arguments are used that Keras records when a layer is
-made.
+foreign class makes another layer or none, the arguments are used that Keras recorded when the layer
+was made, or that it keeps.
 """
 
 from __future__ import annotations
@@ -117,17 +117,33 @@ def _checked(
 def _first_arguments(layer: keras.layers.Layer) -> dict[str, Any]:
     """Return the arguments that a layer was made with, with its name and data type of today.
 
+    Keras records them if they are plain values. Otherwise its attributes of the same names are.
+
     Raises:
-        ValueError: If Keras did not record them, because some are not plain values.
+        ValueError: If neither Keras nor the layer keeps them.
     """
     record = getattr(layer, "_auto_config", None)
-    if record is None:
-        raise ValueError("the arguments of its constructor are not recorded")
-    accepted = inspect.signature(type(layer).__init__).parameters.values()
-    names = {each.name for each in accepted}
-    takes_all = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in accepted)
+    parameters = list(inspect.signature(type(layer).__init__).parameters.values())[1:]
+    takes_all = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters)
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    names = [each.name for each in parameters if each.kind not in variable]
     own = {"name": layer.name, "dtype": layer.dtype_policy}
-    return {**record.config, **{key: own[key] for key in own if takes_all or key in names}}
+    known = {key: own[key] for key in own if takes_all or key in names}
+    if record is not None:
+        return {**record.config, **known}
+    return {**{name: _attribute(layer, name) for name in names}, **known}
+
+
+def _attribute(layer: keras.layers.Layer, argument: str) -> Any:
+    """Return the attribute that keeps an argument of the constructor; a class rather than a layer.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    for name in (f"_{argument}_cls", f"_{argument}", argument):
+        if hasattr(layer, name):
+            return getattr(layer, name)
+    raise ValueError(f"the argument {argument!r} is not kept")
 
 
 def _reason(error: Exception) -> str:

@@ -155,10 +155,21 @@ def test_a_layer_whose_copy_is_another_is_refused(case):
     assert len(start._keras_history.operation._outbound_nodes) == 1  # the model is as it was
 
 
-def test_a_layer_whose_arguments_keras_recorded_comes_back_as_it_was(images):
+class Keeping(Forgetful):
+    """Keeps an argument that Keras does not record."""
+
+    def __init__(self, extra, num=1, by_factor=1, scale=1, **options):
+        super().__init__(num, by_factor, scale, **options)
+        self._extra = extra
+
+
+@pytest.mark.parametrize("kind", [Forgetful, Keeping])
+def test_a_layer_whose_arguments_are_kept_comes_back_as_it_was(kind, images):
     start = keras.Input((8, 8, 3))
     options = {"num": 2, "by_factor": 2, "scale": 3}
-    inner = Forgetful(**options, name="scaled", dtype="float64", trainable=False)(start)
+    special = {"extra": object()} if kind is Keeping else {}
+    layer = kind(**options, **special, name="scaled", dtype="float64", trainable=False)
+    inner = layer(start)
     model = keras.Model(start, layers.Conv2D(2, 1)(inner))
     again = to_keras(from_keras(model))
     np.testing.assert_array_equal(again(images), model(images))
