@@ -31,6 +31,9 @@ MAY_CHANGE = (
     "device_memory",
 )
 
+# Settings that runs of earlier versions lack, with what they had in their place.
+_LATER = {"training_images": None, "minutes": None}
+
 
 def resumed_config(before: Mapping[str, Any], given: Mapping[str, Any]) -> SearchConfig:
     """Return the settings with which a search is resumed.
@@ -116,6 +119,7 @@ def recorded_config(before: Mapping[str, Any]) -> SearchConfig:
 
 def _recorded_settings(before: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return the recorded settings of a search, checked; errors start with the prefix."""
+    before = {**_LATER, **before}
     missing = [name for name in SearchConfig.names() if name not in before]
     if missing:
         raise ConfigError(

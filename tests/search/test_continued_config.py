@@ -4,7 +4,7 @@ import pytest
 
 from lemonade_tf.config import ConfigError
 from lemonade_tf.presets import make_config
-from lemonade_tf.search.continued_config import resumed_config
+from lemonade_tf.search.continued_config import recorded_config, resumed_config
 
 
 def test_a_resumed_search_keeps_its_settings_except_those_that_may_change():
@@ -29,6 +29,13 @@ def test_a_config_of_another_version_cannot_be_resumed():
     del before["momentum"], before["space"]
     with pytest.raises(ConfigError, match=r"config\.json of the run lacks space, momentum; it was"):
         resumed_config(before, {})
+
+
+def test_settings_that_are_younger_than_a_run_have_no_effect_on_it():
+    before = make_config("digits").as_json()
+    older = {n: value for n, value in before.items() if n not in ("minutes", "training_images")}
+    assert resumed_config(older, {}).as_json() == before
+    assert recorded_config(older).as_json() == before
 
 
 @pytest.mark.parametrize(
