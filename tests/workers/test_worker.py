@@ -12,8 +12,9 @@ from tensorflow.python.framework.func_graph import FuncGraph
 
 from lemonade_tf.backends.batch_transform import NO_AUGMENTATION
 from lemonade_tf.backends.current import current_backend
+from lemonade_tf.keras_bridge.files import FileError
 from lemonade_tf.training.settings import TrainingSettings
-from lemonade_tf.workers.tasks import ChildTask
+from lemonade_tf.workers.tasks import ChildTask, SizeTask
 from lemonade_tf.workers.worker import Worker
 
 
@@ -48,6 +49,34 @@ def test_children_are_freed(parent_file, digits, insertion, tmp_path, thaw):
         assert worker(given).failure is None
         counts.append(count_kept_alive())
     assert counts[1:] == counts[:1] * 3
+
+
+def test_the_int8_sizes_of_a_file_are_measured(parent_file, digits, thaw):
+    worker = Worker(digits, TrainingSettings(), NO_AUGMENTATION)
+    size = worker(SizeTask("0-0", parent_file))
+    assert size["failure"] is None
+    assert size["num_bytes"] == pytest.approx(size["predicted_bytes"], rel=0.15)
+    with pytest.raises(FileError):
+        worker(SizeTask("0-1", f"{parent_file}.missing"))
+
+
+@pytest.mark.parametrize("num", [None, 300])
+def test_a_child_trains_on_some_of_the_images(parent_file, digits, tmp_path, thaw, num):
+    worker = Worker(digits, TrainingSettings(), NO_AUGMENTATION)
+    seed = np.random.SeedSequence(0)
+    task = ChildTask(
+        id="1-0",
+        operators=(),
+        output=str(tmp_path / "a.h5"),
+        weights_seed=seed,
+        training_seed=seed,
+        parent_file=parent_file,
+        settings=TrainingSettings(epochs=1, batch_size=50),
+        num_images=num,
+    )
+    result = worker(task)
+    assert (result.failure, result.epochs) == (None, 1)
+    assert result.num_images == (len(digits.x_train) if num is None else num) // 50 * 50
 
 
 @pytest.mark.slow
