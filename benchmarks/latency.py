@@ -1,12 +1,12 @@
 """Inference time of ten networks: measured twice, and predicted from a table.
 
-    python benchmarks/latency.py [--quick]
+    python benchmarks/latency.py [--quick] [--runtime NAME]
 
-For digits (8x8x1) and CIFAR (32x32x3), in Keras and in LiteRT: measures a table like a search at
-its start, then measures ten networks of very different sizes twice. They come from search space I,
+For digits (8x8x1) and CIFAR (32x32x3), in Keras, LiteRT and LiteRT in int8: measures a table like a
+search at its start, then measures ten networks of very different sizes twice. They come from search space I,
 by other seeds than those of the table. Prints the rank correlation (Spearman) of both measurements
 and of predicted and measured times, and the ratios. Everything runs on one thread, in this process.
-With --quick only digits, with a small table.
+With --quick only digits, with a small table; with --runtime only in this runtime.
 
 The last line is the ratio of predicted to measured times, the median over all networks, images and
 runtimes. Target: 0.8 to 1.25, a rank correlation of at least 0.9, and less than 1 ms per
@@ -103,7 +103,9 @@ def compare(shape, runtime, quick):
 def main():
     parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="digits only, on a small table")
-    quick = parser.parse_args().quick
+    parser.add_argument("--runtime", choices=list(RUNTIMES), help="only this one")
+    options = parser.parse_args()
+    quick = options.quick
     current_backend().set_up(1)
     load = f", load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     print(f"one thread{load}; microseconds per image")
@@ -115,6 +117,7 @@ def main():
         compare(shape, runtime, quick)
         for shape in IMAGES[: 1 if quick else None]
         for runtime in RUNTIMES.values()
+        if options.runtime in (None, runtime.name)
     ]
     print(f"ratio: {np.median(np.concatenate(ratios)):.2f}")
 

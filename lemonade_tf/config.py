@@ -195,7 +195,7 @@ class SearchConfig(FlatConfig):
             runs are comparable. By default new tables are measured, half a minute to two minutes
             each.
         latency_protocol: How the inference times of the front's networks are measured: "default",
-            the median of passes until its standard error is below 1 %, for at most one second, or
+            the shortest of passes until the standard error is below 1 %, for at most one second, or
             "paper", the mean of 5,000 passes (A.3).
         initial_run: Run folder whose front replaces the initial networks of the space; the data set
             may differ.
