@@ -3,10 +3,10 @@
     python benchmarks/latency.py [--quick] [--runtime NAME]
 
 For digits (8x8x1) and CIFAR (32x32x3), in Keras, LiteRT and LiteRT in int8: measures a table like a
-search at its start, then measures ten networks of very different sizes twice. They come from search space I,
-by other seeds than those of the table. Prints the rank correlation (Spearman) of both measurements
-and of predicted and measured times, and the ratios. Everything runs on one thread, in this process.
-With --quick only digits, with a small table; with --runtime only in this runtime.
+search at its start, then measures ten networks of very different sizes twice. They come from search
+space I, by other seeds than those of the table. Prints the rank correlation (Spearman) of both
+measurements and of predicted and measured times, and the ratios. Everything runs on one thread, in
+this process. With --quick only digits, with a small table; with --runtime only in this runtime.
 
 The last line is the ratio of predicted to measured times, the median over all networks, images and
 runtimes. Target: 0.8 to 1.25, a rank correlation of at least 0.9, and less than 1 ms per
