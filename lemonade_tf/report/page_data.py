@@ -144,7 +144,10 @@ def _with_sites(network: NetworkRecord) -> list[str]:
     for operator in network.operators:
         site = operator.get("site")
         words = site.items() if isinstance(site, Mapping) else ()
-        shown = ", ".join(f"{name} {quoted(value)}" for name, value in words)
+        shown = ", ".join(
+            f"{name} {quoted(round(value, 3) if isinstance(value, float) else value)}"
+            for name, value in words
+        )
         texts.append(f"{operator['operator']} ({shown})" if shown else operator["operator"])
     return texts
 

@@ -2,13 +2,13 @@
 
 import json
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import matplotlib.image
 import pytest
+from browser import CHROMIUM, Browser
 from run_folders import proposal
 from runs import CONFIG, line, make_run, make_run_in, make_small_run, with_settings
 
@@ -19,7 +19,6 @@ from lemonade_tf.report.page import report_figures
 from lemonade_tf.runs import read_run
 from lemonade_tf.search_spaces import NETWORKS
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 NASTY = "a <b> & </script><!-- '\" c"
 
 
@@ -172,83 +171,103 @@ def test_the_page_of_thousands_of_networks_is_small(tmp_path):
 
 # --- In a browser -----------------------------------------------------------------------------
 
-# What a user does, and what they see then: written into the title of the page.
-ACTIONS = """
-const seen = {};
-const points = () => [...document.querySelectorAll("#plot circle.point")];
-const press = (target, key) =>
-  target.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
-const change = (target, value) => {
-  target.value = value;
-  target.dispatchEvent(new Event("change"));
-  target.dispatchEvent(new Event("input"));
-};
-seen.points = points().length;
-seen.details = document.getElementById("details-title").textContent;
-const place = points()[1].getBoundingClientRect();
-document.querySelector("#plot svg").dispatchEvent(new PointerEvent("pointermove", {
-  clientX: place.x + place.width / 2 + 3, clientY: place.y + place.height / 2 }));
-seen.tip = document.getElementById("tip").textContent;
-points()[1].dispatchEvent(new MouseEvent("click", { bubbles: true }));
-seen.clicked = document.getElementById("details-title").textContent;
-seen.hash = location.hash;
-points()[1].focus();
-press(points()[1], "ArrowRight");
-seen.focused = document.activeElement.getAttribute("aria-label");
-press(document.activeElement, "Enter");
-seen.entered = document.getElementById("details-title").textContent;
-change(document.querySelector("[data-focus=select-x]"), "multiply_adds");
-seen.labels = [...document.querySelectorAll("#plot svg > text")].map(text => text.textContent);
-change(document.querySelectorAll("input[type=text]")[0], "22%");
-seen.fitting = document.querySelector("caption").textContent;
-seen.off = document.querySelectorAll("tr.off").length;
-seen.wide = document.documentElement.scrollWidth <= window.innerWidth;
-seen.unnamed = [...document.querySelectorAll("button, input, select")].filter(
-  each => !each.textContent && !each.closest("label") && !each.ariaLabel).length;
-document.title = JSON.stringify(seen);
-"""
+ACTIVE = "(document.activeElement.getAttribute('aria-label') || document.activeElement.textContent)"
+TITLE = "document.getElementById('details-title').textContent"
 
 
-def browse(tmp_path, path):
-    """Open a page in a narrow window; return its elements, and check that nothing failed."""
-    found = subprocess.run(
-        [
-            *(CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=500,900"),
-            *("--enable-logging=stderr", "--v=0", f"--user-data-dir={tmp_path}/browser"),
-            *("--virtual-time-budget=2000", "--dump-dom", path.as_uri()),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
+def middle(browser, selector):
+    """Return where the middle of an element is."""
+    return browser.run(
+        f"(r => ({{x: r.x + r.width / 2, y: r.y + r.height / 2}}))"
+        f"(document.querySelector({json.dumps(selector)}).getBoundingClientRect())"
     )
-    assert "CONSOLE" not in found.stderr, found.stderr
-    return found.stdout
+
+
+@pytest.fixture
+def page_file(tmp_path):
+    """The page of a run of three networks, one of which has a file."""
+    run = make_small_run(tmp_path / "run")
+    (graph, *_) = NETWORKS.initial_graphs((8, 8, 1), 10)
+    save_model(graph, run.store.models.path("1-0"), {"class_errors": [[4, 1, 5], [2, 0, 5]]})
+    return write_page(run)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
-def test_the_page_in_a_browser(tmp_path):
-    run = make_small_run(tmp_path / "run")
-    (graph, *_) = NETWORKS.initial_graphs((8, 8, 1), 10)
-    save_model(graph, run.store.models.path("1-0"), {"class_errors": [[4, 1, 5], [2, 0, 5]]})
-    path = write_page(run)
-    text = path.read_text()
-    shown = browse(tmp_path, path)
-    assert 'aria-label="Architecture of 1-0"' in shown
-    assert "<td>4</td><td>1 of 5</td><td>20.0 %</td><td>3.6 % to 62.4 %</td>" in shown
-    text = re.sub("<meta http-equiv[^>]*>", "", text)  # it forbids other scripts
-    path.write_text(text.replace("</body>", f"<script>{ACTIONS}</script></body>"))
-    seen = json.loads(re.search("<title>(.*?)</title>", browse(tmp_path, path))[1])
-    assert seen["points"] == 3
-    assert seen["details"] == "Network 1-0"  # the knee
-    assert seen["tip"].startswith("0-1\nvalidation error 20.00 %")
-    assert seen["clicked"] == "Network 0-1"
-    assert seen["hash"] == "#0-1"
-    assert seen["focused"].startswith("1-0, validation error 25.00 %")
-    assert seen["entered"] == "Network 1-0"
-    assert "multiply-adds" in seen["labels"]
-    assert seen["fitting"] == "1 of 3 networks fit."
-    assert seen["off"] == 2
-    assert seen["wide"]
-    assert seen["unnamed"] == 0
+def test_the_page_in_a_browser(tmp_path, page_file):
+    with Browser(tmp_path, page_file.as_uri()) as browser:
+        assert browser.run("document.querySelectorAll('#plot circle.point').length") == 3
+        use_the_keyboard(browser)
+        use_the_mouse(browser)
+        check_what_a_screen_reader_finds(browser)
+        assert browser.run("document.documentElement.scrollWidth <= window.innerWidth")
+        assert browser.problems == []
+
+
+def use_the_keyboard(browser):
+    """Reach every part from the top of the page with Tab, and a network with an arrow key."""
+    assert browser.run(TITLE) == "Network 1-0"  # the knee
+    reached = []
+    while not reached or reached[-1] != "All settings and versions":
+        browser.press("Tab")
+        reached.append(browser.run(ACTIVE))
+        style = "getComputedStyle(document.activeElement)"
+        drawn = f"{style}.outlineStyle === 'solid' || {style}.strokeWidth === '3px'"
+        assert browser.run(drawn), reached[-1]  # the focus is visible
+        assert len(reached) < 40
+    points = [name for name in reached if re.match(r"\d-\d, ", name)]
+    assert len(points) == 1  # from which arrow keys lead to the others
+    assert points[0].startswith("1-0, validation error 25.00 %")
+    browser.press("Enter")
+    browser.run("document.querySelector('[data-focus=point-1-0]').focus()")
+    browser.press("ArrowLeft")
+    assert browser.run(ACTIVE).startswith("0-1, validation error 20.00 %")
+    browser.press("Enter")
+    assert browser.run(f"[{TITLE}, {ACTIVE}, location.hash]") == ["Network 0-1"] * 2 + ["#0-1"]
+    # New data of a run that is watched: the focus, and what is open, stay.
+    browser.run("keeping(() => { overview(page.data); page.show(); })")
+    assert browser.run(ACTIVE) == "Network 0-1"
+    assert browser.run("document.querySelector('[data-focus=settings]').open")
+
+
+def use_the_mouse(browser):
+    """Point at a network, click it, and choose other objectives and limits."""
+    browser.run("window.scrollTo(0, 0)")
+    place = middle(browser, "[data-focus=point-1-0]")
+    browser.point(place["x"] + 3, place["y"])
+    tip = browser.run("document.getElementById('tip').textContent")
+    assert tip.startswith("1-0\nvalidation error 25.00 %")
+    browser.point(place["x"], place["y"], click=True)
+    assert browser.run(f"[{TITLE}, location.hash]") == ["Network 1-0", "#1-0"]
+    text = browser.run("document.getElementById('details').innerText")
+    assert "4\t1 of 5\t20.0 %\t3.6 % to 62.4 %" in text
+    browser.run(
+        "(s => { s.value = 'multiply_adds'; s.dispatchEvent(new Event('change')); })"
+        "(document.querySelector('[data-focus=select-x]'))"
+    )
+    labels = "[...document.querySelectorAll('#plot svg > text')].map(text => text.textContent)"
+    assert "multiply-adds" in browser.run(labels)
+    browser.run("document.querySelector('input[type=text]').focus()")
+    browser.type("22%")
+    for place in ("document.querySelector('caption')", "document.getElementById('said')"):
+        assert browser.run(f"{place}.textContent") == "1 of 3 networks fit."
+    assert browser.run("document.querySelectorAll('tr.off').length") == 2
+
+
+def check_what_a_screen_reader_finds(browser):
+    found = browser.accessible()
+    for role, name, properties in found:
+        if properties.get("focusable") and role != "RootWebArea":
+            assert name, (role, properties)
+    names = [(role, name) for role, name, _ in found]
+    assert ("progressbar", "Networks trained") in names
+    assert ("region", "The front as a table") in names
+    assert ("rowheader", "Show network 1-0") in names
+    assert ("columnheader", "validation error") in names
+    assert ("heading", "Network 1-0") in names
+    assert [name for role, name in names if role == "button" and name.startswith("0-1, ")]
+    levels = [properties["level"] for role, _, properties in found if role == "heading"]
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    chosen = "document.querySelectorAll('tr[aria-current], circle[aria-current]').length"
+    assert browser.run(chosen) == 2

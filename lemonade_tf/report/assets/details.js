@@ -8,7 +8,7 @@ function drawDetails(page, id) {
     if (id in m.values) rows.push([`${m.title}, measured`, formatValue(m, m.values[id]), ""]);
   if (data.test[i] !== null)
     rows.push(["test error", percent(data.test[i]), intervalText(data, "test_error", data.test[i])]);
-  const left = [table(["", "value", "95 % interval"], rows), element("h3", {}, "Lineage"), lineage(page, i)];
+  const left = [table(`Objectives of ${id}`, ["objective", "value", "95 % interval"], rows), element("h3", {}, "Lineage"), lineage(page, i)];
   const losses = data.losses[id];
   if (losses && losses[0].length) {
     left.push(element("h3", {}, "Training loss by epoch"));
@@ -21,12 +21,12 @@ function drawDetails(page, id) {
   if (classes && classes.length) left.push(...classErrors(data, classes));
   const right = [element("h3", {}, "Architecture")];
   right.push(drawing ? element("div", { class: "drawing", tabindex: 0, role: "region",
-    "aria-label": `Architecture of ${id}` }, drawArchitecture(drawing, id))
+    "data-focus": `drawing-${id}`, "aria-label": `Architecture of ${id}` }, drawArchitecture(drawing, id))
     : element("p", { class: "soft" }, "Not drawn: only networks of the front are."));
   right.push(element("h3", {}, "Files and commands"), element("pre", {}, commands(data, id, data.front.includes(i))));
   const where = data.front.includes(i) ? "on the front" : "not on the front";
   const marks = [id === data.knee ? "the knee" : null, id === data.best ? "the lowest error" : null];
-  return [element("h2", { id: "details-title", tabindex: -1 }, `Network ${id}`),
+  return [element("h2", { id: "details-title", tabindex: -1, "data-focus": "details-title" }, `Network ${id}`),
     element("p", { class: "soft" }, `Generation ${id.split("-")[0]}, ${[where, ...marks].filter(Boolean).join(", ")}`),
     element("div", { class: "columns" }, element("div", {}, ...left), element("div", {}, ...right))];
 }
@@ -37,7 +37,7 @@ function classErrors(data, classes) {
   const which = rows.length < data.num_classes ? `The ${rows.length} of ${data.num_classes} classes with the highest errors.`
     : "The highest first.";
   return [element("h3", {}, "Validation errors by class"), element("p", { class: "soft" }, which),
-    table(["class", "misclassified", "error", "95 % interval"], rows)];
+    table("Validation errors by class", ["class", "misclassified", "error", "95 % interval"], rows)];
 }
 
 function rangeText(error, images) {
@@ -49,12 +49,12 @@ function intervalText(data, name, value) {
   return data.images[name] ? rangeText(value, data.images[name]) : "";
 }
 
-function table(header, rows, text = []) {
-  const cell = (name, value, k) => element(name, { class: text.includes(k) ? "text" : null,
-    scope: name === "th" ? "col" : null }, value);
-  return element("div", { class: "scroll" }, element("table", {},
-    element("thead", {}, element("tr", {}, ...header.map((name, k) => cell("th", name, k)))),
-    element("tbody", {}, ...rows.map(row => element("tr", {}, ...row.map((v, k) => cell("td", v, k)))))));
+// A table whose first column names the rows.
+function table(title, header, rows, text = []) {
+  const cell = (scope, value, k) => element(scope ? "th" : "td", { class: text.includes(k) ? "text" : null, scope }, value);
+  return element("div", { class: "scroll", role: "region", "aria-label": title, "data-focus": title }, element("table", {},
+    element("thead", {}, element("tr", {}, ...header.map((name, k) => cell("col", name, k)))),
+    element("tbody", {}, ...rows.map(row => element("tr", {}, ...row.map((v, k) => cell(k ? null : "row", v, k)))))));
 }
 
 function lineage(page, i) {

@@ -35,32 +35,49 @@ const page = {
     document.getElementById("said").textContent = `Network ${id} is shown below the table.`;
   },
   show() {
-    const focus = document.activeElement?.dataset?.focus;
-    this.tip(null);
-    document.querySelector("#plot svg")?.remove();
-    if (this.data.ids.length) document.getElementById("plot").prepend(drawPlot(this));
-    document.getElementById("front").replaceChildren(frontTable(this));
-    document.getElementById("details").replaceChildren(...drawDetails(this, this.view.selected));
-    if (focus) document.querySelector(`[data-focus="${CSS.escape(focus)}"]`)?.focus({ preventScroll: true });
+    keeping(() => {
+      this.tip(null);
+      document.querySelector("#plot svg")?.remove();
+      if (this.data.ids.length) document.getElementById("plot").prepend(drawPlot(this));
+      document.getElementById("front").replaceChildren(frontTable(this));
+      document.getElementById("details").replaceChildren(...drawDetails(this, this.view.selected));
+    });
   },
 };
+
+// Replace parts of the page. The focus, what is open and what was scrolled stay, by `data-focus`.
+function keeping(replace) {
+  const keyed = () => document.querySelectorAll("[data-focus]");
+  const focus = document.activeElement?.dataset?.focus;
+  const before = new Map([...keyed()].map(each => [each.dataset.focus, [each.scrollLeft, each.scrollTop, each.open]]));
+  replace();
+  for (const each of keyed()) {
+    const [left, top, open] = before.get(each.dataset.focus) || [0, 0, false];
+    if (left || top) [each.scrollLeft, each.scrollTop] = [left, top];
+    if (open) each.open = true;
+    if (each.dataset.focus === focus) each.focus({ preventScroll: true });
+  }
+}
 
 function frontTable(page) {
   const { data, view } = page;
   const header = ["id", ...data.objectives.map(o => o.title), "test error", "note", "made by"];
   header.splice(2, 0, "95 % interval"); // of the validation error, the first objective
   const body = data.front.map(i => {
-    const id = data.ids[i], note = [id === data.knee ? "knee" : "", id === data.best ? "lowest error" : ""];
+    const id = data.ids[i], note = [id === data.knee ? "knee" : "", id === data.best ? "lowest error" : "",
+      page.fits(i) ? "" : "does not fit"];
     const made = data.operators[i].map(o => data.operator_names[o]).join(", ") || "initial network";
     const cells = [element("button", { onclick: () => page.select(id), "data-focus": `row-${id}`,
       "aria-label": `Show network ${id}` }, id), ...data.objectives.map(o => formatValue(o, data.values[o.name][i])),
       percent(data.test[i]), note.filter(Boolean).join(", "), made];
     cells.splice(2, 0, intervalText(data, "error", data.values.error[i]));
-    return element("tr", { class: page.fits(i) ? null : "off", "aria-selected": id === view.selected ? "true" : "false" },
-      ...cells.map((cell, k) => element("td", { class: k >= cells.length - 2 ? "text" : null }, cell)));
+    return element("tr", { class: page.fits(i) ? null : "off", "aria-current": id === view.selected ? "true" : null },
+      ...cells.map((cell, k) => element(k ? "td" : "th", { scope: k ? null : "row",
+        class: k >= cells.length - 2 ? "text" : null }, cell)));
   });
   const fitting = data.front.filter(i => page.fits(i)).length;
-  return element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "The front as a table" },
+  return element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "The front as a table",
+    "data-focus": "front-table" },
     element("table", {}, element("caption", { class: "soft" }, `${fitting} of ${data.front.length} networks fit.`),
       element("thead", {}, element("tr", {}, ...header.map((name, k) =>
         element("th", { scope: "col", class: k >= header.length - 2 ? "text" : null }, name)))),
@@ -80,6 +97,7 @@ function controls(page) {
       if (Number.isFinite(value)) view.limits[objective.name] = value;
       else delete view.limits[objective.name];
       page.show();
+      document.getElementById("said").textContent = document.querySelector("caption").textContent;
     } }));
   return [element("fieldset", {}, element("legend", {}, "Plot"), choice("y", "Vertical"), choice("x", "Horizontal"),
     box("logY", "log vertical"), box("logX", "log horizontal"), box("all", "all networks")),
@@ -98,18 +116,19 @@ function overview(data) {
   document.getElementById("rest").replaceChildren(
     element("h2", {}, "Operators"),
     element("p", { class: "soft" }, "Children count for each of their operators. Entered: not dominated by any network before."),
-    table(["operator", "proposed", "trained", "entered the front", "share", "on the front now"],
+    table("Operators", ["operator", "proposed", "trained", "entered the front", "share", "on the front now"],
       data.operator_counts.map(([name, proposed, trained, entered, now]) =>
         [name, proposed ?? "", trained, entered, trained ? percent(entered / trained, 0) : "", now])),
     element("div", { class: "columns" },
-      element("div", {}, element("h2", {}, "Seconds by phase"), table(["phase", "time", "share"],
+      element("div", {}, element("h2", {}, "Seconds by phase"), table("Seconds by phase", ["phase", "time", "share"],
         Object.entries(data.phases).map(([name, s]) => [name, duration(s), percent(s / total, 0)]))),
       data.hypervolume.length ? element("div", {}, element("h2", {}, "Hypervolume by trained networks"),
         lineChart([[data.hypervolume, ""]], `Hypervolume, at last ${data.hypervolume.at(-1)}`)) : null),
-    ...(data.failures.length ? [element("h2", {}, "Failures"), table(["network", "reason"], data.failures, [1])] : []),
+    ...(data.failures.length ? [element("h2", {}, "Failures"), table("Failures", ["network", "reason"], data.failures, [1])] : []),
     element("h2", {}, "Command"), element("pre", {}, data.command),
-    element("details", {}, element("summary", {}, "All settings and versions"),
-      table(["setting", "value"], Object.entries(data.settings), [1])));
+    element("details", { "data-focus": "settings" },
+      element("summary", { "data-focus": "settings-title" }, "All settings and versions"),
+      table("Settings and versions", ["setting", "value"], Object.entries(data.settings), [1])));
 }
 
 function start() {
@@ -120,6 +139,7 @@ function start() {
   document.getElementById("controls").replaceChildren(...controls(page));
   overview(data);
   page.show();
+  document.addEventListener("keydown", event => { if (event.key === "Escape") page.tip(null); });
   let narrow = window.innerWidth < 640;
   window.addEventListener("resize", () => {
     if (narrow !== (window.innerWidth < 640)) { narrow = !narrow; page.show(); }
@@ -134,8 +154,10 @@ async function refresh() {
     if (answer.status !== 200) return;
     page.tag = answer.headers.get("ETag");
     page.data = await answer.json();
-    overview(page.data);
-    page.show();
+    keeping(() => {
+      overview(page.data);
+      page.show();
+    });
   } catch (error) {
     document.getElementById("state").textContent = "lemonade-tf watch has ended; this is its last page.";
   }

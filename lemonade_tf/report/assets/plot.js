@@ -68,6 +68,7 @@ function addPoints(page, picture, toX, toY) {
       cx: toX(i).toFixed(1), cy: toY(i).toFixed(1), r: chosen ? 9 : 7, role: "button",
       tabindex: chosen || (number === 0 && !data.front.some(k => data.ids[k] === view.selected)) ? 0 : -1,
       "aria-label": page.describe(i).replaceAll("\n", ", "), "data-focus": `point-${data.ids[i]}`,
+      "aria-current": chosen ? "true" : null,
       onclick: () => page.select(data.ids[i]),
       onfocus: () => page.tip(i, toX(i), toY(i)), onblur: () => page.tip(null),
       onkeydown: event => {
