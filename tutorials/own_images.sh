@@ -17,8 +17,8 @@ for number, (pixels, label) in enumerate(zip(digits.images, digits.target)):
     Image.fromarray((15.9 * pixels).astype("uint8")).save(folder / f"{number}.png")
 PYTHON
 
-# `--preset minute` makes this a small search. For larger pictures, omit it and choose a budget
-# instead, such as `--max_hours 8`.
+# `--preset minute` makes this a small search. For your pictures, say how long it may take instead,
+# such as `--minutes 60`.
 lemonade-tf search --dataset pictures --preset minute --workdir pictures_run "$@"
 
 # The knee of the front: the network beyond which little accuracy is gained for much size. Another
