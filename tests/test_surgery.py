@@ -15,6 +15,7 @@ from lemonade_tf.latency import KERAS, LatencyModel, Measurement, one_network
 from lemonade_tf.latency.features import FEATURES
 from lemonade_tf.operators import SiteError
 from lemonade_tf.surgery import budgets
+from lemonade_tf.surgery.fitting import output_error
 
 TOLERANCE = 2e-6  # of probabilities, float32
 
@@ -247,7 +248,7 @@ def test_a_model_of_variable_size_takes_an_input_shape():
 def plain():
     """Return a network without batch norm, with a hidden dense layer."""
     keras.utils.set_random_seed(0)
-    start = keras.Input((8, 8, 3))
+    start = keras.Input((8, 8, 3), name="image")
     tensor = start
     for name in ("first", "second"):
         layer = keras.layers.Conv2D(8, 3, padding="same", activation="relu", name=name)
@@ -369,6 +370,11 @@ def test_channels_of_one_layer_are_removed_from_tied_ones(model):
         lambda x: (x, np.zeros(len(x))),
         lambda x: x.astype(object),
         lambda x: ((image, 0) for image in x),
+        lambda x: [x, np.zeros(len(x))],
+        lambda x: (x, x, np.zeros(len(x))),
+        lambda x: [x[:50], x[50:]],
+        lambda x: [(x[:50], np.zeros(50)), (x[50:], np.zeros(30))],
+        lambda x: {"image": x},
         lambda x: (x[i : i + 8] for i in range(0, len(x), 8)),
     ],
 )
@@ -398,13 +404,84 @@ def test_images_of_another_scale_and_few_images_are_warned_of(model):
     with pytest.warns(UserWarning, match="do not have the scale"):
         Surgery(model, images=many(64, seed=0) * 1e5)
     surgery, unfitted = Surgery(model, images=many(2, seed=0)), Surgery(model)
-    with pytest.warns(UserWarning, match="2 images are few to fit layers to"):
+    with pytest.warns(UserWarning, match=r"2 images are few .* which need 64 or .*: \d") as found:
         surgery.prune("last_conv")
+    assert [warning.filename for warning in found] == [__file__]
+    surgery.prune("last_conv", 0.25)  # without another warning
     unfitted.prune("last_conv")
+    unfitted.prune("last_conv", 0.25)
     others = many(10, seed=1)
     np.testing.assert_array_equal(
         outputs(surgery.model(), others), outputs(unfitted.model(), others)
     )
+
+
+@pytest.mark.filterwarnings("ignore:.* images are few")
+@pytest.mark.parametrize("number", [6, 12, 40])
+@pytest.mark.parametrize(
+    "operate", [lambda s: s.prune("second"), lambda s: s.shrink(multiply_adds=0.4)]
+)
+def test_few_images_are_not_worse_than_none(plain, number, operate):
+    others = np.random.default_rng(1).uniform(-2, 2, (200, 8, 8, 3)).astype(np.float32)
+
+    def error(images):
+        surgery = Surgery(plain, images=images)
+        operate(surgery)
+        return output_error(surgery.graph, from_keras(plain), others)
+
+    few, none = error(SOME[:number]), error(None)
+    assert few == none if number == 6 else few <= 1.01 * none
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """Return a network with two inputs, in a dictionary with other keys."""
+    left, right = keras.Input((8, 8, 3), name="left"), keras.Input((8, 8, 1), name="right")
+    sides = [keras.layers.Conv2D(6, 3, activation="relu", name=t.name[0])(t) for t in (left, right)]
+    tensor = keras.layers.GlobalAveragePooling2D()(keras.layers.Concatenate()(sides))
+    outputs = keras.layers.Dense(3)(tensor)
+    with pytest.warns(UserWarning, match="all keys in the dict must match"):
+        return keras.Model({"a": left, "right": right}, outputs)
+
+
+GRAY = SOME[..., :1]
+
+
+@pytest.mark.parametrize(
+    "give",
+    [
+        lambda a, b: {"a": a, "right": b},
+        lambda a, b: {"right": b, "left": a},
+        lambda a, b: [a, b],
+        lambda a, b: ({"a": a, "right": b}, np.zeros(len(a))),
+        lambda a, b: (({"a": x, "right": y}, 0) for x, y in zip(a, b, strict=True)),
+        lambda a, b: [((a[:50], b[:50]), np.zeros(50)), ((a[50:], b[50:]), np.zeros(30))],
+    ],
+)
+def test_images_for_several_inputs(pair, give):
+    images = Surgery(pair, images=give(SOME, GRAY))._fits.images
+    np.testing.assert_array_equal(images["left"], SOME)
+    np.testing.assert_array_equal(images["right"], GRAY)
+
+
+def test_networks_with_several_inputs_are_fitted(pair):
+    changes = []
+    for images in (None, [SOME, GRAY]):
+        surgery = Surgery(pair, images=images)
+        surgery.prune("l")
+        changes.append(output_error(surgery.graph, from_keras(pair), {"left": SOME, "right": GRAY}))
+    assert changes[1] < 0.5 * changes[0]
+    surgery.shrink(parameters=0.7)
+    surgery.distill()
+    assert "on 32 images" in str(surgery)
+    for images, message in (
+        ({"left": SOME}, "a dict with 'left'; expected images for each input, in a dictionary"),
+        (SOME, "a ndarray; expected images for each input"),
+        ([SOME, GRAY[:9]], "80 for 'left', 9 for 'right'; expected the same number"),
+        ([SOME, SOME], re.escape("shape (80, 8, 8, 3); expected (n, 8, 8, 1)")),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Surgery(pair, images=images)
 
 
 # --- To a budget ---------------------------------------------------------------------------------
@@ -472,6 +549,8 @@ def test_shrinking_to_a_share_of_the_latency(plain, images):
 def test_the_latency_of_the_network_is_measured_where_no_model_is_given(plain, monkeypatch):
     def measured(builders, protocol, *, rounds):
         del protocol, rounds
+        if len(builders) == 2:  # at the end, before and after
+            return [Measurement(each, 1, 0.0) for each in (1.0, reached)]
         batch = builders[0].args[1]
         assert np.asarray(builders[0]()()).shape == (batch, 3)  # the whole network runs
         adds = [count_multiply_adds(build.args[0]) for build in builders]
@@ -480,9 +559,15 @@ def test_the_latency_of_the_network_is_measured_where_no_model_is_given(plain, m
         return [Measurement(batch * (1e-5 + 1e-9 * each), 1, 0.0) for each in adds]
 
     monkeypatch.setattr(one_network, "measure_passes", measured)
-    surgery = Surgery(plain)
+    surgery, reached = Surgery(plain), 0.94
     assert surgery.shrink(latency=0.95)
-    assert "shrink to latency=0.95 (predicted 0." in str(surgery)
+    assert re.search(
+        r"shrink to latency=0.95 \(predicted 0.*, measured 0.94 of the time before\)", str(surgery)
+    )
+    surgery, reached = Surgery(plain), 0.99
+    with pytest.warns(UserWarning, match=r"latency=0.9 reached 0.99 of the time before, as m"):
+        surgery.shrink(latency=0.9)
+    assert "measured 0.99 of the time before" in str(surgery)
 
 
 def logits(model, images):

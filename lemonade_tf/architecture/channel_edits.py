@@ -62,6 +62,7 @@ from lemonade_tf.architecture.layers import (
     UpSampling2D,
     ZeroPadding2D,
 )
+from lemonade_tf.architecture.opaque import Pointwise
 
 # --- The layers that consume channels ----------------------------------------------------------
 
@@ -80,6 +81,7 @@ PASS_THROUGH = (
     TrainingOnly,
     Flatten,
     Concatenate,
+    Pointwise,
 )
 
 

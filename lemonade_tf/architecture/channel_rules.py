@@ -43,7 +43,7 @@ from lemonade_tf.architecture.layers import (
     UpSampling2D,
     ZeroPadding2D,
 )
-from lemonade_tf.architecture.opaque import Opaque, Outputs, Part
+from lemonade_tf.architecture.opaque import Opaque, Outputs, Part, Pointwise
 
 # Groups of one channel each: every channel is tied to all others, at the cost of a split for each.
 _MAX_SPLITS = 64
@@ -126,6 +126,7 @@ def _fixed(at: Context, reason: str) -> Runs:
 @propagate.register(Resizing)
 @propagate.register(Dropout)
 @propagate.register(TrainingOnly)
+@propagate.register(Pointwise)
 def _(layer: Layer, at: Context, *inputs: Runs) -> Runs:
     return inputs[0]
 

@@ -28,7 +28,7 @@ from lemonade_tf.architecture.layers import (
     SeparableConv2D,
     Shape,
 )
-from lemonade_tf.architecture.opaque import Opaque
+from lemonade_tf.architecture.opaque import Opaque, Pointwise
 
 
 def count_parameters(graph: Graph) -> int:
@@ -70,8 +70,12 @@ def _count_multiply_adds(graph: Graph) -> int:
 
 
 def uncounted_layers(graph: Graph) -> tuple[str, ...]:
-    """Return the names of the opaque nodes, whose multiply-adds are unknown and count as 0."""
-    return tuple(name for name, node in graph.items() if isinstance(node.layer, Opaque))
+    """Return the names of the opaque nodes whose multiply-adds are unknown and count as 0."""
+    return tuple(
+        name
+        for name, node in graph.items()
+        if isinstance(node.layer, Opaque) and not isinstance(node.layer, Pointwise)
+    )
 
 
 @lru_cache(maxsize=65536)

@@ -19,18 +19,30 @@ def similar_names(name: str, known: Collection[str]) -> list[str]:
     return [each for lower in close for each in by_lower[lower]][:3]
 
 
+def kind_name(layer: object) -> str:
+    """Return the class of a layer, for messages; of an opaque one, its class in Keras."""
+    return getattr(layer, "kind", type(layer).__name__)
+
+
 def listed(layers: Iterable[tuple[str, object]]) -> str:
     """Return the names of layers; of many, by kind, with their number and the first names.
 
     Args:
         layers: Pairs of a name and a layer.
     """
+    layers = list(layers)
+    return ", ".join(name for name, _ in layers) if len(layers) <= _FEW else listed_by_kind(layers)
+
+
+def listed_by_kind(layers: Iterable[tuple[str, object]]) -> str:
+    """Return the kinds of layers, with their number and the first names.
+
+    Args:
+        layers: Pairs of a name and a layer.
+    """
     by_kind: dict[str, list[str]] = {}
     for name, layer in layers:
-        by_kind.setdefault(type(layer).__name__, []).append(name)
-    names = [name for some in by_kind.values() for name in some]
-    if len(names) <= _FEW:
-        return ", ".join(names)
+        by_kind.setdefault(kind_name(layer), []).append(name)
     ranked = sorted(by_kind.items(), key=lambda item: -len(item[1]))
     parts = []
     for kind, some in ranked[:_MAX_KINDS]:

@@ -1,8 +1,9 @@
 """Nodes of imported models that no kind of layer describes.
 
 A layer or an operation of unknown kind becomes an `Opaque` node: it computes what it did, and no
-change of channels or sizes crosses it. Networks of a search have none of these nodes, so they are
-not among LAYERS and cannot be saved in the files of a run.
+change of channels or sizes crosses it, unless it treats each value by itself (`Pointwise`).
+Networks of a search have none of these nodes, so they are not among LAYERS and cannot be saved in
+the files of a run.
 """
 
 from __future__ import annotations
@@ -51,6 +52,14 @@ class Opaque(Layer):
 
 
 @dataclass(frozen=True)
+class Pointwise(Opaque):
+    """An opaque layer that treats each value by itself: it passes on any channels and sizes."""
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return inputs[0]
+
+
+@dataclass(frozen=True)
 class Part(Layer):
     """One of several outputs of an Opaque node.
 
@@ -76,4 +85,4 @@ class Outputs(Layer):
         return inputs[0]
 
 
-IMPORTED_LAYERS: tuple[type[Layer], ...] = (Opaque, Part, Outputs)
+IMPORTED_LAYERS: tuple[type[Layer], ...] = (Opaque, Pointwise, Part, Outputs)

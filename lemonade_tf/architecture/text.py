@@ -27,6 +27,7 @@ import numpy as np
 
 from lemonade_tf.architecture.checks import check
 from lemonade_tf.architecture.graph import Graph, GraphError, Node, freeze
+from lemonade_tf.architecture.layer_lists import kind_name
 from lemonade_tf.architecture.layers import (
     LAYERS,
     Add,
@@ -37,7 +38,6 @@ from lemonade_tf.architecture.layers import (
     Multiply,
     arguments,
 )
-from lemonade_tf.architecture.opaque import Opaque
 from lemonade_tf.safe_json import read_json
 
 FORMAT = 1
@@ -175,10 +175,9 @@ def to_json(graph: Graph) -> str:
     nodes = []
     for name, node in graph.items():
         if type(node.layer) not in LAYERS:
-            what = node.layer.kind if isinstance(node.layer, Opaque) else type(node.layer).__name__
             raise GraphError(
-                f"layer {name!r} is a {what}, which the file of a network cannot contain; save"
-                " to_keras(graph) as a Keras model."
+                f"layer {name!r} is a {kind_name(node.layer)}, which the file of a network cannot"
+                " contain; save to_keras(graph) as a Keras model."
             )
         entry: dict[str, Any] = {
             "name": name,

@@ -38,6 +38,15 @@ _TENSORFLOW = {
 }
 
 
+# Functions without a name in Keras that treat each value by itself, and are finite.
+_POINTWISE = (keras.ops.abs, keras.ops.cos, keras.ops.gelu, keras.ops.sin, keras.ops.square)
+
+
+def is_pointwise(function: Any) -> bool:
+    """Return whether a function without a name in Keras treats each value by itself."""
+    return any(function is each for each in _POINTWISE)
+
+
 def known_activation(function: Any) -> str | None:
     """Return the name of the activation of Keras that a function is; None for any other.
 

@@ -16,7 +16,8 @@ import numpy as np
 
 from lemonade_tf.architecture import GraphError
 from lemonade_tf.architecture import layers as kinds
-from lemonade_tf.keras_bridge.activation_names import known_activation
+from lemonade_tf.architecture.opaque import Opaque, Pointwise
+from lemonade_tf.keras_bridge.activation_names import is_pointwise, known_activation
 from lemonade_tf.keras_bridge.convex_sum import ConvexSum
 from lemonade_tf.keras_bridge.unnamed_layers import (
     TRAINING_ONLY,
@@ -175,10 +176,22 @@ def table_entry(
     for kind, entry in KINDS.items():
         # Subclasses of others may compute something else; those of this package do not.
         if type(layer) is kind or (
-            isinstance(layer, kind) and type(layer).__module__.startswith("lemonade_tf.")
+            isinstance(layer, kind)
+            and (type(layer).__module__.startswith("lemonade_tf.") or _only_configures(layer, kind))
         ):
             return entry
     return None
+
+
+def _only_configures(layer: keras.layers.Layer, kind: type) -> bool:
+    """Return whether all that a subclass adds to a class is how its layers are made."""
+    added = type(layer).__mro__[: type(layer).__mro__.index(kind)]
+    names = {name for each in added for name in vars(each)}
+    return all(
+        name in ("get_config", "from_config")
+        or (name.startswith("__") and name not in ("__call__", "__new__", "__getattribute__"))
+        for name in names
+    )
 
 
 def _setting(layer: keras.layers.Layer, name: str, rank: int) -> Any:
@@ -209,6 +222,23 @@ def activation_kind(layer: keras.layers.Layer) -> kinds.Layer | None:
         return None
     known = {"relu": kinds.ReLU(), "relu6": kinds.ReLU(6.0)}  # operators look for ReLU layers
     return known.get(name) or kinds.Activation(name)
+
+
+def built_in_activation(
+    layer: keras.layers.Layer, shape: kinds.Shape, key: str
+) -> kinds.Layer | None:
+    """Return the activation that a layer has built in, as a node; None if it has none.
+
+    Args:
+        layer: The layer.
+        shape: The shape of its output.
+        key: That of an opaque node for an unknown activation.
+    """
+    try:
+        return activation_kind(layer)
+    except GraphError:
+        make = Pointwise if is_pointwise(getattr(layer, "activation", None)) else Opaque
+        return make(activation_name(layer), key, (shape,), (shape,))
 
 
 def _known_activation(layer: keras.layers.Layer) -> str:

@@ -21,7 +21,7 @@ from lemonade_tf.architecture import Graph, GraphError, Layer, ShapeError, check
 from lemonade_tf.architecture import layers as kinds
 from lemonade_tf.architecture.graph import freeze
 from lemonade_tf.architecture.layers import Shape
-from lemonade_tf.architecture.opaque import Opaque, Outputs, Part
+from lemonade_tf.architecture.opaque import Opaque, Outputs, Part, Pointwise
 from lemonade_tf.keras_bridge.blueprints import Blueprint, blueprint_of
 from lemonade_tf.keras_bridge.functional import (
     as_functional,
@@ -30,8 +30,7 @@ from lemonade_tf.keras_bridge.functional import (
 )
 from lemonade_tf.keras_bridge.keras_defaults import keras_defaults
 from lemonade_tf.keras_bridge.layer_kinds import (
-    activation_kind,
-    activation_name,
+    built_in_activation,
     depthwise_kind,
     input_kind,
     layer_kind,
@@ -43,7 +42,11 @@ from lemonade_tf.keras_bridge.model_records import (
     model_origin,
     with_slots,
 )
-from lemonade_tf.keras_bridge.operation_kinds import operation_kind, split_kinds
+from lemonade_tf.keras_bridge.operation_kinds import (
+    is_pointwise_call,
+    operation_kind,
+    split_kinds,
+)
 from lemonade_tf.keras_bridge.origins import LayerOrigin, ModelOrigin, Scope, fill
 from lemonade_tf.keras_bridge.weights import layer_weights, opaque_weights
 
@@ -301,7 +304,7 @@ class _Converter:
         if not all(np.isfinite(array).all() for array in weights.values()):
             return None
         if isinstance(operation, keras.layers.Layer) and not isinstance(kind, kinds.Activation):
-            activation = _built_in_activation(operation, shape, self.keys[id(operation)])
+            activation = built_in_activation(operation, shape, self.keys[id(operation)])
         return kind, activation, weights
 
     def _add_split(self, name: str, call: _Call) -> list[str]:
@@ -323,10 +326,12 @@ class _Converter:
         operation = call.operation
         weights = opaque_weights(operation)
         shapes = tuple(self._opaque_shapes(call))
-        kind = Opaque(
+        sizes = [self.shapes[i] for i in call.inputs]
+        make = Pointwise if is_pointwise_call(operation, call.values, sizes) else Opaque
+        kind = make(
             kind=type(operation).__name__,
             key=self.keys[id(operation)],
-            input_shapes=tuple(self.shapes[i] for i in call.inputs),
+            input_shapes=tuple(sizes),
             shapes=shapes,
             weights=tuple((key, array.shape) for key, array in weights.items()),
         )
@@ -387,11 +392,3 @@ class _Converter:
             number, new = number + 1, True
             free = f"{name}_{number}"
         return free
-
-
-def _built_in_activation(layer: keras.layers.Layer, shape: Shape, key: str) -> Layer | None:
-    """Return the activation that a layer has built in, as a node; None if it has none."""
-    try:
-        return activation_kind(layer)
-    except GraphError:
-        return Opaque(activation_name(layer), key, (shape,), (shape,))

@@ -11,6 +11,7 @@ import numpy as np
 
 from lemonade_tf.architecture import GraphError
 from lemonade_tf.architecture import layers as kinds
+from lemonade_tf.keras_bridge.activation_names import is_pointwise
 
 Number = float | tuple[float, ...]  # one for all channels, or one per channel
 
@@ -84,6 +85,30 @@ def operation_kind(
         if kind is not None:
             return kind
     raise _unknown(operation)
+
+
+# Operations that treat each value by itself, and are finite, whatever their other arguments.
+_POINTWISE = {"Absolute", "Abs", "Clip", "Cos", "Sign", "Sin", "Square"}
+_POINTWISE |= _ACTIVATIONS.keys() - {"Exp", "LogSoftmax", "Softmax"}
+
+
+def is_pointwise_call(operation: Any, values: Sequence[Any], shapes: Sequence[kinds.Shape]) -> bool:
+    """Return whether a call that no kind of layer computes treats each value by itself.
+
+    Args:
+        operation: A layer or an operation of Keras.
+        values: The arguments of its call.
+        shapes: The shapes of its tensors, without the batch.
+    """
+    if len(shapes) != 1:
+        return False
+    if type(operation) is keras.layers.Activation:
+        return is_pointwise(operation.activation)
+    name = type(operation).__name__
+    others = [value for value in values if not isinstance(value, keras.KerasTensor)]
+    are_numbers = all(isinstance(_number(value, shapes[0]), float) for value in others)
+    known = _POINTWISE | {"Maximum", "Minimum"}
+    return _is_of_keras(operation) and name in known and are_numbers
 
 
 def split_kinds(operation: Any, shape: kinds.Shape) -> list[kinds.ChannelSlice]:
@@ -266,6 +291,18 @@ def _reshape(operation: Any, values: Sequence[Any], shape: kinds.Shape) -> kinds
     return kinds.Reshape(tuple(new[1:])) if are_known and len(new) > 1 and new[0] == -1 else None
 
 
+def _window(kind: type[kinds.Pooling2D]) -> Any:
+    def convert(operation: Any, values: Sequence[Any], shape: kinds.Shape) -> kinds.Layer | None:
+        if len(shape) != 3 or operation.data_format == "channels_first":
+            return None
+        size, strides = operation.pool_size, operation.strides
+        strides = size if strides is None else strides
+        pairs = [(n, n) if isinstance(n, int) else tuple(n) for n in (size, strides)]
+        return kind(*pairs, operation.padding)
+
+    return convert
+
+
 def _resize(operation: Any, values: Sequence[Any], shape: kinds.Shape) -> kinds.Layer | None:
     other = (operation.antialias, operation.crop_to_aspect_ratio, operation.pad_to_aspect_ratio)
     if any(other) or operation.data_format == "channels_first":
@@ -275,6 +312,7 @@ def _resize(operation: Any, values: Sequence[Any], shape: kinds.Shape) -> kinds.
 
 
 _OTHERS: dict[str, Any] = {
+    "AveragePool": _window(kinds.AveragePooling2D),
     "Clip": _clip,
     "Concatenate": lambda op, values, shape: (
         kinds.Concatenate() if _is_last(op.axis, shape) else None
@@ -283,6 +321,7 @@ _OTHERS: dict[str, Any] = {
     "GetItem": _slice,
     "LeakyRelu": lambda op, values, shape: kinds.LeakyReLU(op.negative_slope),
     "Max": _pooling(kinds.GlobalMaxPooling2D),
+    "MaxPool": _window(kinds.MaxPooling2D),
     "Mean": _pooling(kinds.GlobalAveragePooling2D),
     "Negative": lambda op, values, shape: kinds.Rescaling(-1.0),
     "Pad": _pad,

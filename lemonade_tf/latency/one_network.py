@@ -44,7 +44,7 @@ def measure_versions(graph: Graph, protocol: Protocol) -> LatencyTable:
     Raises:
         TableError: If every measurement failed.
     """
-    batch = max(1, min(_MAX_BATCH, int(_MULTIPLY_ADDS / max(count_multiply_adds(graph), 1))))
+    batch = _batch_size(graph)
     versions = [_pruned(graph, share) for share in _SHARES]
     layers = [layer for version in (versions[0], versions[2]) for layer in _layers(version)]
     graphs = [*versions, *layers]
@@ -73,6 +73,23 @@ def channel_costs(model: LatencyModel, graph: Graph) -> ChannelCosts:
 def model_of_versions(graph: Graph) -> LatencyModel:
     """Return a latency model for pruned versions of a network, which are measured."""
     return fit(measure_versions(graph, TABLE))
+
+
+def measured_share(before: Graph, after: Graph) -> float | None:
+    """Return the inference time of a network as a share of that of another one, in Keras.
+
+    Returns:
+        The share; None if a measurement failed.
+    """
+    batch = _batch_size(before)
+    builders = [partial(_build, graph, batch) for graph in (before, after)]
+    results = measure_passes(builders, TABLE, rounds=_ROUNDS)
+    seconds = [result.seconds for result in results if isinstance(result, Measurement)]
+    return seconds[1] / seconds[0] if len(seconds) == 2 else None
+
+
+def _batch_size(graph: Graph) -> int:
+    return max(1, min(_MAX_BATCH, int(_MULTIPLY_ADDS / max(count_multiply_adds(graph), 1))))
 
 
 def _build(graph: Graph, batch: int) -> Pass:

@@ -109,7 +109,7 @@ class Operator(ABC):
         try:
             check_calls(change.graph)
         except GraphError as error:
-            raise SiteError(f"{self.name} does not apply at {site}: {error}") from None
+            raise SiteError(f"{self.name} does not apply at {site}: {error}") from error
         return replace(
             change,
             new_nodes=frozenset(change.graph).difference(graph),

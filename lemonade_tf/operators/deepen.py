@@ -29,6 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lemonade_tf.architecture import Graph, Node
+from lemonade_tf.architecture.layer_lists import kind_name
 from lemonade_tf.architecture.layers import (
     Activation,
     Add,
@@ -163,7 +164,7 @@ def _sign_refusal(graph: Graph, name: str) -> str:
     later = next((n for n in non_negative(graph) if name in graph.ancestors(n)), None)
     advice = f"; the next layer where a block can be inserted is {later!r}" if later else ""
     return (
-        f"the output of {name!r} ({type(graph[name].layer).__name__}) may be negative, which the"
+        f"the output of {name!r} ({kind_name(graph[name].layer)}) may be negative, which the"
         f" ReLU of the block would change{advice}"
     )
 

@@ -19,7 +19,9 @@ from dataclasses import dataclass
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.channel_edits import ABSORBERS
 from lemonade_tf.architecture.channel_groups import channel_groups
+from lemonade_tf.architecture.layer_lists import kind_name
 from lemonade_tf.architecture.layers import DepthwiseConv2D
+from lemonade_tf.architecture.opaque import Opaque
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,9 @@ def filters_refusal(graph: Graph, name: str) -> str | None:
         return filters.refusal
     others = _tied_producers(graph, name)
     origin = f"; its channels come from {graph.listed(others)}" if others else ""
-    kind = type(graph[name].layer).__name__
+    kind = kind_name(graph[name].layer)
+    if isinstance(graph[name].layer, Opaque):
+        return f"{name!r} is a {kind}, which is carried as it is{origin}"
     return f"{name!r} is a {kind}, not a convolution or dense layer{origin}"
 
 

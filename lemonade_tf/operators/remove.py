@@ -36,6 +36,7 @@ from lemonade_tf.architecture.channel_edits import (
     change_consumers,
 )
 from lemonade_tf.architecture.cost import layer_parameters
+from lemonade_tf.architecture.layer_lists import kind_name
 from lemonade_tf.architecture.layers import (
     Add,
     BatchNormalization,
@@ -94,7 +95,7 @@ class Remove(Operator):
             return _block_refusal(graph, site.node)
         if not isinstance(layer, _MERGES):
             return (
-                f"{site.node!r} is a {type(layer).__name__}; expected a convolution followed by"
+                f"{site.node!r} is a {kind_name(layer)}; expected a convolution followed by"
                 " an activation, with or without batch norm, or the sum or concatenation at the end"
                 " of a skip or branch"
             )

@@ -20,6 +20,7 @@ import numpy as np
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.cost import layer_parameters
+from lemonade_tf.architecture.layer_lists import kind_name
 from lemonade_tf.architecture.layers import Conv2D, SeparableConv2D
 from lemonade_tf.operators.affected import fit_repairs, normalizations_after, statistics_repairs
 from lemonade_tf.operators.base import Operator
@@ -55,7 +56,7 @@ class SeparateConvolution(Operator):
     def _refusal(self, graph: Graph, site: SeparateSite) -> str | None:
         layer = graph[site.node].layer
         if not isinstance(layer, Conv2D):
-            return f"{site.node!r} is a {type(layer).__name__}, not a Conv2D"
+            return f"{site.node!r} is a {kind_name(layer)}, not a Conv2D"
         shapes = graph.input_shapes(site.node)
         before = layer_parameters(layer, *shapes)
         after = layer_parameters(separable(layer), *shapes)

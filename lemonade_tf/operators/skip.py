@@ -25,6 +25,7 @@ import numpy as np
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.channel_edits import can_append_channels
+from lemonade_tf.architecture.layer_lists import kind_name
 from lemonade_tf.architecture.layers import (
     AveragePooling2D,
     Conv2D,
@@ -85,7 +86,7 @@ class AddSkip(Operator):
             layer = graph[name].layer
             if not is_end(layer):
                 return (
-                    f"{name!r} ({type(layer).__name__}) is not an elementwise activation; skips"
+                    f"{name!r} ({kind_name(layer)}) is not an elementwise activation; skips"
                     " connect those"
                 )
             if len(shapes[name]) != 3:

@@ -14,13 +14,15 @@ from lemonade_tf.architecture.channel_groups import channel_groups
 from lemonade_tf.architecture.cost import layer_multiply_adds, layer_parameters, repeated_calls
 from lemonade_tf.inheritance.channel_ranking import MIN_SHARE, Budget, Ranking
 from lemonade_tf.latency import LatencyModel
-from lemonade_tf.latency.one_network import channel_costs, model_of_versions
+from lemonade_tf.latency.one_network import channel_costs, measured_share, model_of_versions
 from lemonade_tf.operators import SiteError
 from lemonade_tf.surgery.requests import number
+from lemonade_tf.surgery.warning import warn_user
 
 Costs = Mapping[str, Callable[[Graph], ChannelCosts]]  # the cost of a network, by its name
 
 LATENCY = "latency"
+_TOLERANCE = 1.05  # of a measured latency, which varies
 
 
 def _multiply_adds(graph: Graph) -> ChannelCosts:
@@ -72,12 +74,15 @@ def limits(graph: Graph, costs: Costs, requested: Mapping[str, Any]) -> dict[str
         is_share = limit <= 1 and not isinstance(value, int | np.integer)
         found[name] = limit * total if is_share else limit
         if found[name] >= total:
-            raise SiteError(f"cannot {what}: the model has {_text(total)}, which is not more.")
+            raise SiteError(
+                f"cannot {what}: the model has {_text(name, total)}, which is not more."
+            )
         (smallest,) = ranking(graph, costs, {name: found[name]}).smallest()
         if smallest > found[name]:
             raise SiteError(
                 f"cannot {what}: with {MIN_SHARE:.0%} of each layer's filters, the model would"
-                f" still have {_text(smallest)} of {_text(total)}; expected at least that."
+                f" still have {_text(name, smallest)} of {_text(name, total)}; expected at least"
+                " that."
             )
     return found
 
@@ -99,8 +104,41 @@ def _number(name: str, value: Any, what: str) -> float:
     return number(value, name, what, expected, above=0, below=float("inf"))
 
 
-def _text(value: float) -> str:
-    return f"{value:,.0f}" if value >= 10 else f"{value:.3g}"
+def _text(name: str, value: float) -> str:
+    if name == LATENCY:
+        return f"a predicted {1e3 * value:.3g} ms per image"
+    return f"{value:,.0f}"
+
+
+def reached_latency(
+    what: str, share: float | None, costs: Costs, before: Graph, after: Graph, *, measure: bool
+) -> str:
+    """Return the latency that a network was shrunk to, in words.
+
+    Warns if a measured time misses the requested share.
+
+    Args:
+        what: The operation, for the warning.
+        share: The requested share of the time before; None if none is requested.
+        costs: The costs.
+        before: The network before.
+        after: The network after.
+        measure: Whether to measure both, besides the prediction.
+    """
+    if share is None:
+        return ""
+    old, new = (1e3 * costs[LATENCY](graph).total for graph in (before, after))
+    text = f"predicted {new:.3g} of {old:.3g} ms per image"
+    found = measured_share(before, after) if measure else None
+    if found is None:
+        return f" ({text})"
+    if found > _TOLERANCE * share:
+        warn_user(
+            f"{what} reached {found:.2f} of the time before, as measured; the prediction was"
+            f" {new / old:.2f}. Small layers take less of the time than predicted; shrink again, or"
+            " to a smaller share."
+        )
+    return f" ({text}, measured {found:.2f} of the time before)"
 
 
 def ranking(graph: Graph, costs: Costs, limits: Mapping[str, float]) -> Ranking:

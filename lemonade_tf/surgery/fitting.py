@@ -4,18 +4,19 @@ A handful of images does not determine thousands of weights, and layers that are
 be far worse than unfitted ones. So what few images suggest is cross-validated in two folds: made
 with each half of the images, it must bring the logits for the other half closer to the parent's
 than what is made without images, by more the fewer images there are. Less than 8 images decide
-nothing.
+nothing. From 64 images on, fits are far better than none, also those of layers with more inputs
+than there are images: directions that the images do not determine keep their weights.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import keras
 import numpy as np
 
 from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture.layer_lists import kind_name, listed_by_kind
 from lemonade_tf.backends.current import current_backend
 from lemonade_tf.inheritance.activations import (
     Images,
@@ -29,6 +30,7 @@ from lemonade_tf.inheritance.fitted_start import fit_outputs
 from lemonade_tf.keras_bridge import read_weights, to_keras
 from lemonade_tf.keras_bridge.graph_to_model import logits_node
 from lemonade_tf.operators import Change
+from lemonade_tf.surgery.warning import warn_user
 
 FEW_IMAGES = 64  # fewer are cross-validated
 _MIN_IMAGES = 8
@@ -48,7 +50,7 @@ class ImageFits:
     def __init__(self, images: Images, rng: np.random.Generator) -> None:
         self.images = images
         self._rng = rng
-        self._warned = False
+        self._warned: set[str] = set()  # the kinds of layers
 
     @property
     def are_few(self) -> bool:
@@ -73,7 +75,7 @@ class ImageFits:
         def fit(images: Images) -> Graph:
             return self.fit(change, parent, images)
 
-        return self.best(lambda _: change.graph, fit, parent)
+        return self.best(lambda _: change.graph, fit, parent, change)
 
     def fit(self, change: Change, parent: Graph, images: Images) -> Graph:
         """Return the child of a change with layers fitted to some images."""
@@ -82,16 +84,17 @@ class ImageFits:
             fit_outputs(change, parent, before, model, images, rng=self._rng)
         return read_weights(model, change.graph)
 
-    def best(self, without: Make, make: Make, parent: Graph) -> Graph:
+    def best(self, without: Make, make: Make, parent: Graph, change: Change) -> Graph:
         """Return what is made with the images, unless something else is better.
 
         Args:
             without: Makes a network with less use of the images.
             make: Makes it with the images.
             parent: The network whose outputs both should have.
+            change: The change that requires fits, for a warning if there are few images.
         """
         if self.are_few:
-            self._warn_of_few_images(count_images(self.images))
+            self._warn_of_few_images(change.graph, (repair.node for repair in change.fit_repairs))
             if not self._helps(without, make, parent):
                 return without(self.images)
         return make(self.images)
@@ -109,13 +112,18 @@ class ImageFits:
                 return False
         return True
 
-    def _warn_of_few_images(self, number: int) -> None:
-        if not self._warned:
-            self._warned = True
-            warnings.warn(
-                f"{number} images are few to fit layers to; after an edit for which they do not"
-                f" help, no layer is fitted. Use {FEW_IMAGES} or more.",
-                stacklevel=6,
+    def _warn_of_few_images(self, graph: Graph, names: Iterable[str]) -> None:
+        """Warn once of each kind of layer."""
+        layers = [(name, graph[name].layer) for name in names]
+        new = [pair for pair in layers if kind_name(pair[1]) not in self._warned]
+        if new:
+            self._warned.update(kind_name(layer) for _, layer in new)
+            number = count_images(self.images)
+            warn_user(
+                f"{number} images are few for the layers to be fitted, which need {FEW_IMAGES} or"
+                f" more: {listed_by_kind(new)}. With fewer, they are fitted only after edits for"
+                f" which cross-validation shows that it helps, and with less than {_MIN_IMAGES},"
+                " never."
             )
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -12,8 +11,16 @@ import numpy as np
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.layers import BatchNormalization
-from lemonade_tf.inheritance.activations import input_values, walk
+from lemonade_tf.inheritance.activations import (
+    Images,
+    in_order,
+    input_values,
+    take_images,
+    walk,
+)
 from lemonade_tf.keras_bridge import to_keras
+from lemonade_tf.surgery.several_inputs import by_input
+from lemonade_tf.surgery.warning import warn_user
 
 MAX_IMAGES = 1024
 _EXPECTED = (
@@ -30,24 +37,31 @@ def open_shape(model: keras.Model, images: np.ndarray) -> tuple[int, ...] | None
     return images.shape[1:] if is_open else None
 
 
-def images_for(graph: Graph, images: Any, *, maximum: int | None) -> np.ndarray:
-    """Return images as the input of a network.
+def images_for(graph: Graph, images: Any, *, maximum: int | None) -> Images:
+    """Return images as the input of a network; for several inputs, by their names.
 
     Args:
         graph: The network.
-        images: As for `sample_images`.
+        images: As for `sample_images`; for several inputs, as for `by_input`.
         maximum: The maximum number of images; None for all.
 
     Raises:
-        ValueError: If the network has several inputs, or as for `sample_images`.
+        ValueError: As for `sample_images` and `by_input`.
     """
-    inputs = graph.inputs
-    if len(inputs) != 1:
-        raise ValueError(
-            f"images are given, and the model has {len(inputs)} inputs, {', '.join(inputs)};"
-            " expected a model with one. Leave the images out."
-        )
-    return sample_images(images, graph.shapes()[graph.input], maximum=maximum)
+    shapes = {name: graph.shapes()[name] for name in graph.inputs}
+    if len(shapes) == 1:
+        ((name, shape),) = shapes.items()
+        if isinstance(images, Mapping):
+            images = by_input(images, graph, shapes, maximum)[name]
+        return sample_images(images, shape, maximum=maximum)
+    parts = by_input(images, graph, shapes, maximum)
+    numbers = {name: len(part) for name, part in parts.items()}
+    if len(set(numbers.values())) != 1:
+        found = ", ".join(f"{number} for {name!r}" for name, number in numbers.items())
+        raise ValueError(f"images has {found}; expected the same number for each input.")
+    return {
+        name: sample_images(part, shapes[name], maximum=maximum) for name, part in parts.items()
+    }
 
 
 def sample_images(images: Any, shape: tuple[int, ...], *, maximum: int | None) -> np.ndarray:
@@ -70,10 +84,10 @@ def sample_images(images: Any, shape: tuple[int, ...], *, maximum: int | None) -
             f"images is {images!r}; expected {_EXPECTED}. Read files with"
             " keras.utils.image_dataset_from_directory."
         )
-    if isinstance(images, tuple) and len(images) == 2 and np.ndim(images[0]) == len(shape) + 1:
-        images = images[0]  # (x, y)
+    if _has_labels(images, len(shape)):
+        images = images[0]
     is_array = isinstance(images, np.ndarray) or not isinstance(images, Iterable)
-    if not is_array and not (isinstance(images, list) and _are_alike(images)):
+    if not is_array and not (isinstance(images, list) and _are_images(images, len(shape))):
         images = _collected(images, shape, maximum)
     array = _as_numbers(images)
     if array.ndim != len(shape) + 1 or len(array) == 0 or array.shape[1:] != tuple(shape):
@@ -94,8 +108,25 @@ def sample_images(images: Any, shape: tuple[int, ...], *, maximum: int | None) -
     return array
 
 
-def _are_alike(images: list[Any]) -> bool:
-    return len({np.shape(image) for image in images}) == 1
+def _has_labels(images: Any, rank: int) -> bool:
+    """Return whether images are (x, y) or (x, y, weights), as a tuple or a list."""
+    if not isinstance(images, tuple | list) or len(images) not in (2, 3):
+        return False
+    shapes = [_shape(part) for part in images]
+    if len(shapes[0]) != rank + 1:
+        return False
+    return isinstance(images, tuple) or any(each[1:] != shapes[0][1:] for each in shapes)
+
+
+def _are_images(images: list[Any], rank: int) -> bool:
+    return len(shapes := {_shape(image) for image in images}) == 1 and len(shapes.pop()) == rank
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    try:
+        return np.shape(value)
+    except ValueError:  # of arrays of different shapes
+        return ()
 
 
 def _as_numbers(images: Any) -> np.ndarray:
@@ -134,7 +165,7 @@ def _single(images: Iterable[Any], rank: int) -> Iterator[np.ndarray]:
             yield array
 
 
-def warn_of_scale(graph: Graph, images: np.ndarray) -> None:
+def warn_of_scale(graph: Graph, images: Images) -> None:
     """Warn if images do not fit the statistics of the first batch norm of a model.
 
     Args:
@@ -157,16 +188,16 @@ def warn_of_scale(graph: Graph, images: np.ndarray) -> None:
     def compute(name: str, inputs: list[Any]) -> Any:
         return layers[name](inputs[0] if len(inputs) == 1 else inputs, training=False)
 
-    known = input_values(graph, model, images[:64])
+    known = input_values(graph, model, take_images(images, slice(64)))
     values = np.asarray(walk(graph, known, [before], compute, keep=[before])[before])
     measured = values.reshape(-1, values.shape[-1]).std(axis=0)
     expected = np.sqrt(weights["moving_variance"])
     ratio = float(np.median(measured / np.maximum(expected, 1e-12)))
     if not 1 / _SCALE < ratio < _SCALE:
-        low, high = float(images.min()), float(images.max())
-        warnings.warn(
+        arrays = in_order(graph, images)
+        low, high = min(float(a.min()) for a in arrays), max(float(a.max()) for a in arrays)
+        warn_user(
             f"the images, from {low:g} to {high:g}, do not have the scale of those that the model"
             f" was trained on: the inputs of {first!r} vary {ratio:.2g} times as much as its"
-            " statistics. Preprocess them like the model's input.",
-            stacklevel=4,
+            " statistics. Preprocess them like the model's input."
         )

@@ -83,7 +83,7 @@ def shrunk(
         fit = partial(fits.fit, parent=graph, images=images)
         return shrink_on_images(graph, costs, limits, images, fit, rng=rng)
 
-    return fits.best(by_estimate, on_images, graph)
+    return fits.best(by_estimate, on_images, graph, change)
 
 
 def by_importance(

@@ -18,7 +18,7 @@ import numpy as np
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.layers import BatchNormalization
-from lemonade_tf.inheritance.activations import count_images, max_batch_size
+from lemonade_tf.inheritance.activations import Images, count_images, max_batch_size
 from lemonade_tf.keras_bridge import from_keras, to_keras
 from lemonade_tf.keras_bridge.keras_defaults import keras_defaults
 from lemonade_tf.keras_bridge.origins import output_node
@@ -37,8 +37,7 @@ from lemonade_tf.operators import (
 from lemonade_tf.operators.filters import filters_refusal, growth_refusal
 from lemonade_tf.operators.prune import keep_channels
 from lemonade_tf.operators.skip import CONVEX_SUM
-from lemonade_tf.surgery import requests
-from lemonade_tf.surgery.budgets import LATENCY, check_limits, costs_of, limits
+from lemonade_tf.surgery import budgets, requests
 from lemonade_tf.surgery.edits import Edit, described, edits_table, narrowed, shortened
 from lemonade_tf.surgery.fitting import ImageFits
 from lemonade_tf.surgery.recovery import recover
@@ -78,7 +77,8 @@ class Surgery:
             images, the layers that consumed what was pruned or removed are fitted to output the
             same as before. Fewer than 64 images are used only if a fit to half of them brings the
             output of the model for the other half clearly closer to what it was, and vice versa;
-            fewer than 8 are not used. Only for models with one input.
+            fewer than 8 are not used. For several inputs, a dictionary or list with such an array
+            for each, or an iterable of these.
         input_shape: (height, width, channels), for a model that leaves them open; by default, that
             of an array of images.
         seed: Random seed of new weights.
@@ -269,35 +269,35 @@ class Surgery:
             latency_model: Predicts inference times, such as `fit` of `lemonade_tf.latency` for a
                 table of a search. By default, the network, pruned versions of it and single layers
                 are measured on this machine, in Keras, which takes about half a minute; the result
-                then depends on the measured times.
+                then depends on the measured times. The smaller network is measured, too; a warning
+                says what it reached if that is more than requested.
 
         Returns:
             The names of the convolutions and dense layers with fewer filters.
         """
-        given = {"multiply_adds": multiply_adds, "parameters": parameters, LATENCY: latency}
+        given = {"multiply_adds": multiply_adds, "parameters": parameters, "latency": latency}
         requested = {name: value for name, value in given.items() if value is not None}
         if not requested:
             raise SiteError(f"cannot shrink: expected a limit, {' or '.join(given)}.")
         what = "shrink to " + ", ".join(f"{name}={value}" for name, value in requested.items())
-        check_limits(requested)
+        budgets.check_limits(requested)
         if latency is None and latency_model is not None:
             raise SiteError(f"cannot {what}: latency_model is given; expected latency with it.")
-        costs = costs_of(self.graph, requested, latency_model)
+        costs = budgets.costs_of(self.graph, requested, latency_model)
         before = self.graph
         self.graph = shrunk(
             before,
             costs,
-            limits(before, costs, requested),
+            budgets.limits(before, costs, requested),
             importance=None
             if importance is None
             else requests.importance(before, importance, None, what),
             fits=self._fits,
             rng=self._rng,
         )
-        times = ""
-        if latency is not None:
-            old, new = (1e3 * costs[LATENCY](graph).total for graph in (before, self.graph))
-            times = f" (predicted {new:.3g} of {old:.3g} ms per image)"
+        times = budgets.reached_latency(
+            what, latency, costs, before, self.graph, measure=latency_model is None
+        )
         sizes = narrowed(before, self.graph)
         self._record(f"{what}{times}: {shortened(list(sizes.values()), 3)}")
         return tuple(sizes)
@@ -370,7 +370,7 @@ class Surgery:
         self._record(f"distill on {count_images(given)} images, epochs={epochs}: {change}")
 
     @keras_defaults()
-    def _fitting_images(self, images: Any) -> np.ndarray:
+    def _fitting_images(self, images: Any) -> Images:
         maximum = max_batch_size(self.graph, MAX_IMAGES)
         found = images_for(self.graph, images, maximum=maximum)
         warn_of_scale(self.graph, found)
@@ -381,7 +381,10 @@ class Surgery:
         reason = operator.refusal(self.graph, site)
         if reason is not None:
             raise SiteError(f"cannot {what}: {reason}.")
-        change = operator.apply(self.graph, site, rng=self._rng)
+        try:
+            change = operator.apply(self.graph, site, rng=self._rng)
+        except SiteError as error:
+            raise SiteError(f"cannot {what}: {error.__cause__ or error}") from None
         return self._carry_out(change, what, exact=operator.exact)
 
     @keras_defaults()

@@ -53,6 +53,8 @@ FREE = {
     "splits and slices": _splits,
     "concatenate": lambda x: L.concatenate([x, keras.ops.relu(x), x[:, :, :, -2:]]),
     "Concatenate of one": lambda x: L.Concatenate()([x]),
+    "max_pool": lambda x: keras.ops.max_pool(x, 2, padding="same"),
+    "average_pool": lambda x: keras.ops.average_pool(x, (2, 3), 1),
     "Permute": L.Permute((2, 1, 3)),
     "transpose": lambda x: keras.ops.transpose(x, (0, 2, 1, 3)),
     "LayerScale": applications_layer("LayerScale")(0.1, CHANNELS),

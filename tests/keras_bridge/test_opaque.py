@@ -6,12 +6,14 @@ import keras
 import numpy as np
 import pytest
 
+from lemonade_tf import Surgery
 from lemonade_tf.architecture import GraphError
 from lemonade_tf.architecture.channel_groups import channel_groups
 from lemonade_tf.architecture.cost import count_parameters, uncounted_layers
 from lemonade_tf.architecture.opaque import Opaque
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.keras_bridge import from_keras, read_weights, to_keras
+from lemonade_tf.operators import SiteError
 
 layers, ops = keras.layers, keras.ops
 
@@ -110,6 +112,58 @@ def test_every_operation_comes_back_as_it_was(case, images):
         for key, value in node.weights.items():
             np.testing.assert_array_equal(value, graph[name].weights[key])
     np.testing.assert_allclose(single(images), model(images), atol=1e-5, rtol=1e-5)
+
+
+POINTWISE = {
+    "approximate": ops.gelu,
+    "layer": layers.Activation(ops.gelu),
+    "built in": layers.Conv2D(5, 1, activation=ops.gelu),
+    "slope": lambda x: ops.celu(x, 2.0),
+    "even": lambda x: ops.square(x) + ops.abs(x),
+    "bounds": lambda x: ops.minimum(ops.maximum(ops.clip(x, -1, 3), -0.5), 2),
+}
+
+
+@pytest.mark.parametrize("case", POINTWISE)
+def test_channels_pass_unknown_functions_of_single_values(case, images):
+    start = keras.Input((8, 8, 3), name="images")
+    x = POINTWISE[case](layers.Conv2D(4, 3, padding="same", name="before")(start))
+    model = keras.Model(start, layers.Conv2D(2, 1, name="after")(x))
+    surgery, small = Surgery(model), images / 255
+    assert not uncounted_layers(surgery.graph)
+    assert any(isinstance(node.layer, Opaque) for _, node in surgery.graph.items())
+    np.testing.assert_array_equal(surgery.model()(small), model(small))
+    surgery.widen("before", 1.5)
+    surgery.widen("before", 1.5, split=True)
+    np.testing.assert_allclose(surgery.model()(small), model(small), rtol=1e-4, atol=1e-5)
+    surgery.prune("before", channels=range(4, 9))  # the new ones
+    np.testing.assert_array_equal(surgery.graph["before"].weights["kernel"].shape, (3, 3, 3, 4))
+    assert surgery.model()(small).shape == model(small).shape
+
+
+class Named(layers.Conv2D):
+    """A subclass that computes what its base does, with an entry in its configuration."""
+
+    def __init__(self, *args, note="", **options):
+        super().__init__(*args, **options)
+        self.note = note
+
+    def get_config(self):
+        return {**super().get_config(), "note": self.note}
+
+
+def test_layers_of_subclasses_that_compute_the_same_can_be_edited(images):
+    start = keras.Input((8, 8, 3), name="images")
+    x = Named(4, 3, activation="relu", note="mine", name="named")(start)
+    x = Louder(4, name="louder")(layers.Conv2D(2, 1)(x))
+    model = keras.Model(start, x)
+    surgery = Surgery(model)
+    surgery.widen("named", 1.5)
+    layer = surgery.model().get_layer("named")
+    assert (type(layer), layer.note, layer.filters) == (Named, "mine", 6)
+    np.testing.assert_allclose(surgery.model()(images), model(images), rtol=1e-4, atol=1e-4)
+    with pytest.raises(SiteError, match="'louder' is a Louder, which is carried as it is"):
+        surgery.widen("louder")
 
 
 class Forgetful(layers.Layer):
