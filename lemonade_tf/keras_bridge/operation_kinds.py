@@ -297,8 +297,9 @@ def _window(kind: type[kinds.Pooling2D]) -> Any:
             return None
         size, strides = operation.pool_size, operation.strides
         strides = size if strides is None else strides
-        pairs = [(n, n) if isinstance(n, int) else tuple(n) for n in (size, strides)]
-        return kind(*pairs, operation.padding)
+        height, width = (size, size) if isinstance(size, int) else size
+        down, right = (strides, strides) if isinstance(strides, int) else strides
+        return kind((height, width), (down, right), operation.padding)
 
     return convert
 
