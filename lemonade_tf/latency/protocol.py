@@ -5,7 +5,7 @@ averages over 5,000 passes: `PAPER`. By default, passes are repeated until the r
 error of their median is small, which takes a fraction of a second on a quiet machine, or until a
 time limit, and the shortest time counts: other jobs of the machine make passes longer, never
 shorter. (The median is robust to a few slow passes. If most are slow, as on a busy machine, the
-networks of a table are slowed down unequally, and predictions from them are off by a factor.)
+networks of a table are slowed down unequally.)
 
 A pass may take only microseconds, and reading the clock takes time as well. So passes are timed in
 groups that take a millisecond together.
