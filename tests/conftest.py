@@ -1,5 +1,6 @@
 """Options of the test suite, and a Ray cluster."""
 
+import gc
 import signal
 
 import pytest
@@ -45,6 +46,12 @@ def pytest_configure(config):
     """Let Ctrl-C reach the processes of tests, even if the shell ignored SIGINT for pytest."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish():
+    """Collect garbage less often: the modules of TensorFlow are a million objects to go through."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def pytest_addoption(parser):

@@ -103,9 +103,9 @@ def _coordinate(objective: Objective, setup: Setup) -> Callable[[float], float]:
 
 def _training_cost(setup: Setup, child: Individual) -> float:
     """Return the multiply-adds of training and distilling a child, forward passes only."""
-    settings = setup.config.training
+    settings, num_images = setup.config.training, setup.config.training_images
     exact = {operator.name for operator in setup.space.exact}
     is_exact = all(operator["operator"] in exact for operator in child.operators)
     epochs = settings.epochs + (0 if is_exact else settings.distillation_epochs)
-    images = epochs * len(setup.dataset.x_train)
-    return FIXED_COST + images * count_multiply_adds(child.architecture)
+    images = num_images or len(setup.dataset.x_train)
+    return FIXED_COST + epochs * images * count_multiply_adds(child.architecture)

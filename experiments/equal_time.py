@@ -1,0 +1,336 @@
+"""Compare searches after equal time: LEMONADE, Optuna's samplers and random search.
+
+    python experiments/equal_time.py --workdir OUT [--seeds 10] [--seconds 60,150,600]
+
+Every method has the same images, processes (--workers, of one thread each) and seconds, its own
+start included, and trains each network for as many epochs (--epochs), with SGD, a learning rate
+that decays from 0.05 to 0 and no augmentation. Methods run one after the other; use an otherwise
+idle machine.
+
+- default: `lemonade-tf search --sampling improvement`;
+- paper: the same with the paper's sampling, `--sampling density`;
+- nsga2, tpe, random: Optuna 4 or newer with a population of 20, its TPE, and random sampling. The
+  space is what a user would write by hand: 2 to 6 blocks of 4 to 256 filters, kernels of 3 or 5,
+  convolutions plain or separable, each with batch normalization and ReLU, and 0 to 2 poolings.
+  Every network is trained from new weights in plain Keras.
+
+What a method has found after so many seconds is the front, by validation error and parameters, of
+the networks that were completed by then. It is judged by the validation and by the test errors of
+these networks: the hypervolume of the error and of its logarithm, over the decimal logarithm of the
+parameters, from 1,000 to 10 million; and the lowest error by size. OUT/METHOD-SEED.jsonl has all
+networks of a run, and OUT/equal_time.png the hypervolume against the seconds, with bands from the
+lowest to the highest seed. Rerun an interrupted command to continue with the runs that are missing.
+
+The last line is `ratio: X`, the median over seeds of the default's hypervolume (of test errors,
+after the longest time) over that of the best of the other tools.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from absl import app, flags
+from common import run_script
+from scipy.stats import wilcoxon
+
+from lemonade_tf.datasets.loading import load_dataset
+from lemonade_tf.errors import LemonadeError
+from lemonade_tf.evolution import hypervolume, pareto_front
+from lemonade_tf.report import write_figure
+from lemonade_tf.report.figure import new_figure
+from lemonade_tf.runs import read_run
+
+WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the results.", required=True)
+SEEDS = flags.DEFINE_integer("seeds", 10, "Number of seeds, starting at 0.", lower_bound=1)
+SECONDS = flags.DEFINE_list("seconds", "60,150,600", "When the methods are compared.")
+METHODS = flags.DEFINE_list("methods", "default,paper,nsga2,tpe,random", "Methods to compare.")
+DATASET = flags.DEFINE_string("dataset", "digits", "Data set.")
+DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of official archives, if it is one.")
+EPOCHS = flags.DEFINE_integer("epochs", 4, "Epochs of each network.", lower_bound=1)
+WORKERS = flags.DEFINE_integer("workers", 2, "Processes that train.", lower_bound=1)
+QUICK = flags.DEFINE_bool("quick", False, "Scale down to seconds to check that it runs.")
+OPTUNA = flags.DEFINE_string("optuna", None, "Internal: a process of a method.")
+SEED = flags.DEFINE_integer("seed", 0, "Internal: its seed.")
+DEADLINE = flags.DEFINE_float("deadline", 0.0, "Internal: when it ends, in seconds since 1970.")
+
+LEMONADE = {"default": "improvement", "paper": "density"}
+PEERS = ("nsga2", "tpe", "random")
+SIZES = (1_000, 2_000, 3_000, 5_000, 10_000, 20_000, 50_000)
+LARGEST = 10_000_000  # parameters, as far as the paper's fronts reach
+BATCH_SIZE, LEARNING_RATE, POPULATION = 64, 0.05, 20
+
+
+# --- Running a method ------------------------------------------------------------------------
+
+
+def run_method(method, seed, seconds, workdir):
+    """Run a method for so many seconds; return its networks, as written to a file."""
+    file = workdir / f"{method}-{seed}.jsonl"
+    if not file.exists():
+        begin = time.time()
+        run = lemonade if method in LEMONADE else optuna_study
+        found = run(method, seed, begin, seconds, workdir)
+        lines = [json.dumps(each) for each in sorted(found, key=lambda each: each["seconds"])]
+        unfinished = file.with_suffix(".part")
+        unfinished.write_text("".join(line + "\n" for line in lines))
+        unfinished.replace(file)
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def lemonade(method, seed, begin, seconds, workdir):
+    """Search with this package's command, and return what it trained."""
+    folder = workdir / f"run-{method}-{seed}"
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was interrupted
+    command = [sys.executable, "-m", "lemonade_tf", "search", "--dataset", DATASET.value]
+    command += ["--sampling", LEMONADE[method], "--seed", str(seed), "--workdir", str(folder)]
+    command += ["--epochs", str(EPOCHS.value), "--learning_rate", str(LEARNING_RATE)]
+    command += ["--distillation_epochs", str(max(1, EPOCHS.value // 2))]
+    command += ["--workers", str(WORKERS.value), "--num_proposed", "80", "--num_accepted", "16"]
+    command += ["--num_generations", "10000", "--max_hours", str(seconds / 3600)]
+    command += ["--pad", "0", "--no-flip", "--cutout", "0", "--mixup", "0"]
+    command += [] if DATA_DIR.value is None else ["--data_dir", DATA_DIR.value]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        _, errors = process.communicate(timeout=seconds - (time.time() - begin))
+        if process.returncode != 0:
+            raise LemonadeError(f"{' '.join(command)} failed: {errors.decode().strip()}")
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)  # the second ends the children in training, too
+        process.communicate()
+    if not (folder / "history.jsonl").exists():
+        return []
+    return [
+        {
+            "seconds": record.timestamp - begin,
+            "parameters": record.objectives["parameters"],
+            "error": record.error,
+            "test_error": record.test_error,
+        }
+        for record in read_run(folder).trained
+    ]
+
+
+def optuna_study(method, seed, begin, seconds, workdir):
+    """Optimize with Optuna in several processes, and return what they trained."""
+    import optuna
+
+    journal = workdir / f"{method}-{seed}.journal"
+    journal.unlink(missing_ok=True)  # of a run that was interrupted
+    _study(optuna, journal, method, seed)
+    command = [sys.executable, __file__, "--workdir", str(workdir), "--optuna", str(journal)]
+    command += ["--methods", method, "--dataset", DATASET.value, "--epochs", str(EPOCHS.value)]
+    command += ["--deadline", str(begin + seconds)]
+    command += [] if DATA_DIR.value is None else ["--data_dir", DATA_DIR.value]
+    processes = [
+        subprocess.Popen([*command, "--seed", str(seed * WORKERS.value + number)])
+        for number in range(WORKERS.value)
+    ]
+    for process in processes:
+        if process.wait() != 0:
+            raise LemonadeError(f"a process of {method} ended with status {process.returncode}.")
+    trials = _study(optuna, journal, method, seed).get_trials(
+        states=[optuna.trial.TrialState.COMPLETE]
+    )
+    return [
+        {
+            "seconds": trial.datetime_complete.timestamp() - begin,
+            "parameters": trial.values[1],
+            "error": trial.values[0],
+            "test_error": trial.user_attrs["test_error"],
+        }
+        for trial in trials
+    ]
+
+
+def _study(optuna, journal, method, seed):
+    """Create or load a study in a file that processes share."""
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    samplers = {
+        "nsga2": lambda: optuna.samplers.NSGAIISampler(population_size=POPULATION, seed=seed),
+        "tpe": lambda: optuna.samplers.TPESampler(seed=seed),
+        "random": lambda: optuna.samplers.RandomSampler(seed=seed),
+    }
+    return optuna.create_study(
+        storage=optuna.storages.JournalStorage(JournalFileBackend(str(journal))),
+        study_name=method,
+        sampler=samplers[method](),
+        directions=["minimize", "minimize"],
+        load_if_exists=True,
+    )
+
+
+# --- A process of Optuna: what a user writes with plain Keras -------------------------------------
+
+
+def run_trials(journal, method, seed, deadline):
+    """Train networks until the deadline; one that is not complete by then does not count."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import keras
+    import optuna
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    data = load_dataset(DATASET.value, DATA_DIR.value)
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
+    signal.setitimer(signal.ITIMER_REAL, max(deadline - time.time(), 0.1))
+
+    def objective(trial):
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(trial.number)
+        model = _network(trial, keras, data)
+        steps = EPOCHS.value * len(data.x_train) // BATCH_SIZE
+        model.compile(
+            keras.optimizers.SGD(
+                keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps),
+                momentum=0.9,
+                nesterov=True,
+            ),
+            "sparse_categorical_crossentropy",
+        )
+        model.fit(data.x_train, data.y_train, BATCH_SIZE, EPOCHS.value, verbose=0)
+        trial.set_user_attr("test_error", _error(model, data.x_test, data.y_test))
+        return _error(model, data.x_validation, data.y_validation), model.count_params()
+
+    _study(optuna, journal, method, seed).optimize(objective)
+
+
+def _network(trial, keras, data):
+    """Return a network of the space that a user would write."""
+    num_blocks = trial.suggest_int("blocks", 2, 6)
+    poolings = [trial.suggest_int(f"pooling_{n}", 0, 6) for n in range(2)]  # 0, or after a block
+    x = inputs = keras.Input(data.input_shape)
+    x = keras.layers.Rescaling(1 / 127.5, -1)(x)
+    for block in range(1, num_blocks + 1):
+        filters = trial.suggest_int(f"filters_{block}", 4, 256, log=True)
+        size = trial.suggest_categorical(f"kernel_{block}", [3, 5])
+        separable = trial.suggest_categorical(f"separable_{block}", [False, True])
+        kind = keras.layers.SeparableConv2D if separable else keras.layers.Conv2D
+        x = kind(filters, size, padding="same", use_bias=False)(x)
+        x = keras.layers.BatchNormalization(momentum=0.9)(x)
+        x = keras.layers.ReLU()(x)
+        if block in poolings and min(x.shape[1:3]) >= 2:
+            x = keras.layers.MaxPooling2D()(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, keras.layers.Dense(data.num_classes, "softmax")(x))
+
+
+def _error(model, images, labels):
+    predicted = model.predict(images, batch_size=256, verbose=0).argmax(axis=1)
+    return float(np.mean(predicted != labels))
+
+
+# --- Judging -------------------------------------------------------------------------------------
+
+
+def quality(networks, seconds, half_an_image, kind):
+    """Return the hypervolumes, of the error and of its logarithm, and the lowest error by size.
+
+    Args:
+        networks: All networks of a run.
+        seconds: The time that it had.
+        half_an_image: The error of half an image, so that no error has a logarithm.
+        kind: "error" or "test_error".
+    """
+    done = [each for each in networks if each["seconds"] <= seconds]
+    if not done:
+        return [0.0, 0.0, *[1.0] * len(SIZES)]
+    seen = np.array([(each["error"], each["parameters"], each[kind]) for each in done])
+    front = seen[pareto_front(seen[:, :2], keep_equal=False)]
+    sizes = np.log10(np.maximum(front[:, 1], SIZES[0]))
+    worst = np.log10(LARGEST)
+    volume = hypervolume(np.column_stack([front[:, 2], sizes]), [0.9, worst])
+    log_errors = np.log10(front[:, 2] + half_an_image)
+    log_volume = hypervolume(np.column_stack([log_errors, sizes]), [np.log10(0.9), worst])
+    lowest = [front[front[:, 1] <= size, 2].min(initial=1.0) for size in SIZES]
+    return [volume, log_volume, *lowest]
+
+
+def print_comparison(results, seconds, kind, half_an_image):
+    """Print the table of one time; return the hypervolumes: method to (seeds,)."""
+    print(f"\nAfter {seconds:g} s, {kind.replace('_', ' ')} of the front, mean over seeds")
+    sizes = "".join(f"{f'<={size:,}':>10}" for size in SIZES)
+    print(f"{'':9}{'networks':>9}{'hypervolume':>20}{'of log error':>20}{sizes}")
+    volumes = {}
+    for method, runs in results.items():
+        values = np.array([quality(run, seconds, half_an_image, kind) for run in runs])
+        counts = [sum(each["seconds"] <= seconds for each in run) for run in runs]
+        mean, deviation = values.mean(axis=0), values.std(axis=0)
+        spread = [f"{mean[n]:.3f} ({deviation[n]:.3f})" for n in range(2)]
+        errors = "".join(f"{100 * error:>8.2f} %" for error in mean[2:])
+        print(f"{method:9}{np.mean(counts):>9.0f}{spread[0]:>20}{spread[1]:>20}{errors}")
+        volumes[method] = values[:, :2]
+    for method, others in volumes.items():
+        if method != "default" and "default" in volumes:
+            pairs = [volumes["default"][:, n] - others[:, n] for n in range(2)]
+            print(f"default ahead of {method}: {', '.join(map(_ahead, pairs))}")
+    return volumes
+
+
+def _ahead(differences):
+    """Return in how many seeds differences are positive, and the p of the signed-rank test."""
+    p = wilcoxon(differences).pvalue if np.any(differences) else 1.0
+    return f"{(differences > 0).sum()} of {len(differences)} seeds (p = {p:.3f})"
+
+
+def plot(path, results, longest, half_an_image):
+    """Plot the hypervolumes of the test errors against the seconds."""
+    figure, axes = new_figure()
+    times = np.linspace(longest / 60, longest, 60)
+    for number, (method, runs) in enumerate(results.items()):
+        values = np.array(
+            [[quality(run, each, half_an_image, "test_error")[1] for each in times] for run in runs]
+        )
+        axes.plot(times, np.median(values, axis=0), color=f"C{number}", label=method)
+        axes.fill_between(
+            times, values.min(axis=0), values.max(axis=0), color=f"C{number}", alpha=0.15
+        )
+    axes.set_xlabel("seconds")
+    axes.set_ylabel("hypervolume (log test error, log parameters)")
+    axes.legend(frameon=False)
+    write_figure(path, figure)
+
+
+def main(_):
+    if OPTUNA.value is not None:
+        run_trials(OPTUNA.value, METHODS.value[0], SEED.value, DEADLINE.value)
+        return
+    unknown = [name for name in METHODS.value if name not in (*LEMONADE, *PEERS)]
+    if unknown:
+        known = ", ".join((*LEMONADE, *PEERS))
+        raise app.UsageError(f"--methods has {unknown[0]!r}; expected some of {known}.")
+    try:
+        times = [20.0] if QUICK.value else sorted(map(float, SECONDS.value))
+    except ValueError:
+        raise app.UsageError(f"--seconds is {SECONDS.value}; expected numbers.") from None
+    workdir = Path(WORKDIR.value)
+    workdir.mkdir(parents=True, exist_ok=True)
+    methods = ["default", "nsga2"] if QUICK.value else METHODS.value
+    results = {method: [] for method in methods}
+    for seed in range(1 if QUICK.value else SEEDS.value):
+        for method in methods:
+            results[method].append(run_method(method, seed, times[-1], workdir))
+            print(f"{method}, seed {seed}: {len(results[method][-1])} networks", flush=True)
+    data = load_dataset(DATASET.value, DATA_DIR.value)
+    for seconds in times:
+        for kind, labels in (("error", data.y_validation), ("test_error", data.y_test)):
+            volumes = print_comparison(results, seconds, kind, 0.5 / len(labels))
+    plot(workdir / "equal_time.png", results, times[-1], 0.5 / len(data.y_test))
+    print(f"Figure: {workdir / 'equal_time.png'}")
+    peers = [volumes[name][:, 0] for name in methods if name in PEERS]
+    if peers and "default" in volumes:
+        ratios = volumes["default"][:, 0] / np.maximum(np.max(peers, axis=0), 1e-9)
+        print(f"ratio: {np.median(ratios):.4f}")
+
+
+if __name__ == "__main__":
+    run_script(main)
