@@ -1,8 +1,10 @@
 """Fine-tune a network for int8, where rounding to 8 bits costs accuracy.
 
-The network, with folded batch normalizations, learns while its weights and activations are rounded
-as in int8 (see `backends.fake_quantization_tensorflow`). It learns the outputs of the network in
-floats, not the labels, so a few epochs at a small learning rate suffice (`surgery.recovery`).
+First its biases are corrected for the mean error of rounding, which alone often makes good most of
+a loss. Then the network, with folded batch normalizations, learns while its weights and activations
+are rounded as in int8 (see `backends.fake_quantization_tensorflow`). It learns the outputs of the
+network in floats, not the labels, so a few epochs at a small learning rate suffice
+(`surgery.recovery`).
 
 Both networks, as it was and fine-tuned, are then converted and run by LiteRT on the validation
 images. The one with the lower error is kept; of two with the same error, the one whose
@@ -23,6 +25,7 @@ from lemonade_tf.architecture import Graph
 from lemonade_tf.backends.current import current_backend
 from lemonade_tf.datasets.dataset import Dataset
 from lemonade_tf.errors import quoted
+from lemonade_tf.export.bias_correction import with_corrected_biases
 from lemonade_tf.export.checking import folded, reference_outputs
 from lemonade_tf.export.formats import INT8, ExportError
 from lemonade_tf.export.int8_graph import rounded_outputs, without_separable
@@ -107,7 +110,7 @@ def _trained(graph: Graph, images: np.ndarray, epochs: int) -> Graph:
     try:
         recovered = recover(
             graph,
-            split,
+            with_corrected_biases(split, rounded, images),
             images,
             epochs=epochs,
             batch_size=_BATCH,

@@ -13,6 +13,7 @@ from lemonade_tf.architecture import layers as kinds
 from lemonade_tf.backends.current import current_backend
 from lemonade_tf.cli import main
 from lemonade_tf.export import ExportError, export, fine_tuning
+from lemonade_tf.export.bias_correction import with_corrected_biases
 from lemonade_tf.export.int8_graph import rounded_outputs, without_separable
 from lemonade_tf.export.output_comparison import some_images
 from lemonade_tf.export.writing import Content
@@ -87,6 +88,29 @@ def test_the_model_rounds_as_lite_rt_does():
     assert {v.path for v in rounded.trainable_variables} == {
         v.path for v in model.trainable_variables
     }
+
+
+def test_biases_make_good_the_mean_error_of_rounding():
+    split, images, backend = without_separable(network()), pixels(64), current_backend()
+    # Large weights of an input that is 0: all others are rounded to 0.
+    depthwise, kernel = (
+        np.array(split[f"strided_{part}wise"].weights["kernel"]) for part in ("depth", "point")
+    )
+    depthwise[:, :, 0], kernel[..., 0, :] = 0.0, 900.0
+    weights = {**split["strided_pointwise"].weights, "kernel": kernel}
+    split.set_weights("strided_depthwise", {"kernel": depthwise})
+    split.set_weights("strided_pointwise", weights)
+    rounded = rounded_outputs(split)
+    corrected = with_corrected_biases(split, rounded, images)
+    np.testing.assert_array_equal(split["strided_pointwise"].weights["bias"], weights["bias"])
+
+    def logits(graph, as_int8):
+        model = to_keras(graph, layer_per_node=True, logits=True)
+        return np.asarray((backend.fake_quantized(model, rounded) if as_int8 else model)(images))
+
+    wanted = logits(split, False)
+    before, after = (np.abs(logits(each, True) - wanted).mean() for each in (split, corrected))
+    assert after < 0.5 * before, (after, before)
 
 
 @pytest.mark.parametrize(
