@@ -138,10 +138,10 @@ def test_no_network_starts_that_would_end_too_late():
     assert budget.fits(small)
     now[0] = 91.0
     assert not budget.fits(small)
-    for _ in range(5):
-        budget.note(large, 40.0)
+    for seconds in (20.0, 30.0, 40.0, 50.0, 900.0):
+        budget.note(large, seconds)
     assert budget.expected(large) == 40.0
-    assert budget.mean_seconds == 35.0
+    assert budget.mean_seconds == 175.0
 
 
 class Clock:
