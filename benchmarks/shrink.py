@@ -113,6 +113,9 @@ def trained_on_labels(model, data, epochs, seed):
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, steps - steps // 10, warmup_target=1e-3, warmup_steps=steps // 10
     )
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.9  # as in PyTorch; with 0.99, an epoch would be too short
     optimizer, never = keras.optimizers.Adam(rate), False
     model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=never)
     model.fit(data["x"], data["y"], batch_size=16, epochs=epochs, verbose=0)
