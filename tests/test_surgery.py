@@ -663,6 +663,22 @@ def test_shrinking_with_images_changes_the_function_less(model, operate):
     assert damage(many(200, seed=0)) < 0.8 * damage(None)
 
 
+def test_sums_and_concatenations_of_one_tensor_are_fitted():
+    layers, start = keras.layers, keras.Input((8, 8, 3))
+    x = layers.Conv2D(8, 3, activation="relu", name="first")(start)
+    x = layers.Concatenate()([layers.Add()([x])])
+    x = layers.Conv2D(8, 3, activation="relu", name="second")(x)
+    model = keras.Model(start, layers.Dense(2)(layers.Concatenate()([layers.Flatten()(x)])))
+    changes = []
+    for images in (None, SOME):
+        surgery = Surgery(model, images=images)
+        surgery.prune("first")
+        changes.append(output_error(surgery.graph, from_keras(model), SOME))
+        surgery.deepen("second")
+        surgery.shrink(parameters=0.5)
+    assert changes[1] < 0.5 * changes[0]
+
+
 def test_growing_with_images_preserves_the_function(model, images):
     surgery = Surgery(model, images=many(32, seed=0))
     surgery.deepen("block_out")

@@ -13,6 +13,11 @@ from lemonade_tf.architecture.graph import Graph
 
 _MAX_VALUES = 2**26  # per output of a layer: 256 MB in float32
 
+_MERGING = tuple(
+    getattr(keras.layers, name)
+    for name in ("Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply")
+)
+
 Images = np.ndarray | Mapping[str, np.ndarray]
 
 Compute = Callable[[str, list[Any]], Any]  # (name of a node, values of its inputs) -> its value
@@ -58,6 +63,17 @@ def input_values(graph: Graph, model: keras.Model, images: Images) -> dict[str, 
     by_name = images if isinstance(images, Mapping) else {graph.input: images}
     types = {name: tensor.dtype for name, tensor in zip(graph.inputs, model.inputs, strict=True)}
     return {name: keras.ops.cast(by_name[name], types[name]) for name in graph.inputs}
+
+
+def call_layer(layer: Any, inputs: list[Any]) -> Any:
+    """Return the output of a layer at inference.
+
+    Args:
+        layer: The layer of a node; one that merges tensors takes a list, even of a single one.
+        inputs: The values of its inputs.
+    """
+    is_single = len(inputs) == 1 and not isinstance(layer, _MERGING)
+    return layer(inputs[0] if is_single else inputs, training=False)
 
 
 def walk(

@@ -19,7 +19,7 @@ import numpy as np
 
 from lemonade_tf.architecture.graph import Graph
 from lemonade_tf.architecture.layers import BatchNormalization
-from lemonade_tf.inheritance.activations import Images, input_values, walk
+from lemonade_tf.inheritance.activations import Images, call_layer, input_values, walk
 from lemonade_tf.operators.change import MeasureStatistics
 from lemonade_tf.operators.morphisms import identity_normalization
 
@@ -51,7 +51,7 @@ def measure_statistics(
         is_normalization = isinstance(graph[name].layer, BatchNormalization)
         if name in by_node or (training and is_normalization):
             return _normalize(layers[name], inputs[0], by_node.get(name))
-        return layers[name](inputs[0] if len(inputs) == 1 else inputs, training=False)
+        return call_layer(layers[name], inputs)
 
     walk(graph, input_values(graph, model, images), until=by_node, compute=compute)
 

@@ -33,7 +33,7 @@ from lemonade_tf.architecture.channel_edits import ABSORBERS
 from lemonade_tf.architecture.channel_groups import channel_groups
 from lemonade_tf.architecture.channel_runs import ChannelGroups
 from lemonade_tf.architecture.graph import Graph
-from lemonade_tf.inheritance.activations import Images, input_values, walk
+from lemonade_tf.inheritance.activations import Images, call_layer, input_values, walk
 from lemonade_tf.inheritance.least_squares import RIDGES
 from lemonade_tf.inheritance.window_samples import extract_windows, sample_positions
 from lemonade_tf.operators.initial import output_statistics
@@ -135,7 +135,7 @@ def measured_losses(
     def compute(name: str, inputs: list[Any]) -> Any:
         if name in names:
             found[name] = _measured(graph, groups, name, np.asarray(inputs[0]), rng)
-        return layers[name](inputs[0] if len(inputs) == 1 else inputs, training=False)
+        return call_layer(layers[name], inputs)
 
     names = _changeable(graph, groups)
     walk(graph, input_values(graph, model, images), until=names, compute=compute)

@@ -17,7 +17,7 @@ import numpy as np
 from lemonade_tf.architecture.graph import Graph
 from lemonade_tf.architecture.layers import BatchNormalization, SeparableConv2D
 from lemonade_tf.architecture.shared import shared_part
-from lemonade_tf.inheritance.activations import Images, input_values, walk
+from lemonade_tf.inheritance.activations import Images, call_layer, input_values, walk
 from lemonade_tf.inheritance.layer_fits import fit_layer
 from lemonade_tf.inheritance.window_samples import Positions, extract_windows, sample_positions
 from lemonade_tf.operators.change import Change, FitOutputs
@@ -86,16 +86,12 @@ def _desired_outputs(
     desired = {}
 
     def compute(name: str, inputs: list[Any]) -> Any:
-        values = _call(layers[name], inputs)
+        values = call_layer(layers[name], inputs)
         if name in positions:
             desired[name] = np.asarray(values)[positions[name]]
         return values
 
     return desired, walk(parent, known, until=positions, compute=compute, keep=boundary)
-
-
-def _call(layer: Any, inputs: list[Any]) -> Any:
-    return layer(inputs[0] if len(inputs) == 1 else inputs, training=False)
 
 
 class _Fitter:
@@ -125,7 +121,7 @@ class _Fitter:
         """Compute a node, after fitting it if it has desired outputs."""
         if name in self._desired:
             self._fit(name, np.asarray(inputs[0]))
-        return _call(self._layers[name], inputs)
+        return call_layer(self._layers[name], inputs)
 
     def _fit(self, name: str, values: np.ndarray) -> None:
         graph, layer = self._change.graph, self._layers[name]

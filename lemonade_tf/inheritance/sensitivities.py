@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from lemonade_tf.architecture.graph import Graph
-from lemonade_tf.inheritance.activations import Images, count_images, input_values, walk
+from lemonade_tf.inheritance.activations import Images, call_layer, count_images, input_values, walk
 
 _ERROR = 0.2  # relative to the standard deviation of the layer's output
 
@@ -48,7 +48,7 @@ def sensitivities(
     def compute(name: str, inputs: list[Any]) -> Any:
         longest = max((len(value) for value in inputs), default=0)
         same = [_extended(np.asarray(value), number, longest) for value in inputs]
-        values = layers[name](same[0] if len(same) == 1 else same, training=False)
+        values = call_layer(layers[name], same)
         if name not in names:
             return values
         places[name] = len(places) + 1

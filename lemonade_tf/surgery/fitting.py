@@ -20,6 +20,7 @@ from lemonade_tf.architecture.layer_lists import kind_name, listed_by_kind
 from lemonade_tf.backends.current import current_backend
 from lemonade_tf.inheritance.activations import (
     Images,
+    call_layer,
     count_images,
     input_values,
     take_images,
@@ -147,7 +148,7 @@ def _ends(graph: Graph, images: Images) -> list[np.ndarray]:
     names = (logits_node(graph),) if len(graph.outputs) == 1 else graph.outputs
 
     def compute(name: str, inputs: list) -> object:
-        return layers[name](inputs[0] if len(inputs) == 1 else inputs, training=False)
+        return call_layer(layers[name], inputs)
 
     with current_backend().full_precision():
         found = walk(graph, input_values(graph, model, images), names, compute, keep=names)

@@ -13,6 +13,7 @@ from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.layers import BatchNormalization
 from lemonade_tf.inheritance.activations import (
     Images,
+    call_layer,
     in_order,
     input_values,
     take_images,
@@ -186,7 +187,7 @@ def warn_of_scale(graph: Graph, images: Images) -> None:
     before = graph[first].inputs[0]
 
     def compute(name: str, inputs: list[Any]) -> Any:
-        return layers[name](inputs[0] if len(inputs) == 1 else inputs, training=False)
+        return call_layer(layers[name], inputs)
 
     known = input_values(graph, model, take_images(images, slice(64)))
     values = np.asarray(walk(graph, known, [before], compute, keep=[before])[before])

@@ -269,8 +269,7 @@ class Surgery:
             latency_model: Predicts inference times, such as `fit` of `lemonade_tf.latency` for a
                 table of a search. By default, the network, pruned versions of it and single layers
                 are measured on this machine, in Keras, which takes about half a minute; the result
-                then depends on the measured times. The smaller network is measured, too; a warning
-                says what it reached if that is more than requested.
+                then depends on these. The result is measured, too; a warning says if it missed.
 
         Returns:
             The names of the convolutions and dense layers with fewer filters.
