@@ -42,7 +42,7 @@ class WithMemory:
 
     def __call__(self, task):
         self.worker(task)
-        self.worker._data[None].data.digest()
+        self.worker._datasets[None][0].digest()
         time.sleep(3)  # until the others have read the images as well
         return memory()
 

@@ -155,7 +155,7 @@ class WithMemory:
 
     def __call__(self, task):
         self.worker(task)
-        images = self.worker._data[None].data.x_train
+        images = self.worker._datasets[None][0].x_train
         for first in range(0, len(images), 4096):
             images[first : first + 4096].max()
         time.sleep(5)  # until the others have read the images as well

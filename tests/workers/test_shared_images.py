@@ -73,7 +73,7 @@ class WithMemory:
 
     def __call__(self, task):
         self.worker(task)
-        data = self.worker._data[None].data
+        data = self.worker._datasets[None][0]
         return _anonymous_bytes() - self.before, data.digest(), type(data.x_train).__name__
 
 
