@@ -695,3 +695,43 @@ def test_images_of_another_shape_are_an_error(model, shape):
     message = f"shape {shape}; expected (n, 16, 16, 3), the input of the model"
     with pytest.raises(ValueError, match=re.escape(message)):
         Surgery(model, images=np.zeros(shape))
+
+
+def _inner(name, filters):
+    inputs = keras.Input((8, 8, 4))
+    features = keras.layers.Conv2D(filters, 3, padding="same", name="conv")(inputs)
+    outputs = keras.layers.Conv2D(4, 1, name="last")(features)
+    return keras.Model(inputs, outputs, name=name)
+
+
+def test_a_layer_object_is_that_layer_and_no_other_of_its_name():
+    inputs = keras.Input((8, 8, 4))
+    features = keras.layers.Conv2D(5, 3, name="conv")(_inner("b", 7)(_inner("a", 6)(inputs)))
+    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(features)))
+    surgery = Surgery(model)
+    surgery.widen(model.get_layer("a").get_layer("conv"), 2)
+    result = surgery.model()
+    filters = [each.get_layer("conv").filters for each in (result.get_layer("a"), result)]
+    assert filters == [12, 5]
+    for other in (keras.layers.Conv2D(5, 3, name="conv"), result.get_layer("a").get_layer("conv")):
+        with pytest.raises(SiteError, match="of another model, and this one has 'a_conv', 'b_conv"):
+            surgery.widen(other)
+
+
+@pytest.mark.parametrize("give", [list, lambda x: (x, np.zeros(len(x)))], ids=["list", "(x, y)"])
+def test_images_of_any_form_tell_an_open_size(give):
+    inputs = keras.Input((None, None, 3))
+    features = keras.layers.Conv2D(4, 3)(inputs)
+    model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(features))
+    images = np.random.default_rng(0).normal(size=(64, 8, 6, 3))
+    graph = Surgery(model, images=give(images)).graph
+    assert graph.shapes()[graph.input] == (8, 6, 3)
+
+
+def test_an_infinite_dataset_is_refused_where_all_images_are_used(plain):
+    import tensorflow as tf
+
+    images = np.zeros((8, *plain.input_shape[1:]), np.float32)
+    endless = tf.data.Dataset.from_tensor_slices(images).batch(4).repeat()
+    with pytest.raises(ValueError, match="infinite dataset; expected a finite one"):
+        Surgery(plain).distill(endless)

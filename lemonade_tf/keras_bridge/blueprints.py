@@ -12,8 +12,9 @@ from __future__ import annotations
 import copy
 import inspect
 import warnings
+import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
@@ -30,6 +31,7 @@ _LIVE = (
     FunctionType,
     BuiltinFunctionType,
 )
+_STATE = (keras.layers.Layer, keras.Variable, keras.optimizers.Optimizer)
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Blueprint:
         trainable: Whether it and each layer within it is trainable, in the order of
             `_flatten_layers`.
         trainable_weights: Whether each of its weights is trainable.
+        source: Refers to the layer itself, so that users can name it by the object.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Blueprint:
     make: Callable[[dict[str, Any]], Any]
     trainable: tuple[bool, ...] = ()
     trainable_weights: tuple[bool, ...] = ()
+    source: Callable[[], Any] = field(default=lambda: None, compare=False, repr=False)
 
     def build(self, **changes: Any) -> Any:
         """Return a new layer or operation, not built and without weights.
@@ -59,7 +63,11 @@ class Blueprint:
         Args:
             changes: Entries of the configuration that an edit changed.
         """
-        return self.make({**_copied(self.config or {}), **changes})
+        made = self.make({**_copied(self.config or {}), **changes})
+        name = changes.get("name", self.name)
+        if made.name != name:  # a configuration may lack it
+            made.name = name
+        return made
 
     def restore_state(self, layer: keras.layers.Layer) -> None:
         """Let the weights of a built layer be trainable or not, as they were."""
@@ -97,7 +105,8 @@ def blueprint_of(operation: Any) -> Blueprint:
                 f" configuration: {_reason(error)}. Give the class a get_config() that returns the"
                 " arguments of its constructor."
             ) from None
-    return Blueprint(operation.name, kind, config, make, trainable, weights)
+    source = weakref.ref(operation)
+    return Blueprint(operation.name, kind, config, make, trainable, weights, source)
 
 
 def _checked(
@@ -131,7 +140,11 @@ def _first_arguments(layer: keras.layers.Layer) -> dict[str, Any]:
     known = {key: own[key] for key in own if takes_all or key in names}
     if record is not None:
         return {**record.config, **known}
-    return {**{name: _attribute(layer, name) for name in names}, **known}
+    kept = {name: _attribute(layer, name) for name in names}
+    for name, value in kept.items():
+        if any(isinstance(each, _STATE) for each in keras.tree.flatten(value)):
+            raise ValueError(f"the argument {name!r} has weights, which two layers would share")
+    return {**kept, **known}
 
 
 def _attribute(layer: keras.layers.Layer, argument: str) -> Any:

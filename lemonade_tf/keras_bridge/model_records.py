@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -80,5 +80,10 @@ def model_origin(
         output_nodes=tuple(outputs),
         trainable=model.trainable,
         arguments=arguments or ((Slot(0),), {}),
-        compiled=model.get_compile_config() if model.compiled else None,
+        compiled=_compiled(model) if model.compiled else None,
     )
+
+
+def _compiled(model: keras.Model) -> Mapping[str, Any]:
+    """Return the arguments of `compile`, as the user gave them."""
+    return dict(model._compile_config.config) if hasattr(model, "_compile_config") else {}

@@ -68,7 +68,7 @@ class ModelOrigin:
         output_nodes: The nodes of its outputs.
         trainable: Whether it is trainable.
         arguments: (args, kwargs) of its call as a layer.
-        compiled: How it was compiled; None if it was not.
+        compiled: The arguments of `compile`; None if it was not compiled.
     """
 
     name: str

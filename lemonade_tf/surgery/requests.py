@@ -35,7 +35,7 @@ def layer_name(graph: Graph, layer: Any, what: str) -> str:
     Raises:
         SiteError: If there is no such layer.
     """
-    name = layer.name if isinstance(layer, keras.layers.Layer) else layer
+    name = _name_of(graph, layer, what) if isinstance(layer, keras.layers.Layer) else layer
     if isinstance(name, str) and name in graph:
         return name
     if not isinstance(name, str):
@@ -46,6 +46,29 @@ def layer_name(graph: Graph, layer: Any, what: str) -> str:
     hint = f"Similar names: {', '.join(similar)}." if similar else ""
     hint = hint or f"The model has {len(graph)} layers; print surgery.graph to see them."
     raise SiteError(f"cannot {what} {name!r}: there is no layer {name!r}. {hint}")
+
+
+def _name_of(graph: Graph, layer: keras.layers.Layer, what: str) -> str:
+    """Return the name of the node of a layer object.
+
+    Raises:
+        SiteError: If it is not of the imported model, and several layers or another kind of layer
+            have its name.
+    """
+    alike = []
+    for name, node in graph.items():
+        blueprint = getattr(node.origin, "blueprint", None)
+        if blueprint is not None and blueprint.source() is layer:
+            return name
+        if (blueprint.name if blueprint is not None else name) == layer.name:
+            alike.append((name, blueprint))
+    different = [name for name, found in alike if found and found.kind is not type(layer)]
+    if len(alike) > 1 or different:
+        raise SiteError(
+            f"cannot {what} {layer.name!r}: the {type(layer).__name__} is a layer of another model,"
+            f" and this one has {', '.join(repr(name) for name, _ in alike)}. Give the name."
+        )
+    return alike[0][0] if alike else layer.name
 
 
 def filters_layer(graph: Graph, layer: Any, what: str) -> str:

@@ -31,11 +31,25 @@ _EXPECTED = (
 _SCALE = 30.0  # standard deviations of images and of batch statistics differ by this factor
 
 
-def open_shape(model: keras.Model, images: np.ndarray) -> tuple[int, ...] | None:
-    """Return the shape of the images, if the input of a model leaves it open."""
+def open_shape(model: keras.Model, images: Any) -> tuple[int, ...] | None:
+    """Return the shape of an image, if the input of a model leaves it open; None if unknown.
+
+    Nothing is taken from generators, which cannot be started again.
+    """
     inputs = getattr(model, "inputs", None) or ()
-    is_open = len(inputs) == 1 and None in inputs[0].shape[1:]
-    return images.shape[1:] if is_open else None
+    if len(inputs) != 1 or None not in inputs[0].shape[1:]:
+        return None
+    rank = len(inputs[0].shape) - 1
+    if _has_labels(images, rank):
+        images = images[0]
+    if not hasattr(images, "shape"):
+        if isinstance(images, Mapping | str | bytes) or not isinstance(images, Iterable):
+            return None
+        again = iter(images)
+        images = None if again is images else next(again, None)
+        images = images[0] if isinstance(images, tuple | list) and len(images) else images
+    shape = _shape(images)
+    return shape[-rank:] if rank <= len(shape) <= rank + 1 else None
 
 
 def images_for(graph: Graph, images: Any, *, maximum: int | None) -> Images:
@@ -125,7 +139,7 @@ def _are_images(images: list[Any], rank: int) -> bool:
 
 def _shape(value: Any) -> tuple[int, ...]:
     try:
-        return np.shape(value)
+        return tuple(np.shape(value))
     except ValueError:  # of arrays of different shapes
         return ()
 
@@ -145,6 +159,11 @@ def _as_numbers(images: Any) -> np.ndarray:
 
 def _collected(images: Iterable[Any], shape: tuple[int, ...], maximum: int | None) -> np.ndarray:
     """Return the first images of an iterable of images or batches, with or without labels."""
+    if maximum is None and _is_infinite(images):
+        raise ValueError(
+            "images is an infinite dataset; expected a finite one. Take some batches, as in"
+            " images.take(10)."
+        )
     found: list[np.ndarray] = []
     for image in _single(images, len(shape)):
         found.append(image)
@@ -155,6 +174,12 @@ def _collected(images: Iterable[Any], shape: tuple[int, ...], maximum: int | Non
         held = f"images of the shapes {sorted(shapes)}" if shapes else "no images"
         raise ValueError(f"images is a {type(images).__name__} with {held}; expected {_EXPECTED}.")
     return np.stack(found)
+
+
+def _is_infinite(images: Any) -> bool:
+    """Return whether a tf.data.Dataset repeats forever."""
+    cardinality = getattr(images, "cardinality", None)
+    return callable(cardinality) and int(np.asarray(cardinality())) == -1
 
 
 def _single(images: Iterable[Any], rank: int) -> Iterator[np.ndarray]:

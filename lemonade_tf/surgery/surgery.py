@@ -96,7 +96,7 @@ class Surgery:
         input_shape: tuple[int, ...] | None = None,
         seed: int = 0,
     ) -> None:
-        if isinstance(images, np.ndarray) and input_shape is None:
+        if images is not None and input_shape is None:
             input_shape = open_shape(model, images)
         self.graph: Graph = from_keras(model, input_shape=requests.input_shape(input_shape))
         self._original = self.graph

@@ -246,3 +246,76 @@ def test_a_layer_that_cannot_be_made_again_is_refused():
     start = keras.Input((8, 8, 3))
     with pytest.raises(GraphError, match=r"layer 'odd' \(Odd\) cannot be made again"):
         from_keras(keras.Model(start, Odd([object()], "odd")(start)))
+
+
+# --- The user's own layers -----------------------------------------------------------------------
+
+
+class Unnamed(layers.Layer):
+    """A layer whose configuration is made by Keras, and lacks the name."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], self.units), name="kernel")
+
+    def call(self, inputs):
+        return inputs @ self.kernel
+
+
+class Counting(layers.Layer):
+    """A layer that counts its calls."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.calls = self.add_weight(shape=(), initializer="zeros", trainable=False, name="calls")
+        self.noise = keras.random.SeedGenerator(3)
+
+    def call(self, inputs):
+        self.calls.assign_add(1.0)
+        return inputs + keras.random.normal(ops.shape(inputs), seed=self.noise)
+
+    def get_config(self):
+        return super().get_config()
+
+
+class Wrapping(layers.Layer):
+    """A layer around another, without get_config."""
+
+    def __init__(self, inner, **kwargs):
+        super().__init__(**kwargs)
+        self.inner = inner
+
+    def call(self, inputs):
+        return ops.relu(self.inner(inputs))
+
+
+def _with(layer):
+    inputs = keras.Input((4, 4, 3))
+    features = layers.Conv2D(5, 3, padding="same", name="conv")(inputs)
+    return keras.Model(inputs, layers.Dense(2)(layers.Flatten()(layer(features))))
+
+
+def test_the_name_of_a_layer_survives_a_configuration_without_it():
+    model = _with(Unnamed(4, name="mine"))
+    copy = to_keras(from_keras(model))
+    assert [layer.name for layer in copy.layers] == [layer.name for layer in model.layers]
+    kernels = [each.get_layer("mine").kernel.numpy() for each in (copy, model)]
+    np.testing.assert_array_equal(*kernels)
+
+
+def test_the_state_of_the_users_layers_is_unchanged():
+    layer = Counting()
+    model = _with(layer)
+    layer.noise.state.assign(layer.noise.state + 5)
+    before = [variable.numpy() for variable in layer.variables]
+    from_keras(model)
+    for variable, value in zip(layer.variables, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
+
+
+def test_a_layer_within_a_layer_is_never_shared_with_the_users_model():
+    with pytest.raises(GraphError, match=r"'wrap' \(Wrapping\) cannot be made again"):
+        from_keras(_with(Wrapping(layers.Dense(4), name="wrap")))

@@ -316,3 +316,35 @@ def test_a_skip_out_of_an_inner_model_dissolves_it(images):
     surgery = Surgery(model)
     surgery.deepen("inside")
     assert len(surgery.model().get_layer("inner").layers) == len(inner.layers) + 2
+
+
+class _Loss(keras.losses.Loss):
+    def call(self, expected, found):
+        return keras.ops.mean((expected - found) ** 2, axis=-1)
+
+
+class Momentum(keras.optimizers.SGD):
+    pass
+
+
+def test_it_is_compiled_with_the_users_own_functions_and_classes():
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+    metric = keras.metrics.MeanAbsoluteError()
+    model.compile(Momentum(0.25), _Loss(), metrics=[metric, lambda expected, found: found])
+    again = to_keras(from_keras(model))
+    assert type(again.optimizer) is Momentum
+    assert float(again.optimizer.learning_rate) == 0.25
+    assert again.optimizer is not model.optimizer  # nor the metric, which has state
+    assert all(each is not metric for each in again._compile_metrics.metrics)
+    again.fit(np.zeros((2, 4)), np.zeros((2, 2)), verbose=0)
+    assert int(model.optimizer.iterations.numpy()) == 0
+
+
+def test_a_model_that_cannot_be_compiled_again_says_so():
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+    model.compile(keras.optimizers.SGD(lambda: 0.1), "mse")
+    graph = from_keras(model)
+    with pytest.warns(UserWarning, match="the model is not compiled, as"):
+        to_keras(graph)
