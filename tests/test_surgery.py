@@ -718,7 +718,15 @@ def test_a_layer_object_is_that_layer_and_no_other_of_its_name():
             surgery.widen(other)
 
 
-@pytest.mark.parametrize("give", [list, lambda x: (x, np.zeros(len(x)))], ids=["list", "(x, y)"])
+@pytest.mark.parametrize(
+    "give",
+    [
+        list,
+        lambda x: (x, np.zeros(len(x))),
+        lambda x: [({"images": x}, np.zeros(len(x)))],
+    ],
+    ids=["list", "(x, y)", "({name: x}, y)"],
+)
 def test_images_of_any_form_tell_an_open_size(give):
     inputs = keras.Input((None, None, 3))
     features = keras.layers.Conv2D(4, 3)(inputs)

@@ -47,7 +47,7 @@ def open_shape(model: keras.Model, images: Any) -> tuple[int, ...] | None:
             return None
         again = iter(images)
         images = None if again is images else next(again, None)
-        images = images[0] if isinstance(images, tuple | list) and len(images) else images
+        images = _without_labels(images)
     shape = _shape(images)
     return shape[-rank:] if rank <= len(shape) <= rank + 1 else None
 
@@ -66,6 +66,8 @@ def images_for(graph: Graph, images: Any, *, maximum: int | None) -> Images:
     shapes = {name: graph.shapes()[name] for name in graph.inputs}
     if len(shapes) == 1:
         ((name, shape),) = shapes.items()
+        if isinstance(images, tuple | list) and images and isinstance(images[0], Mapping):
+            images = images[0]  # (x, y)
         if isinstance(images, Mapping):
             images = by_input(images, graph, shapes, maximum)[name]
         return sample_images(images, shape, maximum=maximum)
@@ -176,6 +178,14 @@ def _collected(images: Iterable[Any], shape: tuple[int, ...], maximum: int | Non
     return np.stack(found)
 
 
+def _without_labels(element: Any) -> Any:
+    """Return the images of an element of an iterable: x of (x, y), the value of {name: x}."""
+    images = element[0] if isinstance(element, tuple | list) and len(element) else element
+    if isinstance(images, Mapping) and len(images) == 1:
+        return next(iter(images.values()))
+    return images
+
+
 def _is_infinite(images: Any) -> bool:
     """Return whether a tf.data.Dataset repeats forever."""
     cardinality = getattr(images, "cardinality", None)
@@ -184,7 +194,7 @@ def _is_infinite(images: Any) -> bool:
 
 def _single(images: Iterable[Any], rank: int) -> Iterator[np.ndarray]:
     for part in images:
-        array = _as_numbers(part[0] if isinstance(part, tuple | list) else part)
+        array = _as_numbers(_without_labels(part))
         if array.ndim == rank + 1:
             yield from array
         else:
