@@ -743,3 +743,14 @@ def test_an_infinite_dataset_is_refused_where_all_images_are_used(plain):
     endless = tf.data.Dataset.from_tensor_slices(images).batch(4).repeat()
     with pytest.raises(ValueError, match="infinite dataset; expected a finite one"):
         Surgery(plain).distill(endless)
+
+
+def test_weights_that_are_not_finite_are_warned_of():
+    inputs = keras.Input((8, 8, 3))
+    layer = keras.layers.Conv2D(4, 3, name="conv")
+    model = keras.Model(inputs, keras.layers.Flatten()(layer(inputs)))
+    layer.bias.assign([0, np.nan, 0, 0])
+    with pytest.warns(UserWarning, match=r"weights are NaN or infinite: .*conv"):
+        surgery = Surgery(model)
+    copy = surgery.model().get_layer("conv")
+    np.testing.assert_array_equal(copy.bias.numpy(), layer.bias.numpy())

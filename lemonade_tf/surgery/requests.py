@@ -15,13 +15,28 @@ import numpy as np
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.channel_groups import channel_groups
 from lemonade_tf.architecture.cost import count_parameters
-from lemonade_tf.architecture.layer_lists import similar_names
+from lemonade_tf.architecture.layer_lists import listed_by_kind, similar_names
 from lemonade_tf.operators import SiteError
 from lemonade_tf.operators.filters import filters_owner
 from lemonade_tf.operators.prune import Importance
+from lemonade_tf.surgery.warning import warn_user
 
 MAX_FILTERS = 2**20
 _BYTES = 4  # per parameter
+
+
+def warn_of_weights(graph: Graph) -> None:
+    """Warn of layers with weights that are NaN or infinite, which no operator can change."""
+    wrong = [
+        (name, node.layer)
+        for name, node in graph.items()
+        if not all(np.isfinite(array).all() for array in node.weights.values())
+    ]
+    if wrong:
+        warn_user(
+            f"weights are NaN or infinite: {listed_by_kind(wrong)}. These layers are carried as"
+            " they are."
+        )
 
 
 def layer_name(graph: Graph, layer: Any, what: str) -> str:

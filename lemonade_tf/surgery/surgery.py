@@ -99,6 +99,7 @@ class Surgery:
         if images is not None and input_shape is None:
             input_shape = open_shape(model, images)
         self.graph: Graph = from_keras(model, input_shape=requests.input_shape(input_shape))
+        requests.warn_of_weights(self.graph)
         self._original = self.graph
         self._edits: list[Edit] = []
         self._name = model.name
