@@ -276,6 +276,9 @@ SOME = np.random.default_rng(0).uniform(-2, 2, (80, 8, 8, 3)).astype(np.float32)
         (lambda s: s.deepen("first", kernel_size=3.0), "kernel_size is 3.0; expected an odd"),
         (lambda s: s.prune("first", "1/2"), "share is '1/2'; expected the share of the filters"),
         (lambda s: s.prune("first", channels=[0, 8]), "is \\[0, 8\\]; expected .* from 0 to 7"),
+        (lambda s: s.prune("first", channels=np.array(3)), "expected the indices of filters"),
+        (lambda s: s.prune("first", channels={0: 1}), "expected the indices of filters"),
+        (lambda s: s.shrink(latency=0.5, latency_model=3), "latency_model is a int; expected a"),
         (lambda s: s.prune("first", channels=range(8)), "no channel of 'first', .* would stay"),
         (lambda s: s.prune("first", 0.5, channels=[1]), "leave share and importance out"),
         (lambda s: s.prune("first", importance=[1, 2]), "is \\[1, 2\\]; expected 8 finite numbers"),
@@ -296,6 +299,12 @@ def test_a_request_that_makes_no_sense_is_refused_in_one_line(plain, operate, me
         operate(surgery)
     assert "\n" not in str(error.value)
     assert surgery.model().count_params() == plain.count_params()
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "a", True])
+def test_a_seed_is_an_integer(plain, seed):
+    with pytest.raises(SiteError, match=f"seed is {seed!r}; expected an integer"):
+        Surgery(plain, seed=seed)
 
 
 def test_numbers_of_numpy_and_layers_are_accepted(plain):

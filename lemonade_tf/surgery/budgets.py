@@ -47,7 +47,15 @@ def costs_of(graph: Graph, requested: Mapping[str, Any], model: LatencyModel | N
         graph: The network.
         requested: Limits by the names of costs.
         model: Predicts the latency; None to measure the network, if a latency is requested.
+
+    Raises:
+        SiteError: If the model is none.
     """
+    if not isinstance(model, LatencyModel | None):
+        raise SiteError(
+            f"latency_model is a {type(model).__name__}; expected a"
+            " lemonade_tf.latency.LatencyModel."
+        )
     if LATENCY not in requested:
         return COUNTED
     predicting = model_of_versions(graph) if model is None else model

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from math import isfinite, nan
 from numbers import Integral, Real
@@ -92,6 +92,17 @@ def filters_layer(graph: Graph, layer: Any, what: str) -> str:
     For a depthwise convolution, which has the channels of its input, that is the layer before.
     """
     return filters_owner(graph, layer_name(graph, layer, what))
+
+
+def generator(seed: Any) -> np.random.Generator:
+    """Return the random generator of a seed.
+
+    Raises:
+        SiteError: If it is no integer of at least 0.
+    """
+    if not _is_whole(seed) or seed < 0:
+        raise SiteError(f"seed is {_shown(seed)}; expected an integer of at least 0.")
+    return np.random.default_rng(int(seed))
 
 
 def input_shape(value: Any) -> tuple[int, ...] | None:
@@ -204,7 +215,8 @@ def removed_channels(graph: Graph, layer: str, channels: Any, what: str) -> dict
         SiteError: If `channels` are not some, but not all, of the indices.
     """
     filters = graph.shapes()[layer][-1]
-    given = list(channels) if isinstance(channels, Iterable) else []
+    is_list = isinstance(channels, Iterable) and not isinstance(channels, Mapping | str | bytes)
+    given: list[Any] = list(channels) if is_list and getattr(channels, "ndim", 1) else []
     if not given or not all(_is_whole(c) and 0 <= c < filters for c in given):
         raise SiteError(
             f"cannot {what}: channels is {_shown(channels)}; expected the indices of filters to"

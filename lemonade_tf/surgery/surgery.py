@@ -103,7 +103,7 @@ class Surgery:
         self._original = self.graph
         self._edits: list[Edit] = []
         self._name = model.name
-        self._rng = np.random.default_rng(seed)
+        self._rng = requests.generator(seed)
         self._fits = None if images is None else ImageFits(self._fitting_images(images), self._rng)
 
     def __repr__(self) -> str:
