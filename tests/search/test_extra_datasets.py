@@ -217,7 +217,9 @@ def test_other_data_sets_are_refused_on_resuming(tmp_path, search, data_sets):
 
 
 def task_of(individual, extra, tmp_path):
-    return ChildTasks(3, RunStore(tmp_path), (), ("top5_error",), extra).task(individual)
+    return ChildTasks(3, RunStore(tmp_path), (), ("top5_error",), extra, None, None).task(
+        individual
+    )
 
 
 @pytest.mark.parametrize("parent", [None, "0-1"])
@@ -253,7 +255,7 @@ def test_a_previous_run_provides_the_initial_networks_on_all_data_sets(data_sets
     file.write_text("a network")
     graph = NETWORKS.initial_graphs((8, 8, 1), 10)[1].copy(weights=False)
     warm_start = WarmStartNetwork("8-1", str(file), describe_file(file), graph)
-    tasks = ChildTasks(3, RunStore(tmp_path), [warm_start], (), extra_datasets(extra))
+    tasks = ChildTasks(3, RunStore(tmp_path), [warm_start], (), extra_datasets(extra), None, None)
     task = tasks.task(Individual(0, 0, None, (), graph, {}))
     for each, num_classes in ((task, 10), (task.extra_datasets[0], 2)):
         start = from_json(each.architecture)
