@@ -38,7 +38,7 @@ from lemonade_tf.evolution.density import log_density
 from lemonade_tf.evolution.generation import Batch, Proposal, Slot
 from lemonade_tf.evolution.individual import Evaluation, Individual
 from lemonade_tf.evolution.pareto import update_front
-from lemonade_tf.evolution.protocols import Exceeded, ObjectiveProtocol, Propose, Rate
+from lemonade_tf.evolution.protocols import Exceeded, LogWeights, ObjectiveProtocol, Propose
 from lemonade_tf.evolution.sampling import (
     Purpose,
     accept,
@@ -70,8 +70,8 @@ class Evolution:
         canonical_hash: Returns the same hash for architectures that are the same.
         same_architecture: Decides whether two architectures of equal hash are the same.
         exceeded: Returns the objectives of a child that exceed their limit.
-        rate: Returns the logarithms of the weights to accept proposed children by, in place of the
-            density; such as `ExpectedImprovement.log_weights`.
+        log_weights: Returns the logarithms of the weights by which proposed children are accepted,
+            such as `ExpectedImprovement.log_weights`; by default, the inverse density.
         history: To resume: the children accepted before `start_generation`, without expensive
             objectives if their evaluation failed.
         pending: To resume: the children accepted before `start_generation` that have not been
@@ -98,7 +98,7 @@ class Evolution:
         canonical_hash: Callable[[Any], str],
         same_architecture: Callable[[Any, Any], bool],
         exceeded: Exceeded = _no_limits,
-        rate: Rate | None = None,
+        log_weights: LogWeights | None = None,
         history: Sequence[Individual] = (),
         pending: Sequence[Individual] = (),
         start_generation: int = 1,
@@ -108,7 +108,7 @@ class Evolution:
         self.settings = settings
         self.generation = start_generation - 1
         self._propose, self._cheap = propose, tuple(cheap)
-        self._exceeded, self._rate, self._seed = exceeded, rate, seed
+        self._exceeded, self._log_weights, self._seed = exceeded, log_weights, seed
         individuals = [*initial, *history]
         self._archive = Archive(canonical_hash, same_architecture)
         for individual in individuals:
@@ -273,10 +273,10 @@ class Evolution:
         """Mark the proposals that the second sampling stage accepts."""
         positions = [index for index, p in enumerate(drawn) if p.outcome == "rejected"]
         children = [drawn[index].individual for index in positions]
-        if self._rate is None:
+        if self._log_weights is None:
             log_densities = self._log_densities(children)
         else:
-            log_densities = -self._rate(children, self.population, self._evaluated)
+            log_densities = -self._log_weights(children, self.population, self._evaluated)
         proposals = list(drawn)
         for chosen in accept(log_densities, num_accepted, rng=rng):
             index = positions[chosen]

@@ -62,4 +62,6 @@ Evaluate = Callable[[Sequence[Individual]], Iterable[Evaluation]]
 Exceeded = Callable[[Individual], Mapping[str, float]]
 # Returns the logarithms of the weights of proposed children, given the population and all evaluated
 # networks by id.
-Rate = Callable[[Sequence[Individual], Sequence[Individual], Mapping[str, Individual]], np.ndarray]
+LogWeights = Callable[
+    [Sequence[Individual], Sequence[Individual], Mapping[str, Individual]], np.ndarray
+]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
 
 from lemonade_tf.architecture.layers import Shape
 from lemonade_tf.keras_bridge.blueprints import blueprint_of
+from lemonade_tf.keras_bridge.compiling import compile_arguments
 from lemonade_tf.keras_bridge.functional import (
     as_functional,
     computes_what_its_layers_do,
@@ -80,10 +81,5 @@ def model_origin(
         output_nodes=tuple(outputs),
         trainable=model.trainable,
         arguments=arguments or ((Slot(0),), {}),
-        compiled=_compiled(model) if model.compiled else None,
+        compiled=compile_arguments(model),
     )
-
-
-def _compiled(model: keras.Model) -> Mapping[str, Any]:
-    """Return the arguments of `compile`, as the user gave them."""
-    return dict(model._compile_config.config) if hasattr(model, "_compile_config") else {}

@@ -8,7 +8,6 @@ models become models again, with the names, inputs and outputs that they had.
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -19,8 +18,8 @@ import keras
 from lemonade_tf.architecture import Graph, Layer, Node
 from lemonade_tf.architecture import layers as kinds
 from lemonade_tf.architecture.opaque import Opaque, Outputs, Part
-from lemonade_tf.errors import quoted
 from lemonade_tf.keras_bridge.blueprints import Blueprint
+from lemonade_tf.keras_bridge.compiling import compile_again
 from lemonade_tf.keras_bridge.model_scopes import Item, Scopes
 from lemonade_tf.keras_bridge.origins import LayerOrigin, ModelOrigin, Models, Scope, fill
 from lemonade_tf.keras_bridge.weights import assign_weights, initial_values
@@ -41,32 +40,8 @@ def restore(graph: Graph, build_node: BuildNode, *, name: str | None = None) -> 
     model, _ = restorer.model((), name)
     compiled = graph.origin[()].compiled
     if compiled:
-        _compile(model, compiled)
+        compile_again(model, compiled)
     return model
-
-
-def _compile(model: keras.Model, arguments: Mapping[str, Any]) -> None:
-    """Compile a model as the original was, with an optimizer and metrics of its own."""
-    try:
-        with warnings.catch_warnings():  # functions that Keras cannot save are no problem here
-            warnings.filterwarnings("ignore", ".*lambda", UserWarning)
-            new: Any = keras.tree.map_structure(_new, dict(arguments))
-        model.compile(**new)
-        if model.optimizer is not None:
-            model.optimizer.build(model.trainable_variables)
-    except Exception as error:  # the code of foreign classes may raise anything
-        warnings.warn(
-            f"the model is not compiled, as {type(error).__name__}: {quoted(error)}. Call compile"
-            " before you train it.",
-            stacklevel=2,
-        )
-
-
-def _new(value: Any) -> Any:
-    """Return a new optimizer or metric; other values have no state."""
-    if isinstance(value, keras.optimizers.Optimizer | keras.metrics.Metric):
-        return type(value).from_config(value.get_config())
-    return value
 
 
 @dataclass

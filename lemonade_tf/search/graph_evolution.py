@@ -1,10 +1,10 @@
 """The evolution of a search: its architectures are graphs, in the search space of a run.
 
-With `--sampling improvement`, children are rated by their predicted improvement of the front per
+With `--sampling improvement`, children are accepted by their predicted improvement of the front per
 training time. A time that is measured would make the search irreproducible, so it is computed: the
 multiply-adds of all forward passes, and a constant for what every child takes whatever its size
-(building, compiling, saving). On digits, where that is half a second on a CPU, a network trains
-FIXED_COST multiply-adds in the same time.
+(building, compiling, saving). The constant is our choice, the order of magnitude on digits: there,
+the fixed part of a child takes about as long on a CPU as the training of FIXED_COST multiply-adds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lemonade_tf.objectives.limits import exceeded
 
 if TYPE_CHECKING:
     from lemonade_tf.architecture import Graph
-    from lemonade_tf.evolution.protocols import Rate
+    from lemonade_tf.evolution.protocols import LogWeights
     from lemonade_tf.objectives.objective import Objective
     from lemonade_tf.search.setup import Setup
 
@@ -63,7 +63,7 @@ def graph_evolution(
         canonical_hash=canonical_hash,
         same_architecture=same_architecture,
         exceeded=lambda child: exceeded(setup.limits, child.architecture, child.cheap),
-        rate=_expected_improvement(setup) if config.sampling == "improvement" else None,
+        log_weights=_expected_improvement(setup) if config.sampling == "improvement" else None,
         history=history,
         pending=pending,
         start_generation=start_generation,
@@ -82,8 +82,8 @@ def _propose(
     return made if is_allowed else None
 
 
-def _expected_improvement(setup: Setup) -> Rate:
-    """Return what rates the children of a search."""
+def _expected_improvement(setup: Setup) -> LogWeights:
+    """Return the weights by which a search accepts children, for `--sampling improvement`."""
     return ExpectedImprovement(
         cheap={each.name: each.transform for each in setup.objectives if each.cheap},
         expensive={

@@ -67,9 +67,10 @@ class Measurements:
         """Measure a network; return None if the time of the search is over."""
         graph = to_json(network.architecture.copy(weights=False))
         task = MeasuringTask(RUNTIMES[runtime], (graph,), PROTOCOLS[self._protocol])
-        outcome = next(iter([*executor.run([task])]), None)
-        if outcome is None:
+        outcomes = list(executor.run([task]))
+        if not outcomes:
             return None
+        [outcome] = outcomes
         result: Measurement | str = str(outcome.failure)
         if outcome.failure is None:
             [result] = outcome.result.results

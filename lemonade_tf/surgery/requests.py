@@ -34,8 +34,8 @@ def warn_of_weights(graph: Graph) -> None:
     ]
     if wrong:
         warn_user(
-            f"weights are NaN or infinite: {listed_by_kind(wrong)}. These layers are carried as"
-            " they are."
+            f"weights are NaN or infinite: {listed_by_kind(wrong)}. These layers are carried"
+            " unchanged."
         )
 
 

@@ -108,19 +108,24 @@ def test_a_resumed_search_equals_an_uninterrupted_one():
             failed = evaluation.id.endswith("3")
             yield Evaluation(evaluation.id, failure="failed") if failed else evaluation
 
-    at_once = list(evolved(evaluate=fail_some, rate=_toy().log_weights))
+    at_once = list(evolved(evaluate=fail_some, log_weights=_toy().log_weights))
     history = []
     for generation in at_once[:3]:
         known = {each.id: each for each in (*generation.batch.accepted, *generation.children)}
         history += [known[evaluation.id] for evaluation in generation.evaluations]
     rest = evolved(
-        evaluate=fail_some, rate=_toy().log_weights, history=history[::-1], start_generation=4
+        evaluate=fail_some,
+        log_weights=_toy().log_weights,
+        history=history[::-1],
+        start_generation=4,
     )
     assert list(rest) == at_once[3:]
 
 
-def test_a_rate_is_used_whatever_the_density():
-    children = evolution(rate=lambda children, front, evaluated: _only(children, 2)).propose()
+def test_weights_are_used_whatever_the_density():
+    children = evolution(
+        log_weights=lambda children, front, evaluated: _only(children, 2)
+    ).propose()
     drawn = [p.individual.id for p in children.proposals if p.outcome in ("accepted", "rejected")]
     assert drawn[2] in {child.id for child in children.accepted}
 
@@ -139,7 +144,7 @@ def test_an_individual_is_rated_as_it_was_evaluated():
         seen.append({each.id: dict(each.expensive) for each in evaluated.values()})
         return np.zeros(len(children))
 
-    evolving = evolution(rate=rate)
+    evolving = evolution(log_weights=rate)
     batch = evolving.propose()
     for evaluation in evaluate(batch.accepted):
         evolving.report(replace(evaluation, expensive={"error": 0.25}))

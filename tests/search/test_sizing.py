@@ -77,7 +77,7 @@ def test_the_search_fills_its_time(seconds, num_workers):
     config = chosen(seconds, num_workers=num_workers)
     children = config.num_generations * config.num_accepted
     assert children >= MIN_CHILDREN
-    # The last generation is begun even if only a part of it fits.
+    # The last generation is started even if only a part of it fits.
     one = GROWTH * (seconds_of(config, num_workers) / max(children / num_workers, 1))
     assert 0.7 * seconds <= seconds_of(config, num_workers) <= seconds + config.num_accepted * one
     assert config.num_accepted % num_workers == 0 or config.num_accepted == children
