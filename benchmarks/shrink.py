@@ -116,8 +116,8 @@ def trained_on_labels(model, data, epochs, seed):
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.9  # as in PyTorch; with 0.99, an epoch would be too short
-    optimizer, never = keras.optimizers.Adam(rate), False
-    model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=never)
+    optimizer = keras.optimizers.Adam(rate)
+    model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=False)
     model.fit(data["x"], data["y"], batch_size=16, epochs=epochs, verbose=0)
     return model
 
