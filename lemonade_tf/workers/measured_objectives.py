@@ -118,7 +118,7 @@ def prepare_objective(task: ObjectiveTask, dataset: Dataset) -> Any:
         return measuring.measure_table(
             runtime,
             graphs,
-            space.propose,
+            space.including(graphs).propose,  # imported networks may be outside of it
             num_classes=dataset.num_classes,
             threads=task.threads,
             rng=np.random.default_rng(0),  # a fixed seed: other searches may reuse the table

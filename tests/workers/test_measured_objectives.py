@@ -12,7 +12,9 @@ from graphs import small
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.executors.base import errno_of
 from lemonade_tf.keras_bridge import load_record
+from lemonade_tf.latency import measuring
 from lemonade_tf.objectives import Objective, ObjectiveError, TrainedNetwork
+from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.workers.child import train_child
 from lemonade_tf.workers.measured_objectives import measure_objectives, prepare_objective
@@ -162,3 +164,21 @@ def test_preparing_returns_plain_json_or_is_an_error(digits):
         assert len(str(caught.value).splitlines()) == 1
     with pytest.raises(ObjectiveError, match=r"raised SystemExit: no table \(.*line "):
         prepare_objective(replace(task, name=f"{__name__}:LEAVING"), digits)
+
+
+def test_tables_have_descendants_of_networks_outside_of_the_space(digits, monkeypatch):
+    """An imported network may have fewer convolutions than the space requires."""
+    graph = small(shape=(8, 8, 1), widths=(6, 3)).copy(weights=False)
+    assert not NETWORKS.allows(graph)
+
+    class Asked(Exception):
+        pass
+
+    def measure_table(runtime, initial, propose, *, rng, **_):
+        assert all(propose(initial[0], rng=rng) is not None for _ in range(10))
+        raise Asked
+
+    monkeypatch.setattr(measuring, "measure_table", measure_table)
+    task = ObjectiveTask("latency", (to_json(graph),), "networks", threads=1, seed=0)
+    with pytest.raises(ObjectiveError, match="Asked"):
+        prepare_objective(task, digits)
