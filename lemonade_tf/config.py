@@ -39,6 +39,7 @@ from lemonade_tf.training.settings import TrainingSettings
 
 Space = Literal["networks", "cells"]
 Sampling = Literal["density", "uniform", "improvement"]
+Inheritance = Literal["parent", "none"]
 Strategy = Literal["one_per_gpu", "mirrored"]
 Mode = Literal["generational", "asynchronous"]
 LatencyProtocol = Literal["default", "paper"]
@@ -173,6 +174,8 @@ class SearchConfig(FlatConfig):
         sampling: How parents and accepted children are sampled: "density", the paper's method,
             "uniform", its baseline (A.2), or "improvement", which goes beyond the paper: children
             are accepted by how much they promise to improve the front, per training time.
+        inheritance: What a child starts from: "parent", the weights of its trained parent, as in
+            the paper, or "none", new weights, an ablation; nothing is distilled then.
         max_redraws: How many times a child that is a duplicate or over a limit is resampled. After
             that, a duplicate is trained again, as in the paper, and a child over a limit is
             dropped.
@@ -248,6 +251,7 @@ class SearchConfig(FlatConfig):
     num_proposed: int = 200
     num_accepted: int = 40
     sampling: Sampling = "density"
+    inheritance: Inheritance = "parent"
     max_redraws: int = 10
     mode: Mode = "generational"
     replay: str | None = None
@@ -280,6 +284,7 @@ class SearchConfig(FlatConfig):
         for name, known in (
             ("space", Space),
             ("sampling", Sampling),
+            ("inheritance", Inheritance),
             ("strategy", Strategy),
             ("mode", Mode),
             ("latency_protocol", LatencyProtocol),
@@ -296,6 +301,15 @@ class SearchConfig(FlatConfig):
             except ObjectiveError as error:
                 raise ConfigError(f"--{name}: {error}") from None
         self._check_numbers()
+        if self.inheritance == "none":
+            if self.initial_models or self.initial_run is not None:
+                raise ConfigError(
+                    "--inheritance none starts from the initial networks of the space; omit"
+                    " --initial_models and --initial_run, or --inheritance."
+                )
+            # Nothing is distilled, so estimates and costs must not include it.
+            training = replace(self.training, distillation_epochs=0)
+            object.__setattr__(self, "training", training)
         if self.initial_models and (self.initial_run is not None or self.space != "networks"):
             raise ConfigError(
                 "--initial_models needs --space networks, and excludes --initial_run; omit one."

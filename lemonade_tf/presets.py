@@ -163,6 +163,18 @@ def check_effects(config: SearchConfig, given: Iterable[str]) -> None:
             config.training.schedule == "step",
             "use --schedule step",
         ),
+        (
+            (
+                "distillation_epochs",
+                "distillation_learning_rate",
+                "distillation_memory",
+                "approximate_start",
+                "statistics_images",
+                "fit_images",
+            ),
+            config.inheritance == "parent",
+            "omit --inheritance",
+        ),
         (("nesterov",), config.training.momentum > 0, "use --momentum 0.9"),
         (("ray_address", "gpus_per_child"), config.executor == "ray", "use --executor ray"),
         (("jit_compile",), config.strategy == "one_per_gpu", "omit --strategy"),

@@ -77,6 +77,10 @@ def test_the_default_preset_depends_on_data_set_and_space():
         ),
         ({"distillation_memory": -0.5}, r"--distillation_memory is -0.5; expected at least 0"),
         ({"sampling": "best"}, r"--sampling is 'best'; expected one of density, uniform"),
+        (
+            {"inheritance": "none", "initial_run": "runs/a"},
+            "--inheritance none starts from the initial networks of the space; omit",
+        ),
         ({"objectives": ("error", "size")}, r"--objectives: unknown objective 'size'; expected"),
         (
             {"objectives": ["error", PARAMETERS]},
@@ -104,6 +108,10 @@ def test_an_invalid_value_is_refused_by_name(settings, message):
         ({"latency_protocol": "paper"}, "--latency_protocol has no effect"),
         ({"decay_factor": 0.1}, "--decay_factor has no effect here; .* use --schedule step"),
         ({"momentum": 0.0, "nesterov": False}, "--nesterov has no effect here"),
+        (
+            {"inheritance": "none", "approximate_start": "random"},
+            "--approximate_start has no effect here; omit it, or omit --inheritance",
+        ),
         ({"ray_address": "auto"}, "--ray_address has no effect here; .* use --executor ray"),
         ({"gpus_per_child": 0.5}, "--gpus_per_child has no effect here; .* use --executor ray"),
         (

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.datasets.names import file_id
 from lemonade_tf.evolution import Individual, Purpose, child_seed
@@ -38,6 +39,7 @@ class ChildTasks:
         extra_datasets: The data sets after the first.
         settings: The training settings.
         num_images: Training images to use; None for all.
+        inherits: Whether children start from the weights of their parents rather than new ones.
     """
 
     seed: int
@@ -47,6 +49,7 @@ class ChildTasks:
     extra_datasets: Sequence[ExtraDataset]
     settings: TrainingSettings
     num_images: int | None
+    inherits: bool = True
 
     @classmethod
     def of(cls, setup: Setup) -> ChildTasks:
@@ -59,6 +62,7 @@ class ChildTasks:
             setup.extra_datasets,
             setup.config.training,
             setup.config.training_images,
+            setup.config.inheritance == "parent",
         )
 
     def task(self, individual: Individual) -> ChildTask:
@@ -84,16 +88,19 @@ class ChildTasks:
         """Return the task of a network on one data set; None with number 0 is the first."""
         name = None if data is None else data.name
         parent, graph, architecture = individual.parent, individual.architecture, None
-        if parent is not None:
+        operators = individual.operators
+        if parent is not None and not self.inherits:
+            architecture, operators, parent_file = to_json(_on(data, graph)), (), None
+        elif parent is not None:
             parent_file = str(self.store.models.path(file_id(parent, name)))
         else:
             start = self._warm_start(individual)
             graph = graph if start is None else start.graph
-            architecture = to_json(graph if data is None else data.adapt(graph))
+            architecture = to_json(_on(data, graph))
             parent_file = None if start is None else start.path
         return ChildTask(
             id=individual.id,
-            operators=individual.operators,
+            operators=operators,
             output=str(self.store.models.staging_path(file_id(individual.id, name))),
             parent_file=parent_file,
             architecture=architecture,
@@ -119,3 +126,8 @@ class ChildTasks:
         if number == 0:
             return seed
         return np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, number))
+
+
+def _on(data: ExtraDataset | None, graph: Graph) -> Graph:
+    """Return the shapes of a network for a data set; None is the first."""
+    return graph if data is None else data.adapt(graph)

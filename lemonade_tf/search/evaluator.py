@@ -209,7 +209,7 @@ class ChildEvaluator:
             outcome,
             {name: objectives.get(name) for name in self._objectives},
             {} if failed else self._files.adopt(individual.id),
-            parent_epochs=self._lineage_epochs.get(individual.parent or "", 0),
+            parent_epochs=self._inherited_epochs(individual),
             first_failure=first_failure,
         )
         self._store.history.append([record])
@@ -229,6 +229,12 @@ class ChildEvaluator:
                 f" continue with {resume_command(self._store.path)}"
             )
         return evaluation
+
+    def _inherited_epochs(self, individual: Individual) -> int:
+        """Return for how many epochs the weights were trained that a network starts from."""
+        if self._setup.config.inheritance == "none":
+            return 0
+        return self._lineage_epochs.get(individual.parent or "", 0)
 
     def _discard(self) -> None:
         if not self._setup.config.keep_all:

@@ -47,7 +47,7 @@ def network_record(
         outcome: The outcome of its task.
         objectives: Its objectives, in the order of the run's; None where it has none.
         files: Its files by data set, None for the first one; empty if it failed.
-        parent_epochs: Epochs of training of its parent and all earlier ancestors.
+        parent_epochs: Epochs of training of the weights that it inherited from its parent.
         first_failure: The failure of an earlier attempt.
     """
     result = outcome.result

@@ -74,7 +74,8 @@ class NetworkRecord(Record):
         losses: The mean training loss of each epoch.
         distillation_losses: The mean loss of each epoch of distillation.
         epsilon: Equation 9, "before" and "after" distillation; None without distillation.
-        lineage_epochs: Epochs of training of the network and all its ancestors.
+        lineage_epochs: Epochs of training of its weights: its own, and those of all ancestors that
+            it inherits from.
         seconds: Wall-clock seconds by phase, and their "total".
         timestamp: When the network was completed, in seconds since 1970.
         file: The file of the network; None if it failed.

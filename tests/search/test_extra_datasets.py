@@ -216,20 +216,22 @@ def test_other_data_sets_are_refused_on_resuming(tmp_path, search, data_sets):
 # --- The first data set ------------------------------------------------------------------------
 
 
-def task_of(individual, extra, tmp_path):
-    return ChildTasks(3, RunStore(tmp_path), (), ("top5_error",), extra, None, None).task(
+def task_of(individual, extra, tmp_path, inherits):
+    return ChildTasks(3, RunStore(tmp_path), (), ("top5_error",), extra, None, None, inherits).task(
         individual
     )
 
 
-@pytest.mark.parametrize("parent", [None, "0-1"])
-def test_the_task_on_the_first_data_set_is_the_same_without_extra_ones(data_sets, tmp_path, parent):
+@pytest.mark.parametrize(("parent", "inherits"), [(None, True), ("0-1", True), ("0-1", False)])
+def test_the_task_on_the_first_data_set_is_the_same_without_extra_ones(
+    data_sets, tmp_path, parent, inherits
+):
     _, extra = load_datasets(",".join(data_sets))
     graph = NETWORKS.initial_graphs((8, 8, 1), 10)[0].copy(weights=False)
     generation = 0 if parent is None else 1
     individual = Individual(generation, 7, parent, (), graph, {})
-    alone = task_of(individual, (), tmp_path)
-    task = task_of(individual, extra_datasets(extra), tmp_path)
+    alone = task_of(individual, (), tmp_path, inherits)
+    task = task_of(individual, extra_datasets(extra), tmp_path, inherits)
     for name in ("id", "output", "parent_file", "architecture", "record", "objectives", "dataset"):
         assert getattr(task, name) == getattr(alone, name)
     for name in ("weights_seed", "training_seed"):
@@ -241,9 +243,10 @@ def test_the_task_on_the_first_data_set_is_the_same_without_extra_ones(data_sets
         )
     assert task.extra_datasets[0].dataset == "odd"
     assert task.extra_datasets[0].objectives == ()
-    if parent is not None:
+    if parent is not None and inherits:
         assert task.extra_datasets[0].parent_file == str(tmp_path / "models" / "0-1.odd.h5")
         return
+    assert task.parent_file is task.extra_datasets[0].parent_file is None
     other = from_json(task.extra_datasets[0].architecture)
     assert other.shapes()[other.output] == (2,)
     assert other["rescaling"].layer == load_dataset(data_sets[1]).rescaling()

@@ -5,8 +5,9 @@ from unittest.mock import patch
 
 import pytest
 from runs import CONFIG, change_images, make_run
-from toy_training import Break, accepted, cut, results, toy_executor, toy_search
+from toy_training import SETTINGS, Break, accepted, cut, results, toy_executor, toy_search
 
+from lemonade_tf.architecture.text import canonical_hash, from_json
 from lemonade_tf.config import ConfigError
 from lemonade_tf.monitoring.callback import Callback
 from lemonade_tf.presets import make_config
@@ -103,6 +104,32 @@ def test_widths_are_multiples_of_a_number_in_a_resumed_search(tmp_path):
     assert all(("multiple" in o["site"]) == (o in of_widths) for o in operators)
     with pytest.raises(ConfigError, match=r"--width_multiple was 8, now 1"):
         toy_search(workdir, in_process=True, resume=True, **{**settings, "width_multiple": 1})
+
+
+def test_children_without_inheritance_start_from_new_weights(tmp_path):
+    tasks, executor = [], toy_executor()
+    train = executor.run
+
+    def run(given, *, deadline=None):
+        return train((tasks.append(task) or task for task in given), deadline=deadline)
+
+    executor.run = run
+    settings = {**SETTINGS, "inheritance": "none", "workdir": str(tmp_path / "whole")}
+    assert search(executor=executor, **settings).complete
+    whole = results(tmp_path / "whole")
+    assert len(tasks) == len(whole["history"]) == 16
+    for task in tasks:
+        record = whole["history"][task.id]
+        assert (task.operators, task.parent_file, record.lineage_epochs) == ((), None, 1)
+        assert canonical_hash(from_json(task.architecture)) == record.architecture_hash
+        assert task.record["operators"] == list(record.operators)
+        assert (record.parent is None) == (record.generation == 0)
+        assert task.settings.distillation_epochs == 0
+    workdir = cut(tmp_path / "run", 6, inheritance="none")
+    assert toy_search(workdir, in_process=True, resume=True).complete
+    assert results(workdir) == whole
+    with pytest.raises(ConfigError, match="--inheritance was none, now parent"):
+        search(workdir=str(workdir), executor=toy_executor(), resume=True, inheritance="parent")
 
 
 def test_the_state_of_callbacks_is_restored(tmp_path):
