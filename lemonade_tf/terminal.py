@@ -97,11 +97,12 @@ def print_rows(
     left: Sequence[str] = ("id",),
     text: str | None = None,
     compact: bool = False,
+    optional: Sequence[str] = (),
 ) -> None:
     """Print a table in the form that fits the width of the console.
 
-    If it is too wide, headers take several lines; then a column of text is left out; then each row
-    becomes a block of lines, one per column.
+    If it is too wide, headers take several lines; then a column of text is left out; then optional
+    columns, the last ones first; then each row becomes a block of lines, one per column.
 
     Args:
         console: Where to print.
@@ -111,26 +112,36 @@ def print_rows(
         left: The columns that are aligned to the left.
         text: The name of the last column, if it holds text that may take several lines.
         compact: Whether headers take several lines in any case.
+        optional: The columns that may be left out.
     """
     _print(console, Text(title, style="italic"))
-    tall = [name.replace(" ", "\n").replace("-", "-\n") for name in header[:-1]]
-    tall.append(header[-1] if text else header[-1].replace(" ", "\n").replace("-", "-\n"))
-    shapes = [tall] if compact else [list(header), tall]
-    if text is not None:
-        shapes.append(tall[:-1])
-    for names in shapes:
-        has_text = text is not None and len(names) == len(header)
-        lines = _table_lines(names, rows, console.width, {*left}, has_text=has_text)
-        if lines is not None:
-            height = max(name.count("\n") for name in names) + 1
-            for number, line in enumerate(lines):
-                _print(console, Text(line, style="bold" if number < height else ""))
-            return
+    numbers = [number for number, name in enumerate(header) if name in optional]
+    for count in range(len(numbers) + 1):
+        left_out = numbers[len(numbers) - count :]
+        kept = [number for number in range(len(header)) if number not in left_out]
+        names, cells = [header[n] for n in kept], [[row[n] for n in kept] for row in rows]
+        for shape in _shapes(names, has_text=text is not None, compact=compact or count > 0):
+            has_text = text is not None and len(shape) == len(names)
+            lines = _table_lines(shape, cells, console.width, {*left}, has_text=has_text)
+            if lines is not None:
+                height = max(name.count("\n") for name in shape) + 1
+                for number, line in enumerate(lines):
+                    _print(console, Text(line, style="bold" if number < height else ""))
+                return
     for number, row in enumerate(rows):
         if number:
             _print(console, "")
         for line in _block(header, row, console.width):
             _print(console, Text(line))
+
+
+def _shapes(header: Sequence[str], *, has_text: bool, compact: bool) -> list[list[str]]:
+    """Return the headers of a table from wide to narrow; a shorter one leaves out the text."""
+    tall = [name.replace(" ", "\n").replace("-", "-\n") for name in header]
+    if has_text:
+        tall[-1] = header[-1]
+    shapes = [tall] if compact else [list(header), tall]
+    return [*shapes, tall[:-1]] if has_text else shapes
 
 
 def _table_lines(

@@ -59,6 +59,19 @@ def test_a_narrow_table_has_a_block_per_row():
 
 
 @pytest.mark.parametrize(
+    ("width", "expected"), [(32, "id error interval note"), (18, "id error note"), (9, "")]
+)
+def test_optional_columns_are_left_out_of_a_narrow_table(width, expected):
+    console = Console(file=io.StringIO(), width=width)
+    header, row = ["id", "error", "interval", "note"], ["1-2", "5 %", "3 to 9 %", "knee"]
+    print_rows(console, "Front", header, [row], text="note", optional=("interval",))
+    shown = console.file.getvalue().splitlines()[1:]
+    assert len(shown) == (2 if expected else 8)  # a name or a value per line
+    if expected:
+        assert shown[0].split() == expected.split()
+
+
+@pytest.mark.parametrize(
     ("encoding", "errors", "expected"),
     [
         ("ascii", "strict", b"1.20 us b\\xfccher...\n"),

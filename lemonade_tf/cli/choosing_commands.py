@@ -61,7 +61,7 @@ def run_front(options: argparse.Namespace) -> int:
     console = make_console()
     header, rows = choice_rows(run, listed, list(limits), {middle.id: "knee"})
     title = "Pareto front" if best is None else f"Best by {options.best!r}"
-    print_rows(console, title, header, rows, text="note")
+    print_rows(console, title, header, rows, text="note", optional=("interval",))
     if options.measure:
         fits = print_measured(run, [network.id for network in listed], board, console)
     elif board:

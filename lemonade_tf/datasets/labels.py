@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -99,15 +99,23 @@ def check_training_labels(where: str, labels: np.ndarray) -> None:
         )
 
 
-def warn_of_missing_classes(name: str, num_classes: int, labels: Mapping[str, np.ndarray]) -> None:
-    """Log a warning if a class has no image in a part: its errors do not count there."""
+def warn_of_missing_classes(
+    name: str, classes: Sequence[object], labels: Mapping[str, np.ndarray]
+) -> None:
+    """Log a warning if a class has no image in a part: its errors do not count there.
+
+    Args:
+        name: The name of the data set.
+        classes: The names of its classes, or their numbers.
+        labels: The class indices of each part.
+    """
     for part, each in labels.items():
-        missing = np.setdiff1d(np.arange(num_classes), each)
+        missing = np.setdiff1d(np.arange(len(classes)), each)
         if len(missing):
             _logger.warning(
                 "%s: no %s image of class %s: errors of such classes do not count in the %s error.",
                 name,
                 part,
-                listed(missing),
+                listed(classes[number] for number in missing),
                 part,
             )

@@ -114,6 +114,11 @@ def load_datasets(
         )
 
     names = parse_datasets(dataset)
+    if len(names) > 1 and Path(dataset).expanduser().exists():
+        raise DatasetError(
+            f"{dataset} contains a comma, which separates data sets; expected a path without one."
+            " Rename it, or use a symbolic link."
+        )
     first = load(names[0], image_size)
     others = [load(name, image_size or first.input_shape[:2]) for name in names[1:]]
     extra_datasets = dict(zip(extra_dataset_names(dataset), others, strict=True))

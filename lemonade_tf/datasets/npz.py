@@ -4,7 +4,8 @@
 
 `npz_names` lists the names of arrays. Images are raw pixels from 0 to 255, integers or floats, of
 shape (images, height, width, channels) or, with one channel, (images, height, width). Labels are
-class indices, or one-hot. Object arrays are refused, so nothing in the file is ever unpickled.
+class indices, or one-hot. An array `class_names` of texts names the classes. Object arrays are
+refused, so nothing in the file is ever unpickled.
 
 Images are read, checked and converted some at a time, so the file may be larger than the memory.
 """
@@ -16,6 +17,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -30,8 +32,9 @@ from lemonade_tf.datasets.labels import (
     warn_of_missing_classes,
 )
 from lemonade_tf.datasets.npz_members import NpzMember, array_names, npz_members
-from lemonade_tf.datasets.npz_names import PARTS, find_arrays
+from lemonade_tf.datasets.npz_names import CLASS_NAMES, PARTS, find_arrays
 from lemonade_tf.datasets.splits import hold_out_validation
+from lemonade_tf.errors import printable
 
 # NumPy and zipfile raise these for files that are damaged, encrypted or compressed by a method
 # that they do not support.
@@ -83,11 +86,13 @@ def load_npz(name: str, path: Path, allocate: Allocate = np.empty) -> Dataset:
             x_train, x_validation = _read(members["x_train"], images["train"], allocate, split)
             y_train, y_validation = (y_train[rows] for rows in split)
         x_test = None
+        class_names = _class_names(name, file, num_classes)
         if "test" in labels:
             [x_test] = _read(members["x_test"], images["test"], allocate)
         for each in images.values():
             each.range.check_same(images["train"].range)
-    warn_of_missing_classes(name, num_classes, {**labels, "validation": y_validation})
+    classes = class_names or range(num_classes)
+    warn_of_missing_classes(name, classes, {**labels, "validation": y_validation})
     return Dataset(
         name=name,
         x_train=x_train,
@@ -97,6 +102,7 @@ def load_npz(name: str, path: Path, allocate: Allocate = np.empty) -> Dataset:
         x_test=x_test,
         y_test=labels.get("test"),
         num_classes=num_classes,
+        class_names=class_names,
     )
 
 
@@ -124,6 +130,21 @@ def _labels(where: str, member: NpzMember) -> np.ndarray:
     if len(member.shape) == 2 and member.shape[1] > 1 and member.dtype.kind in "biuf":
         return one_hot_classes(where, member.rows())
     return check_labels(where, member.read())
+
+
+def _class_names(name: str, file: IO[bytes], num_classes: int) -> tuple[str, ...] | None:
+    """Return the names of the classes; None if there are none."""
+    found = npz_members(file, [CLASS_NAMES])
+    if not found:
+        return None
+    array = found[CLASS_NAMES].read()
+    if array.shape != (num_classes,) or array.dtype.kind not in "US":
+        raise DatasetError(
+            f"{name}: {CLASS_NAMES} has shape {array.shape} and dtype {array.dtype}; expected"
+            f" {num_classes} texts, one for each class in y_train."
+        )
+    texts = (each.decode("utf-8", "replace") if isinstance(each, bytes) else each for each in array)
+    return tuple(printable(str(each)) for each in texts)
 
 
 def _check_same_kind(

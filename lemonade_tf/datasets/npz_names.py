@@ -3,6 +3,7 @@
     x_train        y_train
     x_validation   y_validation     or x_val, x_valid
     x_test         y_test
+    class_names                     texts, if the classes have names
 
 Case does not matter, and neither does the order of the two words: `X_train` and the `train_images`
 and `train_labels` of other data sets mean the same. A name that looks like one of these but is none
@@ -20,6 +21,7 @@ from lemonade_tf.datasets.dataset_error import DatasetError
 from lemonade_tf.errors import quoted
 
 PARTS = ("train", "validation", "test")
+CLASS_NAMES = "class_names"
 _NAMES = tuple(f"{axis}_{part}" for part in PARTS for axis in "xy")
 _AXES: Mapping[str, str] = {"x": "x|images?", "y": "y|labels?|targets?"}
 _SPELLINGS = {"train": "train|training", "validation": "val|valid|validation", "test": "test"}
@@ -56,6 +58,8 @@ def find_arrays(where: str, names: Iterable[str]) -> dict[str, str]:
     others = []
     for name in names:
         meaning = next((m for m, p in _PATTERNS.items() if p.fullmatch(name.lower())), None)
+        if name == CLASS_NAMES:
+            continue
         if meaning is None:
             others.append(name)
         elif meaning in found:

@@ -93,7 +93,7 @@ def write_parts(
     present = {"train": labels[:split], "validation": labels[split:]}
     if test_labels is not None:
         present["test"] = test_labels
-    warn_of_missing_classes(name, len(class_names), present)
+    warn_of_missing_classes(name, class_names, present)
 
 
 def _check_classes(name: str, labels: np.ndarray, class_names: Sequence[str]) -> None:

@@ -117,7 +117,9 @@ def without_warnings() -> Iterator[None]:
 def _opened(content: bytes) -> Image.Image:
     picture = Image.open(io.BytesIO(content), formats=("BMP", "JPEG", "PNG", "WEBP"))
     if picture.width * picture.height > _MAX_PIXELS:
-        raise ValueError(f"it has {picture.width} x {picture.height} pixels")
+        raise ValueError(
+            f"{picture.width} x {picture.height} pixels, more than {_MAX_PIXELS // 10**6} million"
+        )
     return picture
 
 

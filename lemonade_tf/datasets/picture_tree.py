@@ -5,8 +5,9 @@
                                      flowers/test/rose/9.jpg
 
 The folder of a class gives it its name, and its number is its rank in alphabetical order. A folder
-or a zip may contain the folder that is meant, as a zip made of `flowers` does. Hidden files, and
-those that are no pictures by their suffix, are left out.
+or a zip may contain the folder that is meant, as a zip made of `flowers` does, beside other files.
+Hidden files, and those that are no pictures by their suffix, are left out, and so are pictures that
+are in no class folder.
 
 Nothing is unpacked to the disk, so names in a zip cannot lead out of a folder. A zip whose members
 are, unpacked, much larger than itself is refused.
@@ -64,11 +65,13 @@ class PictureTree:
             and path.
         class_names: The names of the classes.
         num_ignored: How many other files there are in class folders.
+        num_loose: How many pictures there are beside the class folders.
     """
 
     parts: Mapping[str, list[Picture]]
     class_names: tuple[str, ...]
     num_ignored: int
+    num_loose: int
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,8 @@ class PictureSource:
         """
         try:
             return _zip_tree(self.path) if self.is_zip else _folder_tree(self.path)
+        except DatasetError:
+            raise
         except _UNREADABLE as error:
             raise DatasetError(
                 f"{self.path} cannot be read ({one_line(error)}); expected a folder of class"
@@ -102,7 +107,10 @@ class PictureSource:
         return _OpenZip(self.path) if self.is_zip else nullcontext(self._read)
 
     def _read(self, path: str) -> bytes:
-        return (self.path / path).read_bytes()
+        file = self.path / path
+        if not file.is_file():  # reading a pipe would wait for ever
+            raise OSError("no file, or a link to nothing")
+        return file.read_bytes()
 
 
 class _OpenZip:
@@ -130,9 +138,17 @@ def _folder_tree(path: Path, depth: int = 0) -> Tree:
                     _folder_tree(Path(entry), depth + 1) if depth < _MAX_DEPTH else {}
                 )
             else:
-                facts = entry.stat()
-                tree[entry.name] = (facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+                tree[entry.name] = _facts(entry)
     return tree
+
+
+def _facts(entry: os.DirEntry[str]) -> tuple[int, ...]:
+    """Return what changes when the content of a file does; nothing of a link to nothing."""
+    try:
+        facts = entry.stat()
+    except OSError:
+        return ()
+    return facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
 
 
 def _zip_tree(path: Path) -> Tree:
@@ -180,14 +196,17 @@ def find_pictures(name: str, source: PictureSource) -> PictureTree:
         DatasetError: If there are no class folders, only one, an empty one, or one with folders.
     """
     tree, prefix = source.tree(), ""
-    while len(tree) == 1 and _folders(tree) and _folders(next(iter(tree.values()))):
-        [(inner, tree)] = tree.items()
-        prefix += f"{inner}/"
+    while len(inner := _folders(tree)) == 1 and _folders(tree[inner[0]]) and not _num_loose(tree):
+        tree = tree[inner[0]]
+        prefix += f"{inner[0]}/"
     by_part = _parts(name, tree)
     if by_part is None:
         by_part = {"train": ("", tree)}
     class_names = _class_names(name, *by_part["train"])
     parts, num_ignored = {}, 0
+    num_loose = sum(_num_loose(classes) for _, classes in by_part.values())
+    if by_part["train"][1] is not tree:
+        num_loose += _num_loose(tree)
     for part, (folder, classes) in by_part.items():
         parts[part] = []
         unknown = sorted(set(_folders(classes)) - set(class_names))
@@ -214,11 +233,16 @@ def find_pictures(name: str, source: PictureSource) -> PictureTree:
         {part: pictures for part, pictures in parts.items() if pictures},
         tuple(map(printable, class_names)),
         num_ignored,
+        num_loose,
     )
 
 
 def _folders(tree: Tree) -> list[str]:
     return [name for name, content in tree.items() if isinstance(content, dict)]
+
+
+def _num_loose(tree: Tree) -> int:
+    return sum(_is_picture(name) for name, content in tree.items() if not isinstance(content, dict))
 
 
 def _parts(name: str, tree: Tree) -> dict[str, tuple[str, Tree]] | None:
@@ -249,8 +273,7 @@ def _class_names(name: str, folder: str, tree: Tree) -> list[str]:
     where = f"{name}: {folder}" if folder else name
     names = sorted(_folders(tree))
     if not names:
-        loose = [file for file in tree if _is_picture(file)]
-        has = f"{len(loose):,} pictures but no" if loose else "no"
+        has = f"{num_loose:,} pictures but no" if (num_loose := _num_loose(tree)) else "no"
         raise DatasetError(
             f"{where} has {has} class folders; expected a folder for each class with its pictures,"
             " such as cat/1.jpg and dog/2.jpg."

@@ -46,7 +46,13 @@ from lemonade_tf.datasets.picture_pixels import (
     read_pixels,
     without_warnings,
 )
-from lemonade_tf.datasets.picture_tree import Picture, PictureSource, PictureTree, find_pictures
+from lemonade_tf.datasets.picture_tree import (
+    SUFFIXES,
+    Picture,
+    PictureSource,
+    PictureTree,
+    find_pictures,
+)
 
 Size = tuple[int, ...]  # height, width
 
@@ -261,7 +267,12 @@ def _notes(tree: PictureTree, count: int, unreadable: Mapping[str, str]) -> list
     if unreadable:
         notes.append(f"{_named(unreadable, count)}; left out.")
     if tree.num_ignored:
-        notes.append(f"{tree.num_ignored:,} files in class folders are no pictures; left out.")
+        notes.append(
+            f"files in class folders that are not {', '.join(SUFFIXES)} are left out:"
+            f" {tree.num_ignored:,}."
+        )
+    if tree.num_loose:
+        notes.append(f"pictures that are in no class folder are left out: {tree.num_loose:,}.")
     return notes
 
 

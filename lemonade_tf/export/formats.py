@@ -70,7 +70,7 @@ class Format:
         missing = self.missing_packages()
         if missing:
             raise ExportError(
-                f"the format {self.name} needs {' and '.join(missing)}, which"
+                f"the format {self.name} needs {', '.join(missing)}, which"
                 f" {'is' if len(missing) == 1 else 'are'} not installed; run"
                 f" pip install {' '.join(missing)}"
             )

@@ -28,7 +28,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from lemonade_tf.errors import did_you_mean, quoted
 from lemonade_tf.objectives.objective import ObjectiveError
@@ -36,6 +36,12 @@ from lemonade_tf.objectives.objective import ObjectiveError
 _KIB = 1024
 INT8_BYTES, INT8_ARENA = "int8_bytes", "int8_arena"
 _LARGEST_FILE = 10_000  # bytes of the file of a board
+
+
+class BoardError(ObjectiveError):
+    """There is no such board, or its file does not describe one."""
+
+    exit_status: ClassVar[int] = 2
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,7 @@ def limits_with_board(limits: Mapping[str, float], board: str | None) -> dict[st
     A resumed search has all of them already, and needs no file of a board any more.
 
     Raises:
-        ObjectiveError: As for `find_board`.
+        BoardError: As for `find_board`.
     """
     if board is None or {INT8_BYTES, INT8_ARENA} <= set(limits):
         return dict(limits)
@@ -127,7 +133,7 @@ def find_board(name: str | os.PathLike[str]) -> Board:
     """Return a board by name, or from a file.
 
     Raises:
-        ObjectiveError: If there is no such board, or the file does not describe one.
+        BoardError: If there is no such board, or the file does not describe one.
     """
     name = os.fspath(name)
     if name in BOARDS:
@@ -135,7 +141,7 @@ def find_board(name: str | os.PathLike[str]) -> Board:
     path = Path(name).expanduser()
     if path.suffix not in (".json", ".toml"):
         near = did_you_mean(name, BOARDS)
-        raise ObjectiveError(
+        raise BoardError(
             f"unknown board {name!r}{near or ';'} expected one of {', '.join(BOARDS)}, or a .json"
             " or .toml file with flash and ram in bytes."
         )
@@ -144,9 +150,9 @@ def find_board(name: str | os.PathLike[str]) -> Board:
         values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
         return _board(path, values)
     except OSError as error:
-        raise ObjectiveError(f"{name} cannot be read: {error.strerror or error}.") from error
+        raise BoardError(f"{name} cannot be read: {error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:
-        raise ObjectiveError(f"{name} is not the file of a board: {quoted(error)}") from error
+        raise BoardError(f"{name} is not the file of a board: {quoted(error)}") from error
 
 
 def _board(path: Path, values: Any) -> Board:
@@ -157,13 +163,20 @@ def _board(path: Path, values: Any) -> Board:
     """
     known = [field.name for field in fields(Board)]
     if not isinstance(values, dict) or not {"flash", "ram"} <= set(values) <= set(known):
-        raise ValueError(f"expected flash and ram, and optionally others of {', '.join(known)}.")
+        found = f"it has {', '.join(map(str, values))}" if isinstance(values, dict) else "no table"
+        raise ValueError(
+            f"{found}; expected flash and ram, and optionally {', '.join(known[0:1] + known[3:])}."
+        )
     sizes = {key: value for key, value in values.items() if key != "name"}
     for key, value in sizes.items():
         if type(value) is not int or not 0 <= value < 2**48:
             raise ValueError(f"{key} is {value!r}; expected a number of bytes.")
     board = Board(str(values.get("name", path.stem)), **sizes)
-    for key, limit in board.limits.items():
+    for key, limit in zip(("flash", "ram"), board.limits.values(), strict=True):
         if limit <= 0:
-            raise ValueError(f"nothing is left for {key}; expected less to be reserved.")
+            size, reserved = getattr(board, key), getattr(board, f"reserved_{key}")
+            raise ValueError(
+                f"{key} is {size:,} bytes, and {reserved:,} are reserved, so nothing is left for"
+                f" the network; expected less in reserved_{key}."
+            )
     return board

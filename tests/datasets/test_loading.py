@@ -37,6 +37,12 @@ def test_a_single_data_set_has_no_extra_ones():
     assert (first.name, extra) == ("digits", {})
 
 
+def test_a_path_with_a_comma_is_named(tmp_path):
+    path = _npz(tmp_path / "a.npz").rename(tmp_path / "a,b.npz")
+    with pytest.raises(DatasetError, match=r"a,b.npz contains a comma, which separates data sets"):
+        load_datasets(str(path))
+
+
 def test_data_sets_of_different_image_shapes_are_refused(tmp_path):
     path = _npz(tmp_path / "a.npz", (9, 8, 1))
     with pytest.raises(DatasetError, match="a has images of 9x8x1, digits of 8x8x1; expected the"):

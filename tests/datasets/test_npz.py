@@ -46,6 +46,16 @@ def test_a_tenth_is_held_out_for_validation(tmp_path):
         assert of_image[image.tobytes()] == label
 
 
+@pytest.mark.parametrize("dtype", ["U", "S"])
+def test_class_names_are_kept(tmp_path, dtype):
+    x, y, names = _images(), _labels(), np.array(["rose", "tulip", "daisy", "lily"], dtype)
+    path = _write(tmp_path / "mine.npz", x_train=x, y_train=y, class_names=names)
+    assert load_dataset(path).class_names == ("rose", "tulip", "daisy", "lily")
+    _write(path, x_train=x, y_train=y, class_names=names[:3])
+    with pytest.raises(DatasetError, match=r"class_names has shape \(3,\).*expected 4 texts"):
+        load_dataset(path)
+
+
 def test_the_split_is_deterministic(tmp_path):
     path = _write(tmp_path / "mine.npz", x_train=_images(), y_train=_labels())
     first, second = load_dataset(path), load_dataset(str(path))

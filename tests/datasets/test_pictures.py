@@ -1,6 +1,7 @@
 """Data sets in folders of class folders with pictures, and in zips of them."""
 
 import os
+import shutil
 import zipfile
 
 import numpy as np
@@ -127,6 +128,13 @@ def test_unreadable_pictures_are_left_out_and_reported(tmp_path, caplog):
         assert "2 of 36 pictures cannot be read: blue/1.jpg (" in caplog.text
         assert "red/0.jpg (no PNG, JPEG, WebP or BMP); left out" in caplog.text
     assert sum(len(labels) for _, labels in parts(dataset).values()) == 34
+    (folder / "green" / "13.png").symlink_to("nothing")
+    os.mkfifo(folder / "red" / "13.png")
+    load(folder, tmp_path)
+    assert "4 of 38 pictures cannot be read" in caplog.text
+    assert "green/13.png (no file, or a link to nothing)" in caplog.text
+    for name in ("green", "red"):
+        (folder / name / "13.png").unlink()
     for each in (folder / "red").iterdir():
         each.write_bytes(b"")
     with pytest.raises(DatasetError, match="no readable training picture of red"):
@@ -182,6 +190,34 @@ def test_other_layouts_are_refused(tmp_path, kind, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_files_beside_the_folder_that_is_meant_do_no_harm(tmp_path, kind, caplog):
+    folder = tmp_path / "data"
+    inner = write_classes(folder / "archive" / "flowers" / "train")
+    (folder / "README.txt").write_text("")
+    (inner.parent / "LICENSE").write_text("")
+    (inner / "index.csv").write_text("")
+    (inner / "red" / "thumbs.db").write_text("")
+    (inner.parent / "test").mkdir()
+    Image.new("RGB", (10, 8)).save(inner.parent / "test" / "1.png")
+    write_classes(inner.parent / "val", 4)
+    dataset = load(folder if kind == "folder" else write_zip(tmp_path / "a.zip", folder), tmp_path)
+    assert {name: len(labels) for name, (_, labels) in parts(dataset).items()} == {
+        "train": 36,
+        "validation": 12,
+    }
+    assert "not .bmp, .jpeg, .jpg, .png, .webp are left out: 1." in caplog.text
+    assert "pictures that are in no class folder are left out: 1." in caplog.text
+
+
+def test_classes_without_images_in_a_part_are_named(tmp_path, caplog):
+    folder = tmp_path / "data"
+    write_classes(folder / "train")
+    shutil.rmtree(write_classes(folder / "test") / "green")
+    load(folder, tmp_path)
+    assert "no test image of class green: errors" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("member", "content", "message"),
     [
@@ -198,8 +234,9 @@ def test_a_zip_that_may_do_harm_is_refused(tmp_path, monkeypatch, member, conten
     path = write_zip(tmp_path / "data.zip", write_classes(tmp_path / "data", 4))
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         archive.writestr(member, content)
-    with pytest.raises(DatasetError, match=message):
+    with pytest.raises(DatasetError, match=message) as caught:
         load(path, tmp_path)
+    assert "cannot be read" not in str(caught.value)
 
 
 def test_a_folder_of_another_user_is_not_trusted(tmp_path, monkeypatch):

@@ -47,10 +47,18 @@ def test_a_board_from_a_file_limits_a_search_that_is_resumed_without_it(tmp_path
         ("nano3", None, "unknown board 'nano3'; did you mean 'nano33'"),
         ("none.json", None, "cannot be read: No such file"),
         ("bad.json", "[", "is not the file of a board"),
-        ("bad.toml", "flash = 5", "expected flash and ram"),
+        (
+            "bad.toml",
+            "flash = 5",
+            "it has flash; expected flash and ram, and optionally name",
+        ),
         ("more.toml", "flash = 5\nram = 5\nrom = 5", "expected flash and ram"),
         ("float.json", '{"flash": 1e6, "ram": 5}', "flash is 1000000.0; expected a number of byt"),
-        ("small.json", '{"flash": 1000, "ram": 5}', "nothing is left for int8_bytes"),
+        (
+            "small.json",
+            '{"flash": 1000, "ram": 5}',
+            "flash is 1,000 bytes, and 131,072 are reserved",
+        ),
     ],
 )
 def test_errors(tmp_path, monkeypatch, name, text, message):
