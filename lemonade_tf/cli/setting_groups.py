@@ -24,7 +24,7 @@ SEARCH_GROUPS = {
         "initial_run",
         "initial_models",
     ),
-    "sampling": ("sampling", "max_redraws", "seed"),
+    "sampling": ("sampling", "inheritance", "max_redraws", "seed"),
     "order": ("mode", "replay"),
     "training": TRAINING,
     "resources": (
