@@ -64,7 +64,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--kills",
         type=int,
-        default=12,
+        default=9,
         help="at how many random moments test_resume.py kills a search (measured: 25)",
     )
     parser.addoption(
@@ -74,7 +74,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--operation_step",
         type=int,
-        default=12,
+        default=16,
         help="test_power_loss.py lets every how many operations fail (measured: 1)",
     )
     parser.addoption(
