@@ -195,8 +195,8 @@ class SearchConfig(FlatConfig):
         max_child_hours: Hours after which a child is recorded as failed and its worker is replaced,
             so that a child that hangs does not block the search; inf for no limit.
         latency_table: Run folder whose latency tables predict `latency` and the like, so that
-            runs are comparable. By default new tables are measured, half a minute to two minutes
-            each.
+            runs are comparable. By default new tables are measured: about a minute each for
+            images of up to 32x32 pixels on an idle machine, several for larger ones.
         latency_protocol: How the inference times of the front's networks are measured: "default",
             the shortest of passes until the standard error is below 1 %, for at most one second, or
             "paper", the mean of 5,000 passes (A.3).

@@ -112,6 +112,11 @@ def _add_network(parser: argparse.ArgumentParser, otherwise: str) -> None:
         help="choose a network of the front as `front --best` does, such as 'smallest:"
         " error<=0.05'; with --board, among those predicted to fit",
     )
+    parser.add_argument(
+        "--cache_dir",
+        metavar="DIR",
+        help="folder for converted pictures, as for a search (default: that of the search)",
+    )
 
 
 def _chosen(options: argparse.Namespace, console: Console) -> str | None:
@@ -149,6 +154,7 @@ def run_export(options: argparse.Namespace) -> int:
             fold=options.fold,
             fine_tune=options.fine_tune,
             board=options.board,
+            cache_dir=options.cache_dir,
             on_stage=lambda stage: print_line(console, stage),
         )
     _print_exported(exported, console)
@@ -212,7 +218,7 @@ def run_benchmark(options: argparse.Namespace) -> int:
     with without_messages():
         from lemonade_tf.export import benchmark
 
-        id_, rows = benchmark(options.workdir, name)
+        id_, rows = benchmark(options.workdir, name, cache_dir=options.cache_dir)
     done = [row for row in rows if row.failure is None]
     if done:
         _print_benchmark(id_, done, console)

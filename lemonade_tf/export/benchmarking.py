@@ -51,12 +51,15 @@ class Row:
 def benchmark(
     workdir: str | os.PathLike[str],
     name: str | None = None,
+    *,
+    cache_dir: str | os.PathLike[str] | None = None,
 ) -> tuple[str, list[Row]]:
     """Export a network to all formats and measure each. Use an otherwise idle machine.
 
     Args:
         workdir: The run folder.
         name: The network, as for `export`; by default the one with the least validation error.
+        cache_dir: As for `export`.
 
     Returns:
         The name of the network, and a row per format.
@@ -69,7 +72,8 @@ def benchmark(
     if not run.trained:
         raise ExportError(f"{run.store.path} has no front: no network has been trained yet.")
     rows = []
-    with opened(run, name or choose(run, LOWEST_ERROR).id) as (content, images, _):
+    name = name or choose(run, LOWEST_ERROR).id
+    with opened(run, name, cache_dir and os.fspath(cache_dir)) as (content, images, _):
         reference, to_write = reference_outputs(content, images), folded(content)
         for kind, quantize in KINDS:
             format = FORMATS[kind]

@@ -28,6 +28,7 @@ def export(
     fold: bool = True,
     fine_tune: int = 0,
     board: str | os.PathLike[str] | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
     on_stage: Callable[[str], None] = lambda stage: None,
 ) -> Exported:
     """Export a network of a run.
@@ -44,6 +45,7 @@ def export(
         fine_tune: Epochs of training for int8, see `export.fine_tuning`; 0 for none.
         board: A board in `objectives.boards`, or a file that describes one: whether the int8
             network fits it is in the result.
+        cache_dir: Folder for converted images, as for a search; by default that of the search.
         on_stage: Called with a sentence before work that may take a while.
 
     Raises:
@@ -67,7 +69,7 @@ def export(
     # The folder comes first, so that one that cannot be written to is found at once.
     with unfinished_folder(path) as folder:
         on_stage(f"Reading the images of {run.dataset}.")
-        with opened(run, name) as (content, images, dataset):
+        with opened(run, name, cache_dir and os.fspath(cache_dir)) as (content, images, dataset):
             reference, tuned = reference_outputs(content, images), None
             content = folded(content) if fold else content
             if fine_tune:

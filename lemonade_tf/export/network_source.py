@@ -24,7 +24,7 @@ from lemonade_tf.export.output_comparison import Images, some_images
 from lemonade_tf.export.writing import Content
 from lemonade_tf.keras_bridge.files import FileError, ForeignFileError, load_graph
 from lemonade_tf.objectives.int8_error import NUM_CALIBRATION_IMAGES
-from lemonade_tf.retraining.first_dataset import checked_dataset
+from lemonade_tf.retraining.first_dataset import cache_dir_of, checked_dataset
 from lemonade_tf.runs import Run
 from lemonade_tf.search.initial_models import convert_model
 
@@ -33,12 +33,15 @@ _SUFFIXES = (".h5", ".keras")
 
 
 @contextmanager
-def opened(run: Run, name: str) -> Iterator[tuple[Content, Images, Dataset]]:
+def opened(
+    run: Run, name: str, cache_dir: str | None = None
+) -> Iterator[tuple[Content, Images, Dataset]]:
     """Yield a network, the images to compare on, and the data set that they are from.
 
     Args:
         run: The run.
         name: The network.
+        cache_dir: The folder for converted images; by default that of the search.
 
     Raises:
         ExportError: If there is no such network, or it is not one for the images of the run.
@@ -46,9 +49,10 @@ def opened(run: Run, name: str) -> Iterator[tuple[Content, Images, Dataset]]:
         RetrainError: If the data set of the run cannot be read.
         StoreError: If it has changed.
     """
-    with ArrayFiles() as files:
+    cache_dir = cache_dir_of(run, cache_dir)
+    with ArrayFiles(cache_dir) as files:
         path = find_network(run, name)
-        dataset = checked_dataset(run, files)
+        dataset = checked_dataset(run, files, cache_dir)
         graph = _read(path, dataset)
         _check_shapes(path, graph, dataset)
         rows = np.arange(min(NUM_CALIBRATION_IMAGES, len(dataset.x_train)))

@@ -55,6 +55,8 @@ def measure_table(
 ) -> LatencyTable:
     """Measure a table; it takes half a minute for images of 8x8 or 32x32 pixels on an idle CPU.
 
+    For images of 64x64 pixels and larger networks, it takes several minutes.
+
     Args:
         runtime: How networks run.
         initial: The initial networks of the search.

@@ -18,6 +18,8 @@ from lemonade_tf.monitoring.callback import Preparation
 from lemonade_tf.monitoring.durations import format_duration
 from lemonade_tf.terminal import is_live, print_line
 
+MIN_SHARE = 0.1  # of the measurements, from which the time left is estimated
+
 
 class PreparationDisplay:
     """Shows the progress of a preparation from `start` to `stop`.
@@ -66,9 +68,15 @@ class PreparationDisplay:
         return f"{self._preparation.objective}: {self._text()}"
 
     def _text(self) -> str:
-        duration = format_duration(time.monotonic() - self._started)
-        progress = self._preparation.progress()
-        return duration if progress is None else f"{progress[0]} of {progress[1]} in {duration}"
+        seconds = time.monotonic() - self._started
+        duration, progress = format_duration(seconds), self._preparation.progress()
+        if progress is None:
+            return duration
+        done, total = progress
+        text = f"{done} of {total} in {duration}"
+        if MIN_SHARE * total <= done < total and not self._is_over.is_set():
+            text += f", about {format_duration(seconds * (total - done) / done)} left"
+        return text
 
     def _print_lines(self) -> None:
         while not self._is_over.wait(self._interval):

@@ -20,7 +20,7 @@ from lemonade_tf.datasets.array_files import ArrayFiles
 from lemonade_tf.keras_bridge import load_graph
 from lemonade_tf.retraining.augmented import KEY
 from lemonade_tf.retraining.chosen import check_id
-from lemonade_tf.retraining.first_dataset import checked_dataset
+from lemonade_tf.retraining.first_dataset import cache_dir_of, checked_dataset
 from lemonade_tf.retraining.folder import RetrainError
 from lemonade_tf.runs import Run, read_run
 from lemonade_tf.search.lineage import rebuild_networks
@@ -110,8 +110,9 @@ def _network(run: Run, id_: str) -> Graph:
     path = run.store.models.path(id_)
     if path.is_file():
         return load_graph(path)
-    with ArrayFiles(None) as files:
-        return rebuild_networks(run, [id_], checked_dataset(run, files))[id_]
+    cache_dir = cache_dir_of(run)
+    with ArrayFiles(cache_dir) as files:
+        return rebuild_networks(run, [id_], checked_dataset(run, files, cache_dir))[id_]
 
 
 def _augmented(

@@ -27,7 +27,7 @@ from lemonade_tf.retraining.final_training import (
     follow,
     train_networks,
 )
-from lemonade_tf.retraining.first_dataset import checked_dataset
+from lemonade_tf.retraining.first_dataset import cache_dir_of, checked_dataset
 from lemonade_tf.retraining.folder import FOLDER
 from lemonade_tf.retraining.recipes import AUGMENTATION, OF_THE_SEARCH
 from lemonade_tf.retraining.retrain_config import RetrainConfig
@@ -73,9 +73,10 @@ def retrain(
     follows = cluster is not None and not cluster.is_chief
     chosen = {} if follows else choose(run, ids, generation)
     announce = (lambda stage: None) if on_stage is None else on_stage
-    with ArrayFiles(config.cache_dir) as files:
+    cache_dir = cache_dir_of(run, config.cache_dir)
+    with ArrayFiles(cache_dir) as files:
         announce(reading_text(run.dataset))
-        dataset = checked_dataset(run, files, config.cache_dir)
+        dataset = checked_dataset(run, files, cache_dir)
         missing = [id_ for id_, network in chosen.items() if network.source is None]
         for id_, graph in rebuild_networks(run, missing, dataset).items() if missing else ():
             chosen[id_] = chosen[id_].rebuilt(graph)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from lemonade_tf.config_checks import as_image_size
 from lemonade_tf.datasets.array_files import ArrayFiles
 from lemonade_tf.datasets.dataset import Dataset
@@ -10,6 +12,17 @@ from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.retraining.folder import RetrainError
 from lemonade_tf.runs import Run
 from lemonade_tf.runs.same_images import check_same_images
+
+
+def cache_dir_of(run: Run, given: str | None = None) -> str | None:
+    """Return the folder for converted images: that given, or else that of the search if it exists.
+
+    Pictures that the search converted are then not converted again.
+    """
+    recorded = run.config.settings.get("cache_dir")
+    if given is None and recorded is not None and Path(recorded).expanduser().is_dir():
+        return recorded
+    return given
 
 
 def checked_dataset(run: Run, files: ArrayFiles, cache_dir: str | None = None) -> Dataset:

@@ -38,8 +38,8 @@ class RetrainConfig(FlatConfig):
             data set stays on the host and streams. Defaults to a quarter of the GPU, divided among
             the workers that share it.
         cache_dir: Folder for the images of large data sets during the training: memory-mapped
-            files, which all workers share. Defaults to that of the environment variable TMPDIR, or
-            /var/tmp.
+            files, which all workers share. Defaults to that of the search, or if there is none, to
+            that of the environment variable TMPDIR, or /var/tmp.
         executor: Where workers run, as in a search: "processes" or "ray".
         ray_address: Ray cluster, as in a search.
         gpus_per_child: With Ray, GPUs per network, as in a search.

@@ -107,7 +107,7 @@ def search(
             config, order = _new_config(config, settings)
             if executor is None:  # before there is a folder
                 until_end.enter_context(connection(config))
-            setup = _start(config, order, callbacks, executor, until_end)
+            setup = _start(config, order, callbacks, executor, until_end, started)
         setup = with_time_budget(setup, given_names(given_config, settings), is_new=is_new)
         if setup.config.tensorboard:
             from lemonade_tf.monitoring.tensorboard import TensorBoard
@@ -189,11 +189,12 @@ def _start(
     callbacks: Sequence[Callback],
     executor: Executor | None,
     until_end: ExitStack,
+    started: float,
 ) -> Setup:
     config, dataset, extra = _load_datasets(config, callbacks, until_end)
     if order is None:
         source = SharedDatasets.of(dataset, extra)
-        prepare = partial(_prepare, callbacks, executor, source)
+        prepare = partial(_prepare, callbacks, executor, source, started)
         return start_run(config, dataset, prepare, extra=extra)
     check_same_images(order.path, dataset, order.config.images)
     for name, data in extra.items():
@@ -248,6 +249,7 @@ def _prepare(
     callbacks: Sequence[Callback],
     executor: Executor | None,
     source: DatasetSource,
+    started: float,
     config: SearchConfig,
     tasks: Sequence[ObjectiveTask],
 ) -> list[Outcome]:
@@ -263,6 +265,7 @@ def _prepare(
             file = Path(folder) / str(number)
             if executor is None and config.executor == "processes":  # workers on this machine
                 task = replace(task, progress_file=str(file))
+            task = replace(task, max_seconds=_seconds_left(config, started))
             preparation = Preparation(task.name, ProgressFile(file).read)
             try:
                 for callback in callbacks:
@@ -272,3 +275,13 @@ def _prepare(
                 for callback in callbacks:
                     callback.on_prepare_end(preparation)
         return outcomes
+
+
+def _seconds_left(config: SearchConfig, started: float) -> float | None:
+    """Return how long a search that started at a time may still take; None for any time."""
+    limits = [
+        unit * limit
+        for unit, limit in ((60, config.minutes), (3600, config.max_hours))
+        if limit is not None
+    ]
+    return min(limits) - (time.monotonic() - started) if limits else None

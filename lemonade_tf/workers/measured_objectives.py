@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import numpy as np
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.text import from_json
 from lemonade_tf.datasets.dataset import Dataset
-from lemonade_tf.errors import quoted
+from lemonade_tf.errors import LemonadeError, quoted
 from lemonade_tf.latency import measuring
 from lemonade_tf.latency.runtime import Runtime
 from lemonade_tf.latency.table import LatencyTable
@@ -31,6 +32,8 @@ from lemonade_tf.safe_json import read_json
 from lemonade_tf.search_spaces import CELLS, NETWORKS
 from lemonade_tf.workers.progress_file import ProgressFile
 from lemonade_tf.workers.tasks import ObjectiveTask
+
+_MIN_SHARE = 0.1  # of the measurements, from which the time of all is estimated
 
 
 def measure_objectives(names: Iterable[str], trained: TrainedNetwork) -> dict[str, float]:
@@ -99,6 +102,35 @@ def _write_temporary(graph: Graph, until_measured: ExitStack) -> Path:
     return path
 
 
+class _TooSlowError(LemonadeError):
+    """Measurements take longer than the budget of the search."""
+
+
+def _watch(task: ObjectiveTask) -> Callable[[int, int], None]:
+    """Return what is called after each measurement: it tells the search, and keeps to the budget.
+
+    The first measurements take longer than the later ones, which need not build their network; so
+    the budget counts twice until it is over.
+    """
+    write = None if task.progress_file is None else ProgressFile(Path(task.progress_file)).write
+    started, budget = time.monotonic(), task.max_seconds
+
+    def watch(done: int, total: int) -> None:
+        if write is not None:
+            write(done, total)
+        seconds = time.monotonic() - started
+        expected = seconds * total / done if done >= _MIN_SHARE * total else 0.0
+        if budget is None or (seconds <= budget and expected <= 2 * budget):
+            return
+        raise _TooSlowError(
+            f"{done} of {total} measurements took {seconds:.0f} s, and the budget of the search"
+            f" left {max(0.0, budget):.0f} s for all of them; expected an idle"
+            " machine, a larger budget, or --latency_table with an earlier run on this machine."
+        )
+
+    return watch
+
+
 def prepare_objective(task: ObjectiveTask, dataset: Dataset) -> Any:
     """Prepare an objective, and return the result as plain JSON values.
 
@@ -110,9 +142,7 @@ def prepare_objective(task: ObjectiveTask, dataset: Dataset) -> Any:
         raise ObjectiveError(f"{task.name} has no `prepare`; expected an objective with one.")
     graphs = tuple(map(from_json, task.architectures))
     [space] = [space for space in (NETWORKS, CELLS) if space.name == task.space]
-    on_progress = (
-        None if task.progress_file is None else ProgressFile(Path(task.progress_file)).write
-    )
+    on_progress = _watch(task)
 
     def measure_table(runtime: Runtime) -> LatencyTable:
         return measuring.measure_table(
@@ -136,6 +166,8 @@ def prepare_objective(task: ObjectiveTask, dataset: Dataset) -> Any:
     )
     try:
         prepared = objective.prepare(context)
+    except _TooSlowError as error:
+        raise ObjectiveError(str(error)) from None
     except (Exception, SystemExit) as error:  # it may call code that exits
         raise ObjectiveError(f"it raised {describe_exception(error)}.") from error
     try:

@@ -162,6 +162,7 @@ class ObjectiveTask:
         seed: Random seed of the search.
         progress_file: Where to write how many networks are measured, and of how many; None if the
             worker is on another machine than the search.
+        max_seconds: How long the measurements may take; None for any time.
     """
 
     name: str
@@ -170,6 +171,7 @@ class ObjectiveTask:
     threads: int
     seed: int
     progress_file: str | None = None
+    max_seconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,14 @@ import ast
 import errno
 import os
 import runpy
+import shutil
 import subprocess
 import sys
 
 import keras
 import numpy as np
 import pytest
-from runs import with_settings
+from runs import change_settings, with_settings
 
 from lemonade_tf.cli import main
 from lemonade_tf.export import (
@@ -21,6 +22,7 @@ from lemonade_tf.export import (
     export,
     exporting,
     micro,
+    network_source,
     publishing,
     running,
     writing,
@@ -268,3 +270,24 @@ def test_the_predicted_size_and_arena_are_those_of_lite_rt_micro(run):
         assert exported.fit.measured
         assert int8_bytes(graph) == pytest.approx(exported.num_bytes, rel=0.05)
         assert int8_arena(graph) == pytest.approx(exported.fit.arena, rel=0.3)
+
+
+@pytest.mark.parametrize("command", [["export", "--format", "h5"], ["benchmark"]])
+def test_pictures_are_read_from_the_cache_of_the_search_unless_another_is_given(
+    run, tmp_path, monkeypatch, command
+):
+    used, search_cache = [], tmp_path / "search"
+    copy = shutil.copytree(run, tmp_path / "run")
+    change_settings(copy, cache_dir=str(search_cache))
+
+    def seen(run, files, cache_dir):
+        used.append(cache_dir)
+        raise RetrainError("seen")
+
+    monkeypatch.setattr(network_source, "checked_dataset", seen)
+    words = [command[0], str(copy), "0-0", *command[1:]]
+    assert main(words) == 1  # the folder does not exist
+    search_cache.mkdir()
+    assert main(words) == 1
+    assert main([*words, "--cache_dir", "other"]) == 1
+    assert used == [None, str(search_cache), "other"]

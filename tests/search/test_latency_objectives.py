@@ -1,6 +1,7 @@
 """Searches with predicted inference times; the times of the front are measured and recorded."""
 
 import json
+import time
 from functools import partial
 
 import numpy as np
@@ -241,9 +242,22 @@ def test_callbacks_receive_the_progress_of_workers_on_this_machine(tmp_path, mon
     listener, config = Listener(), make_config(objectives=("error", "latency"))
     network = to_json(NETWORKS.initial_graphs((8, 8, 1), 10)[0])
     task = ObjectiveTask("latency", (network,) * 3, "networks", 1, 0)
-    [outcome] = driver._prepare([listener], None, None, config, [task])
+    [outcome] = driver._prepare([listener], None, None, 0.0, config, [task])
     assert outcome.failure is None
     assert (listener.begun, listener.ended) == ([("latency", None)], [("latency", (3, 360))])
+
+
+@pytest.mark.parametrize("limit", [{"minutes": 5}, {"max_hours": 5 / 60}])
+def test_measurements_that_exceed_the_budget_end_early(monkeypatch, limit):
+    monkeypatch.setattr(driver, "search_workers", lambda *_, **__: toy_executor())
+    config = make_config(objectives=("error", "latency"), **limit)
+    task = ObjectiveTask(
+        "latency", (to_json(NETWORKS.initial_graphs((8, 8, 1), 10)[0]),) * 3, "networks", 1, 0
+    )
+    for age, failure in ((100, None), (400, "3 of 360 measurements took 0 s, and the budget of")):
+        [outcome] = driver._prepare([], None, None, time.monotonic() - age, config, [task])
+        assert (outcome.failure or "").startswith(f"ObjectiveError: {failure}" if failure else "")
+        assert (outcome.failure is None) == (failure is None)
 
 
 def test_the_end_of_a_preparation_is_reported_whatever_happens(monkeypatch):
@@ -254,7 +268,7 @@ def test_the_end_of_a_preparation_is_reported_whatever_happens(monkeypatch):
     monkeypatch.setattr(driver, "search_workers", lambda *_, **__: toy_executor())
     listener, task = Listener(), ObjectiveTask("latency", (), "networks", 1, 0)
     with pytest.raises(KeyboardInterrupt):
-        driver._prepare([listener, Interrupted()], None, None, make_config(), [task])
+        driver._prepare([listener, Interrupted()], None, None, 0.0, make_config(), [task])
     assert listener.ended == [("latency", None)]
 
 

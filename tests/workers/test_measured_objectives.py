@@ -1,6 +1,7 @@
 import errno
 import os
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 
 import h5py
@@ -10,12 +11,14 @@ import pytest
 from graphs import small
 
 from lemonade_tf.architecture.text import to_json
+from lemonade_tf.errors import LemonadeError
 from lemonade_tf.executors.base import errno_of
 from lemonade_tf.keras_bridge import load_record
 from lemonade_tf.latency import measuring
 from lemonade_tf.objectives import Objective, ObjectiveError, TrainedNetwork
 from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.training.settings import TrainingSettings
+from lemonade_tf.workers import measured_objectives
 from lemonade_tf.workers.child import train_child
 from lemonade_tf.workers.measured_objectives import measure_objectives, prepare_objective
 from lemonade_tf.workers.tasks import ChildTask, ObjectiveTask
@@ -164,6 +167,23 @@ def test_preparing_returns_plain_json_or_is_an_error(digits):
         assert len(str(caught.value).splitlines()) == 1
     with pytest.raises(ObjectiveError, match=r"raised SystemExit: no table \(.*line "):
         prepare_objective(replace(task, name=f"{__name__}:LEAVING"), digits)
+
+
+@pytest.mark.parametrize(
+    ("at", "done", "is_over"),
+    [(99, 60, False), (101, 100, True), (20, 10, False), (21, 10, True), (90, 9, False)],
+)
+def test_measurements_end_when_the_budget_is_over_or_will_be(
+    monkeypatch, tmp_path, at, done, is_over
+):
+    file, clock = tmp_path / "progress", iter([0.0, at])
+    monkeypatch.setattr(measured_objectives.time, "monotonic", lambda: next(clock))
+    task = ObjectiveTask("latency", (), "networks", 1, 0, str(file), max_seconds=100.0)
+    watch = measured_objectives._watch(task)
+    message = f"{done} of 100 measurements took {at} s, .* left 100 s for all"
+    with pytest.raises(LemonadeError, match=message) if is_over else nullcontext():
+        watch(done, 100)
+    assert file.read_text() == f"{done} 100"
 
 
 def test_tables_have_descendants_of_networks_outside_of_the_space(digits, monkeypatch):
