@@ -129,6 +129,8 @@ class SearchConfig(FlatConfig):
             per value; multiples of 4, at least 16.
         cells_per_block: For space "cells": number n of cells per block; one more lies between two
             blocks.
+        initial_width: For space "networks": width multiplier of the initial networks. By default 1,
+            the paper's 15,000 to 400,000 parameters; 0.25 gives each a quarter of the filters.
         width_multiple: Number of which every number of filters that an operator widens or prunes
             becomes a multiple; 8 suits the matrix units of GPUs and NPUs. By default 1, as in the
             paper.
@@ -235,6 +237,7 @@ class SearchConfig(FlatConfig):
     space: Space = "networks"
     filters: tuple[int, ...] = (128, 256)
     cells_per_block: int = 2
+    initial_width: float = 1.0
     width_multiple: int = 1
     dataset: str = "digits"
     image_size: tuple[int, ...] | None = None
@@ -369,6 +372,11 @@ class SearchConfig(FlatConfig):
         check_image_size(self.image_size)
         check_gpus("gpus_per_child", self.gpus_per_child)
         check_device_memory(self.device_memory)
+        if not 0 < self.initial_width < inf:
+            raise ConfigError(
+                f"--initial_width is {self.initial_width}; expected a factor greater than 0, such"
+                " as 0.5 for half of the filters."
+            )
         if not self.filters or any(f % 4 or f < 16 for f in self.filters):
             raise ConfigError(
                 f"--filters is {self.filters}; expected multiples of 4 of at least 16, the filters"

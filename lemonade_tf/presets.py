@@ -152,7 +152,12 @@ def check_effects(config: SearchConfig, given: Iterable[str]) -> None:
             "give --dataset a folder of pictures",
         ),
         (("filters", "cells_per_block"), config.space == "cells", "use --space cells"),
-        (("operators",), config.space == "networks", "use --space networks"),
+        (("operators", "initial_width"), config.space == "networks", "use --space networks"),
+        (
+            ("initial_width",),
+            config.initial_run is None and not config.initial_models,
+            "omit --initial_run and --initial_models",
+        ),
         (
             ("latency_table", "latency_protocol"),
             bool(named & set(RUNTIMES)),

@@ -69,6 +69,7 @@ def test_the_default_preset_depends_on_data_set_and_space():
         ({"filters": (16, 30)}, r"--filters is \(16, 30\); expected multiples of 4 of at least 16"),
         ({"filters": (12,)}, r"--filters is \(12,\); .* at least 16"),
         ({"filters": ()}, r"--filters is \(\)"),
+        ({"initial_width": 0.0}, r"--initial_width is 0.0; expected a factor greater than 0"),
         ({"width_multiple": 0}, r"--width_multiple is 0; expected an integer of at least 1"),
         ({"cells_per_block": 0}, r"--cells_per_block is 0; expected an integer of at least 1"),
         (

@@ -19,6 +19,7 @@ SEARCH_GROUPS = {
         "space",
         "filters",
         "cells_per_block",
+        "initial_width",
         "width_multiple",
         "operators",
         "initial_run",

@@ -38,10 +38,11 @@ def search_space(config: SearchConfig) -> SearchSpace:
     Raises:
         ConfigError: If an operator is unknown or cannot be imported.
     """
-    space: SearchSpace = NETWORKS
     if config.space == CELLS.name:
-        space = replace(CELLS, filters=config.filters, cells_per_block=config.cells_per_block)
-    elif config.operators:
+        cells = replace(CELLS, filters=config.filters, cells_per_block=config.cells_per_block)
+        return cells.with_width_multiple(config.width_multiple)
+    space = replace(NETWORKS, initial_width=config.initial_width)
+    if config.operators:
         try:
             found = find_operators(config.operators)
         except OperatorError as error:
@@ -50,7 +51,7 @@ def search_space(config: SearchConfig) -> SearchSpace:
             tuple(operator for operator in found if operator.exact is kind)
             for kind in (True, False)
         )
-        space = replace(NETWORKS, exact=exact, approximate=approximate)
+        space = replace(space, exact=exact, approximate=approximate)
     return space.with_width_multiple(config.width_multiple)
 
 

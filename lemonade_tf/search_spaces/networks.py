@@ -52,6 +52,7 @@ class NetworkSpace(SearchSpace):
     """Search space I.
 
     Attributes:
+        initial_width: Width multiplier of the initial networks.
         min_convolutions: The minimum number of convolutions.
         min_filters: The minimum number of filters, if it is less than `minimum_filters`.
         min_parameters: The minimum number of parameters, if it is less than `minimum_parameters`.
@@ -61,6 +62,7 @@ class NetworkSpace(SearchSpace):
     exact: tuple[Operator, ...] = field(default=EXACT)
     approximate: tuple[Operator, ...] = field(default=APPROXIMATE)
     max_operators: int = 3
+    initial_width: float = 1.0
     min_convolutions: int = 3
     min_filters: float = inf
     min_parameters: float = inf
@@ -76,12 +78,17 @@ class NetworkSpace(SearchSpace):
         """Return the four initial networks, by size (A.4.1), with new weights.
 
         Three blocks with max pooling between them (while the image has two pixels per side), then
-        global average pooling and a dense layer with softmax. For the arguments, see
-        `SearchSpace.initial_graphs`.
+        global average pooling and a dense layer with softmax. `initial_width` scales the filters,
+        down to the minimum of the space. For the arguments, see `SearchSpace.initial_graphs`.
         """
         check_task(input_shape, num_classes)
         rng = np.random.default_rng(0) if rng is None else rng
-        shapes = (_initial(c, f, input_shape, num_classes, rescaling) for c, f in INITIAL_FILTERS)
+        fewest = minimum_filters(min(input_shape[:2]))
+        scaled = dict.fromkeys(  # narrow ones may be equal
+            (kind, tuple(max(min(fewest, n), round(n * self.initial_width)) for n in filters))
+            for kind, filters in INITIAL_FILTERS
+        )
+        shapes = (_initial(c, f, input_shape, num_classes, rescaling) for c, f in scaled)
         return tuple(initial_weights(graph, rng=rng) for graph in shapes)
 
     def allows(self, graph: Graph) -> bool:

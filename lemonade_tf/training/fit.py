@@ -2,6 +2,12 @@
 
 A training can stop after any epoch and resume elsewhere. On a CPU, with the same number of threads,
 it ends with the same weights bit for bit. (Not on a GPU, where some kernels sum in varying order.)
+
+The moving averages of batch norms have to follow weights that change within few steps. A network of
+Keras with a momentum of 0.99 or 0.999 would not get there: after S steps, its averages still hold
+0.999^S of what they were before, two thirds for S = 400. So the momentum is at most 1 - 10 / S
+during a training of S steps (but not below 0.9, that of batch norms of this package), so that the
+old averages keep a share of exp(-10). The momentum in files is unchanged.
 """
 
 from __future__ import annotations
@@ -21,11 +27,14 @@ from lemonade_tf.backends.base import Trainer
 from lemonade_tf.backends.batch_transform import NO_AUGMENTATION, BatchTransform
 from lemonade_tf.backends.current import current_backend
 from lemonade_tf.executors.device_turn import device_turn, num_sharing
+from lemonade_tf.operators.initial import NORMALIZATION
 from lemonade_tf.training.class_balance import balanced_order
 from lemonade_tf.training.out_of_memory import effective_batch_size
 from lemonade_tf.training.schedule import learning_rates
 from lemonade_tf.training.settings import TrainingSettings
 from lemonade_tf.training.streaming import StreamedImages, StreamingTrainer
+
+_TIME_CONSTANTS = 10  # of moving averages, that a training lasts at least
 
 
 class TrainingDiverged(ArithmeticError):
@@ -174,12 +183,14 @@ def make_trainer(
     """Return the backend's trainer of the weights that are trainable now.
 
     Args:
-        model: A model that outputs logits.
+        model: A model that outputs logits; the momentum of its batch norms is limited as above.
         settings: The training settings.
         transform: Transform of each batch.
         images: The images to train on, which may be `StreamedImages`.
         num_steps: How many steps are planned.
     """
+    if num_steps:
+        _limit_momentum(model, max(NORMALIZATION.momentum, 1 - _TIME_CONSTANTS / num_steps))
     trainer = current_backend().trainer(
         model,
         momentum=settings.momentum,
@@ -192,6 +203,12 @@ def make_trainer(
         precision=settings.precision,
     )
     return StreamingTrainer(trainer) if isinstance(images, StreamedImages) else trainer
+
+
+def _limit_momentum(model: keras.Model, limit: float) -> None:
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = min(layer.momentum, limit)
 
 
 def check_finite(graph: Graph) -> Graph:

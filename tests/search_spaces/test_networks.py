@@ -15,7 +15,11 @@ from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
 from lemonade_tf.architecture.text import canonical_hash, to_json
 from lemonade_tf.operators import APPROXIMATE, EXACT, Operator, record, replay
 from lemonade_tf.search_spaces import NETWORKS, NetworkSpace
-from lemonade_tf.search_spaces.networks import minimum_filters, minimum_parameters
+from lemonade_tf.search_spaces.networks import (
+    INITIAL_FILTERS,
+    minimum_filters,
+    minimum_parameters,
+)
 
 
 def _initial(index=0, shape=(8, 8, 1)):
@@ -81,6 +85,20 @@ def test_initial_networks_for_8x8_images():
     assert max(count_multiply_adds(graph) for graph in graphs) < 5e6
     for graph in graphs:
         assert NETWORKS.propose(graph, rng=np.random.default_rng(0)) is not None
+
+
+def test_initial_networks_can_be_narrower_or_wider():
+    widths = {
+        width: [
+            [node.layer.filters for _, node in graph.items() if hasattr(node.layer, "filters")]
+            for graph in NetworkSpace(initial_width=width).initial_graphs((8, 8, 1), 10)
+        ]
+        for width in (0.25, 1.0, 2.0, 0.001)
+    }
+    assert widths[1.0] == [list(filters) for _, filters in INITIAL_FILTERS]
+    assert widths[0.25] == [[4, 6, 12], [18, 34, 64], [24, 48, 96], [17, 33, 66]]
+    assert widths[2.0][0] == [28, 52, 92]
+    assert widths[0.001] == [[4, 4, 4], [4, 4, 4]]  # plain and separable
 
 
 def test_weights_follow_from_the_generator():

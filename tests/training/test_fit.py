@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lemonade_tf.architecture.layers import BatchNormalization
 from lemonade_tf.backends.current import current_backend
 from lemonade_tf.keras_bridge import read_weights
 from lemonade_tf.training.fit import TrainingDiverged, fit
@@ -36,6 +37,28 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(network, digits, asser
     _, first = train(network, digits, seed=3)
     _, second = train(network, digits, seed=3)
     assert_equal_weights(first, second)
+
+
+@pytest.mark.parametrize("epochs", [1, 30])
+def test_moving_averages_follow_within_few_steps(network, digits, epochs, assert_equal_weights):
+    """Of a training of 5 steps with a momentum of 0.9, of one of 150 with 1 - 10 / 150."""
+
+    def with_momentum(momentum):
+        graph = network.copy()
+        for name, node in network.items():
+            if isinstance(node.layer, BatchNormalization):
+                graph.set_layer(name, replace(node.layer, momentum=momentum))
+        return graph
+
+    limit = max(0.9, 1 - 10 / (5 * epochs))
+    slow, limited, faster = (
+        train(with_momentum(momentum), digits, epochs=epochs)[1] for momentum in (0.999, limit, 0.9)
+    )
+    assert_equal_weights(slow, limited)
+    assert slow["bn_1"].layer.momentum == 0.999
+    assert (slow["bn_1"].weights["moving_mean"] == faster["bn_1"].weights["moving_mean"]).all() == (
+        limit == 0.9
+    )
 
 
 def test_different_seeds_draw_different_orders(network, digits):
