@@ -6,12 +6,13 @@ import argparse
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.console import Console
 
 from lemonade_tf.cli.failure import fail, without_messages
 from lemonade_tf.cli.options import choice
+from lemonade_tf.errors import LemonadeError
 from lemonade_tf.export.formats import FORMATS, INT8, QUANTIZATIONS
 from lemonade_tf.export.output_comparison import REPORTED_LOSS
 from lemonade_tf.objectives.boards import BOARDS, Board, Fit
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 
 DOES_NOT_FIT = 3  # exit status
 REPORTED_DIFFERENCE = 0.03  # of a predicted size, relative to the measured one
+
+
+class _DoesNotFitError(LemonadeError):
+    """No network that a rule may choose fits the board."""
+
+    exit_status: ClassVar[int] = DOES_NOT_FIT
 
 
 def add_export_commands(add_command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -121,16 +128,29 @@ def _add_network(parser: argparse.ArgumentParser, otherwise: str) -> None:
 
 def _chosen(options: argparse.Namespace, console: Console) -> str | None:
     """Return the network that is given by its name or by a rule, if one is."""
-    from lemonade_tf.objectives.boards import limits_with_board
+    from lemonade_tf.objectives.boards import find_board, limits_with_board
     from lemonade_tf.runs import read_run
-    from lemonade_tf.runs.choosing import ChoiceError, choose, parse_rule, with_limits
+    from lemonade_tf.runs.choosing import (
+        ChoiceError,
+        NoNetworkError,
+        choose,
+        parse_rule,
+        with_limits,
+    )
 
     if options.best is None:
         return options.id
     if options.id is not None:
         raise ChoiceError(f"--best chooses a network, and {options.id} is one; omit one.")
-    limits = limits_with_board({}, getattr(options, "board", None))
-    network = choose(read_run(options.workdir), with_limits(parse_rule(options.best), limits))
+    run, rule = read_run(options.workdir), parse_rule(options.best)
+    board = getattr(options, "board", None)
+    try:
+        network = choose(run, with_limits(rule, limits_with_board({}, board)))
+    except NoNetworkError as error:
+        if board is None:
+            raise
+        choose(run, rule)  # raises if it is the rule that no network satisfies
+        raise _DoesNotFitError(f"DOES NOT FIT {find_board(board).name}: {error}") from error
     print_line(console, f"{'Network':11} {network.id}, the best by {options.best!r}")
     return network.id
 

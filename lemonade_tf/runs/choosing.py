@@ -143,10 +143,13 @@ def none_within(run: Run, limits: Mapping[str, float]) -> str:
     if not front:
         return f"no network of {run.store.path} has been trained yet."
     shown = ", ".join(f"{name}<={limit:,.10g}" for name, limit in limits.items())
-    least = ", ".join(f"{name} {min(values_of_front(run, front, name)):,.6g}" for name in limits)
+    best = {name: min(values_of_front(run, front, name)) for name in limits}
+    least = ", ".join(f"{name} {value:,.6g}" for name, value in best.items())
+    missed = any(value > limits[name] for name, value in best.items())
+    which = "" if missed else ", but not of one network"
     return (
         f"none of the {len(front)} networks of the front fits {shown}; the smallest values are"
-        f" {least}{', each of another network' if len(limits) > 1 else ''}."
+        f" {least}{which}."
     )
 
 

@@ -185,8 +185,12 @@ def test_the_network_is_an_id_or_the_best_by_a_rule(run, tmp_path, capsys):
     assert "export needs an ID, or --best RULE" in capsys.readouterr().err
     assert main([*command, "--best", "smallest: error<=0.4"]) == 1
     assert "none of the 1 networks of the front fits error<=0.4" in capsys.readouterr().err
-    assert main([*command, "--best", "knee", "--board", str(small)]) == 1
-    assert "fits int8_bytes<=928, int8_arena<=367,232" in capsys.readouterr().err
+    assert main([*command, "--best", "knee", "--board", str(small)]) == 3
+    printed = capsys.readouterr().err
+    assert "DOES NOT FIT small: none of the 1 networks" in printed
+    assert "fits int8_bytes<=928, int8_arena<=367,232" in printed
+    assert main([*command, "--best", "smallest: error<=0.4", "--board", str(small)]) == 1
+    assert "DOES NOT FIT" not in capsys.readouterr().err
     assert main([*command, "0-0", "--best", "knee"]) == 2
     assert "--best chooses a network, and 0-0 is one" in capsys.readouterr().err
     rule = with_limits(parse_rule("knee: error<=5%, latency<=1"), {"error": 0.2, "latency": 0.5})
