@@ -32,7 +32,12 @@ MAY_CHANGE = (
 )
 
 # Settings that runs of earlier versions lack, with what they had in their place.
-_LATER = {"training_images": None, "minutes": None, "inheritance": "parent"}
+_LATER = {
+    "training_images": None,
+    "minutes": None,
+    "inheritance": "parent",
+    "initial_width": 1.0,
+}
 
 
 def resumed_config(before: Mapping[str, Any], given: Mapping[str, Any]) -> SearchConfig:

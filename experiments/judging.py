@@ -1,0 +1,62 @@
+"""Judge methods by the networks that they trained: fronts, hypervolumes, curves and tests.
+
+A network is a mapping with its "parameters" and its "error" and "test_error", fractions. Fronts are
+chosen by the validation error and the parameters, and judged by the validation or the test error.
+Hypervolumes are those over the decimal logarithm of the parameters, from 1,000 on.
+"""
+
+import numpy as np
+from scipy.stats import wilcoxon
+
+from lemonade_tf.evolution import hypervolume, pareto_front
+
+SMALLEST = 1_000  # parameters; fewer count as so many
+GUESSING = 0.9  # the error of guessing one of ten classes
+
+
+def front_of(networks):
+    """Return the networks of the front, by size."""
+    points = np.array([(each["error"], each["parameters"]) for each in networks])
+    front = [networks[n] for n in pareto_front(points.reshape(-1, 2), keep_equal=False)]
+    return sorted(front, key=lambda each: each["parameters"])
+
+
+def quality(networks, kind, half_an_image, *, largest, sizes=()):
+    """Return the hypervolumes, of the error and of its logarithm, and the lowest error by size.
+
+    Args:
+        networks: The networks of a method so far.
+        kind: "error" or "test_error".
+        half_an_image: The error of half an image, so that no error has an infinite logarithm.
+        largest: The parameters of the reference point.
+        sizes: Numbers of parameters; the lowest error is that up to each.
+    """
+    if not networks:
+        return [0.0, 0.0, *[1.0] * len(sizes)]
+    front = np.array([(each["parameters"], each[kind]) for each in front_of(networks)], float)
+    size, worst = np.log10(np.maximum(front[:, 0], SMALLEST)), np.log10(largest)
+    volume = hypervolume(np.column_stack([front[:, 1], size]), [GUESSING, worst])
+    log_error = np.log10(front[:, 1] + half_an_image)
+    log_volume = hypervolume(np.column_stack([log_error, size]), [np.log10(GUESSING), worst])
+    return [volume, log_volume, *(front[front[:, 0] <= each, 1].min(initial=1.0) for each in sizes)]
+
+
+def signed_rank(differences):
+    """Return in how many pairs differences are positive, and the p of Wilcoxon's test, in words."""
+    differences = np.asarray(differences, float)
+    p = wilcoxon(differences).pvalue if np.any(differences) else 1.0
+    return f"{(differences > 0).sum()} of {len(differences)} (p = {p:.3f})"
+
+
+def plot_bands(axes, x, values, label, color):
+    """Plot the median of curves, and the band from the lowest to the highest.
+
+    Args:
+        axes: The axes.
+        x: (points,).
+        values: (curves, points).
+        label: The name of the curves.
+        color: Their color.
+    """
+    axes.plot(x, np.median(values, axis=0), color=color, label=label)
+    axes.fill_between(x, values.min(axis=0), values.max(axis=0), color=color, alpha=0.15, lw=0)

@@ -1,0 +1,97 @@
+"""experiments/ablations.py and its modules: judging, and NSGA-II on the search space."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parent.parent / "experiments"
+
+# Code that runs in another process, as flags are those of one script.
+JUDGING = """
+import json, sys
+import judging
+networks = [
+    {"parameters": 500, "error": 0.4, "test_error": 0.3},
+    {"parameters": 10_000, "error": 0.2, "test_error": 0.1},
+    {"parameters": 10_000, "error": 0.3, "test_error": 0.0},  # dominated
+]
+print(json.dumps([
+    list(map(float, judging.quality(networks, "test_error", 0.001, largest=1e7, sizes=[9e3, 1e4]))),
+    judging.quality([], "error", 0.001, largest=1e7, sizes=[1]),
+    judging.signed_rank([1, 2, 3, 4, 5, -6]),
+    judging.signed_rank([0, 0]),
+]))
+"""
+
+NSGA2 = """
+import json
+from types import SimpleNamespace
+from scratch_training import nsga2
+from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
+from lemonade_tf.architecture.text import canonical_hash, from_json
+from lemonade_tf.objectives.builtin import PARAMETERS
+from lemonade_tf.objectives.limits import Limit
+from lemonade_tf.presets import make_config
+from lemonade_tf.search_spaces import NETWORKS
+
+class Toy:
+    def __init__(self):
+        self.hashes = []
+
+    def run(self, tasks):
+        for task in reversed(tasks):
+            graph = from_json(task.architecture)
+            self.hashes.append(canonical_hash(graph))
+            assert (task.parent_file, task.operators, task.settings.epochs) == (None, (), 3)
+            failure = "diverged" if len(self.hashes) == 5 else None
+            parameters = count_parameters(graph)
+            result = SimpleNamespace(
+                id=task.id, failure=failure, parameters=parameters, error=1 / parameters**0.3,
+                test_error=0.5, epochs=3, multiply_adds=count_multiply_adds(graph), num_images=10,
+            )
+            yield SimpleNamespace(failure=None, result=result)
+
+found, initial = [], [g.copy(weights=False) for g in NETWORKS.initial_graphs((8, 8, 1), 10)][:1]
+for seed in (1, 1, 2):
+    toy = Toy()
+    config = make_config("quick", seed=seed, epochs=3, num_proposed=12, num_accepted=6)
+    found.append(nsga2(toy, NETWORKS, [Limit(PARAMETERS, 30_000)], initial, config, 16))
+    assert len(set(toy.hashes)) == len(toy.hashes)
+print(json.dumps(found))
+"""
+
+
+def run(code):
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_front_is_chosen_by_validation_and_judged_by_any_error():
+    (volume, log_volume, *lowest), nothing, ahead, equal = run(JUDGING)
+    # Sizes in decimal logarithms, from 1,000 parameters up: 3 to 4 at 0.3, 4 to 7 at 0.1.
+    assert volume == pytest.approx(0.6 + 3 * 0.8)
+    logs = [math.log10(0.9 / (error + 0.001)) for error in (0.3, 0.1)]
+    assert log_volume == pytest.approx(logs[0] + 3 * logs[1])
+    assert lowest == [0.3, 0.1]
+    assert nothing == [0, 0, 1]
+    assert ahead == "5 of 6 (p = 0.438)"  # exact: 28 of the 64 signs have a sum of ranks as extreme
+    assert equal == "0 of 2 (p = 1.000)"
+
+
+@pytest.mark.slow
+def test_nsga2_trains_different_networks_of_the_space_within_the_limits():
+    first, again, other = run(NSGA2)
+    assert first == again != other
+    for networks in (first, other):
+        assert len(networks) == 16
+        assert all(625 <= network["parameters"] <= 30_000 for network in networks)
+        assert len({network["id"] for network in networks}) == 16  # a failed one is left out
+        # Survivors of a front of one population are spread over sizes.
+        sizes = [network["parameters"] for network in networks]
+        assert max(sizes) > 2 * min(sizes)
