@@ -7,8 +7,9 @@ start included, and trains each network for as many epochs (--epochs), with SGD,
 that decays from 0.05 to 0 and no augmentation. Methods run one after the other; use an otherwise
 idle machine.
 
-- improvement: `lemonade-tf search --sampling improvement`, which goes beyond the paper;
-- density: the same with the paper's sampling, `--sampling density`, the default of a search;
+- default: LEMONADE as in the preset `minute`, which goes beyond the paper (`OURS` below);
+- paper: `lemonade-tf search` with the paper's sampling, density, and its initial networks; half as
+  many epochs of distillation;
 - nsga2, tpe, random: Optuna 4 or newer with a population of 20, its TPE, and random sampling. The
   space is what a user would write by hand: 2 to 6 blocks of 4 to 256 filters, kernels of 3 or 5,
   convolutions plain or separable, each with batch normalization and ReLU, and 0 to 2 poolings.
@@ -21,7 +22,7 @@ parameters, from 1,000 to 10 million; and the lowest error by size. OUT/METHOD-S
 networks of a run, and OUT/equal_time.png the hypervolume against the seconds, with bands from the
 lowest to the highest seed. Rerun an interrupted command to continue with the runs that are missing.
 
-The last line is `ratio: X`: the hypervolume of improvement, of test errors after the longest time,
+The last line is `ratio: X`: the hypervolume of the default, of test errors after the longest time,
 over that of the best of the other tools, as the median over seeds.
 """
 
@@ -42,6 +43,7 @@ from scipy.stats import wilcoxon
 from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.errors import LemonadeError
 from lemonade_tf.evolution import hypervolume, pareto_front
+from lemonade_tf.presets import PRESETS
 from lemonade_tf.report import write_figure
 from lemonade_tf.report.figure import new_figure
 from lemonade_tf.runs import read_run
@@ -49,9 +51,7 @@ from lemonade_tf.runs import read_run
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the results.", required=True)
 SEEDS = flags.DEFINE_integer("seeds", 10, "Number of seeds, starting at 0.", lower_bound=1)
 SECONDS = flags.DEFINE_list("seconds", "60,150,600", "When the methods are compared.")
-METHODS = flags.DEFINE_list(
-    "methods", "improvement,density,nsga2,tpe,random", "Methods to compare."
-)
+METHODS = flags.DEFINE_list("methods", "default,paper,nsga2,tpe,random", "Methods to compare.")
 DATASET = flags.DEFINE_string("dataset", "digits", "Data set.")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of official archives, if it is one.")
 EPOCHS = flags.DEFINE_integer("epochs", 4, "Epochs of each network.", lower_bound=1)
@@ -61,7 +61,9 @@ OPTUNA = flags.DEFINE_string("optuna", None, "Internal: a process of a method.")
 SEED = flags.DEFINE_integer("seed", 0, "Internal: its seed.")
 DEADLINE = flags.DEFINE_float("deadline", 0.0, "Internal: when it ends, in seconds since 1970.")
 
-LEMONADE = ("improvement", "density")  # values of --sampling
+# What the default and the paper's search differ in.
+OURS = ("sampling", "initial_width", "distillation_epochs")
+LEMONADE = ("default", "paper")
 PEERS = ("nsga2", "tpe", "random")
 SIZES = (1_000, 2_000, 3_000, 5_000, 10_000, 20_000, 50_000)
 LARGEST = 10_000_000  # parameters, as far as the paper's fronts reach
@@ -87,12 +89,15 @@ def run_method(method, seed, seconds, workdir):
 
 def lemonade(method, seed, begin, seconds, workdir):
     """Search with this package's command, and return what it trained."""
+    paper = {"sampling": "density", "initial_width": 1.0}
+    paper["distillation_epochs"] = max(1, EPOCHS.value // 2)
+    chosen = PRESETS["minute"] if method == "default" else paper
     folder = workdir / f"run-{method}-{seed}"
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was interrupted
     command = [sys.executable, "-m", "lemonade_tf", "search", "--dataset", DATASET.value]
-    command += ["--sampling", method, "--seed", str(seed), "--workdir", str(folder)]
+    command += ["--seed", str(seed), "--workdir", str(folder)]
+    command += [word for name in OURS for word in (f"--{name}", str(chosen[name]))]
     command += ["--epochs", str(EPOCHS.value), "--learning_rate", str(LEARNING_RATE)]
-    command += ["--distillation_epochs", str(max(1, EPOCHS.value // 2))]
     command += ["--workers", str(WORKERS.value), "--num_proposed", "80", "--num_accepted", "16"]
     command += ["--num_generations", "10000", "--max_hours", str(seconds / 3600)]
     command += ["--pad", "0", "--no-flip", "--cutout", "0", "--mixup", "0"]
@@ -272,9 +277,9 @@ def print_comparison(results, seconds, kind, half_an_image):
         print(f"{method:9}{np.mean(counts):>9.0f}{spread[0]:>20}{spread[1]:>20}{errors}")
         volumes[method] = values[:, :2]
     for method, others in volumes.items():
-        if method != "improvement" and "improvement" in volumes:
-            pairs = [volumes["improvement"][:, n] - others[:, n] for n in range(2)]
-            print(f"improvement ahead of {method}: {', '.join(map(_ahead, pairs))}")
+        if method != "default" and "default" in volumes:
+            pairs = [volumes["default"][:, n] - others[:, n] for n in range(2)]
+            print(f"default ahead of {method}: {', '.join(map(_ahead, pairs))}")
     return volumes
 
 
@@ -316,7 +321,7 @@ def main(_):
         raise app.UsageError(f"--seconds is {SECONDS.value}; expected numbers.") from None
     workdir = Path(WORKDIR.value)
     workdir.mkdir(parents=True, exist_ok=True)
-    methods = ["improvement", "nsga2"] if QUICK.value else METHODS.value
+    methods = ["default", "nsga2"] if QUICK.value else METHODS.value
     results = {method: [] for method in methods}
     for seed in range(1 if QUICK.value else SEEDS.value):
         for method in methods:
@@ -329,8 +334,8 @@ def main(_):
     plot(workdir / "equal_time.png", results, times[-1], 0.5 / len(data.y_test))
     print(f"Figure: {workdir / 'equal_time.png'}")
     peers = [volumes[name][:, 0] for name in methods if name in PEERS]
-    if peers and "improvement" in volumes:
-        ratios = volumes["improvement"][:, 0] / np.maximum(np.max(peers, axis=0), 1e-9)
+    if peers and "default" in volumes:
+        ratios = volumes["default"][:, 0] / np.maximum(np.max(peers, axis=0), 1e-9)
         print(f"ratio: {np.median(ratios):.4f}")
 
 

@@ -4,11 +4,11 @@
 
 trains Keras's MobileNetV2 (`--alpha 0.35`) from scratch for `--epochs 20`, as a user's own model,
 and starts a search from its file (`--initial_models`): 4 generations of 8 children, 3 epochs each
-(half as many of distillation), with the error, the parameters and the latency on this machine as objectives. The alternative by
-hand is MobileNetV2 with other values of alpha, `--alphas 0.1,0.2,0.35,0.5,0.75`, each trained from
-scratch for as many epochs as the search's budget allows. The budget is the multiply-adds of all
-training and distillation, that of the first model included. All networks have the same images,
-augmentation, batches and learning rates.
+(half as many of distillation), with the error, the parameters and the latency on this machine as
+objectives. The alternative by hand is MobileNetV2 with other values of alpha, `--alphas
+0.1,0.2,0.35,0.5,0.75`, each trained from scratch for as many epochs as the search's budget allows.
+The budget is the multiply-adds of all training and distillation, that of the first model included.
+All networks have the same images, augmentation, batches and learning rates.
 
 OUT/base, OUT/search and OUT/scaled are run folders, so `lemonade-tf report OUT/search` works. Rerun
 an interrupted command to continue it. The script prints the front of each, and their hypervolumes

@@ -190,8 +190,8 @@ class SearchConfig(FlatConfig):
             run, and may only be given again.
         minutes: Minutes that the search may take in all. It sizes itself: from measured training
             steps, it chooses training_images, epochs, distillation_epochs, num_generations,
-            num_proposed and num_accepted, except for those that are given. What is left counts
-            when it is resumed.
+            num_proposed and num_accepted, except for those that are given. Sampling is then by
+            "improvement", unless it is given. What is left counts when it is resumed.
         max_hours: Hours after which the search ends, counted from each start or resume; children in
             training are finished first. No limit by default.
         max_child_hours: Hours after which a child is recorded as failed and its worker is replaced,

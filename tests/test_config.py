@@ -136,6 +136,12 @@ def test_infinite_hours_mean_no_limit():
     json.dumps(config.as_json(), allow_nan=False)
 
 
+def test_a_time_budget_samples_by_improvement():
+    assert make_config(minutes=5.0).sampling == "improvement"
+    assert make_config(minutes=5.0, sampling="density").sampling == "density"
+    assert make_config("paper", minutes=None).sampling == "density"
+
+
 def test_settings_of_cells_and_of_inference_times_have_an_effect():
     assert make_config(space="cells", filters=(16,), cells_per_block=1).filters == (16,)
     of_time = {"latency_protocol": "paper"}
