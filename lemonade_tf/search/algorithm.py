@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.errors import resume_command
 from lemonade_tf.evolution import AsynchronousEvolution, Evaluation, Evolution, Individual, evolve
+from lemonade_tf.monitoring.machine_load import busy_note
 from lemonade_tf.objectives.objective import ObjectiveError
 from lemonade_tf.search.asynchronous_search import asynchronous_evolution, run_slots
 from lemonade_tf.search.estimate import (
@@ -68,8 +69,15 @@ def _estimate(session: Session) -> Session:
         session.setup, session.executor, deadline=session.stop.deadline
     )
     if state.estimate is not None:
+        _announce_load(session)
         session.reporter.notify("on_estimate")
     return session
+
+
+def _announce_load(session: Session) -> None:
+    """Tell that times were measured on a busy machine, if they were measured on this one."""
+    if session.setup.config.executor == "processes" and (note := busy_note()) is not None:
+        session.reporter.announce(note)
 
 
 def _size(session: Session, budget: TimeBudget) -> Session:
@@ -97,6 +105,7 @@ def _size(session: Session, budget: TimeBudget) -> Session:
         )
     if not timings:
         return session
+    _announce_load(session)
     config, why = sized(
         setup.config,
         Workload.of(setup, session.executor),
