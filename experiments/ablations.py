@@ -295,6 +295,7 @@ def fronts_figure(results):
                 label = method if seed == 0 else None
                 axes.plot(x, y, ".-", color=f"C{number}", lw=0.6, ms=5, alpha=0.7, label=label)
         axes.set_xscale("log")
+        axes.xaxis.set_minor_formatter("")  # of less than two decades, its numbers overlap
         axes.set_xlabel("parameters")
         axes.set_ylabel("test error (%)")
         if zoom:
