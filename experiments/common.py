@@ -1,6 +1,6 @@
-"""Run the experiments as absl programs that report users' mistakes, and Ctrl-C, in one line.
+"""What experiments share: absl programs that report users' mistakes in one line; final training.
 
-Bad settings end a script with status 2, other errors that the user can fix with 1.
+Bad settings end a script with status 2, other errors that the user can fix, and Ctrl-C, with 1.
 """
 
 import sys
@@ -42,6 +42,32 @@ def run_script(main, *, takes_arguments=False):
             _end(f"{error.filename}: {error.strerror or error}.", 1)
 
     app.run(reporting, flags_parser=parse)
+
+
+def train_and_print(workdir, graphs, settings):
+    """Train networks from scratch, print how it goes, and return the rows of retrained.csv.
+
+    Args:
+        workdir: The folder for the trained networks.
+        graphs: Returns the networks by id for a data set.
+        settings: Those of `TransferConfig` side by side.
+    """
+    from lemonade_tf.retraining import TransferConfig, train_graphs
+
+    result = train_graphs(
+        workdir,
+        graphs,
+        TransferConfig.from_flat(settings),
+        on_stage=lambda stage: print(stage, flush=True),
+        on_network_end=lambda record: print(_outcome(record), flush=True),
+    )
+    return result.rows
+
+
+def _outcome(record):
+    if record.failure is not None:
+        return f"{record.id} failed: {record.failure}"
+    return f"{record.id}: test error {100 * record.test_error:.2f} %, {record.seconds:,.0f} s"
 
 
 def _end(message, status):

@@ -21,13 +21,12 @@ first searches on scikit-learn's digits in OUT/search. It only checks that the s
 from pathlib import Path
 
 from absl import app, flags
-from common import run_script
+from common import run_script, train_and_print
 
 from lemonade_tf.baselines.transferred import baseline_networks
 from lemonade_tf.keras_bridge import load_graph
 from lemonade_tf.monitoring.progress import ProgressDisplay
 from lemonade_tf.presets import make_config
-from lemonade_tf.retraining import TransferConfig, train_graphs
 from lemonade_tf.runs import read_run
 from lemonade_tf.search import search
 from lemonade_tf.search_spaces.adaptation import adapt_network
@@ -139,12 +138,6 @@ def table(rows, methods):
     return lines
 
 
-def outcome(record):
-    if record.failure is not None:
-        return f"{record.id} failed: {record.failure}"
-    return f"{record.id}: test error {100 * record.test_error:.2f} %, {record.seconds:,.0f} s"
-
-
 def main(_):
     workdir = Path(WORKDIR.value)
     runs, dataset = {LEMONADE: RUN.value, RANDOM_SEARCH: RANDOM.value}, DATASET.value
@@ -160,26 +153,18 @@ def main(_):
         )
         runs = {LEMONADE: search(quick, callbacks=[ProgressDisplay()], resume=True).workdir}
         dataset, settings = "digits", {"epochs": 1}
-    config = TransferConfig.from_flat(
-        {
-            "dataset": dataset,
-            "data_dir": DATA_DIR.value,
-            "workers": WORKERS.value,
-            "seed": SEED.value,
-            **settings,
-        }
-    )
+    settings = {
+        "dataset": dataset,
+        "data_dir": DATA_DIR.value,
+        "workers": WORKERS.value,
+        "seed": SEED.value,
+        **settings,
+    }
     files, methods, baselines = find_networks(runs)
     if QUICK.value:
         files, baselines = dict(list(files.items())[:1]), BASELINES[0][:1]
-    result = train_graphs(
-        workdir,
-        make_graphs(files, baselines),
-        config,
-        on_stage=lambda stage: print(stage, flush=True),
-        on_network_end=lambda record: print(outcome(record), flush=True),
-    )
-    print(*table(result.rows, methods), f"Table: {workdir / 'retrained.csv'}", sep="\n")
+    rows = train_and_print(workdir, make_graphs(files, baselines), settings)
+    print(*table(rows, methods), f"Table: {workdir / 'retrained.csv'}", sep="\n")
 
 
 if __name__ == "__main__":

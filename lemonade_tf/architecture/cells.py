@@ -160,6 +160,12 @@ def local_name(number: int, name: str) -> str | None:
     return name.removeprefix(prefix) if name.startswith(prefix) else None
 
 
+def is_cell_input(name: str) -> bool:
+    """Return whether a node is by its name the concatenation that is the input of a cell."""
+    number = _cell_number(name)
+    return number > 1 and name == network_name(number, INPUT)
+
+
 def _cell_number(name: str) -> int:
     """Return the number of the cell to which a node belongs by its name; 0 if to none."""
     head, _, rest = name.partition("_")
@@ -194,7 +200,7 @@ def cell_network(
     Raises:
         CellError: If n is not positive or F is not a positive multiple of 4.
     """
-    _check_sizes(cells_per_block, filters)
+    check_sizes(cells_per_block, filters)
     if filters != cell.filters:
         cell = cell.scaled(filters)
     nodes = {
@@ -221,7 +227,7 @@ def cell_network(
             nodes[network_name(number, INPUT)] = Node(Concatenate(), tuple(inputs))
         for local, node in cell.nodes.items():
             inputs = tuple(network_name(number, i) for i in node.inputs)
-            nodes[network_name(number, local)] = Node(_in_block(node.layer, 2**block), inputs)
+            nodes[network_name(number, local)] = Node(in_block(node.layer, 2**block), inputs)
         outputs[number] = network_name(number, cell.output)
     nodes["global_pool"] = Node(GlobalAveragePooling2D(), (outputs[last],))
     nodes["logits"] = Node(Dense(num_classes), ("global_pool",))
@@ -229,7 +235,12 @@ def cell_network(
     return Graph.from_nodes(nodes, "softmax")
 
 
-def _check_sizes(cells_per_block: int, filters: int) -> None:
+def check_sizes(cells_per_block: int, filters: int) -> None:
+    """Check the numbers of cells per block and of filters in the last block.
+
+    Raises:
+        CellError: If n is not positive or F is not a positive multiple of 4.
+    """
     if cells_per_block < 1:
         raise CellError(f"cells_per_block is {cells_per_block}; expected at least 1.")
     if filters < _GROWTH or filters % _GROWTH:
@@ -245,7 +256,7 @@ def _pooled_blocks(side: int) -> frozenset[int]:
 
 
 @lru_cache(maxsize=65536)
-def _in_block(layer: Layer, factor: int) -> Layer:
+def in_block(layer: Layer, factor: int) -> Layer:
     """Return a layer of the first block as it is in a block with `factor` times the filters."""
     if factor > 1 and isinstance(layer, Conv2D | SeparableConv2D):
         return replace(layer, filters=layer.filters * factor)

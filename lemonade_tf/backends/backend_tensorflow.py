@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture.regularization import NO_REGULARIZATION, Regularization
 from lemonade_tf.backends.base import Backend, Inputs, JitCompile, Precision
 from lemonade_tf.backends.batch_normalization_tensorflow import FusedBatchNormalization
 from lemonade_tf.backends.batch_transform import NO_AUGMENTATION, BatchTransform
@@ -83,7 +84,14 @@ class TensorFlowBackend(Backend):
             return tf.Variable(array, trainable=False)  # pyright: ignore[reportArgumentType] (stub)
         return tf.constant(array)
 
-    def training_model(self, graph: Graph, seed: int | None = None) -> keras.Model:
+    def training_model(
+        self,
+        graph: Graph,
+        seed: int | None = None,
+        *,
+        regularization: Regularization = NO_REGULARIZATION,
+        num_steps: int = 0,
+    ) -> keras.Model:
         """Build a model whose batch normalizations are fused; see `Backend.training_model`."""
         replicas = current_replicas()
         with nullcontext() if replicas is None else replicas.scope():
@@ -94,6 +102,8 @@ class TensorFlowBackend(Backend):
                 batch_normalization=FusedBatchNormalization,
                 seed=seed,
                 layer_per_node=True,
+                regularization=regularization,
+                num_steps=num_steps,
             )
 
     def trainer(

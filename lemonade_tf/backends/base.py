@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from lemonade_tf.architecture.regularization import NO_REGULARIZATION, Regularization
 from lemonade_tf.backends.batch_transform import NO_AUGMENTATION, BatchTransform
 from lemonade_tf.errors import LemonadeError
 
@@ -80,14 +81,23 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def training_model(self, graph: Graph, seed: int | None = None) -> keras.Model:
+    def training_model(
+        self,
+        graph: Graph,
+        seed: int | None = None,
+        *,
+        regularization: Regularization = NO_REGULARIZATION,
+        num_steps: int = 0,
+    ) -> keras.Model:
         """Build the model of a graph that `trainer` trains.
 
         It outputs logits, and the lambda of convex sums is a trainable weight.
 
         Args:
             graph: The network.
-            seed: Random seed of dropout.
+            seed: Random seed of dropout and of regularization.
+            regularization: What acts on the branches of the network in training only.
+            num_steps: How many steps are planned, for its schedule.
         """
 
     @abstractmethod

@@ -19,7 +19,7 @@ from typing import Any
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.layers import Add, DepthwiseConv2D, ReLU, Shape
-from lemonade_tf.baselines.network_builder import NetworkBuilder
+from lemonade_tf.search_spaces.network_builder import NetworkBuilder
 
 _RELU6 = ReLU(6.0)
 # (channels, stride) per block.

@@ -15,16 +15,12 @@ from lemonade_tf.architecture.layers import (
     Add,
     AveragePooling2D,
     Concatenate,
-    Conv2D,
-    Cropping2D,
     MaxPooling2D,
     ReLU,
     SeparableConv2D,
     Shape,
-    ZeroPadding2D,
 )
-from lemonade_tf.baselines.network_builder import NetworkBuilder
-from lemonade_tf.operators.initial import NORMALIZATION
+from lemonade_tf.search_spaces.network_builder import NetworkBuilder
 
 _AVERAGE = AveragePooling2D(3, strides=1, padding="same")
 
@@ -131,20 +127,8 @@ def _projected(build: NetworkBuilder, name: str, source: str, width: int) -> str
 
 
 def _adjusted(build: NetworkBuilder, name: str, before: str, source: str, width: int) -> str:
-    """Return the output of the cell before the last, with the resolution and width of a cell.
-
-    Where the resolution was halved in between, every second pixel is taken in two ways, shifted
-    by one, and half of the channels come from each.
-    """
+    """Return the output of the cell before the last, with the resolution and width of a cell."""
     if build.shape(before)[:2] == build.shape(source)[:2]:
         same = build.shape(before)[-1] == width
         return before if same else _projected(build, name, before, width)
-    at = build.add(f"{name}_relu", ReLU(), before)
-    shifted = build.add(f"{name}_pad", ZeroPadding2D(((0, 1), (0, 1))), at)
-    shifted = build.add(f"{name}_crop", Cropping2D(((1, 0), (1, 0))), shifted)
-    halves = []
-    for part, source, channels in (("a", at, width - width // 2), ("b", shifted, width // 2)):
-        pooled = build.add(f"{name}_{part}_pool", AveragePooling2D(1, strides=2), source)
-        halves.append(build.add(f"{name}_{part}", Conv2D(channels, 1), pooled))
-    joined = build.add(f"{name}_join", Concatenate(), *halves)
-    return build.add(f"{name}_bn", NORMALIZATION, joined)
+    return build.halved(name, width, before)

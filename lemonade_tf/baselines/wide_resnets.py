@@ -12,8 +12,8 @@ from typing import Any
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.layers import Add, Conv2D, ReLU, Shape
-from lemonade_tf.baselines.network_builder import NetworkBuilder
 from lemonade_tf.operators.initial import NORMALIZATION
+from lemonade_tf.search_spaces.network_builder import NetworkBuilder
 
 
 def wide_resnet(

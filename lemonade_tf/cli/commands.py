@@ -204,12 +204,14 @@ def run_augment(options: argparse.Namespace) -> int:
         options.id,
         cells_per_block=options.cells_per_block,
         filters=options.filters,
+        shake_shake=options.shake_shake,
         output=options.output,
     )
     with without_messages():
         network.write()
     print_line(console, f"{network.path}: {count_parameters(network.graph):,} parameters")
-    command = shell_command(PROGRAM, "retrain", as_path(options.workdir), as_path(network.path))
+    words = ["retrain", as_path(options.workdir), as_path(network.path)]
+    command = shell_command(PROGRAM, *words, *["--shake_shake"] * options.shake_shake)
     print_line(console, f"Train it with {command}")
     return 0
 

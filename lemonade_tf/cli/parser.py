@@ -287,19 +287,30 @@ def _add_augment(commands: Any) -> None:
         description=(
             "Write the network of a run's cell with other numbers of cells per block and of filters"
             " (model augmentation, A.4.3). Weights are inherited where their shapes match. Train it"
-            " from scratch with `retrain RUN FILE`."
+            " from scratch with `retrain RUN FILE`. With --shake_shake, the cell is employed in the"
+            " Shake-Shake architecture (Table 1) with new weights."
         ),
     )
     parser.add_argument("id", metavar="ID", help="a network that the search trained")
     parser.add_argument(
-        "--cells_per_block", type=int, metavar="N", help="cells per block (default: unchanged)"
+        "--cells_per_block",
+        type=int,
+        metavar="N",
+        help="cells per block (default: unchanged), or residual blocks per stage of a Shake-Shake"
+        " network (default: 4)",
     )
     parser.add_argument(
         "--filters", type=int, metavar="F", help="filters in the last block (default: unchanged)"
     )
     parser.add_argument(
+        "--shake_shake",
+        action="store_true",
+        help="write the Shake-Shake network whose branches are the cell; train it with"
+        " `retrain RUN FILE --shake_shake`",
+    )
+    parser.add_argument(
         "--output",
         type=Path,
         metavar="FILE",
-        help="output file, .h5 (default: RUN/augmented/ID-nN-FF.h5)",
+        help="output file, .h5 (default: RUN/augmented/ID-nN-FF.h5, or ID-shake-nN-FF.h5)",
     )

@@ -51,6 +51,8 @@ RETRAIN_GROUPS = {
         "momentum",
         "nesterov",
         "weight_decay",
+        "shake_shake",
+        "drop_path",
         "precision",
         "seed",
     ),

@@ -17,11 +17,14 @@ import numpy as np
 
 from lemonade_tf.architecture import Graph, GraphError, Node
 from lemonade_tf.architecture import layers as kinds
+from lemonade_tf.architecture.branches import droppable_paths, shaken_means
 from lemonade_tf.architecture.opaque import Opaque, Part
+from lemonade_tf.architecture.regularization import NO_REGULARIZATION, Regularization
 from lemonade_tf.keras_bridge.convex_sum import ConvexSum
 from lemonade_tf.keras_bridge.keras_defaults import keras_defaults
 from lemonade_tf.keras_bridge.opaque_calls import OpaqueCall, SelectOutput
 from lemonade_tf.keras_bridge.origins import LayerOrigin
+from lemonade_tf.keras_bridge.random_paths import DropPath, ShakeShake
 from lemonade_tf.keras_bridge.restored_model import restore
 from lemonade_tf.keras_bridge.unnamed_layers import (
     SelectChannels,
@@ -41,6 +44,7 @@ class _Options:
     learnable: bool
     batch_normalization: LayerFactory
     seed: int | None
+    shaken: frozenset[str] = frozenset()
 
 
 @keras_defaults()
@@ -53,6 +57,8 @@ def to_keras(
     seed: int | None = None,
     name: str | None = None,
     layer_per_node: bool = False,
+    regularization: Regularization = NO_REGULARIZATION,
+    num_steps: int = 0,
 ) -> keras.Model:
     """Convert a graph to a functional Keras model.
 
@@ -72,27 +78,44 @@ def to_keras(
         batch_normalization: Class or function that makes a batch normalization from the arguments
             of keras.layers.BatchNormalization, for a backend that has a faster one for training.
             Models to be saved use Keras's.
-        seed: Random seed of dropout.
+        seed: Random seed of dropout and of regularization.
         name: Name of the model. By default, that of the imported model, or "network".
         layer_per_node: Whether the model of an imported graph has instead a layer for every node,
             which has its name and computes in float32, as the models of other graphs do.
+        regularization: What acts on branches in training, by layers of this package; not for the
+            model of an imported graph unless it has a layer for every node.
+        num_steps: The number of training steps, for the schedule of ScheduledDropPath.
 
     Raises:
         GraphError: If Keras has no counterpart of a layer.
     """
-    options = _Options(learnable, batch_normalization, seed)
+    shaken = shaken_means(graph) if regularization.shake_shake else frozenset()
+    options = _Options(learnable, batch_normalization, seed, shaken)
     if graph.origin is not None and not layer_per_node:
         return restore(graph, partial(_build_new, options), name=name)
     outputs = (logits_node(graph),) if logits else graph.outputs
     left_out = {graph.output}.difference(outputs)
+    paths = droppable_paths(graph) if regularization.drop_path else frozenset()
     tensors: dict[str, Any] = {}
     for node_name in graph.topological_order():
         if node_name not in left_out:
             node = graph[node_name]
             inputs = [tensors[source] for source in node.inputs]
+            for index in range(len(inputs)):
+                if (node_name, index) in paths:
+                    drop = _drop_path(
+                        f"{node_name}_path_{index}", regularization, num_steps, options
+                    )
+                    inputs[index] = drop(inputs[index])
             tensors[node_name] = _build(node.layer, node_name, node, inputs, options)
     ends = [[tensors[n] for n in names] for names in (graph.inputs, outputs)]
     return keras.Model(*(end[0] if len(end) == 1 else end for end in ends), name=name or "network")
+
+
+def _drop_path(
+    name: str, regularization: Regularization, num_steps: int, options: _Options
+) -> DropPath:
+    return DropPath(regularization.drop_path, num_steps, _seed(name, options), name=name)
 
 
 def _build_new(
@@ -226,6 +249,8 @@ def _keras_layer(layer: kinds.Layer, name: str, options: _Options) -> keras.laye
 @_keras_layer.register(kinds.Elementwise)
 @_keras_layer.register(kinds.Concatenate)
 def _(layer: kinds.Layer, name: str, options: _Options) -> keras.layers.Layer:
+    if name in options.shaken:
+        return ShakeShake(_seed(name, options), name=name)
     return getattr(keras.layers, type(layer).__name__)(**kinds.arguments(layer), name=name)
 
 

@@ -1,12 +1,15 @@
 """The files of augmented networks (A.4.3), which are trained from scratch like those of the run.
 
-An augmented network has an id of its own: that of the network, n and F, such as "5-3-n4-F128".
+An augmented network has an id of its own: that of the network, n and F, such as "5-3-n4-F128". The
+network that has the same cell in the Shake-Shake architecture (Table 1) is "5-3-shake-n4-F128".
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.cells import CellError, extract_cell
@@ -16,6 +19,7 @@ from lemonade_tf.runs import Run
 from lemonade_tf.store.network_ids import augmented_id, is_network_id
 
 KEY = "augmented"  # in the record of a file
+SHAKE_SHAKE = "shake_shake"  # there, n and F of a Shake-Shake network
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,9 @@ def read_augmented(run: Run, path: str | os.PathLike[str]) -> AugmentedNetwork:
     shapes, images = graph.shapes(), run.config.images
     expected = tuple(images.input_shape), (images.num_classes,)
     found = shapes[graph.input], shapes[graph.output]
+    size = _shake_shake_size(given)
     try:
-        _, cells_per_block, filters = extract_cell(graph)
+        cells_per_block, filters = extract_cell(graph)[1:] if size is None else size
     except CellError as error:
         raise RetrainError(f"{os.fspath(path)}: {error}") from error
     if found != expected:
@@ -67,4 +72,13 @@ def read_augmented(run: Run, path: str | os.PathLike[str]) -> AugmentedNetwork:
             f"{os.fspath(path)} takes images of shape {found[0]} and has outputs of shape"
             f" {found[1]}; expected {expected[0]} and {expected[1]}, as the run has."
         )
-    return AugmentedNetwork(augmented_id(id_, cells_per_block, filters), graph)
+    new_id = augmented_id(id_, cells_per_block, filters, shake_shake=size is not None)
+    return AugmentedNetwork(new_id, graph)
+
+
+def _shake_shake_size(given: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return n and F of a Shake-Shake network; None for other augmented networks."""
+    size = given.get(SHAKE_SHAKE)
+    if not (isinstance(size, list) and len(size) == 2):
+        return None
+    return (size[0], size[1]) if all(type(n) is int and 0 < n < 10**6 for n in size) else None

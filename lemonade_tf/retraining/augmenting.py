@@ -1,30 +1,33 @@
 """Model augmentation of a network of a run (A.4.3), like `lemonade-tf augment`.
 
-A network of cells is scaled by the number of cells per block and the number of filters. `retrain`
-trains the file from scratch, like the networks of the run.
+A network of cells is scaled by the number of cells per block and the number of filters, or its cell
+is employed in the Shake-Shake architecture (Table 1). `retrain` trains the file from scratch, like
+the networks of the run.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lemonade_tf.architecture import Graph
-from lemonade_tf.architecture.cells import NUM_BLOCKS, CellError, extract_cell
+from lemonade_tf.architecture.cells import NUM_BLOCKS, Cell, CellError, extract_cell
 from lemonade_tf.architecture.text import MAX_NODES
 from lemonade_tf.config import ConfigError
 from lemonade_tf.datasets.array_files import ArrayFiles
 from lemonade_tf.keras_bridge import load_graph
-from lemonade_tf.retraining.augmented import KEY
+from lemonade_tf.retraining.augmented import KEY, SHAKE_SHAKE
 from lemonade_tf.retraining.chosen import check_id
 from lemonade_tf.retraining.first_dataset import cache_dir_of, checked_dataset
 from lemonade_tf.retraining.folder import RetrainError
 from lemonade_tf.runs import Run, read_run
 from lemonade_tf.search.lineage import rebuild_networks
-from lemonade_tf.search_spaces import CELLS, augment
+from lemonade_tf.search_spaces import CELLS, augment, shake_shake
+from lemonade_tf.search_spaces.shake_shake import BLOCKS_PER_STAGE, num_nodes
 from lemonade_tf.store import explained
 from lemonade_tf.store.atomic import make_folder
 from lemonade_tf.store.file_names import AUGMENTED
@@ -64,18 +67,23 @@ def augment_run(
     *,
     cells_per_block: int | None = None,
     filters: int | None = None,
+    shake_shake: bool = False,
     output: str | os.PathLike[str] | None = None,
 ) -> Augmented:
     """Return the network of a run's cell with other numbers of cells and filters.
 
-    Weights are inherited where their shapes match, if the file of the network is still there.
+    Weights are inherited where their shapes match, if the file of the network is still there. A
+    Shake-Shake network has new weights.
 
     Args:
         workdir: The run folder.
         id_: A network that the search trained.
-        cells_per_block: n, the cells of stride 1 in each block; None for that of the network.
+        cells_per_block: n, the cells of stride 1 in each block, or the residual blocks in each
+            stage of a Shake-Shake network; None for that of the network, or 4.
         filters: F, the filters in the last block, a multiple of 4; None for that of the network.
-        output: The file to write, with the suffix .h5; by default, RUN/augmented/ID-nN-FF.h5.
+        shake_shake: Whether to employ the cell in the Shake-Shake architecture.
+        output: The file to write, with the suffix .h5; by default, RUN/augmented/ID-nN-FF.h5, or
+            RUN/augmented/ID-shake-nN-FF.h5.
 
     Raises:
         ConfigError: If there is no such network, n or F does not fit, or the output exists.
@@ -91,7 +99,8 @@ def augment_run(
         )
     check_id(run, id_)
     _check_output(output)
-    graph, record = _augmented(run, id_, _network(run, id_), cells_per_block, filters)
+    make = _in_shake_shake if shake_shake else _augmented
+    graph, record = make(run, id_, _network(run, id_), cells_per_block, filters)
     default = run.store.path / AUGMENTED / f"{record['id']}.h5"
     return Augmented(graph, default if output is None else Path(output), record)
 
@@ -119,29 +128,75 @@ def _augmented(
     run: Run, id_: str, graph: Graph, cells_per_block: int | None, filters: int | None
 ) -> tuple[Graph, dict[str, Any]]:
     """Return the augmented network, with weights, and the record of its file."""
-    try:
-        cell, own_cells_per_block, own_filters = extract_cell(graph)
-    except CellError as error:
-        raise RetrainError(f"the network {id_} of {run.store.path}: {error}") from error
+    cell, own_cells_per_block, own_filters = _cell(run, id_, graph)
     cells_per_block = own_cells_per_block if cells_per_block is None else cells_per_block
     filters = own_filters if filters is None else filters
     # A file has at most MAX_NODES nodes: per cell, those inside it, its input, and few others.
     largest = (MAX_NODES // (len(cell.nodes) + 2) - 2 * NUM_BLOCKS) // NUM_BLOCKS
+    _check_cells_per_block(cells_per_block, largest, cell)
+    with _reported(filters):
+        scaled = augment(graph, cells_per_block=cells_per_block, filters=filters)
+    record = {
+        "id": augmented_id(id_, cells_per_block, filters),
+        KEY: {"run_id": run.store.run_id, "network": id_},
+    }
+    return scaled, record
+
+
+def _in_shake_shake(
+    run: Run, id_: str, graph: Graph, cells_per_block: int | None, filters: int | None
+) -> tuple[Graph, dict[str, Any]]:
+    """Return the Shake-Shake network of a network's cell, with weights, and its record."""
+    cell, _, own_filters = _cell(run, id_, graph)
+    cells_per_block = BLOCKS_PER_STAGE if cells_per_block is None else cells_per_block
+    filters = own_filters if filters is None else filters
+    largest = MAX_NODES // num_nodes(cell, 1)
+    _check_cells_per_block(cells_per_block, largest, cell)
+    shapes, rescaling = graph.shapes(), graph["rescaling"].layer
+    with _reported(filters):
+        network = shake_shake(
+            shapes[graph.input],
+            shapes["logits"][-1],
+            cell=cell,
+            cells_per_block=cells_per_block,
+            filters=filters,
+            rescaling=rescaling,
+        )
+    record = {
+        "id": augmented_id(id_, cells_per_block, filters, shake_shake=True),
+        KEY: {
+            "run_id": run.store.run_id,
+            "network": id_,
+            SHAKE_SHAKE: [cells_per_block, filters],
+        },
+    }
+    return network, record
+
+
+def _cell(run: Run, id_: str, graph: Graph) -> tuple[Cell, int, int]:
+    """Return the cell, n and F of a network of a run."""
+    try:
+        return extract_cell(graph)
+    except CellError as error:
+        raise RetrainError(f"the network {id_} of {run.store.path}: {error}") from error
+
+
+def _check_cells_per_block(cells_per_block: int, largest: int, cell: Cell) -> None:
     if not 1 <= cells_per_block <= largest:
         raise ConfigError(
             f"--cells_per_block is {cells_per_block}; expected 1 to {largest} for cells of"
             f" {len(cell.nodes)} layers."
         )
+
+
+@contextmanager
+def _reported(filters: int) -> Iterator[None]:
+    """Report a number of filters with which no network can be made."""
     try:
-        scaled = augment(graph, cells_per_block=cells_per_block, filters=filters)
+        yield
     except CellError as error:
         raise ConfigError(f"--{error}") from error
     except MemoryError as error:
         raise ConfigError(
             f"--filters is {filters}; the weights of such a network do not fit into memory."
         ) from error
-    record = {
-        "id": augmented_id(id_, cells_per_block, filters),
-        KEY: {"run_id": run.store.run_id, "network": id_},
-    }
-    return scaled, record

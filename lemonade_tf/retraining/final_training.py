@@ -17,6 +17,7 @@ from lemonade_tf.errors import quoted
 from lemonade_tf.executors import Outcome
 from lemonade_tf.retraining.chosen_network import ChosenNetwork
 from lemonade_tf.retraining.folder import RetrainedFolder, RetrainError
+from lemonade_tf.retraining.regularized import check_effects
 from lemonade_tf.retraining.retrain_config import RetrainConfig
 from lemonade_tf.store import RetrainedRecord
 from lemonade_tf.training.settings import TrainingSettings
@@ -87,7 +88,10 @@ class FinalTraining:
         """All settings on which results depend, as JSON values."""
         of_config = replace(self.config, training=self.training).as_json()
         settings = {**of_config, "threads": self.threads, **self.facts}
-        return {name: value for name, value in settings.items() if name not in _RESOURCES}
+        # Without regularization, the settings are those of versions that had none.
+        regularization = self.config.regularization
+        left_out = {*_RESOURCES, *vars(regularization)} - regularization.settings.keys()
+        return {name: value for name, value in settings.items() if name not in left_out}
 
     def worker_setup(self) -> WorkerSetup:
         """Return how worker processes are set up."""
@@ -120,10 +124,13 @@ def train_networks(
         interval: Seconds between two checkpoints of a training.
 
     Raises:
+        ConfigError: If regularization has no effect on any network.
+        FileError: If it depends on a network whose file cannot be read.
         RetrainError: If networks were trained in the folder with different settings, or other
             networks with the same ids.
         StoreError: If the folder is in use, or cannot be written.
     """
+    check_effects(training.config.regularization, networks, on_stage)
     settings, failures = training.settings, {}
     options = training.config.names()
     with RetrainedFolder(training.path, settings, options=options) as folder:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
+from lemonade_tf.architecture.regularization import Regularization
 from lemonade_tf.config import ExecutorName, FlatConfig
 from lemonade_tf.config_checks import (
     ConfigError,
@@ -31,6 +32,12 @@ class RetrainConfig(FlatConfig):
             augmentation of the search; or "imagenet64", those of Chrabaszcz et al. (2017), which
             the paper uses on ImageNet64x64: 40 epochs, batches of 128, a learning rate that is
             divided by 5 every 10 epochs, crops and flips only.
+        shake_shake: Regularization: whether each mean of two branches is a random combination of
+            them in each training step, per image, and another one in the backward pass (Gastaldi,
+            2017). For networks that `augment --shake_shake` wrote.
+        drop_path: Regularization: probability at the end of the training with which each path into
+            a sum or concatenation is dropped, per image (ScheduledDropPath of Zoph et al., 2018);
+            it grows linearly from 0. 0 for none.
         seed: Random seed. The result of a network depends on the seed and its id, not on which
             other networks are trained.
         workers: Worker processes. Defaults to as many as in a search, but at most one per network.
@@ -55,6 +62,8 @@ class RetrainConfig(FlatConfig):
 
     training: TrainingSettings = RECIPES["paper"]
     recipe: Recipe = "paper"
+    shake_shake: bool = False
+    drop_path: float = 0.0
     seed: int = 0
     workers: int | None = None
     executor: ExecutorName = "processes"
@@ -63,6 +72,11 @@ class RetrainConfig(FlatConfig):
     strategy: RetrainStrategy = "one_per_gpu"
     device_memory: float | None = None
     cache_dir: str | None = None
+
+    @property
+    def regularization(self) -> Regularization:
+        """What acts on the branches of a network in training."""
+        return Regularization(self.shake_shake, self.drop_path)
 
     @classmethod
     def from_flat(cls, settings: Mapping[str, Any]) -> Self:
@@ -87,6 +101,8 @@ class RetrainConfig(FlatConfig):
         super().__post_init__()
         check_integer("epochs", self.training.epochs, 1)
         check_integer("seed", self.seed, 0)
+        if not 0 <= self.drop_path < 1:
+            raise ConfigError(f"--drop_path is {self.drop_path}; expected a number in [0, 1).")
         check_integer("workers", self.workers, 1, optional=True)
         check_choice("executor", self.executor, ExecutorName)
         check_gpus("gpus_per_child", self.gpus_per_child)

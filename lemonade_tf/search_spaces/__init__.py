@@ -3,6 +3,15 @@
 from lemonade_tf.search_spaces.cells import CELLS, CellSpace
 from lemonade_tf.search_spaces.model_augmentation import augment
 from lemonade_tf.search_spaces.networks import NETWORKS, NetworkSpace
+from lemonade_tf.search_spaces.shake_shake import shake_shake
 from lemonade_tf.search_spaces.space import SearchSpace
 
-__all__ = ["CELLS", "NETWORKS", "CellSpace", "NetworkSpace", "SearchSpace", "augment"]
+__all__ = [
+    "CELLS",
+    "NETWORKS",
+    "CellSpace",
+    "NetworkSpace",
+    "SearchSpace",
+    "augment",
+    "shake_shake",
+]

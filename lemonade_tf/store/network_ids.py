@@ -2,7 +2,8 @@
 
 The initial networks are generation 0. The attempt counts the draws of a generation, those included
 that led to no proposal. An augmented network (A.4.3) has its cells per block and filters in its id,
-such as "12-7-n4-F128".
+such as "12-7-n4-F128", and that of its cell in a Shake-Shake network (Table 1)
+"12-7-shake-n4-F128".
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ def is_network_id(id_: str) -> bool:
     return _ID.fullmatch(id_) is not None
 
 
-def augmented_id(id_: str, cells_per_block: int, filters: int) -> str:
-    """Return the id of an augmented network."""
-    return f"{id_}-n{cells_per_block}-F{filters}"
+def augmented_id(id_: str, cells_per_block: int, filters: int, *, shake_shake: bool = False) -> str:
+    """Return the id of an augmented network, or of a cell in a Shake-Shake network."""
+    return f"{id_}{'-shake' if shake_shake else ''}-n{cells_per_block}-F{filters}"
 
 
 def is_file_id(id_: str) -> bool:

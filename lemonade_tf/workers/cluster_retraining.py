@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture.regularization import Regularization
 from lemonade_tf.architecture.text import from_json, to_json
 from lemonade_tf.backends.current import current_backend
 from lemonade_tf.datasets.dataset import Dataset
@@ -122,7 +123,12 @@ class ClusterRetrainer:
             graph = initial_weights(from_json(parts["architecture"]), rng=rng)
             state = unpack_state(packed, "the state that the chief sent")[0] if packed else None
             try:
-                self._retrainer.fit(graph, np.random.default_rng(training_seed), state)
+                self._retrainer.fit(
+                    graph,
+                    np.random.default_rng(training_seed),
+                    state,
+                    regularization=Regularization.of(task.settings),
+                )
             except TrainingDiverged:
                 continue  # on all machines, by the same loss
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.cost import count_multiply_adds, count_parameters
+from lemonade_tf.architecture.regularization import NO_REGULARIZATION, Regularization
 from lemonade_tf.architecture.text import from_json, to_json
 from lemonade_tf.backends.current import current_backend
 from lemonade_tf.datasets.dataset import Dataset
@@ -143,7 +144,8 @@ class Retrainer:
                 num, last = len(written.losses), written.losses[-1]
                 print(f"{task.id}: epoch {num} of {self._settings.epochs}, loss {last:.4f}")
 
-        model, trained = self.fit(graph, rng, state, write_checkpoint)
+        regularization = Regularization.of(task.settings)
+        model, trained = self.fit(graph, rng, state, write_checkpoint, regularization)
         size = self._settings.evaluation_batch_size
         test_error, top5_error = errors_on_test_images(
             self._backend.forward(model), self._data, batch_size=size
@@ -167,21 +169,31 @@ class Retrainer:
         rng: np.random.Generator,
         state: TrainingState | None = None,
         on_epoch: OnEpoch | None = None,
+        regularization: Regularization = NO_REGULARIZATION,
     ) -> tuple[keras.Model, FitResult]:
         """Train a network in this process only.
 
         Args:
             graph: The network, with new weights.
-            rng: Draws the order of the images, augmentation and the seed of dropout.
+            rng: Draws the order of the images, augmentation, and the seed of dropout and of
+                regularization.
             state: State to resume from, that of `rng` included.
             on_epoch: See `training.fit.fit`.
+            regularization: What acts on the branches of the network.
         """
-        model = self._backend.training_model(graph, seed=int(rng.integers(2**31)))
+        num_images, epochs = self._labels.shape[0], self._settings.epochs
+        batch_size = effective_batch_size(self._settings, num_images)
+        model = self._backend.training_model(
+            graph,
+            seed=int(rng.integers(2**31)),
+            regularization=regularization,
+            num_steps=epochs * (num_images // batch_size),
+        )
         trained = fit(
             model,
             self._images,
             self._labels,
-            epochs=self._settings.epochs,
+            epochs=epochs,
             settings=self._settings,
             rng=rng,
             transform=self._transform,

@@ -22,9 +22,10 @@ class RetrainTask(NamesFiles):
         checkpoint: Checkpoint file; if it exists, training resumes from it.
         interval: Seconds between two checkpoints.
         weights_seed: Random seed of the new weights.
-        training_seed: Random seed of the order of images, augmentation and dropout.
+        training_seed: Random seed of the order of images, augmentation, dropout and
+            regularization.
         settings: Everything besides the architecture that the training depends on, as plain
-            values; stored in the file.
+            values, its regularization among them; stored in the file.
         architecture: The architecture, as JSON of `architecture.text`, instead of that of the
             source: with a source, for other images and classes. Its weights are then inherited
             from the source where their shapes match.

@@ -15,6 +15,7 @@ from tensorflow.python.framework.func_graph import FuncGraph
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture import layers as kinds
+from lemonade_tf.architecture.regularization import Regularization
 from lemonade_tf.backends.backend_tensorflow import TensorFlowBackend
 from lemonade_tf.backends.batch_transform import NO_AUGMENTATION
 from lemonade_tf.backends.mirrored_training_tensorflow import MirroredTrainer
@@ -186,6 +187,31 @@ def test_dropout_draws_other_masks_on_each_device():
     assert seeds() == before
     run(training)
     assert seeds() == before
+
+
+def test_regularization_draws_other_numbers_on_each_device():
+    graph = smooth(num_blocks=1)
+    branches = [graph.add(f"branch_{i}", kinds.Conv2D(5, 3), ["tanh_0"]) for i in range(2)]
+    mean = graph.add("mean", kinds.Average(), branches)
+    both = graph.add("both", kinds.Add(), ["tanh_0", mean])
+    graph.set_layer("pool", graph["pool"].layer, inputs=[both])
+    regularization = Regularization(shake_shake=True, drop_path=0.5)
+    BACKEND.set_up(None, "mirrored")
+    model = BACKEND.training_model(
+        initial_weights(graph, rng=np.random.default_rng(0)),
+        seed=1,
+        regularization=regularization,
+        num_steps=STEPS,
+    )
+    assert np.isfinite(run(BACKEND.trainer(model, momentum=0.9, weight_decay=0.0))[0])
+    seeds = [v for v in model.variables if "seed" in v.name]
+    assert len(seeds) == 3  # one mean, two paths
+    for variable in model.variables:
+        first, second = (copy.numpy() for copy in variable.value.values)
+        # The second number counts the steps, of which the schedule of drop path depends.
+        expected = first + np.array([1, 0]) if any(variable is each for each in seeds) else first
+        np.testing.assert_array_equal(second, expected)
+        assert len(first.shape) != 1 or first.dtype.kind != "i" or first[1] == STEPS
 
 
 def test_a_process_keeps_its_number_of_devices():

@@ -7,6 +7,7 @@ from lemonade_tf.architecture import check
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.layers import Conv2D, DepthwiseConv2D
 from lemonade_tf.baselines import mobilenet_v1, mobilenet_v2, nasnet, wide_resnet
+from lemonade_tf.search_spaces import shake_shake
 
 CIFAR = (32, 32, 3)
 SMALL = {
@@ -14,7 +15,13 @@ SMALL = {
     "v2": lambda **task: mobilenet_v2(**task, alpha=0.15),
     "nasnet": lambda **task: nasnet(**task, cells_per_block=2, filters=96),
     "wide_resnet": lambda **task: wide_resnet(**task, depth=10, width=1),
+    "shake_shake": lambda **task: shake_shake(**task, cells_per_block=1, filters=16),
 }
+
+
+def trainable(network):
+    weights = [weights for _, node in network.items() for weights in node.weights.items()]
+    return sum(value.size for key, value in weights if not key.startswith("moving_"))
 
 
 # Table 2 of the paper: 40K, 221K, 834K, 3.2M.
@@ -44,16 +51,21 @@ def test_nasnet(cells, filters, parameters):
     assert network.shapes()["normal_2_0"][-1] == filters
 
 
+# Gastaldi, Table 1: 26 2x32d, 2x64d and 2x96d have 2.9M, 11.7M and 26.2M.
+@pytest.mark.parametrize(
+    ("filters", "parameters"), [(128, 2_923_162), (256, 11_653_978), (384, 26_192_922)]
+)
+def test_shake_shake(filters, parameters):
+    assert trainable(shake_shake(CIFAR, 10, filters=filters)) == parameters
+
+
 # Zagoruyko and Komodakis, Table 5: 11.0M, 8.9M, 0.6M (without moving statistics).
 @pytest.mark.parametrize(
     ("depth", "width", "parameters"),
     [(16, 8, 10_961_370), (40, 4, 8_949_210), (40, 1, 563_930)],
 )
 def test_wide_resnet(depth, width, parameters):
-    network = wide_resnet(CIFAR, 10, depth=depth, width=width)
-    weights = [weights for _, node in network.items() for weights in node.weights.items()]
-    trainable = sum(value.size for key, value in weights if not key.startswith("moving_"))
-    assert trainable == parameters
+    assert trainable(wide_resnet(CIFAR, 10, depth=depth, width=width)) == parameters
 
 
 @pytest.mark.parametrize("network", [mobilenet_v1, mobilenet_v2])
@@ -86,6 +98,7 @@ def test_networks_for_other_images(name):
         (lambda: nasnet(CIFAR, 10, cells_per_block=0), "at least 1"),
         (lambda: wide_resnet(CIFAR, 10, depth=27), "multiple of 6"),
         (lambda: wide_resnet(CIFAR, 1), "at least 2"),
+        (lambda: shake_shake(CIFAR, 10, filters=6), "positive multiple of 4"),
     ],
 )
 def test_bad_arguments(build, message):

@@ -5,7 +5,9 @@ import pytest
 from toy_training import toy_search
 
 from lemonade_tf import load_graph
-from lemonade_tf.architecture.cells import extract_cell
+from lemonade_tf.architecture import check
+from lemonade_tf.architecture.branches import shaken_means
+from lemonade_tf.architecture.cells import extract_cell, in_block
 from lemonade_tf.architecture.text import from_json, same_architecture
 from lemonade_tf.cli import main
 from lemonade_tf.keras_bridge import load_record, save_model
@@ -77,11 +79,37 @@ def test_a_network_without_a_file_is_rebuilt(capsys, folder, run):
     assert same_architecture(read_augmented(run, path).graph, graph)
 
 
+def test_a_cell_in_a_shake_shake_network(capsys, folder, run):
+    record = run.front()[0]
+    before = load_graph(run.store.models.path(record.id))
+    cell, _, _ = extract_cell(before)
+    options = "--shake_shake", "--cells_per_block", 1, "--filters", 16
+    status, out, err = command(capsys, "augment", folder, record.id, *options)
+    id_ = f"{record.id}-shake-n1-F16"
+    path = folder / "augmented" / f"{id_}.h5"
+    assert (status, err) == (0, "")
+    assert out.splitlines()[1].endswith(f"retrain '{folder}' '{path}' --shake_shake")
+    graph = load_graph(path)
+    check(graph)
+    assert same_architecture(read_augmented(run, path).graph, graph)
+    assert list(choose(run, [str(path)])) == [id_]
+    assert shaken_means(graph) == {f"block_{stage}_1_mean" for stage in (1, 2, 3)}
+    scaled = cell.scaled(16).nodes
+    for stage in range(3):
+        for part in "ab":
+            for name, node in scaled.items():
+                found = graph[f"block_{stage + 1}_1_{part}_{name}"].layer
+                assert found == in_block(node.layer, 2**stage)
+    assert graph["rescaling"].layer == before["rescaling"].layer
+
+
 @pytest.mark.parametrize(
     ("options", "status", "words"),
     [
         (["--filters", 10], 2, "--filters is 10; expected a positive multiple of 4"),
         (["--cells_per_block", 0], 2, "--cells_per_block is 0; expected 1 to"),
+        (["--shake_shake", "--cells_per_block", 10**7], 2, "is 10000000; expected 1 to"),
+        (["--shake_shake", "--filters", 10], 2, "--filters is 10; expected a positive multiple"),
         (["--cells_per_block", 10**7], 2, "--cells_per_block is 10000000; expected 1 to"),
         (["--filters", 4 * 10**6], 2, "--filters is 4000000; the weights of such a network do not"),
         (["--filters", "many"], 2, "--filters: invalid int value: 'many'"),

@@ -3,11 +3,13 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,12 +18,20 @@ from runs import CONFIG, change_images, change_settings, line, make_run, with_se
 from toy_training import toy_search
 
 from lemonade_tf import load_graph
+from lemonade_tf.architecture import Graph
+from lemonade_tf.architecture.layers import Add, Conv2D, Input
 from lemonade_tf.architecture.text import canonical_hash, from_json
 from lemonade_tf.cli import main
 from lemonade_tf.config import ConfigError
 from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.operators.initial import initial_weights
-from lemonade_tf.retraining import RetrainConfig, RetrainError, final_training, retrain
+from lemonade_tf.retraining import (
+    RetrainConfig,
+    RetrainError,
+    final_training,
+    regularized,
+    retrain,
+)
 from lemonade_tf.runs import read_run
 from lemonade_tf.runs.same_images import describe_images
 from lemonade_tf.search_spaces import NETWORKS
@@ -240,6 +250,32 @@ def test_changed_settings_are_refused_by_name(run, executor):
     with pytest.raises(RetrainError, match=message):
         retrain(run, config=other)
     retrain(run, config=RetrainConfig.from_flat({"epochs": 2, "workers": 2}))
+
+
+def test_regularization_is_for_networks_with_branches(run, executor, monkeypatch):
+    chain, branched = Graph(), Graph()
+    for graph in (chain, branched):
+        graph.add("input", Input((8, 8, 1)))
+        graph.output = graph.add("conv", Conv2D(1, 3), ["input"])
+    branched.output = branched.add("sum", Add(), ["input", "conv"])
+    graphs = {"2-0": branched}
+    monkeypatch.setattr(regularized, "load_graph", lambda path: graphs.get(Path(path).stem, chain))
+    retrain(run, config=SHORT)
+    without = (run / "retrained" / "settings.json").read_text()
+    assert "shake_shake" not in without  # as written by versions that had no regularization
+    assert "drop_path" not in without
+    shutil.rmtree(run / "retrained")
+    config = replace(SHORT, drop_path=0.2)
+    stages = []
+    retrain(run, config=config, on_stage=stages.append)
+    assert "--drop_path has no effect on 0-1, 1-0, without a sum or concatenation" in str(stages)
+    assert executor.tasks[-1].settings["drop_path"] == 0.2
+    for settings, words in (
+        ({"shake_shake": True}, "--shake_shake has no effect here, as none of the networks has a"),
+        ({"drop_path": 0.2}, "--drop_path has no effect here, .* use networks with skips or"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            retrain(run, ["0-1"], replace(SHORT, **settings))
 
 
 def test_changed_images_are_refused(run, executor, tmp_path):

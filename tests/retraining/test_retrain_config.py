@@ -25,6 +25,7 @@ def test_given_settings_override_the_recipe():
     [
         ({"recipe": "vgg"}, "--recipe is 'vgg'; expected one of paper, imagenet64"),
         ({"decay_epochs": 5}, "--decay_epochs has no effect here; .* use --schedule step"),
+        ({"drop_path": 1.0}, "--drop_path is 1.0; expected a number in .0, 1."),
         ({"schedule": "cosine", "recipe": "imagenet64", "decay_factor": 0.1}, "no effect here"),
     ],
 )

@@ -1,6 +1,6 @@
 """Building the graphs of networks from the literature, layer by layer.
 
-So that baselines and networks of a search differ in their architecture only, all of them have the
+So that these networks and those of a search differ in their architecture only, all of them have the
 same ends (raw pixels in, probabilities out), the same batch normalization and the same initial
 weights.
 """
@@ -14,13 +14,18 @@ import numpy as np
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.layers import (
     Activation,
+    AveragePooling2D,
+    Concatenate,
     Conv2D,
+    Cropping2D,
     Dense,
     GlobalAveragePooling2D,
     Input,
     Layer,
+    ReLU,
     Rescaling,
     Shape,
+    ZeroPadding2D,
 )
 from lemonade_tf.operators.initial import NORMALIZATION, initial_weights
 from lemonade_tf.search_spaces.space import DEFAULT_RESCALING, check_task
@@ -79,6 +84,22 @@ class NetworkBuilder:
         """Add a convolution, 1x1 by default, batch normalization, and perhaps an activation."""
         layer = Conv2D(filters, **{"kernel_size": 1, **arguments})
         return self.normalized(name, layer, source, then=then)
+
+    def halved(self, name: str, filters: int, source: str) -> str:
+        """Add ReLU, 1x1 convolutions that halve the resolution, and batch normalization.
+
+        Every second pixel is taken in two ways, shifted by one, and half of the channels come from
+        each.
+        """
+        at = self.add(f"{name}_relu", ReLU(), source)
+        shifted = self.add(f"{name}_pad", ZeroPadding2D(((0, 1), (0, 1))), at)
+        shifted = self.add(f"{name}_crop", Cropping2D(((1, 0), (1, 0))), shifted)
+        halves, few = [], filters // 2
+        for part, start, channels in (("a", at, filters - few), ("b", shifted, few)):
+            pooled = self.add(f"{name}_{part}_pool", AveragePooling2D(1, strides=2), start)
+            halves.append(self.add(f"{name}_{part}", Conv2D(channels, 1), pooled))
+        joined = self.add(f"{name}_join", Concatenate(), *halves)
+        return self.add(f"{name}_bn", NORMALIZATION, joined)
 
     def finish(self, source: str) -> Graph:
         """Add global average pooling and the classifier; return the network, with new weights."""
