@@ -114,7 +114,7 @@ def load_datasets(
         )
 
     names = parse_datasets(dataset)
-    if len(names) > 1 and Path(dataset).expanduser().exists():
+    if "," in dataset and Path(dataset).expanduser().exists():
         raise DatasetError(
             f"{dataset} contains a comma, which separates data sets; expected a path without one."
             " Rename it, or use a symbolic link."

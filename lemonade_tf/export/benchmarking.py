@@ -73,7 +73,7 @@ def benchmark(
         raise ExportError(f"{run.store.path} has no front: no network has been trained yet.")
     rows = []
     name = name or choose(run, LOWEST_ERROR).id
-    with opened(run, name, cache_dir and os.fspath(cache_dir)) as (content, images, _):
+    with opened(run, name, cache_dir) as (content, images, _):
         reference, to_write = reference_outputs(content, images), folded(content)
         for kind, quantize in KINDS:
             format = FORMATS[kind]

@@ -69,7 +69,7 @@ def export(
     # The folder comes first, so that one that cannot be written to is found at once.
     with unfinished_folder(path) as folder:
         on_stage(f"Reading the images of {run.dataset}.")
-        with opened(run, name, cache_dir and os.fspath(cache_dir)) as (content, images, dataset):
+        with opened(run, name, cache_dir) as (content, images, dataset):
             reference, tuned = reference_outputs(content, images), None
             content = folded(content) if fold else content
             if fine_tune:

@@ -34,7 +34,7 @@ _SUFFIXES = (".h5", ".keras")
 
 @contextmanager
 def opened(
-    run: Run, name: str, cache_dir: str | None = None
+    run: Run, name: str, cache_dir: str | os.PathLike[str] | None = None
 ) -> Iterator[tuple[Content, Images, Dataset]]:
     """Yield a network, the images to compare on, and the data set that they are from.
 

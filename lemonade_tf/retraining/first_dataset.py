@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from lemonade_tf.config_checks import as_image_size
@@ -14,7 +15,9 @@ from lemonade_tf.runs import Run
 from lemonade_tf.runs.same_images import check_same_images
 
 
-def cache_dir_of(run: Run, given: str | None = None) -> str | None:
+def cache_dir_of(
+    run: Run, given: str | os.PathLike[str] | None = None
+) -> str | os.PathLike[str] | None:
     """Return the folder for converted images: that given, or else that of the search if it exists.
 
     Pictures that the search converted are then not converted again.
@@ -25,7 +28,9 @@ def cache_dir_of(run: Run, given: str | None = None) -> str | None:
     return given
 
 
-def checked_dataset(run: Run, files: ArrayFiles, cache_dir: str | None = None) -> Dataset:
+def checked_dataset(
+    run: Run, files: ArrayFiles, cache_dir: str | os.PathLike[str] | None = None
+) -> Dataset:
     """Load the first data set of a run, and check that it has not changed.
 
     Args:
