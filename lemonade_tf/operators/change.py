@@ -126,6 +126,11 @@ def _composed_sources(first: Change, later: Change) -> dict[str, np.ndarray]:
     first[later[j]] of the parent; it is fresh if either change made it fresh.
     """
     composed = {name: source for name, source in first.sources.items() if _survives(name, later)}
+    for name in composed.keys() - later.sources.keys():
+        width = later.graph.shapes()[name][-1]
+        if width != first.graph.shapes()[name][-1]:
+            # It passes on the channels of another layer now, as one before it was removed.
+            composed[name] = np.full(width, FRESH)
     for name, source in later.sources.items():
         if name in composed:
             # A fresh channel has source -1, which would index the last channel: mask it.

@@ -150,4 +150,7 @@ def rebuild_pending(
 
 
 def _replay(parent: Graph, operators: Sequence[Mapping[str, Any]]) -> Graph:
-    return replay(parent, operators, rng=np.random.default_rng(0)).graph
+    # One by one: shapes need no composition of changes, which long walks make long as well.
+    for operator in operators:
+        parent = replay(parent, [operator], rng=np.random.default_rng(0)).graph
+    return parent

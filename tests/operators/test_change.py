@@ -15,7 +15,7 @@ from lemonade_tf.operators.remove import RemoveSite
 from lemonade_tf.operators.separate import SeparateSite
 from lemonade_tf.operators.skip import SkipSite
 from lemonade_tf.operators.widen import WidenSite
-from lemonade_tf.search_spaces import CellSpace
+from lemonade_tf.search_spaces import NETWORKS, CellSpace
 
 
 def _rng():
@@ -251,3 +251,24 @@ def test_a_new_node_inherits_nothing_from_the_one_that_had_its_name():
         assert not {"conv_2", "bn_2"} & set(change.sources)
         assert FitOutputs("conv_2") not in change.fit_repairs
         assert MeasureStatistics("bn_2", identity=True) in change.statistics_repairs
+
+
+def test_a_removed_block_passes_on_other_channels():
+    """The pool after a block that was pruned, then removed, has the channels before the block."""
+    graph = NETWORKS.initial_graphs((8, 8, 1), 10)[0]
+    inserted = replay(
+        graph,
+        [{"operator": "insert_convolution", "site": {"node": "relu_3", "kernel_size": 3}}],
+        rng=np.random.default_rng(0),
+    ).graph
+    records = [
+        {"operator": "prune_filters", "site": {"node": "conv_4", "fraction": "1/4"}},
+        {"operator": "remove", "site": {"node": "conv_4"}},
+        {"operator": "widen_convolution", "site": {"node": "conv_3", "factor": 4 / 3}},
+    ]
+    change = replay(inserted, records, rng=np.random.default_rng(0))
+    shapes = change.graph.shapes()
+    assert shapes["global_pool"] == (61,)
+    assert all(len(source) == shapes[name][-1] for name, source in change.sources.items())
+    assert change.sources["global_pool"].tolist() == [-1] * 61
+    np.testing.assert_array_equal(change.sources["conv_3"][:46], np.arange(46))
