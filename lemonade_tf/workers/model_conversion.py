@@ -35,6 +35,7 @@ from lemonade_tf.keras_bridge.keras_defaults import set_keras_defaults
 MAX_SECONDS = 300
 _MIN_BYTES, _BYTES_PER_STORED = 2**31, 8  # memory for reading: at least; per byte of the file
 _RESCALINGS = {"0 to 1": Rescaling(1 / 255), "-1 to 1": Rescaling(1 / 127.5, -1.0)}
+_BATCH = 16  # images
 _GAIN = 0.1  # of images that must be classified correctly because of a rescaling
 
 
@@ -129,7 +130,10 @@ def _rescaled(graph: Graph, rescaling: Rescaling) -> Graph:
 
 
 def _error(graph: Graph, images: np.ndarray, labels: np.ndarray) -> float:
-    predicted = np.asarray(to_keras(graph)(images.astype(np.float32))).argmax(axis=-1)
+    model = to_keras(graph)
+    starts = range(0, len(images), _BATCH)  # a model of Keras keeps all activations of a batch
+    batches = (images[start : start + _BATCH].astype(np.float32) for start in starts)
+    predicted = np.concatenate([np.asarray(model(batch)).argmax(axis=-1) for batch in batches])
     return float((predicted != labels).mean())
 
 

@@ -7,6 +7,7 @@ import pytest
 from lemonade_tf.architecture.layers import Activation, Rescaling
 from lemonade_tf.errors import LemonadeError
 from lemonade_tf.keras_bridge import load_graph, load_model
+from lemonade_tf.workers import model_conversion
 from lemonade_tf.workers.model_conversion import convert
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -89,3 +90,20 @@ def test_another_end_is_refused(convert_model):
     model = keras.Model(source, keras.layers.Dense(1, activation="sigmoid")(mean))
     with pytest.raises(LemonadeError, match=r"is a Activation; expected a dense layer with one"):
         convert_model(model)
+
+
+def test_images_are_judged_in_small_batches(monkeypatch):
+    """All activations of a batch are in memory at a time."""
+    sizes = []
+
+    def model(images):
+        sizes.append(len(images))
+        return np.eye(4)[images[:, 0, 0, 0].astype(int)]
+
+    monkeypatch.setattr(model_conversion, "to_keras", lambda graph: model)
+    labels = np.arange(40) % 4
+    images = np.zeros((40, 8, 8, 1), np.uint8) + labels[:, None, None, None]
+    wrong = np.where(np.arange(40) < 10, 3 - labels, labels)
+    assert model_conversion._error(None, images.astype(np.uint8), wrong) == 0.25
+    assert sum(sizes) == 40
+    assert max(sizes) <= 16
