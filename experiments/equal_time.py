@@ -38,11 +38,10 @@ from pathlib import Path
 import numpy as np
 from absl import app, flags
 from common import run_script
-from scipy.stats import wilcoxon
+from judging import plot_bands, quality, signed_rank
 
 from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.errors import LemonadeError
-from lemonade_tf.evolution import hypervolume, pareto_front
 from lemonade_tf.presets import PRESETS
 from lemonade_tf.report import write_figure
 from lemonade_tf.report.figure import new_figure
@@ -239,27 +238,10 @@ def _error(model, images, labels):
 # --- Judging -------------------------------------------------------------------------------------
 
 
-def quality(networks, seconds, half_an_image, kind):
-    """Return the hypervolumes, of the error and of its logarithm, and the lowest error by size.
-
-    Args:
-        networks: All networks of a run.
-        seconds: The time that it had.
-        half_an_image: The error of half an image, so that no error has a logarithm.
-        kind: "error" or "test_error".
-    """
+def quality_after(networks, seconds, half_an_image, kind):
+    """Return what `judging.quality` returns for the networks that were completed by then."""
     done = [each for each in networks if each["seconds"] <= seconds]
-    if not done:
-        return [0.0, 0.0, *[1.0] * len(SIZES)]
-    seen = np.array([(each["error"], each["parameters"], each[kind]) for each in done])
-    front = seen[pareto_front(seen[:, :2], keep_equal=False)]
-    sizes = np.log10(np.maximum(front[:, 1], SIZES[0]))
-    worst = np.log10(LARGEST)
-    volume = hypervolume(np.column_stack([front[:, 2], sizes]), [0.9, worst])
-    log_errors = np.log10(front[:, 2] + half_an_image)
-    log_volume = hypervolume(np.column_stack([log_errors, sizes]), [np.log10(0.9), worst])
-    lowest = [front[front[:, 1] <= size, 2].min(initial=1.0) for size in SIZES]
-    return [volume, log_volume, *lowest]
+    return quality(done, kind, half_an_image, largest=LARGEST, sizes=SIZES)
 
 
 def print_comparison(results, seconds, kind, half_an_image):
@@ -269,7 +251,7 @@ def print_comparison(results, seconds, kind, half_an_image):
     print(f"{'':9}{'networks':>9}{'hypervolume':>20}{'of log error':>20}{sizes}")
     volumes = {}
     for method, runs in results.items():
-        values = np.array([quality(run, seconds, half_an_image, kind) for run in runs])
+        values = np.array([quality_after(run, seconds, half_an_image, kind) for run in runs])
         counts = [sum(each["seconds"] <= seconds for each in run) for run in runs]
         mean, deviation = values.mean(axis=0), values.std(axis=0)
         spread = [f"{mean[n]:.3f} ({deviation[n]:.3f})" for n in range(2)]
@@ -279,14 +261,8 @@ def print_comparison(results, seconds, kind, half_an_image):
     for method, others in volumes.items():
         if method != "default" and "default" in volumes:
             pairs = [volumes["default"][:, n] - others[:, n] for n in range(2)]
-            print(f"default ahead of {method}: {', '.join(map(_ahead, pairs))}")
+            print(f"default ahead of {method}: {', '.join(map(signed_rank, pairs))} seeds")
     return volumes
-
-
-def _ahead(differences):
-    """Return in how many seeds differences are positive, and the p of the signed-rank test."""
-    p = wilcoxon(differences).pvalue if np.any(differences) else 1.0
-    return f"{(differences > 0).sum()} of {len(differences)} seeds (p = {p:.3f})"
 
 
 def plot(path, results, longest, half_an_image):
@@ -295,12 +271,12 @@ def plot(path, results, longest, half_an_image):
     times = np.linspace(longest / 60, longest, 60)
     for number, (method, runs) in enumerate(results.items()):
         values = np.array(
-            [[quality(run, each, half_an_image, "test_error")[1] for each in times] for run in runs]
+            [
+                [quality_after(run, each, half_an_image, "test_error") for each in times]
+                for run in runs
+            ]
         )
-        axes.plot(times, np.median(values, axis=0), color=f"C{number}", label=method)
-        axes.fill_between(
-            times, values.min(axis=0), values.max(axis=0), color=f"C{number}", alpha=0.15
-        )
+        plot_bands(axes, times, values[..., 1], method, f"C{number}")
     axes.set_xlabel("seconds")
     axes.set_ylabel("hypervolume (log test error, log parameters)")
     axes.legend(frameon=False)

@@ -22,7 +22,7 @@ import json, sys
 import equal_time
 networks = json.loads(sys.argv[1])
 times = (10, "test_error"), (1, "error")
-found = [equal_time.quality(networks, seconds, 0.001, kind) for seconds, kind in times]
+found = [equal_time.quality_after(networks, seconds, 0.001, kind) for seconds, kind in times]
 print(json.dumps([list(map(float, each)) for each in found]))
 """
 
