@@ -48,6 +48,11 @@ def pytest_configure(config):
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items):
+    """Run slow tests first, so that no process is left with one of them at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 def pytest_collection_finish():
     """Collect garbage less often: the modules of TensorFlow are a million objects to go through."""
     gc.freeze()
@@ -58,13 +63,13 @@ def pytest_addoption(parser):
     parser.addoption(
         "--chains",
         type=int,
-        default=24,
+        default=16,
         help="how many chains test_exact_chains.py (measured: 500) and test_imported_chains.py try",
     )
     parser.addoption(
         "--kills",
         type=int,
-        default=9,
+        default=6,
         help="at how many random moments test_resume.py kills a search (measured: 25)",
     )
     parser.addoption(

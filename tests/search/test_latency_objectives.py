@@ -1,8 +1,9 @@
 """Searches with predicted inference times; the times of the front are measured and recorded."""
 
 import json
+import subprocess
+import sys
 import time
-from functools import partial
 
 import numpy as np
 import pytest
@@ -14,14 +15,13 @@ from lemonade_tf.evolution import Individual
 from lemonade_tf.executors import InProcessExecutor
 from lemonade_tf.latency import KERAS, RUNTIMES, LatencyModel, LatencyTable, Protocol, measuring
 from lemonade_tf.latency.features import FEATURES
-from lemonade_tf.latency.measuring import measure_table
 from lemonade_tf.latency.table import row_of
 from lemonade_tf.monitoring.callback import Callback
 from lemonade_tf.objectives import LATENCY, LITE_LATENCY, OBJECTIVES, ObjectiveError
 from lemonade_tf.presets import make_config
 from lemonade_tf.report import table_rows
 from lemonade_tf.runs import read_run
-from lemonade_tf.search import driver, search, worker_setup
+from lemonade_tf.search import driver
 from lemonade_tf.search.measurements import Measurements
 from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.store import RunStore
@@ -287,26 +287,32 @@ def test_a_table_of_another_version_is_refused():
         LATENCY.with_prepared(values).value(graph)
 
 
+# In a process of its own, as TensorFlow's number of threads is set once per process.
+REAL_SEARCH = """
+import sys
+from functools import partial
+from lemonade_tf.executors import InProcessExecutor
+from lemonade_tf.latency import RUNTIMES, measuring
+from lemonade_tf.presets import make_config
+from lemonade_tf.search import search, worker_setup
+measuring.measure_table = partial(measuring.measure_table, channels=(8,), num_networks=6)
+objectives = ("error", "parameters", *RUNTIMES, "int8_error")
+config = make_config("quick", objectives=objectives, num_generations=1, workdir=sys.argv[1])
+assert search(config, executor=InProcessExecutor(worker_setup(config))).complete
+"""
+
+
 @pytest.mark.slow  # a minute: real tables, of fewer networks, and real training of seven networks
-def test_a_search_with_real_tables_and_networks(tmp_path, monkeypatch):
+def test_a_search_with_real_tables_and_networks(tmp_path):
     """Use the real code throughout, from measuring the tables to the quantized networks."""
-    fewer = partial(measure_table, channels=(8,), num_networks=6)
-    monkeypatch.setattr(measuring, "measure_table", fewer)
-    config = make_config(
-        "quick",
-        objectives=("error", "parameters", *RUNTIMES, "int8_error"),
-        num_generations=1,
-        workdir=str(tmp_path / "run"),
-    )
-    result = search(config, executor=InProcessExecutor(worker_setup(config)))
-    assert result.complete
+    subprocess.run([sys.executable, "-c", REAL_SEARCH, str(tmp_path / "run")], check=True)
     run = read_run(tmp_path / "run")
     for way in RUNTIMES:
         table = LatencyTable.from_json(run.config.prepared[way])
         assert len(table.rows) > 30
         assert table.seconds > 0
     lines = run.store.measurements.read()
-    assert {(way, row["id"]) for way in RUNTIMES for row in result.front} <= {
+    assert {(way, record.id) for way in RUNTIMES for record in run.front()} <= {
         (line.objective, line.id) for line in lines
     }
     for line in lines:
