@@ -258,11 +258,11 @@ def print_retrained(retrained, judge):
             [(n[f"search_{kind}"], n[kind], n["epochs"]) for n in run if n["why"] == "lineage"]
             for run in retrained
         ]
-        found, anew, epochs = np.mean([np.mean(each, axis=0) for each in pairs], axis=0)
+        found, retrained, epochs = np.mean([np.mean(each, axis=0) for each in pairs], axis=0)
         per_seed = [np.mean([new - old for old, new, _ in each]) for each in pairs]
         print(
-            f"{words}: {100 * found:.2f} % found, {100 * anew:.2f} % from new weights (mean epochs"
-            f" {epochs:.1f}); the search is better with {signed_rank(per_seed)} seeds"
+            f"{words}: {100 * found:.2f} % found, {100 * retrained:.2f} % from new weights (mean"
+            f" epochs {epochs:.1f}); the search is better with {signed_rank(per_seed)} seeds"
         )
     print("Fronts of density, all networks from new weights for equal epochs: hypervolumes")
     for kind, words in KINDS.items():

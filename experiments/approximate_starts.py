@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from absl import flags
-from common import run_script
+from common import run_script, train_network
 
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.datasets.loading import load_dataset
@@ -30,8 +30,6 @@ from lemonade_tf.keras_bridge import load_graph
 from lemonade_tf.operators import APPROXIMATE, record
 from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.training.settings import STARTS, TrainingSettings
-from lemonade_tf.workers.child import train_child
-from lemonade_tf.workers.tasks import ChildTask
 
 DATASET = flags.DEFINE_string("dataset", "digits", "Data set, as for lemonade-tf search.")
 DATA_DIR = flags.DEFINE_string(
@@ -52,22 +50,6 @@ DISTILLED = (0, 1, 2, 5)  # epochs
 NO_AUGMENTATION = TrainingSettings(pad=0, flip=False, cutout=0, mixup=0.0)
 
 
-def train(dataset, settings, output, seed, operators=(), **origin):
-    """Train one network, or a child if operators are given, and return its result."""
-    task = ChildTask(
-        id=Path(output).stem,
-        operators=operators,
-        output=str(output),
-        weights_seed=np.random.SeedSequence([seed, 0]),
-        training_seed=np.random.SeedSequence([seed, 1]),
-        **origin,
-    )
-    result = train_child(task, dataset, settings)
-    if result.failure is not None:
-        raise RuntimeError(f"{task.id}: {result.failure}")
-    return result
-
-
 def distilled(dataset, parent_file, operators, start, seed, folder):
     """Return the divergence of a child from its parent and its error, by epochs of distillation."""
     found = {}
@@ -76,7 +58,9 @@ def distilled(dataset, parent_file, operators, start, seed, folder):
             NO_AUGMENTATION, epochs=0, distillation_epochs=epochs, approximate_start=start
         )
         output = folder / "child.h5"
-        result = train(dataset, settings, output, seed, operators, parent_file=str(parent_file))
+        result = train_network(
+            dataset, settings, output, seed, operators, parent_file=str(parent_file)
+        )
         after = result.epsilon["after"]["kl"] if epochs else None
         found[epochs] = [after, result.error]
     found[0][0] = result.epsilon["before"]["kl"]
@@ -88,7 +72,7 @@ def compare(dataset, graph, seed, folder, found, most_sites, epochs):
     rng = np.random.default_rng(seed)
     parent_file = folder / "parent.h5"
     settings = replace(NO_AUGMENTATION, epochs=epochs)
-    parent = train(dataset, settings, parent_file, seed, architecture=to_json(graph))
+    parent = train_network(dataset, settings, parent_file, seed, architecture=to_json(graph))
     print(f"seed {seed}, {parent.parameters:,} parameters: error {parent.error:.4f}", flush=True)
     for operator in APPROXIMATE:
         sites = operator.candidates(load_graph(parent_file))

@@ -6,6 +6,7 @@ Bad settings end a script with status 2, other errors that the user can fix, and
 import sys
 from pathlib import Path
 
+import numpy as np
 from absl import app, flags
 
 from lemonade_tf import LemonadeError
@@ -42,6 +43,55 @@ def run_script(main, *, takes_arguments=False):
             _end(f"{error.filename}: {error.strerror or error}.", 1)
 
     app.run(reporting, flags_parser=parse)
+
+
+def chosen_numbers(name, chosen, count):
+    """Return what a flag chooses of 1 to `count`, counted from 0.
+
+    Args:
+        name: The flag.
+        chosen: Its value, a list of texts.
+        count: How many there are.
+
+    Raises:
+        UsageError: If it is empty, or has anything else.
+    """
+    names = [str(number) for number in range(1, count + 1)]
+    if not chosen or not set(chosen) <= set(names):
+        expected = ",".join(names)
+        raise app.UsageError(f"--{name} is {','.join(chosen)!r}; expected some of {expected}.")
+    return [number for number, each in enumerate(names) if each in chosen]
+
+
+def train_network(dataset, settings, output, seed, operators=(), **start):
+    """Train a network in this process, and return its result.
+
+    Args:
+        dataset: The images.
+        settings: The training settings.
+        output: The file to write.
+        seed: Random seed of new weights and of the training.
+        operators: Those that make it from its parent.
+        **start: What it starts from, as for `ChildTask`: architecture, parent_file.
+
+    Raises:
+        LemonadeError: If it fails.
+    """
+    from lemonade_tf.workers.child import train_child
+    from lemonade_tf.workers.tasks import ChildTask
+
+    task = ChildTask(
+        id=Path(output).stem,
+        operators=operators,
+        output=str(output),
+        weights_seed=np.random.SeedSequence([seed, 0]),
+        training_seed=np.random.SeedSequence([seed, 1]),
+        **start,
+    )
+    result = train_child(task, dataset, settings)
+    if result.failure is not None:
+        raise LemonadeError(f"{task.id}, seed {seed}: {result.failure}")
+    return result
 
 
 def train_and_print(workdir, graphs, settings):

@@ -292,7 +292,7 @@ def main(_):
         known = ", ".join((*LEMONADE, *PEERS))
         raise app.UsageError(f"--methods has {unknown[0]!r}; expected some of {known}.")
     try:
-        times = [12.0] if QUICK.value else sorted(map(float, SECONDS.value))
+        times = [20.0] if QUICK.value else sorted(map(float, SECONDS.value))
     except ValueError:
         raise app.UsageError(f"--seconds is {SECONDS.value}; expected numbers.") from None
     workdir = Path(WORKDIR.value)

@@ -32,7 +32,7 @@ from pathlib import Path
 
 import numpy as np
 from absl import flags
-from common import run_script
+from common import run_script, train_network
 from judging import signed_rank
 
 from lemonade_tf.architecture.text import to_json
@@ -44,8 +44,6 @@ from lemonade_tf.operators import InsertConvolution, WidenConvolution, record, r
 from lemonade_tf.operators.initial import initial_weights
 from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.training.settings import TrainingSettings
-from lemonade_tf.workers.child import train_child
-from lemonade_tf.workers.tasks import ChildTask
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the results.", required=True)
 DATASET = flags.DEFINE_string("dataset", "digits", "Data set, as for lemonade-tf search.")
@@ -120,19 +118,14 @@ def train(dataset, settings, graph, seed, output):
     with tempfile.TemporaryDirectory() as folder:
         start = Path(folder) / "start.h5"
         save_model(graph, start, {"id": "start"})
-        task = ChildTask(
-            id="network",
-            operators=(),
-            output=str(output),
-            weights_seed=np.random.SeedSequence([seed, 0]),
-            training_seed=np.random.SeedSequence([seed, 1]),
+        return train_network(
+            dataset,
+            settings,
+            output,
+            seed,
             architecture=to_json(graph.copy(weights=False)),
             parent_file=str(start),
         )
-        result = train_child(task, dataset, settings)
-    if result.failure is not None:
-        raise RuntimeError(f"seed {seed}: {result.failure}")
-    return result
 
 
 def run_seed(seed, dataset, settings, stages):

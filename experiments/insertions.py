@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from absl import flags
-from common import run_script
+from common import run_script, train_network
 
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.datasets.loading import load_dataset
@@ -31,8 +31,6 @@ from lemonade_tf.operators import InsertConvolution, record, replay
 from lemonade_tf.operators.morphisms import identity_normalization
 from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.training.settings import TrainingSettings
-from lemonade_tf.workers.child import train_child
-from lemonade_tf.workers.tasks import ChildTask
 
 DATASET = flags.DEFINE_string("dataset", "digits", "Data set, as for lemonade-tf search.")
 DATA_DIR = flags.DEFINE_string(
@@ -54,15 +52,7 @@ def trained(dataset, seed, epochs):
     settings = TrainingSettings(epochs=epochs, pad=0, flip=False, cutout=0, mixup=0.0)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.h5"
-        task = ChildTask(
-            id="network",
-            operators=(),
-            output=str(path),
-            weights_seed=np.random.SeedSequence([seed, 0]),
-            training_seed=np.random.SeedSequence([seed, 1]),
-            architecture=to_json(graph),
-        )
-        train_child(task, dataset, settings)
+        train_network(dataset, settings, path, seed, architecture=to_json(graph))
         return load_graph(path)
 
 

@@ -36,7 +36,7 @@ first searches on scikit-learn's digits in OUT/search. It only checks that the s
 from pathlib import Path
 
 from absl import app, flags
-from common import run_script, train_and_print
+from common import chosen_numbers, run_script, train_and_print
 
 from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.baselines.transferred import find_cells
@@ -82,14 +82,6 @@ OTHERS = (
 )
 
 
-def chosen_rows():
-    """Return the chosen networks of Table 1, counted from 0."""
-    names = [str(number) for number in range(1, len(PAPER) + 1)]
-    if not ROWS.value or not set(ROWS.value) <= set(names):
-        raise app.UsageError(f"--rows is {','.join(ROWS.value)!r}; expected some of 1,2,3,4.")
-    return [number for number, name in enumerate(names) if name in ROWS.value]
-
-
 def chosen_cells(run):
     """Return (number, cell) of the run by the number of the paper's cell in its place."""
     if CELLS.value is None:
@@ -128,7 +120,7 @@ def make_graphs(cells, rows):
 
     def graphs(images):
         found = {}
-        for row in chosen_rows():
+        for row in chosen_numbers("rows", ROWS.value, len(PAPER)):
             paper_cell, parameters, _, _ = PAPER[row]
             number, cell = cells[paper_cell]
 

@@ -20,8 +20,8 @@ first searches on scikit-learn's digits in OUT/search. It only checks that the s
 
 from pathlib import Path
 
-from absl import app, flags
-from common import run_script, train_and_print
+from absl import flags
+from common import chosen_numbers, run_script, train_and_print
 
 from lemonade_tf.baselines.transferred import baseline_networks
 from lemonade_tf.keras_bridge import load_graph
@@ -66,14 +66,6 @@ PAPER = {
 }
 
 
-def chosen_classes():
-    """Return the chosen size classes, counted from 0."""
-    names = [str(number) for number in range(1, len(AT_MOST) + 1)]
-    if not CLASSES.value or not set(CLASSES.value) <= set(names):
-        raise app.UsageError(f"--classes is {','.join(CLASSES.value)!r}; expected some of 1,2,3,4.")
-    return [number for number, name in enumerate(names) if name in CLASSES.value]
-
-
 def class_of(parameters):
     """Return the size class of a network, None if it is larger than the paper's."""
     return next((number for number, limit in enumerate(AT_MOST) if parameters <= limit), None)
@@ -92,7 +84,7 @@ def best_by_class(run, classes):
 def find_networks(runs):
     """Return what to train: files of networks by id, their methods by id, and ids of baselines."""
     runs = {method: read_run(path) for method, path in runs.items() if path is not None}
-    classes, names = chosen_classes(), NETWORKS.value
+    classes, names = chosen_numbers("classes", CLASSES.value, len(AT_MOST)), NETWORKS.value
     if names is None:
         baselines = [id_ for number in classes for id_ in BASELINES[number]]
         found = [(method, run, best_by_class(run, classes)) for method, run in runs.items()]

@@ -23,9 +23,11 @@ from lemonade_tf.config_checks import (
     as_paths,
     check_choice,
     check_device_memory,
+    check_durations,
     check_gpus,
     check_image_size,
     check_integer,
+    check_widths,
 )
 from lemonade_tf.datasets.dataset_error import DatasetNameError
 from lemonade_tf.datasets.names import dataset_stem, join_datasets, parse_datasets
@@ -191,7 +193,8 @@ class SearchConfig(FlatConfig):
         minutes: Minutes that the search may take in all. It sizes itself: from measured training
             steps, it chooses training_images, epochs, distillation_epochs, num_generations,
             num_proposed and num_accepted, except for those that are given. Sampling is then by
-            "improvement", unless it is given. What is left counts when it is resumed.
+            "improvement", unless it or --preset paper is given. What is left counts when it is
+            resumed.
         max_hours: Hours after which the search ends, counted from each start or resume; children in
             training are finished first. No limit by default.
         max_child_hours: Hours after which a child is recorded as failed and its worker is replaced,
@@ -372,30 +375,13 @@ class SearchConfig(FlatConfig):
         check_image_size(self.image_size)
         check_gpus("gpus_per_child", self.gpus_per_child)
         check_device_memory(self.device_memory)
-        if not 0 < self.initial_width < inf:
-            raise ConfigError(
-                f"--initial_width is {self.initial_width}; expected a factor greater than 0, such"
-                " as 0.5 for half of the filters."
-            )
-        if not self.filters or any(f % 4 or f < 16 for f in self.filters):
-            raise ConfigError(
-                f"--filters is {self.filters}; expected multiples of 4 of at least 16, the filters"
-                " in the last of three blocks."
-            )
+        check_widths(self.filters, self.initial_width)
         if self.num_accepted > self.num_proposed:
             raise ConfigError(
                 f"--num_accepted is {self.num_accepted}; expected at most --num_proposed,"
                 f" {self.num_proposed}, because accepted children are chosen from proposed ones."
             )
-        for name in ("minutes", "max_hours", "max_child_hours"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ConfigError(f"--{name} is {value}; expected more than 0, or inf.")
-        if self.minutes is not None and self.max_hours is not None:
-            raise ConfigError(
-                f"--minutes is {self.minutes:g} and --max_hours {self.max_hours:g}; give one of"
-                " them: --minutes also sizes the search, --max_hours only ends it."
-            )
+        check_durations(self.minutes, self.max_hours, self.max_child_hours)
         if self.minutes is not None and self.replay is not None:
             raise ConfigError("--minutes has no effect on a --replay; omit it.")
 

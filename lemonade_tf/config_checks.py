@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import inf
 from typing import Any, get_args
 
@@ -97,3 +97,44 @@ def as_paths(paths: Any) -> Any:
     if not isinstance(paths, Iterable):
         return paths
     return tuple(os.fspath(path) if isinstance(path, os.PathLike) else path for path in paths)
+
+
+def check_widths(filters: Sequence[int], initial_width: float) -> None:
+    """Check the widths of initial networks: of cells, and of whole networks.
+
+    Raises:
+        ConfigError: If there are no filters, if some are no multiples of 4 of at least 16, or if
+            the width multiplier is not a positive number.
+    """
+    if not filters or any(f % 4 or f < 16 for f in filters):
+        raise ConfigError(
+            f"--filters is {filters}; expected multiples of 4 of at least 16, the filters in the"
+            " last of three blocks."
+        )
+    if not 0 < initial_width < inf:
+        raise ConfigError(
+            f"--initial_width is {initial_width}; expected a factor greater than 0, such as 0.5 for"
+            " half of the filters."
+        )
+
+
+def check_durations(
+    minutes: float | None, max_hours: float | None, max_child_hours: float | None
+) -> None:
+    """Check the times that a search and a child may take.
+
+    Raises:
+        ConfigError: If one is not positive, or a search has both a budget and a limit.
+    """
+    for name, value in (
+        ("minutes", minutes),
+        ("max_hours", max_hours),
+        ("max_child_hours", max_child_hours),
+    ):
+        if value is not None and not value > 0:
+            raise ConfigError(f"--{name} is {value}; expected more than 0, or inf.")
+    if minutes is not None and max_hours is not None:
+        raise ConfigError(
+            f"--minutes is {minutes:g} and --max_hours {max_hours:g}; give one of them: --minutes"
+            " also sizes the search, --max_hours only ends it."
+        )

@@ -5,7 +5,7 @@ import pytest
 
 from lemonade_tf.config import ConfigError, SearchConfig, default_workdir
 from lemonade_tf.objectives import PARAMETERS
-from lemonade_tf.presets import PRESETS, make_config, preset_for
+from lemonade_tf.presets import PRESETS, command_line, given_names, make_config, preset_for
 from lemonade_tf.training.settings import TrainingSettings
 
 
@@ -139,7 +139,12 @@ def test_infinite_hours_mean_no_limit():
 def test_a_time_budget_samples_by_improvement():
     assert make_config(minutes=5.0).sampling == "improvement"
     assert make_config(minutes=5.0, sampling="density").sampling == "density"
-    assert make_config("paper", minutes=None).sampling == "density"
+    assert make_config("paper", minutes=5.0).sampling == "density"
+    for sampling in ("density", "improvement"):  # what a command repeats, and what a user gave
+        config = make_config(minutes=5.0, sampling=sampling)
+        is_usual = sampling == "improvement"
+        assert ("--sampling" not in command_line(config.as_json())) is is_usual
+        assert ("sampling" not in given_names(config, {})) is is_usual
 
 
 def test_settings_of_cells_and_of_inference_times_have_an_effect():

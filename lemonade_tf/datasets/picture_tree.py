@@ -108,7 +108,7 @@ class PictureSource:
 
     def _read(self, path: str) -> bytes:
         file = self.path / path
-        if not file.is_file():  # reading a pipe would wait for ever
+        if not file.is_file():  # reading a pipe would block
             raise OSError("no file, or a link to nothing")
         return file.read_bytes()
 

@@ -14,7 +14,7 @@ def busy_note() -> str | None:
     """Return a sentence if the machine has more work than CPUs; None if it has not."""
     try:
         load, num_cpus = os.getloadavg()[0], os.cpu_count() or 1
-    except OSError:  # the system does not tell
+    except OSError:  # not available on this system
         return None
     if load <= _BUSY * num_cpus:
         return None

@@ -164,9 +164,8 @@ def _board(path: Path, values: Any) -> Board:
     known = [field.name for field in fields(Board)]
     if not isinstance(values, dict) or not {"flash", "ram"} <= set(values) <= set(known):
         found = f"it has {', '.join(map(str, values))}" if isinstance(values, dict) else "no table"
-        raise ValueError(
-            f"{found}; expected flash and ram, and optionally {', '.join(known[0:1] + known[3:])}."
-        )
+        others = ", ".join(name for name in known if name not in ("flash", "ram"))
+        raise ValueError(f"{found}; expected flash and ram, and optionally {others}.")
     sizes = {key: value for key, value in values.items() if key != "name"}
     for key, value in sizes.items():
         if type(value) is not int or not 0 <= value < 2**48:

@@ -100,7 +100,15 @@ def augment_run(
     check_id(run, id_)
     _check_output(output)
     make = _in_shake_shake if shake_shake else _augmented
-    graph, record = make(run, id_, _network(run, id_), cells_per_block, filters)
+    graph, size = make(run, id_, _network(run, id_), cells_per_block, filters)
+    record = {
+        "id": augmented_id(id_, *size, shake_shake=shake_shake),
+        KEY: {
+            "run_id": run.store.run_id,
+            "network": id_,
+            **({SHAKE_SHAKE: list(size)} if shake_shake else {}),
+        },
+    }
     default = run.store.path / AUGMENTED / f"{record['id']}.h5"
     return Augmented(graph, default if output is None else Path(output), record)
 
@@ -126,8 +134,8 @@ def _network(run: Run, id_: str) -> Graph:
 
 def _augmented(
     run: Run, id_: str, graph: Graph, cells_per_block: int | None, filters: int | None
-) -> tuple[Graph, dict[str, Any]]:
-    """Return the augmented network, with weights, and the record of its file."""
+) -> tuple[Graph, tuple[int, int]]:
+    """Return the augmented network, with weights, and its n and F."""
     cell, own_cells_per_block, own_filters = _cell(run, id_, graph)
     cells_per_block = own_cells_per_block if cells_per_block is None else cells_per_block
     filters = own_filters if filters is None else filters
@@ -136,17 +144,13 @@ def _augmented(
     _check_cells_per_block(cells_per_block, largest, cell)
     with _reported(filters):
         scaled = augment(graph, cells_per_block=cells_per_block, filters=filters)
-    record = {
-        "id": augmented_id(id_, cells_per_block, filters),
-        KEY: {"run_id": run.store.run_id, "network": id_},
-    }
-    return scaled, record
+    return scaled, (cells_per_block, filters)
 
 
 def _in_shake_shake(
     run: Run, id_: str, graph: Graph, cells_per_block: int | None, filters: int | None
-) -> tuple[Graph, dict[str, Any]]:
-    """Return the Shake-Shake network of a network's cell, with weights, and its record."""
+) -> tuple[Graph, tuple[int, int]]:
+    """Return the Shake-Shake network of a network's cell, with weights, and its n and F."""
     cell, _, own_filters = _cell(run, id_, graph)
     cells_per_block = BLOCKS_PER_STAGE if cells_per_block is None else cells_per_block
     filters = own_filters if filters is None else filters
@@ -162,15 +166,7 @@ def _in_shake_shake(
             filters=filters,
             rescaling=rescaling,
         )
-    record = {
-        "id": augmented_id(id_, cells_per_block, filters, shake_shake=True),
-        KEY: {
-            "run_id": run.store.run_id,
-            "network": id_,
-            SHAKE_SHAKE: [cells_per_block, filters],
-        },
-    }
-    return network, record
+    return network, (cells_per_block, filters)
 
 
 def _cell(run: Run, id_: str, graph: Graph) -> tuple[Cell, int, int]:

@@ -1,4 +1,4 @@
-"""A busy machine is told before an estimate."""
+"""Estimates on a machine that other programs use come with a note."""
 
 import os
 from types import SimpleNamespace
@@ -11,7 +11,7 @@ from lemonade_tf.search import algorithm
 
 @pytest.mark.parametrize(("load", "is_busy"), [(2.9, False), (3.1, True), (None, False)])
 @pytest.mark.parametrize("executor", ["processes", "ray"])
-def test_a_busy_machine_is_told_unless_workers_are_elsewhere(monkeypatch, load, is_busy, executor):
+def test_a_busy_machine_is_noted_unless_workers_are_elsewhere(monkeypatch, load, is_busy, executor):
     def loads():
         if load is None:
             raise OSError
