@@ -9,6 +9,8 @@ with its share of what processes have in common (PSS). Then it trains the smalle
 with all augmentation, on the device of this machine: 300 steps at a time (a whole epoch on a GPU)
 on random images, which are resident, or stream in eight parts or more. The last line is the images
 per second of streaming relative to resident images. Target: at least 0.95.
+
+With --quick, only two workers at a time, and 40 steps.
 """
 
 import importlib
@@ -55,11 +57,11 @@ def memory():
     return private / 1024, kilobytes["Pss"] / 1024
 
 
-def compare_memory(path, source):
-    """Print the memory of workers that load the images, and of workers that share them."""
+def compare_memory(path, source, numbers):
+    """Print the memory of so many workers that load the images, and of such that share them."""
     print("workers that         number  USS, MB  PSS, MB")
     for name, each in (("load the images", NamedDatasets(path)), ("share the images", source)):
-        for number in (1, 2):
+        for number in numbers:
             worker = WorkerSetup(SEARCH_WORKER, each, SETTINGS, 1)
             # Workers do not run the main script; they import it as the module `streaming`.
             setup = partial(importlib.import_module("streaming").WithMemory, worker)
@@ -75,8 +77,14 @@ def compare_memory(path, source):
             print(f"{name:20} {number:6}  {private:7,.0f}  {proportional:7,.0f}", flush=True)
 
 
-def compare_speed(data, num_pairs):
-    """Print images per second with resident and with streamed images, and their ratio."""
+def compare_speed(data, num_pairs, most_steps):
+    """Print images per second with resident and with streamed images, and their ratio.
+
+    Args:
+        data: The images.
+        num_pairs: Epochs of each.
+        most_steps: Training steps of an epoch at most; None: all images.
+    """
     from lemonade_tf.backends.current import current_backend
     from lemonade_tf.training.augmentation import augmentation_for
     from lemonade_tf.training.fit import make_trainer
@@ -85,7 +93,7 @@ def compare_speed(data, num_pairs):
     current_backend().set_up(1)
     transform, rng = augmentation_for(data, SETTINGS), np.random.default_rng(0)
     num_steps = len(data.x_train) // BATCH
-    num_steps = num_steps if count_gpus() else min(num_steps, 300)
+    num_steps = min(num_steps, most_steps or num_steps)
     rates = np.full(num_steps, 1e-3, np.float32)
 
     def epochs(device_bytes):
@@ -129,8 +137,9 @@ def main():
         np.savez(path, x_train=images, y_train=labels)
         del images
         data = load_dataset(path, allocate=files.allocate)
-        compare_memory(path, SharedDatasets.of(data))
-        compare_speed(data, 2 if options.quick else 6)
+        compare_memory(path, SharedDatasets.of(data), (2,) if options.quick else (1, 2))
+        most = 40 if options.quick else None if count_gpus() else 300
+        compare_speed(data, 2 if options.quick else 6, most)
 
 
 if __name__ == "__main__":

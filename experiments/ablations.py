@@ -2,7 +2,8 @@
 
     python experiments/ablations.py --workdir OUT [--preset digits] [--seeds 10]
 
-Every method trains the same number of networks on digits, each child for as many epochs:
+Every method trains the same number of networks (on digits by default), each child for as many
+epochs:
 
 - density: LEMONADE, `lemonade-tf search`;
 - uniform: parents and children sampled uniformly (A.2; Figure 5), `--sampling uniform`;
@@ -84,6 +85,10 @@ CHOSEN = flags.DEFINE_list("methods", ",".join(METHODS), "Methods to compare; de
 FINAL_EPOCHS = flags.DEFINE_integer(
     "final_epochs", 20, "Epochs of the fronts that are trained from new weights.", lower_bound=1
 )
+DATASET = flags.DEFINE_string("dataset", "digits", "Data set.")
+DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of official archives, if it is one.")
+MAX_PARAMETERS = flags.DEFINE_float("max_parameters", None, "Limit; default: that of the preset.")
+GENERATIONS = flags.DEFINE_integer("num_generations", None, "Default: that of the preset.")
 WORKERS = flags.DEFINE_integer("workers", None, "Worker processes; default: as for a search.")
 QUICK = flags.DEFINE_bool("quick", False, "Scale down to seconds to check that it runs.")
 
@@ -94,7 +99,18 @@ QUICK = flags.DEFINE_bool("quick", False, "Scale down to seconds to check that i
 def settings_of(seed):
     """Return the settings of the searches with a seed."""
     given = QUICK_SETTINGS if QUICK.value else {"preset": PRESET.value}
-    return {**given, **PAPER, "seed": seed}
+    more = {
+        "data_dir": DATA_DIR.value,
+        "num_generations": GENERATIONS.value,
+        "limit": None if MAX_PARAMETERS.value is None else {"parameters": MAX_PARAMETERS.value},
+    }
+    more = {name: value for name, value in more.items() if value is not None}
+    return {**given, **PAPER, **more, "dataset": DATASET.value, "seed": seed}
+
+
+def load_images():
+    """Return the images."""
+    return load_dataset(DATASET.value, DATA_DIR.value)
 
 
 def finished(file, run):
@@ -110,8 +126,7 @@ def finished(file, run):
 def networks_of(folder):
     """Return the networks of a run folder."""
     run = read_run(folder)
-    data = load_dataset(run.dataset)
-    graphs = rebuild_networks(run, [record.id for record in run.trained], data)
+    graphs = rebuild_networks(run, [record.id for record in run.trained], load_images())
     return [
         {
             "id": record.id,
@@ -140,7 +155,7 @@ def run_method(method, seed, workdir, executor):
         return networks_of(folder)
     config = make_config(**settings)
     limits = run_limits(run.config.settings, run.config.prepared)
-    start = recorded_initial_networks(config, run.store, load_dataset("digits"), limits)
+    start = recorded_initial_networks(config, run.store, load_images(), limits)
     return nsga2(executor, start.space, limits, start.graphs, config, len(run.trained))
 
 
@@ -151,7 +166,7 @@ def retrain(seed, workdir, executor):
     chosen = [("lineage", record, record.lineage_epochs) for record in run.front()]
     for name, generation in (("generation 1", 1), ("last generation", None)):
         chosen += [(name, record, final) for record in run.front(generation)]
-    graphs = rebuild_networks(run, [r.id for _, r, _ in chosen], load_dataset(run.dataset))
+    graphs = rebuild_networks(run, [r.id for _, r, _ in chosen], load_images())
     found = train_from_scratch(
         executor,
         [graphs[record.id] for _, record, _ in chosen],
@@ -258,10 +273,10 @@ def print_retrained(retrained, judge):
             [(n[f"search_{kind}"], n[kind], n["epochs"]) for n in run if n["why"] == "lineage"]
             for run in retrained
         ]
-        found, retrained, epochs = np.mean([np.mean(each, axis=0) for each in pairs], axis=0)
+        found, fresh, epochs = np.mean([np.mean(each, axis=0) for each in pairs], axis=0)
         per_seed = [np.mean([new - old for old, new, _ in each]) for each in pairs]
         print(
-            f"{words}: {100 * found:.2f} % found, {100 * retrained:.2f} % from new weights (mean"
+            f"{words}: {100 * found:.2f} % found, {100 * fresh:.2f} % from new weights (mean"
             f" epochs {epochs:.1f}); the search is better with {signed_rank(per_seed)} seeds"
         )
     print("Fronts of density, all networks from new weights for equal epochs: hypervolumes")
@@ -377,7 +392,7 @@ def main(_):
                     lambda seed=seed: retrain(seed, workdir, executor),
                 )
             )
-    judge = Judge(load_dataset("digits"), config.limit.get("parameters", LARGEST))
+    judge = Judge(load_images(), config.limit.get("parameters", LARGEST))
     for along in ("networks", "epochs", "multiply_adds"):
         print_equal(results, judge, along)
     if "random" in results:

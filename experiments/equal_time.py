@@ -7,13 +7,17 @@ start included, and trains each network for as many epochs (--epochs), with SGD,
 that decays from 0.05 to 0 and no augmentation. Methods run one after the other; use an otherwise
 idle machine.
 
-- default: LEMONADE as in the preset `minute`, which goes beyond the paper (`OURS` below);
-- paper: `lemonade-tf search` with the paper's sampling, density, and its initial networks; half as
-  many epochs of distillation;
+- default: LEMONADE as in the preset `minute`, which goes beyond the paper: it samples by
+  improvement and starts from narrow networks;
+- density, wide: the same with the paper's sampling, or with its initial networks;
+- paper: the same with both;
 - nsga2, tpe, random: Optuna 4 or newer with a population of 20, its TPE, and random sampling. The
   space is what a user would write by hand: 2 to 6 blocks of 4 to 256 filters, kernels of 3 or 5,
   convolutions plain or separable, each with batch normalization and ReLU, and 0 to 2 poolings.
   Every network is trained from new weights in plain Keras.
+
+--max_multiply_adds limits the networks of all methods; without it, one network of large images may
+take all the time. Samplers of Optuna reject the others before they are trained.
 
 What a method has found after so many seconds is the front, by validation error and parameters, of
 the networks that were completed by then. It is judged by the validation and by the test errors of
@@ -40,8 +44,10 @@ from absl import app, flags
 from common import run_script
 from judging import plot_bands, quality, signed_rank
 
+from lemonade_tf.architecture.cost import count_multiply_adds
 from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.errors import LemonadeError
+from lemonade_tf.keras_bridge import from_keras
 from lemonade_tf.presets import PRESETS
 from lemonade_tf.report import write_figure
 from lemonade_tf.report.figure import new_figure
@@ -51,6 +57,8 @@ WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the results.", requir
 SEEDS = flags.DEFINE_integer("seeds", 10, "Number of seeds, starting at 0.", lower_bound=1)
 SECONDS = flags.DEFINE_list("seconds", "60,150,600", "When the methods are compared.")
 METHODS = flags.DEFINE_list("methods", "default,paper,nsga2,tpe,random", "Methods to compare.")
+MAX_MULTIPLY_ADDS = flags.DEFINE_float("max_multiply_adds", None, "Limit of a network.")
+NUM_ACCEPTED = flags.DEFINE_integer("num_accepted", 16, "Children of a generation.", lower_bound=1)
 DATASET = flags.DEFINE_string("dataset", "digits", "Data set.")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of official archives, if it is one.")
 EPOCHS = flags.DEFINE_integer("epochs", 4, "Epochs of each network.", lower_bound=1)
@@ -60,9 +68,13 @@ OPTUNA = flags.DEFINE_string("optuna", None, "Internal: a process of a method.")
 SEED = flags.DEFINE_integer("seed", 0, "Internal: its seed.")
 DEADLINE = flags.DEFINE_float("deadline", 0.0, "Internal: when it ends, in seconds since 1970.")
 
-# What the default and the paper's search differ in.
-OURS = ("sampling", "initial_width", "distillation_epochs")
-LEMONADE = ("default", "paper")
+OURS = {name: PRESETS["minute"][name] for name in ("sampling", "initial_width")}
+LEMONADE = {
+    "default": OURS,
+    "density": {**OURS, "sampling": "density"},
+    "wide": {**OURS, "initial_width": 1.0},
+    "paper": {"sampling": "density", "initial_width": 1.0},
+}
 PEERS = ("nsga2", "tpe", "random")
 SIZES = (1_000, 2_000, 3_000, 5_000, 10_000, 20_000, 50_000)
 LARGEST = 10_000_000  # parameters, as far as the paper's fronts reach
@@ -88,16 +100,22 @@ def run_method(method, seed, seconds, workdir):
 
 def lemonade(method, seed, begin, seconds, workdir):
     """Search with this package's command, and return what it trained."""
-    paper = {"sampling": "density", "initial_width": 1.0}
-    paper["distillation_epochs"] = max(1, EPOCHS.value // 2)
-    chosen = PRESETS["minute"] if method == "default" else paper
     folder = workdir / f"run-{method}-{seed}"
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was interrupted
     command = [sys.executable, "-m", "lemonade_tf", "search", "--dataset", DATASET.value]
     command += ["--seed", str(seed), "--workdir", str(folder)]
-    command += [word for name in OURS for word in (f"--{name}", str(chosen[name]))]
-    command += ["--epochs", str(EPOCHS.value), "--learning_rate", str(LEARNING_RATE)]
-    command += ["--workers", str(WORKERS.value), "--num_proposed", "80", "--num_accepted", "16"]
+    settings = {
+        **LEMONADE[method],
+        "epochs": EPOCHS.value,
+        "distillation_epochs": max(1, EPOCHS.value // 2),
+        "learning_rate": LEARNING_RATE,
+        "workers": WORKERS.value,
+        "num_proposed": 5 * NUM_ACCEPTED.value,
+        "num_accepted": NUM_ACCEPTED.value,
+    }
+    command += [word for name in settings for word in (f"--{name}", str(settings[name]))]
+    if MAX_MULTIPLY_ADDS.value is not None:
+        command += ["--limit", f"multiply_adds={MAX_MULTIPLY_ADDS.value}"]
     command += ["--num_generations", "10000", "--max_hours", str(seconds / 3600)]
     command += ["--pad", "0", "--no-flip", "--cutout", "0", "--mixup", "0"]
     command += [] if DATA_DIR.value is None else ["--data_dir", DATA_DIR.value]
@@ -134,6 +152,8 @@ def optuna_study(method, seed, begin, seconds, workdir):
     command += ["--methods", method, "--dataset", DATASET.value, "--epochs", str(EPOCHS.value)]
     command += ["--deadline", str(begin + seconds)]
     command += [] if DATA_DIR.value is None else ["--data_dir", DATA_DIR.value]
+    if MAX_MULTIPLY_ADDS.value is not None:
+        command += ["--max_multiply_adds", str(MAX_MULTIPLY_ADDS.value)]
     processes = [
         subprocess.Popen([*command, "--seed", str(seed * WORKERS.value + number)])
         for number in range(WORKERS.value)
@@ -194,6 +214,9 @@ def run_trials(journal, method, seed, deadline):
         keras.backend.clear_session()
         keras.utils.set_random_seed(trial.number)
         model = _network(trial, keras, data)
+        most = MAX_MULTIPLY_ADDS.value
+        if most is not None and count_multiply_adds(from_keras(model)) > most:
+            raise optuna.TrialPruned
         steps = EPOCHS.value * len(data.x_train) // BATCH_SIZE
         model.compile(
             keras.optimizers.SGD(

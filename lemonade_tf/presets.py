@@ -60,9 +60,10 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "epochs": 4,
         "distillation_epochs": 2,
     },
-    # A smoke test: a few seconds.
+    # A smoke test: a few seconds, of which every further worker would cost some to start.
     "quick": {
         **_DIGITS,
+        "workers": 1,
         "num_generations": 2,
         "num_proposed": 12,
         "num_accepted": 3,

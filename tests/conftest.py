@@ -69,7 +69,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--kills",
         type=int,
-        default=6,
+        default=3,
         help="at how many random moments test_resume.py kills a search (measured: 25)",
     )
     parser.addoption(

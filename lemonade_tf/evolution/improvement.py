@@ -27,7 +27,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from lemonade_tf.evolution.density import spread
 from lemonade_tf.evolution.individual import Individual
@@ -84,7 +84,7 @@ class ExpectedImprovement:
         points = np.column_stack(
             [[parents[each.id] for each in front], self._coordinates(self._cheap, front)]
         )
-        quantiles = norm.ppf((np.arange(_NUM_QUANTILES) + 0.5) / _NUM_QUANTILES)
+        quantiles = ndtri((np.arange(_NUM_QUANTILES) + 0.5) / _NUM_QUANTILES)
         # (quantiles, children, objectives); a child is lucky or not in all objectives alike
         outcomes = np.stack(
             [np.column_stack([means + quantile * noise, cheap]) for quantile in quantiles]

@@ -19,7 +19,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import nnls
 
 from lemonade_tf.latency.features import FEATURES, features
 
@@ -66,6 +65,8 @@ class LatencyModel:
 
 def fit(table: LatencyTable) -> LatencyModel:
     """Fit the weights of a latency model to the measured times of a table."""
+    from scipy.optimize import nnls  # workers import this module, and do not fit
+
     # Minimize sum_i importance_i (features_i w / seconds_i - 1)^2, the relative errors. A row of
     # the least-squares problem is multiplied by the square root of its importance.
     seconds = np.array([row.seconds for row in table.rows])

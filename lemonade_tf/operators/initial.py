@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import prod, sqrt
+from math import pi, prod, sqrt
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from lemonade_tf.architecture import Graph
 from lemonade_tf.architecture.layers import (
@@ -139,8 +139,8 @@ def output_statistics(graph: Graph, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _rectified(mean: np.ndarray, variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     deviation = np.sqrt(np.maximum(variance, 1e-12))  # gamma may be 0
-    ratio = mean / deviation
-    below, density = norm.cdf(ratio), norm.pdf(ratio)
+    ratio = np.asarray(mean / deviation, np.float64)
+    below, density = ndtr(ratio), np.exp(-(ratio**2) / 2) / sqrt(2 * pi)
     new_mean = mean * below + deviation * density
     # Variance is the second moment less the squared mean, at least 0 in spite of rounding.
     second = (mean**2 + variance) * below + mean * deviation * density

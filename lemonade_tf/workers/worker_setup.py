@@ -32,6 +32,8 @@ from lemonade_tf.training.settings import TrainingSettings
 
 _logger = logging.getLogger(__name__)
 
+_LEAN_KERAS = "lemonade_tf.workers.lean_keras"
+
 # Entry points, MODULE:FUNCTION, which only worker processes import.
 SEARCH_WORKER = "lemonade_tf.workers.worker:setup_worker"
 RETRAINING_WORKER = "lemonade_tf.workers.retraining:setup_retraining"
@@ -67,7 +69,7 @@ class WorkerSetup(NamesFiles):
     @property
     def preload(self) -> tuple[str, ...]:
         """Modules to import once, before worker processes are forked."""
-        return (self.entry_point.partition(":")[0],)
+        return _LEAN_KERAS, self.entry_point.partition(":")[0]
 
     @property
     def files(self) -> TaskFiles:

@@ -51,12 +51,29 @@ def test_a_setup_names_the_files_of_its_images(tmp_path, monkeypatch):
     assert moved.files.read == (f"/node{source.paths[0]}",)
 
 
-def test_the_module_of_the_entry_point_is_preloaded():
+def test_keras_and_the_module_of_the_entry_point_are_preloaded():
     modules = [
         WorkerSetup(entry_point, SOURCE, SETTINGS, 1).preload
         for entry_point in (SEARCH_WORKER, RETRAINING_WORKER)
     ]
-    assert modules == [("lemonade_tf.workers.worker",), ("lemonade_tf.workers.retraining",)]
+    lean = "lemonade_tf.workers.lean_keras"
+    assert modules == [
+        (lean, "lemonade_tf.workers.worker"),
+        (lean, "lemonade_tf.workers.retraining"),
+    ]
+
+
+def test_what_is_preloaded_leaves_out_what_workers_can_still_import_later():
+    modules = WorkerSetup(SEARCH_WORKER, SOURCE, SETTINGS, 1).preload
+    script = (
+        "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]; "
+        "print('keras' in sys.modules, sorted({'sklearn', 'matplotlib', 'scipy.stats',"
+        " 'scipy.optimize'} & set(sys.modules))); "
+        "import matplotlib.pyplot, sklearn.datasets"
+    )
+    command = [sys.executable, "-c", script, *modules]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "True []\n"
 
 
 def test_the_driver_makes_setups_and_tasks_without_keras():
