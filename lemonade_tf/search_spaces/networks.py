@@ -52,7 +52,8 @@ class NetworkSpace(SearchSpace):
     """Search space I.
 
     Attributes:
-        initial_width: Width multiplier of the initial networks.
+        initial_width: Width multiplier of the initial networks. If it is less than 1, the minimums
+            are those of smaller images, so that children can be smaller as well.
         min_convolutions: The minimum number of convolutions.
         min_filters: The minimum number of filters, if it is less than `minimum_filters`.
         min_parameters: The minimum number of parameters, if it is less than `minimum_parameters`.
@@ -83,7 +84,7 @@ class NetworkSpace(SearchSpace):
         """
         check_task(input_shape, num_classes)
         rng = np.random.default_rng(0) if rng is None else rng
-        fewest = minimum_filters(min(input_shape[:2]))
+        fewest = minimum_filters(min(input_shape[:2]), self.initial_width)
         scaled = dict.fromkeys(  # narrow ones may be equal
             (kind, tuple(max(min(fewest, n), round(n * self.initial_width)) for n in filters))
             for kind, filters in INITIAL_FILTERS
@@ -97,8 +98,10 @@ class NetworkSpace(SearchSpace):
         side = min(graph.shapes()[graph.input][:2])
         return (
             len(filters) >= self.min_convolutions
-            and min(filters, default=inf) >= min(minimum_filters(side), self.min_filters)
-            and count_parameters(graph) >= min(minimum_parameters(side), self.min_parameters)
+            and min(filters, default=inf)
+            >= min(minimum_filters(side, self.initial_width), self.min_filters)
+            and count_parameters(graph)
+            >= min(minimum_parameters(side, self.initial_width), self.min_parameters)
         )
 
     def including(self, graphs: Sequence[Graph]) -> NetworkSpace:
@@ -114,14 +117,23 @@ class NetworkSpace(SearchSpace):
 NETWORKS = NetworkSpace()
 
 
-def minimum_filters(side: int) -> int:
+def minimum_filters(side: int, initial_width: float = 1.0) -> int:
     """Return the minimum number of filters of a convolution, for images of this side in pixels."""
-    return max(4, round(8 * min(1, side / 32)))
+    return max(4, round(8 * _scale(side, initial_width)))
 
 
-def minimum_parameters(side: int) -> int:
+def minimum_parameters(side: int, initial_width: float = 1.0) -> int:
     """Return the minimum number of parameters of a network, for images of this side in pixels."""
-    return round(10_000 * min(1, side / 32) ** 2)
+    return round(10_000 * _scale(side, initial_width) ** 2)
+
+
+def _scale(side: int, initial_width: float) -> float:
+    """Return what the minimums of the paper are scaled by.
+
+    Narrow initial networks lower them as small images do, but not below those of 8x8 pixels.
+    """
+    scale = min(1, side / 32)
+    return min(scale, max(1 / 4, scale * initial_width))
 
 
 def _filters(graph: Graph) -> list[int]:

@@ -150,6 +150,23 @@ def test_minimum_filters_and_parameters_shrink_with_the_image(side, filters, par
     assert minimum_parameters(side) == parameters
 
 
+@pytest.mark.parametrize(
+    ("side", "width", "filters", "parameters"),
+    [(32, 0.5, 4, 2_500), (32, 0.1, 4, 625), (32, 2.0, 8, 10_000), (8, 0.25, 4, 625)],
+)
+def test_narrow_initial_networks_lower_the_minimums(side, width, filters, parameters):
+    assert minimum_filters(side, width) == filters
+    assert minimum_parameters(side, width) == parameters
+
+
+def test_children_of_narrow_initial_networks_may_be_smaller():
+    space = NetworkSpace(initial_width=0.25)
+    smallest, rng = space.initial_graphs((32, 32, 3), 10)[0], np.random.default_rng(0)
+    assert space.allows(smallest)
+    sizes = [count_parameters(space.propose(smallest, rng=rng)[0]) for _ in range(50)]
+    assert 625 <= min(sizes) < count_parameters(smallest) < max(sizes) < 10_000
+
+
 def _with_filters(*widths, shape=(32, 32, 3), kernels=(3, 3, 3)):
     graph = _initial(0, shape).copy(weights=False)
     for number, (width, kernel) in enumerate(zip(widths, kernels, strict=True), 1):
