@@ -191,10 +191,10 @@ class SearchConfig(FlatConfig):
             children are proposed and recorded in the same order. The settings are those of that
             run, and may only be given again.
         minutes: Minutes that the search may take in all. It sizes itself: from measured training
-            steps, it chooses training_images, epochs, distillation_epochs, num_generations,
-            num_proposed and num_accepted, except for those that are given. Sampling is then by
-            "improvement", unless it or --preset paper is given. What is left counts when it is
-            resumed.
+            steps, it chooses training_images, epochs, distillation_epochs, learning_rate and the
+            numbers of generations and children. Without --preset paper, sampling is "improvement",
+            initial_width 0.25, and mixup and cutout 0. All that is given stays. What is left of
+            the minutes counts when it is resumed.
         max_hours: Hours after which the search ends, counted from each start or resume; children in
             training are finished first. No limit by default.
         max_child_hours: Hours after which a child is recorded as failed and its worker is replaced,

@@ -136,6 +136,16 @@ def test_infinite_hours_mean_no_limit():
     json.dumps(config.as_json(), allow_nan=False)
 
 
+def test_a_time_budget_starts_narrow_and_without_regularization():
+    usual, paper = make_config(dataset="cifar10", minutes=5.0), make_config("paper", minutes=5.0)
+    assert (usual.initial_width, usual.training.mixup, usual.training.cutout) == (0.25, 0.0, 0)
+    assert (paper.initial_width, paper.training.mixup, paper.training.cutout) == (1.0, 1.0, None)
+    given = make_config(dataset="cifar10", minutes=5.0, mixup=1.0, initial_width=1.0)
+    assert (given.initial_width, given.training.mixup, given.training.cutout) == (1.0, 1.0, 0)
+    assert "--mixup 1.0" in command_line(given.as_json())
+    assert "--cutout" not in command_line(given.as_json())
+
+
 def test_a_time_budget_samples_by_improvement():
     assert make_config(minutes=5.0).sampling == "improvement"
     assert make_config(minutes=5.0, sampling="density").sampling == "density"

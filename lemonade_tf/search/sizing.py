@@ -6,9 +6,10 @@ child takes GROWTH times as long as estimated from the initial networks, as chil
 workers wait for the end of a generation. If fewer than WANTED_CHILDREN children can be trained, or
 fewer than WANTED_ROUNDS per worker, epochs are reduced first, down to MIN_EPOCHS (those of
 distillation in proportion), and then the number of training images, down to MIN_IMAGES, or
-MIN_IMAGES_PER_CLASS for each class. At least MIN_CHILDREN children must remain. A generation then
-has about as many children as there are generations, at most those of the preset, and a multiple of
-the workers. Settings that the user gave stay.
+MIN_IMAGES_PER_CLASS for each class. At least MIN_CHILDREN children must remain. A training of fewer
+than SHORT steps has a larger learning rate, unless the search starts from trained networks. A
+generation then has about as many children as there are generations, at most those of the preset,
+and a multiple of the workers. Settings that the user gave stay.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ GROWTH = 1.4
 WANTED_CHILDREN, WANTED_ROUNDS, MIN_CHILDREN = 40, 8, 4
 MIN_EPOCHS = 3
 MIN_IMAGES, MIN_IMAGES_PER_CLASS = 1000, 20
+SHORT, SHORT_LEARNING_RATE = 2000, 0.05
 
 BUDGETED = (
     "training_images",
@@ -40,6 +42,7 @@ BUDGETED = (
     "num_generations",
     "num_proposed",
     "num_accepted",
+    "learning_rate",
 )
 
 
@@ -105,6 +108,9 @@ def sized(
     if count < min(MIN_CHILDREN, wanted):
         raise BudgetError(_too_short(chosen, workload, timings, spent, num_images))
     result = replace(chosen, **_generations(chosen, count, workload.num_workers, budgeted))
+    if "learning_rate" in budgeted and _is_short(result):
+        training = replace(result.training, learning_rate=SHORT_LEARNING_RATE)
+        result = replace(result, training=training)
     epochs, images = result.training.epochs, result.training_images
     each = _seconds_per_child(chosen, workload, timings, num_images)
     return result, (
@@ -143,6 +149,12 @@ def _candidates(
     while "training_images" in budgeted and images > least:
         images = max(least, int(0.9 * images))
         yield replace(config, training_images=images)
+
+
+def _is_short(config: SearchConfig) -> bool:
+    """Return whether a training from new weights has few steps."""
+    steps = config.training.epochs * (config.training_images or 0) / config.training.batch_size
+    return steps < SHORT and not (config.initial_models or config.initial_run)
 
 
 def _workload(config: SearchConfig, workload: Workload, num_images: int) -> Workload:

@@ -97,6 +97,13 @@ def test_epochs_are_reduced_before_images():
     assert all(each == NUM_IMAGES for each, e in zip(images, epochs, strict=True) if e > MIN_EPOCHS)
 
 
+def test_short_trainings_from_new_weights_take_larger_steps():
+    rates = [chosen(seconds).training.learning_rate for seconds in (1e6, 8e3, 4e2)]
+    assert rates == [0.01, 0.01, 0.05]
+    assert chosen(4e2, learning_rate=0.02).training.learning_rate == 0.02
+    assert chosen(4e2, initial_models=("a.keras",)).training.learning_rate == 0.01
+
+
 @pytest.mark.parametrize(
     "given",
     [
