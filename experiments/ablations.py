@@ -66,7 +66,8 @@ SEARCHES = {
 METHODS = (*SEARCHES, "nsga2", "random")
 RETRAINED = ("lineage", "generation 1", "last generation")
 PRESETS = ("digits", "minute")
-PAPER = {"sampling": "density", "initial_width": 1.0, "learning_rate": 0.01}  # whatever a preset has
+# Whatever a preset has.
+PAPER = {"sampling": "density", "initial_width": 1.0, "learning_rate": 0.01}
 DECADES = (1_000, 10_000, 100_000, 1_000_000)
 LARGEST = 10_000_000  # parameters of the reference point, if the preset has no limit
 QUICK_SETTINGS = {
