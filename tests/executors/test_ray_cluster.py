@@ -214,8 +214,21 @@ class TestWorkers:
         with RayExecutor(toys.plain, num_workers=1) as executor:
             list(executor.run([("square", 1)]))
             [worker] = executor._pool.idle
-            __import__("ray").kill(worker.actor)
+            kill(worker.actor)
             assert [outcome.result for outcome in executor.run([("square", 2)])] == [4]
+
+
+def kill(actor):
+    """Kill an actor, and wait until it is dead, which takes Ray a moment."""
+    ray = __import__("ray")
+    ray.kill(actor)
+    try:
+        for _ in range(1000):
+            ray.get(actor.describe.remote())
+            time.sleep(0.01)
+    except ray.exceptions.RayActorError:
+        return
+    raise AssertionError(f"{actor} still runs")
 
 
 @pytest.mark.slow
