@@ -123,9 +123,9 @@ def main():
     parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--mode", choices=["generational", "asynchronous"], default="generational")
     parser.add_argument("--moments", type=positive(int), default=50, help="number of kills")
-    parser.add_argument("--quick", action="store_true", help="one kill")
+    parser.add_argument("--quick", action="store_true", help="two kills")
     options = parser.parse_args()
-    num_moments = 1 if options.quick else options.moments
+    num_moments = 2 if options.quick else options.moments
     rng = random.Random(0)
     equal = 0
     with tempfile.TemporaryDirectory() as name:

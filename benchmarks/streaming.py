@@ -58,7 +58,7 @@ def memory():
 
 
 def compare_memory(path, source, numbers):
-    """Print the memory of so many workers that load the images, and of such that share them."""
+    """Print the memory of workers that load the images, and of workers that share them."""
     print("workers that         number  USS, MB  PSS, MB")
     for name, each in (("load the images", NamedDatasets(path)), ("share the images", source)):
         for number in numbers:

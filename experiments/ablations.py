@@ -1,6 +1,7 @@
 """Which parts of LEMONADE matter? Ablations and baselines at equal numbers of networks.
 
     python experiments/ablations.py --workdir OUT [--preset digits] [--seeds 10]
+        [--dataset cifar10 --data_dir DIR]
 
 Every method trains the same number of networks (on digits by default), each child for as many
 epochs:
@@ -89,7 +90,7 @@ FINAL_EPOCHS = flags.DEFINE_integer(
 DATASET = flags.DEFINE_string("dataset", "digits", "Data set.")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of official archives, if it is one.")
 MAX_PARAMETERS = flags.DEFINE_float("max_parameters", None, "Limit; default: that of the preset.")
-GENERATIONS = flags.DEFINE_integer("num_generations", None, "Default: that of the preset.")
+GENERATIONS = flags.DEFINE_integer("num_generations", None, "Default: those of the preset.")
 WORKERS = flags.DEFINE_integer("workers", None, "Worker processes; default: as for a search.")
 QUICK = flags.DEFINE_bool("quick", False, "Scale down to seconds to check that it runs.")
 

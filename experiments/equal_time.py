@@ -47,7 +47,6 @@ from judging import plot_bands, quality, signed_rank
 from lemonade_tf.architecture.cost import count_multiply_adds
 from lemonade_tf.datasets.loading import load_dataset
 from lemonade_tf.errors import LemonadeError
-from lemonade_tf.keras_bridge import from_keras
 from lemonade_tf.presets import PRESETS
 from lemonade_tf.report import write_figure
 from lemonade_tf.report.figure import new_figure
@@ -203,6 +202,8 @@ def run_trials(journal, method, seed, deadline):
     import keras
     import optuna
     import tensorflow as tf
+
+    from lemonade_tf.keras_bridge import from_keras
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)

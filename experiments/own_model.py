@@ -105,7 +105,6 @@ def run_search(name, files, epochs, generations):
         "distillation_epochs": max(1, epochs // 2),
         "keep_all": True,
         "seed": SEED.value,
-        "workers": 1 if QUICK.value else None,
     }
     given = {name: value for name, value in settings.items() if value is not None}
     search(make_config(None, **given), callbacks=[ProgressDisplay()], resume=True)

@@ -39,7 +39,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
     # The same with small networks only, in less than a minute. It goes beyond the paper: children
     # are accepted by what they promise per second, the initial networks are narrower, and the
-    # learning rate is larger, as so few steps need.
+    # learning rate is larger, because a network has only 75 training steps.
     "minute": {
         **_DIGITS,
         "sampling": "improvement",
@@ -62,10 +62,9 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "epochs": 4,
         "distillation_epochs": 2,
     },
-    # A smoke test: a few seconds, of which every further worker would cost some to start.
+    # A smoke test: a few seconds.
     "quick": {
         **_DIGITS,
-        "workers": 1,
         "num_generations": 2,
         "num_proposed": 12,
         "num_accepted": 3,
@@ -74,9 +73,9 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 
-# With a time budget, which is to end with the best front. The paper's sampling takes no account of
-# time, its initial networks are for days, and so is its regularization: a training of few epochs
-# underfits.
+# What a time budget changes, to end with the best front: the paper's sampling takes no account of
+# time, and its initial networks and its regularization are for searches of days; networks that
+# train for few epochs underfit.
 _BUDGETED = {"sampling": "improvement", "initial_width": 0.25, "mixup": 0.0, "cutout": 0}
 
 

@@ -63,13 +63,13 @@ def pytest_addoption(parser):
     parser.addoption(
         "--chains",
         type=int,
-        default=16,
+        default=24,
         help="how many chains test_exact_chains.py (measured: 500) and test_imported_chains.py try",
     )
     parser.addoption(
         "--kills",
         type=int,
-        default=3,
+        default=9,
         help="at how many random moments test_resume.py kills a search (measured: 25)",
     )
     parser.addoption(

@@ -93,7 +93,7 @@ def keras_logits(graph, images):
 
 def test_chains_keep_the_function_and_can_learn(request, space, trained, digits):
     numbers = range(request.config.getoption("--chains"))
-    if space is SMALL_CELLS:  # eight times as deep, and test_cell_chains tries more of them
+    if space is SMALL_CELLS:  # eight times as deep, and test_cell_chains tries 300 of them
         numbers = range(0, 2 * len(numbers), 13)
     images = digits.x_validation[:16]
     before32 = [keras_logits(graph, images) for graph in trained]

@@ -6,10 +6,11 @@ child takes GROWTH times as long as estimated from the initial networks, as chil
 workers wait for the end of a generation. If fewer than WANTED_CHILDREN children can be trained, or
 fewer than WANTED_ROUNDS per worker, epochs are reduced first, down to MIN_EPOCHS (those of
 distillation in proportion), and then the number of training images, down to MIN_IMAGES, or
-MIN_IMAGES_PER_CLASS for each class. At least MIN_CHILDREN children must remain. A training of fewer
-than SHORT steps has a larger learning rate, unless the search starts from trained networks. A
-generation then has about as many children as there are generations, at most those of the preset,
-and a multiple of the workers. Settings that the user gave stay.
+MIN_IMAGES_PER_CLASS for each class. At least MIN_CHILDREN children must remain. A generation then
+has about as many children as there are generations, at most those of the preset, and a multiple of
+the workers. If a network trains for fewer than SHORT_STEPS steps, the learning rate becomes
+SHORT_LEARNING_RATE, unless the search starts from trained networks. Settings that the user gave
+stay.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ GROWTH = 1.4
 WANTED_CHILDREN, WANTED_ROUNDS, MIN_CHILDREN = 40, 8, 4
 MIN_EPOCHS = 3
 MIN_IMAGES, MIN_IMAGES_PER_CLASS = 1000, 20
-SHORT, SHORT_LEARNING_RATE = 2000, 0.05
+SHORT_STEPS, SHORT_LEARNING_RATE = 2000, 0.05
 
 BUDGETED = (
     "training_images",
@@ -115,7 +116,8 @@ def sized(
     each = _seconds_per_child(chosen, workload, timings, num_images)
     return result, (
         f"Chosen for --minutes {config.minutes:g}: {epochs} of {config.training.epochs} epochs on"
-        f" {images:,} of {start:,} images, {result.num_accepted} children per generation. A child"
+        f" {images:,} of {start:,} images, a learning rate of {result.training.learning_rate:g},"
+        f" {result.num_accepted} children per generation. A child"
         f" takes about {format_duration(each)}, so about {count:,} can be trained in the"
         f" {format_duration(seconds)} that are left."
     )
@@ -154,7 +156,7 @@ def _candidates(
 def _is_short(config: SearchConfig) -> bool:
     """Return whether a training from new weights has few steps."""
     steps = config.training.epochs * (config.training_images or 0) / config.training.batch_size
-    return steps < SHORT and not (config.initial_models or config.initial_run)
+    return steps < SHORT_STEPS and not (config.initial_models or config.initial_run)
 
 
 def _workload(config: SearchConfig, workload: Workload, num_images: int) -> Workload:

@@ -32,6 +32,7 @@ from lemonade_tf.training.settings import TrainingSettings
 
 _logger = logging.getLogger(__name__)
 
+# Imported first, so that Keras loads only what workers need.
 _LEAN_KERAS = "lemonade_tf.workers.lean_keras"
 
 # Entry points, MODULE:FUNCTION, which only worker processes import.

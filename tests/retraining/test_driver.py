@@ -486,7 +486,7 @@ def test_kills_at_any_time_do_not_change_the_weights(real_run, tmp_path):
 
     rng = np.random.default_rng(0)
     num_killed = 0
-    while num_killed < 5:
+    while num_killed < 8:
         process = start(real_run, ids, epochs, 0.02)
         wait_for_worker(real_run, process)
         time.sleep(rng.uniform(0, 1.2))

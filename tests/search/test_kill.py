@@ -150,7 +150,7 @@ def test_killed_at_many_random_moments_of_asynchronous_searches(tmp_path, asynch
         for number in range(9, 9 + request.config.getoption("kills"))
     ]
     print(f"\nrecorded networks when killed: {networks}")
-    assert len(set(networks)) > min(3, len(networks) // 2)  # the moments did differ
+    assert len(set(networks)) > 3  # the moments did differ
 
 
 @pytest.mark.slow
@@ -160,7 +160,7 @@ def test_killed_at_many_random_moments(tmp_path, whole, request):
         for number in range(4, 4 + request.config.getoption("kills"))
     ]
     print(f"\nrecorded networks when killed: {networks}")
-    assert len(set(networks)) > min(3, len(networks) // 2)  # the moments did differ
+    assert len(set(networks)) > 3  # the moments did differ
 
 
 def test_a_search_whose_workers_are_killed_completes(tmp_path, whole):

@@ -63,7 +63,7 @@ def test_keras_and_the_module_of_the_entry_point_are_preloaded():
     ]
 
 
-def test_what_is_preloaded_leaves_out_what_workers_can_still_import_later():
+def test_modules_that_preloading_skips_can_be_imported_later():
     modules = WorkerSetup(SEARCH_WORKER, SOURCE, SETTINGS, 1).preload
     script = (
         "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]; "
