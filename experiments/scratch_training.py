@@ -55,6 +55,7 @@ def train_from_scratch(executor, graphs, settings, seed, generation=0):
             "error": result.error,
             "test_error": result.test_error,
             "epochs": result.epochs,
+            "seconds": result.seconds["total"],
             "multiply_adds": result.multiply_adds * result.num_images,
         }
         for result in results

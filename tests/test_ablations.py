@@ -1,4 +1,4 @@
-"""experiments/ablations.py and its modules: judging, and NSGA-II on the search space."""
+"""experiments/ablations.py and its modules: how methods are judged, and NSGA-II on the space."""
 
 import json
 import math
@@ -27,6 +27,26 @@ print(json.dumps([
 ]))
 """
 
+REPORT = """
+import json
+import comparison_report as report
+networks = [
+    {"parameters": 3_000, "error": 0.2, "test_error": 0.1},
+    {"parameters": 500, "error": 0.3, "test_error": 0.4},
+    {"parameters": 900, "error": 0.3, "test_error": 0.0},  # dominated
+    {"parameters": 5_000, "error": 0.1, "test_error": 0.2},  # by luck better on validation images
+]
+few = [{"test_error": error} for error in (0.3, 0.4)]
+print(json.dumps([
+    report.offered(networks, [499, 500, 3_500, 9_000]).tolist(),
+    len(report.between(networks, 500, 3_000)),
+    report.relative_improvement(networks, [*few, {"test_error": 0.8}]),
+    report.relative_improvement(networks, few),
+    report.relative_improvement([], 3 * few),
+    report.spent_on([{"epochs": 2}, {"epochs": 5}], "epochs").tolist(),
+]))
+"""
+
 NSGA2 = """
 import json
 from types import SimpleNamespace
@@ -52,6 +72,7 @@ class Toy:
             result = SimpleNamespace(
                 id=task.id, failure=failure, parameters=parameters, error=1 / parameters**0.3,
                 test_error=0.5, epochs=3, multiply_adds=count_multiply_adds(graph), num_images=10,
+                seconds={"total": 1.5},
             )
             yield SimpleNamespace(failure=None, result=result)
 
@@ -84,6 +105,15 @@ def test_a_front_is_chosen_by_validation_and_judged_by_any_error():
     assert equal == "0 of 2 (p = 1.000)"
 
 
+def test_test_errors_are_of_networks_chosen_by_validation():
+    offered, between, improvement, too_few, nothing, spent = run(REPORT)
+    assert offered == [1.0, 0.4, 0.1, 0.2]
+    assert between == 2  # more than 500, at most 3,000
+    assert improvement == pytest.approx(0.8 / 0.5 - 1)
+    assert too_few is nothing is None
+    assert spent == [2, 7]
+
+
 @pytest.mark.slow
 def test_nsga2_trains_different_networks_of_the_space_within_the_limits():
     first, again, other = run(NSGA2)
@@ -92,6 +122,7 @@ def test_nsga2_trains_different_networks_of_the_space_within_the_limits():
         assert len(networks) == 16
         assert all(625 <= network["parameters"] <= 30_000 for network in networks)
         assert len({network["id"] for network in networks}) == 16  # a failed one is left out
+        assert {network["seconds"] for network in networks} == {1.5}
         # Survivors of a front of one population are spread over sizes.
         sizes = [network["parameters"] for network in networks]
         assert max(sizes) > 2 * min(sizes)
