@@ -18,18 +18,21 @@ epochs:
 - random: random networks of sizes in the same range, from new weights (section 5.1, baseline 3).
 
 For each seed, the networks of the front of `density` are also trained from new weights for as many
-epochs as their lineage has seen: is it the architecture, or the longer training? And those of its
-fronts after generation 1 and after the last one, from new weights for --final_epochs epochs
-(section 5.1, baseline 4).
+epochs as their lineage has seen (without distillation): is it the architecture, or the longer
+training? And those of its fronts after generation 1 and after the last one, from new weights for
+--final_epochs epochs (section 5.1, baseline 4).
 
-The script prints, for validation and test errors: the hypervolumes (see judging.py) at equal
-networks, at equal epochs, at equal trained multiply-adds (forward passes; epochs of distillation
-count like those of training) and at equal seconds of the worker processes, the lowest error by
-decade of parameters, the epochs that each method needs to reach the final hypervolume of random
-search, the improvement over the mean random network of a size, and, for differences, Wilcoxon's
-signed-rank test over seeds. OUT/METHOD-SEED.jsonl has all networks, in order; figures are
-fronts.png (Figures 3 and 7), sampled.png (Figure 5) and progress.png. Rerun an interrupted command
-to continue; with more --seeds, only new ones are run.
+The script prints, for validation and test errors: the hypervolumes (see judging.py) and the errors
+by size at equal networks, epochs, trained multiply-adds (forward passes of the trained network;
+epochs of distillation count like those of training) and seconds of the worker processes; the epochs
+that each method needs to reach the final hypervolume of random search; the improvement over the
+mean random network; and, for differences, Wilcoxon's signed-rank test over seeds, without a
+correction for their number.
+
+OUT/METHOD-SEED.jsonl has all networks, in order; figures are fronts.png (Figures 3 and 7),
+sampled.png (Figure 5) and progress.png. Rerun an interrupted command to continue; with more
+--seeds, only new ones are run. Processes with other seeds (--first_seed) may share OUT; then rerun
+the command with all seeds to compare them.
 
 With the preset digits (164 networks each), a seed takes about an hour on one CPU core; with
 --preset minute (34 networks of at most 100,000 parameters), ten minutes. Expected: see
@@ -79,8 +82,9 @@ SEARCHES = {
 }
 METHODS = (*SEARCHES, "nsga2", "random")
 PRESETS = ("digits", "minute")
-# Whatever a preset has.
+# In place of a preset's own.
 PAPER = {"sampling": "density"}
+NUM_CLASSES = 10
 LARGEST = 10_000_000  # parameters of the reference point, if there is no limit
 QUICK_SETTINGS = {
     "preset": "quick",
@@ -110,9 +114,6 @@ WORKERS = flags.DEFINE_integer("workers", None, "Worker processes; default: as f
 QUICK = flags.DEFINE_bool("quick", False, "Scale down to seconds to check that it runs.")
 
 
-# --- Running --------------------------------------------------------------------------------------
-
-
 def settings_of(seed):
     """Return the settings of the searches with a seed."""
     given = QUICK_SETTINGS if QUICK.value else {"preset": PRESET.value}
@@ -131,6 +132,23 @@ def load_images():
     return load_dataset(DATASET.value, DATA_DIR.value)
 
 
+def check_settings(workdir):
+    """Write the settings to OUT/settings.json, or check that those of an earlier run are equal."""
+    file = workdir / "settings.json"
+    settings = settings_of(0) | {"final_epochs": FINAL_EPOCHS.value}
+    settings = json.loads(json.dumps(settings, default=str))  # tuples become lists
+    if not file.exists():
+        file.write_text(json.dumps(settings, indent=1) + "\n")
+    elif (earlier := json.loads(file.read_text())) != settings:
+        names = sorted(
+            name for name in earlier | settings if earlier.get(name) != settings.get(name)
+        )
+        raise app.UsageError(
+            f"{workdir} has results with other settings ({', '.join(names)}); choose another"
+            " --workdir, or the settings of settings.json there."
+        )
+
+
 def finished(file, run):
     """Return the networks of a file, which is written by `run` if it is missing."""
     if not file.exists():
@@ -141,9 +159,11 @@ def finished(file, run):
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
-def networks_of(folder):
-    """Return the networks of a run folder."""
-    run = read_run(folder)
+def networks_of(result):
+    """Return the networks of a complete search; end the script if Ctrl-C stopped it."""
+    if not result.complete:
+        raise KeyboardInterrupt
+    run = read_run(result.workdir)
     graphs = rebuild_networks(run, [record.id for record in run.trained], load_images())
     return [
         {
@@ -165,13 +185,11 @@ def run_method(method, seed, workdir, executor):
     settings = settings_of(seed)
     if method in SEARCHES:
         given = {**settings, **SEARCHES[method], "workdir": str(folder)}
-        search(**given, resume=True, executor=executor)
-        return networks_of(folder)
+        return networks_of(search(**given, resume=True, executor=executor))
     run = read_run(density)
     if method == "random":
         shutil.rmtree(folder, ignore_errors=True)  # of a run that was interrupted
-        random_search(run, str(folder), seed=seed, executor=executor)
-        return networks_of(folder)
+        return networks_of(random_search(run, str(folder), seed=seed, executor=executor))
     config = make_config(**settings)
     limits = run_limits(run.config.settings, run.config.prepared)
     start = recorded_initial_networks(config, run.store, load_images(), limits)
@@ -217,6 +235,13 @@ def main(_):
         )
     workdir = Path(WORKDIR.value)
     workdir.mkdir(parents=True, exist_ok=True)
+    data = load_images()
+    if data.num_classes != NUM_CLASSES:
+        raise app.UsageError(
+            f"--dataset {DATASET.value} has {data.num_classes} classes; expected {NUM_CLASSES}, as"
+            " hypervolumes end at the error of guessing one of them."
+        )
+    check_settings(workdir)
     results, retrained = {method: [] for method in chosen}, []
     config = make_config(**settings_of(0), workers=WORKERS.value)
     with search_workers(config) as executor:
@@ -235,7 +260,12 @@ def main(_):
                     lambda seed=seed: retrain(seed, workdir, executor),
                 )
             )
-    judge = Judge(load_images(), config.limit.get("parameters", LARGEST))
+    # Where all initial networks are below the limit, a method trains some more than others.
+    results = {
+        method: [run[: len(own)] for run, own in zip(runs, results["density"], strict=True)]
+        for method, runs in results.items()
+    }
+    judge = Judge(data, config.limit.get("parameters", LARGEST))
     for along in ALONG:
         print_equal(results, judge, along)
     if "random" in results:

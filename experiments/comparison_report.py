@@ -14,6 +14,7 @@ RETRAINED = ("lineage", "generation 1", "last generation")
 DECADES = (1_000, 10_000, 100_000, 1_000_000)
 KINDS = {"error": "validation error", "test_error": "test error"}
 ALONG = ("networks", "epochs", "multiply_adds", "seconds")  # what methods spend
+REFERENCES = ("density", "default")  # compared with all others, by a test
 SHOWN_WITH_BANDS = ("density", "default", "random")
 MIN_RANDOM = 3  # random networks of a size, for a mean
 
@@ -30,9 +31,12 @@ class Judge:
         self.decades = [*(each for each in DECADES if each < largest), largest]
 
     def quality(self, networks, kind):
-        """Return both hypervolumes, and the lowest error by decade."""
-        half = self._half[kind]
-        return quality(networks, kind, half, largest=self.largest, sizes=self.decades)
+        """Return both hypervolumes, and the errors with at most so many parameters, by decade.
+
+        These are the errors of the networks with the lowest validation error.
+        """
+        volumes = quality(networks, kind, self._half[kind], largest=self.largest)
+        return [*volumes, *offered(networks, self.decades, kind)]
 
     def curve(self, networks, kind, along, points):
         """Return the hypervolume of the log error at points along a cumulative sum."""
@@ -48,35 +52,75 @@ def spent_on(networks, along):
     return np.cumsum(each)
 
 
+def offered(networks, sizes, kind="test_error"):
+    """Return the errors of the networks with the lowest validation error up to each size.
+
+    Without a network, the error is 1.
+    """
+    front = front_of(networks)  # by size, so that the largest has the lowest validation error
+    errors = np.array([1.0, *(each[kind] for each in front)])
+    return errors[np.searchsorted([each["parameters"] for each in front], sizes, side="right")]
+
+
+def cut(run, budget, along):
+    """Return the networks of a run that are complete within a budget."""
+    return run[: int(np.searchsorted(spent_on(run, along), budget, side="right"))]
+
+
+def cut_equally(all_runs, along):
+    """Cut runs of several methods, seed by seed, to what the one that spent the least spent.
+
+    Args:
+        all_runs: The runs of each method, all by seed.
+        along: What is spent.
+
+    Returns:
+        The runs of each method, and the budgets.
+    """
+    budgets = [
+        min(spent_on(run, along)[-1] for run in same_seed)
+        for same_seed in zip(*all_runs, strict=True)
+    ]
+    pairs = [zip(runs, budgets, strict=True) for runs in all_runs]
+    return [[cut(run, budget, along) for run, budget in each] for each in pairs], budgets
+
+
 def print_equal(results, judge, along):
-    """Print the comparison after equal networks, epochs, multiply-adds or seconds."""
-    seeds = range(len(results["density"]))
-    budget = [min(spent_on(runs[s], along)[-1] for runs in results.values()) for s in seeds]
-    cut = {
-        method: [runs[s][: int((spent_on(runs[s], along) <= budget[s]).sum())] for s in seeds]
-        for method, runs in results.items()
-    }
+    """Print the comparison after equal networks, epochs, multiply-adds or seconds.
+
+    The tables are of all methods after what the one that spent the least spent. A test compares two
+    methods after what the one of them that spent less spent.
+    """
+    runs_of, budgets = cut_equally(list(results.values()), along)
     for kind, words in KINDS.items():
         print(
-            f"\nEqual {along.replace('_', '-')} ({np.mean(budget):.3g}), {words}: mean over seeds"
+            f"\nEqual {along.replace('_', '-')} ({np.mean(budgets):.3g}), {words}: mean over seeds"
         )
         header = "".join(f"{f'<={size:,.0f}':>12}" for size in judge.decades)
         print(f"{'':11}{'networks':>9}{'hypervolume':>18}{'of log error':>18}{header}")
-        values = {
-            method: np.array([judge.quality(run, kind) for run in runs])
-            for method, runs in cut.items()
-        }
-        for method, found in values.items():
+        for method, runs in zip(results, runs_of, strict=True):
+            found = np.array([judge.quality(run, kind) for run in runs])
             mean, deviation = found.mean(axis=0), found.std(axis=0)
             spread = "".join(f"{f'{mean[n]:.3f} ({deviation[n]:.3f})':>18}" for n in range(2))
             errors = "".join(f"{100 * error:>10.2f} %" for error in mean[2:])
-            count = np.mean([len(run) for run in cut[method]])
+            count = np.mean([len(run) for run in runs])
             print(f"{method:11}{count:>9.0f}{spread}{errors}")
-        for method, found in values.items():
-            if method != "density":
-                difference = values["density"] - found
-                ahead = ", of log error ".join(signed_rank(difference[:, n]) for n in range(2))
-                print(f"density ahead of {method} with {ahead} seeds")
+        for reference, method in compared(results):
+            pair, _ = cut_equally([results[reference], results[method]], along)
+            ours, theirs = (np.array([judge.quality(r, kind)[:2] for r in runs]) for runs in pair)
+            ahead = ", of log error in ".join(map(signed_rank, (ours - theirs).T))
+            print(f"{reference} ahead of {method} in {ahead} seeds")
+
+
+def compared(results):
+    """Return the pairs of methods that are compared by a test."""
+    return [
+        (reference, method)
+        for number, reference in enumerate(REFERENCES)
+        if reference in results
+        for method in results
+        if method not in REFERENCES[: number + 1]
+    ]
 
 
 def print_epochs_needed(results, judge):
@@ -95,15 +139,17 @@ def print_epochs_needed(results, judge):
 
 
 def print_improvement(results, judge):
-    """Print by how much methods are ahead of the mean random network of their size.
+    """Print by how much methods are ahead of the mean random network, by decade of parameters.
 
     Yang et al. ("NAS evaluation is frustratingly hard", ICLR 2020) measure a search by the relative
     improvement of accuracy over random networks of its space, (accuracy - random) / random.
     """
-    print("\nTest accuracy relative to the mean of random networks with as many parameters, of the")
-    print("network with the lowest validation error: mean over seeds")
+    print(
+        "\nTest accuracy, relative to the mean of random networks in the same range of parameters,"
+    )
+    print("of the network there with the lowest validation error: mean (standard deviation), seeds")
     bounds = list(zip((0, *judge.decades), judge.decades, strict=False))
-    print(f"{'':11}" + "".join(f"{f'{low:,.0f} to {high:,.0f}':>22}" for low, high in bounds))
+    print(f"{'':11}" + "".join(f"{f'{low:,.0f} to {high:,.0f}':>24}" for low, high in bounds))
     for method, runs in results.items():
         cells = []
         for low, high in bounds:
@@ -112,8 +158,8 @@ def print_improvement(results, judge):
                 for run, other in zip(runs, results["random"], strict=True)
             ]
             known = [each for each in found if each is not None]
-            mean = f"{100 * np.mean(known):+.2f} %" if known else "-"
-            cells.append(f"{f'{mean} ({len(known)} seeds)':>22}")
+            mean = f"{100 * np.mean(known):+.2f} ({100 * np.std(known):.2f}) %" if known else "-"
+            cells.append(f"{f'{mean}, {len(known)}':>24}")
         print(f"{method:11}" + "".join(cells))
 
 
@@ -134,30 +180,32 @@ def relative_improvement(networks, random_networks):
 def print_retrained(retrained, judge):
     """Print the errors that searches found beside those of training from new weights."""
     print("\nNetworks of the front of density from new weights, for the epochs of their lineage")
+    print("(without distillation)")
     for kind, words in KINDS.items():
         pairs = [
-            [(n[f"search_{kind}"], n[kind], n["epochs"]) for n in run if n["why"] == "lineage"]
+            [(n[f"search_{kind}"], n[kind], n["epochs"]) for n in run if n["why"] == RETRAINED[0]]
             for run in retrained
         ]
-        found, fresh, epochs = np.mean([np.mean(each, axis=0) for each in pairs], axis=0)
-        per_seed = [np.mean([new - old for old, new, _ in each]) for each in pairs]
+        means = np.array([np.mean(each, axis=0) for each in pairs if each]).reshape(-1, 3)
+        found, fresh, epochs = means.mean(axis=0)
         print(
             f"{words}: {100 * found:.2f} % found, {100 * fresh:.2f} % from new weights (mean"
-            f" epochs {epochs:.1f}); the search is better with {signed_rank(per_seed)} seeds"
+            f" epochs {epochs:.1f}); the search is better in"
+            f" {signed_rank(means[:, 1] - means[:, 0])} seeds"
         )
     print("Fronts of density, all networks from new weights for equal epochs: hypervolumes")
     for kind, words in KINDS.items():
-        values = {
-            why: np.array(
-                [judge.quality([n for n in run if n["why"] == why], kind) for run in retrained]
+        first, last = (
+            np.array(
+                [judge.quality([n for n in run if n["why"] == why], kind)[:2] for run in retrained]
             )
             for why in RETRAINED[1:]
-        }
-        for why, found in values.items():
-            mean = found.mean(axis=0)
+        )
+        for why, volumes in zip(RETRAINED[1:], (first, last), strict=True):
+            mean = volumes.mean(axis=0)
             print(f"{words}, {why}: {mean[0]:.3f}, of log error {mean[1]:.3f}")
-        difference = values["last generation"] - values["generation 1"]
-        print(f"the last is ahead with {signed_rank(difference[:, 1])} seeds (of log error)")
+        ahead = ", of log error in ".join(map(signed_rank, (last - first).T))
+        print(f"the last is ahead in {ahead} seeds")
 
 
 def fronts_figure(results):
@@ -185,13 +233,6 @@ def fronts_figure(results):
         axes.legend(frameon=False)
     left.set_ylabel("test error (%)")
     return figure
-
-
-def offered(networks, sizes):
-    """Return the test errors of the networks of a front with the lowest validation errors."""
-    front = front_of(networks)  # by size, so that the largest has the lowest validation error
-    errors = np.array([1.0, *(each["test_error"] for each in front)])
-    return errors[np.searchsorted([each["parameters"] for each in front], sizes, side="right")]
 
 
 def sampled_figure(results):
@@ -222,7 +263,10 @@ def sampled_figure(results):
 
 
 def progress_figure(results, judge):
-    """Plot the hypervolume against networks, epochs, trained multiply-adds and seconds."""
+    """Plot the hypervolume against networks, epochs, trained multiply-adds and seconds.
+
+    Medians over seeds; bands from the lowest to the highest are those of `SHOWN_WITH_BANDS`.
+    """
     figure = blank_figure(16, 4.5)
     for axes, along in zip(figure.subplots(1, len(ALONG)), ALONG, strict=True):
         style(axes)
@@ -230,7 +274,10 @@ def progress_figure(results, judge):
             end = min(spent_on(run, along)[-1] for run in runs)
             x = np.linspace(end / 60, end, 60)
             values = np.array([judge.curve(run, "test_error", along, x) for run in runs])
-            plot_bands(axes, x, values, method, f"C{number}")
+            if method in SHOWN_WITH_BANDS:
+                plot_bands(axes, x, values, method, f"C{number}")
+            else:
+                axes.plot(x, np.median(values, axis=0), color=f"C{number}", label=method)
         axes.set_xlabel(along.replace("multiply_adds", "trained multiply-adds"))
     figure.axes[0].set_ylabel("hypervolume (log test error, log parameters)")
     figure.axes[0].legend(frameon=False)

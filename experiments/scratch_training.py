@@ -20,6 +20,7 @@ from lemonade_tf.architecture.cost import count_parameters
 from lemonade_tf.architecture.text import canonical_hash, to_json
 from lemonade_tf.evolution import Purpose, child_seed
 from lemonade_tf.objectives.limits import exceeded
+from lemonade_tf.search.failures import SearchError
 from lemonade_tf.workers.tasks import ChildTask
 
 MAX_REDRAWS = 50
@@ -115,6 +116,9 @@ def nsga2(executor, space, limits, initial, config, count):
         initial: The initial networks.
         config: The settings of the search; the population is as large as its generations.
         count: The number of networks to train.
+
+    Raises:
+        SearchError: If all networks of a generation failed.
     """
     networks = _Networks(space, limits, initial, np.random.default_rng(config.seed))
     numbers = list(range(len(initial)))
@@ -135,6 +139,10 @@ def nsga2(executor, space, limits, initial, config, count):
         graphs = [networks.graphs[int(row[0])] for row in asked.get("X")]
         settings = [config.training] * len(graphs)
         found = train_from_scratch(executor, graphs, settings, config.seed, algorithm.n_iter or 0)
+        if not found:
+            raise SearchError(
+                f"all {len(graphs)} networks of generation {algorithm.n_iter} failed."
+            )
         trained += [{"id": f"{algorithm.n_iter}-{n}", **found[n]} for n in sorted(found)]
         worst = [
             (found[n]["error"] if n in found else 1.0, np.log(count_parameters(graph)))

@@ -47,6 +47,37 @@ print(json.dumps([
 ]))
 """
 
+PRINTED = """
+import json
+from types import SimpleNamespace
+import comparison_report as report
+
+def run(*errors, seconds=1.0):
+    return [
+        {
+            "parameters": 8_000 - 1_000 * n, "error": error, "test_error": error, "epochs": 4,
+            "multiply_adds": 10, "seconds": seconds, "why": "lineage" if n else "generation 1",
+            "search_error": 0.3, "search_test_error": 0.5,
+        }
+        for n, error in enumerate(errors)
+    ]
+
+results = {
+    "density": [run(0.2, 0.2, 0.1), run(0.3, 0.2, 0.1)],
+    "random": [run(0.4, 0.4, 0.3), run(0.5, 0.5, 0.2)],
+    "nsga2": [run(0.2, 0.2, 0.2, seconds=2.0), run(0.1, 0.1, 0.1, seconds=2.0)],
+}
+data = SimpleNamespace(y_validation=[0] * 100, y_test=[0] * 100)
+judge = report.Judge(data, 100_000)
+for along in report.ALONG:
+    report.print_equal(results, judge, along)
+report.print_epochs_needed(results, judge)
+report.print_improvement(results, judge)
+report.print_retrained([run(0.1, 0.2), run(0.4)], judge)  # one of them without a lineage
+runs, budgets = report.cut_equally([results["density"], results["nsga2"]], "seconds")
+print(json.dumps([budgets, [[len(each) for each in run] for run in runs]]))
+"""
+
 NSGA2 = """
 import json
 from types import SimpleNamespace
@@ -86,11 +117,15 @@ print(json.dumps(found))
 """
 
 
-def run(code):
+def lines_of(code):
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return done.stdout.splitlines()
+
+
+def run(code):
+    return json.loads(lines_of(code)[-1])
 
 
 def test_a_front_is_chosen_by_validation_and_judged_by_any_error():
@@ -112,6 +147,24 @@ def test_test_errors_are_of_networks_chosen_by_validation():
     assert improvement == pytest.approx(0.8 / 0.5 - 1)
     assert too_few is nothing is None
     assert spent == [2, 7]
+
+
+def test_methods_are_compared_after_the_smaller_budget_of_a_pair():
+    *lines, last = lines_of(PRINTED)
+    # The last two networks of NSGA-II would be complete after 4 and 6 seconds.
+    assert json.loads(last) == [[3.0, 3.0], [[3, 3], [1, 1]]]
+    ahead = [line for line in lines if line.startswith("density ahead of nsga2")]
+    in_networks, *_, in_seconds = ahead[::2]
+    assert len(ahead) == 8  # four budgets, two kinds of errors
+    assert in_networks.startswith("density ahead of nsga2 in 1 of 2 ")
+    assert in_seconds.startswith("density ahead of nsga2 in 2 of 2 ")
+    # Random search has its hypervolume after all of its twelve epochs, density after four or less.
+    needed = {line.split()[0]: line.split()[1:] for line in lines if line.endswith(" 0 of 2")}
+    assert needed["random"] == ["1.00", "0", "of", "2"]
+    assert float(needed["density"][0]) < 1
+    better = "density" + " " * 20
+    assert any(line.startswith(better) and "%, 2" in line for line in lines)
+    assert "test error: 50.00 % found, 20.00 % from new weights (mean epochs 4.0)" in "".join(lines)
 
 
 @pytest.mark.slow
