@@ -38,12 +38,21 @@ class Judge:
         volumes = quality(networks, kind, self._half[kind], largest=self.largest)
         return [*volumes, *offered(networks, self.decades, kind)]
 
-    def curve(self, networks, kind, along, points):
-        """Return the hypervolume of the log error at points along a cumulative sum."""
-        spent = spent_on(networks, along)
-        counts = np.searchsorted(spent, np.asarray(points) * (1 + 1e-9), side="right")
-        known = {n: self.quality(networks[:n], kind)[1] for n in sorted(set(counts.tolist()))}
-        return np.array([known[n] for n in counts.tolist()])
+    def curves(self, networks, kind, along, points):
+        """Return the hypervolumes, of the error and of its logarithm, after so much is spent.
+
+        Args:
+            networks: A run.
+            kind: One of `KINDS`.
+            along: One of `ALONG`.
+            points: The budgets.
+
+        Returns:
+            (2, points).
+        """
+        counts = np.searchsorted(spent_on(networks, along), np.asarray(points), side="right")
+        known = {n: self.quality(networks[:n], kind)[:2] for n in sorted(set(counts.tolist()))}
+        return np.array([known[n] for n in counts.tolist()]).T
 
 
 def spent_on(networks, along):
@@ -132,7 +141,7 @@ def print_epochs_needed(results, judge):
         for run, other in zip(runs, results["random"], strict=True):
             goal = judge.quality(other, "error")[1]
             spent = spent_on(run, "epochs")
-            reached = judge.curve(run, "error", "epochs", spent) >= goal
+            reached = judge.curves(run, "error", "epochs", spent)[1] >= goal
             share = spent[reached.argmax()] / spent_on(other, "epochs")[-1]
             shares.append(share if reached.any() else np.inf)
         print(f"{method:11}{np.median(shares):>8.2f}{np.isinf(shares).sum():>4} of {len(shares)}")
@@ -263,22 +272,26 @@ def sampled_figure(results):
 
 
 def progress_figure(results, judge):
-    """Plot the hypervolume against networks, epochs, trained multiply-adds and seconds.
+    """Plot both hypervolumes against networks, epochs, trained multiply-adds and seconds.
 
     Medians over seeds; bands from the lowest to the highest are those of `SHOWN_WITH_BANDS`.
     """
-    figure = blank_figure(16, 4.5)
-    for axes, along in zip(figure.subplots(1, len(ALONG)), ALONG, strict=True):
-        style(axes)
+    figure = blank_figure(16, 8)
+    for column, along in zip(figure.subplots(2, len(ALONG)).T, ALONG, strict=True):
         for number, (method, runs) in enumerate(results.items()):
             end = min(spent_on(run, along)[-1] for run in runs)
-            x = np.linspace(end / 60, end, 60)
-            values = np.array([judge.curve(run, "test_error", along, x) for run in runs])
-            if method in SHOWN_WITH_BANDS:
-                plot_bands(axes, x, values, method, f"C{number}")
-            else:
-                axes.plot(x, np.median(values, axis=0), color=f"C{number}", label=method)
-        axes.set_xlabel(along.replace("multiply_adds", "trained multiply-adds"))
-    figure.axes[0].set_ylabel("hypervolume (log test error, log parameters)")
+            x = np.append(np.linspace(end / 60, end, 59, endpoint=False), end)
+            values = np.array([judge.curves(run, "test_error", along, x) for run in runs])
+            for row, axes in enumerate(column):
+                if method in SHOWN_WITH_BANDS:
+                    plot_bands(axes, x, values[:, row], method, f"C{number}")
+                else:
+                    median = np.median(values[:, row], axis=0)
+                    axes.plot(x, median, color=f"C{number}", label=method)
+        for axes in column:
+            style(axes)
+        column[1].set_xlabel(along.replace("multiply_adds", "trained multiply-adds"))
+    for number, of in ((0, "test error"), (len(ALONG), "log test error")):
+        figure.axes[number].set_ylabel(f"hypervolume ({of}, log parameters)")
     figure.axes[0].legend(frameon=False)
     return figure
