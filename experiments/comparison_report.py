@@ -7,6 +7,7 @@ a run, in order, each a mapping as in judging.py that also has the "epochs", "mu
 
 import numpy as np
 from judging import front_of, plot_bands, quality, signed_rank
+from matplotlib.ticker import LogFormatter
 
 from lemonade_tf.report.figure import blank_figure, style
 
@@ -14,7 +15,7 @@ RETRAINED = ("lineage", "generation 1", "last generation")
 DECADES = (1_000, 10_000, 100_000, 1_000_000)
 KINDS = {"error": "validation error", "test_error": "test error"}
 ALONG = ("networks", "epochs", "multiply_adds", "seconds")  # what methods spend
-REFERENCES = ("density", "default")  # compared with all others, by a test
+REFERENCES = ("density", "default", "improvement")  # compared with all others, by a test
 SHOWN_WITH_BANDS = ("density", "default", "random")
 MIN_RANDOM = 3  # random networks of a size, for a mean
 
@@ -236,7 +237,8 @@ def fronts_figure(results):
         axes.set_xscale("log")
         axes.set_yscale("log", nonpositive="clip")
         axes.xaxis.set_minor_formatter("")  # of less than two decades, its numbers overlap
-        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_major_formatter(LogFormatter())
+        axes.yaxis.set_minor_formatter(LogFormatter())  # shown within one decade
         axes.set_xlabel("parameters at most")
         axes.set_title(title)
         axes.legend(frameon=False)
