@@ -40,6 +40,7 @@ docs/measured.md.
 """
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -136,16 +137,17 @@ def check_settings(workdir):
     """Write the settings to OUT/settings.json, or check that those of an earlier run are equal."""
     file = workdir / "settings.json"
     settings = settings_of(0) | {"final_epochs": FINAL_EPOCHS.value}
-    settings = json.loads(json.dumps(settings, default=str))  # tuples become lists
+    settings.pop("data_dir", None)  # which may move
     if not file.exists():
-        file.write_text(json.dumps(settings, indent=1) + "\n")
-    elif (earlier := json.loads(file.read_text())) != settings:
-        names = sorted(
-            name for name in earlier | settings if earlier.get(name) != settings.get(name)
-        )
+        unfinished = file.with_suffix(f".{os.getpid()}")
+        unfinished.write_text(json.dumps(settings, indent=1) + "\n")
+        unfinished.rename(file)
+    earlier = json.loads(file.read_text())
+    if earlier != settings:
+        names = (name for name in earlier | settings if earlier.get(name) != settings.get(name))
         raise app.UsageError(
-            f"{workdir} has results with other settings ({', '.join(names)}); choose another"
-            " --workdir, or the settings of settings.json there."
+            f"{workdir} has results with other settings ({', '.join(sorted(names))}); choose"
+            " another --workdir, or the settings of settings.json there."
         )
 
 
@@ -241,9 +243,9 @@ def main(_):
             f"--dataset {DATASET.value} has {data.num_classes} classes; expected {NUM_CLASSES}, as"
             " hypervolumes end at the error of guessing one of them."
         )
-    check_settings(workdir)
     results, retrained = {method: [] for method in chosen}, []
     config = make_config(**settings_of(0), workers=WORKERS.value)
+    check_settings(workdir)
     with search_workers(config) as executor:
         first, count = FIRST_SEED.value, 1 if QUICK.value else SEEDS.value
         for seed in range(first, first + count):

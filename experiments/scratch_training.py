@@ -107,7 +107,7 @@ class _Networks:
 
 
 def nsga2(executor, space, limits, initial, config, count):
-    """Run NSGA-II; return its networks in the order in which they were trained.
+    """Run NSGA-II; return its networks, generation by generation.
 
     Args:
         executor: The workers of a search.
@@ -138,7 +138,7 @@ def nsga2(executor, space, limits, initial, config, count):
         asked = algorithm.ask()
         graphs = [networks.graphs[int(row[0])] for row in asked.get("X")]
         settings = [config.training] * len(graphs)
-        found = train_from_scratch(executor, graphs, settings, config.seed, algorithm.n_iter or 0)
+        found = train_from_scratch(executor, graphs, settings, config.seed, algorithm.n_iter)
         if not found:
             raise SearchError(
                 f"all {len(graphs)} networks of generation {algorithm.n_iter} failed."
