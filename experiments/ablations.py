@@ -26,8 +26,8 @@ The script prints, for validation and test errors: the hypervolumes (see judging
 by size at equal networks, epochs, trained multiply-adds (forward passes of the trained network;
 epochs of distillation count like those of training) and seconds of the worker processes; the epochs
 that each method needs to reach the final hypervolume of random search; the improvement over the
-mean random network; and, for differences, Wilcoxon's signed-rank test over seeds, without a
-correction for their number.
+mean random network; and, for each pair of methods, Wilcoxon's signed-rank test over seeds and Mann
+and Whitney's, without a correction for their number.
 
 OUT/METHOD-SEED.jsonl has all networks, in order; figures are fronts.png (Figures 3 and 7),
 sampled.png (Figure 5) and progress.png. Rerun an interrupted command to continue; with more
@@ -35,7 +35,7 @@ sampled.png (Figure 5) and progress.png. Rerun an interrupted command to continu
 the command with all seeds to compare them.
 
 With the preset digits (164 networks each), a seed takes about an hour on one CPU core; with
---preset minute (34 networks of at most 100,000 parameters), ten minutes. Expected: see
+--preset minute (34 networks of at most 100,000 parameters), six minutes. Expected: see
 docs/measured.md.
 """
 
@@ -43,6 +43,7 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from absl import app, flags
@@ -94,6 +95,7 @@ QUICK_SETTINGS = {
     "num_accepted": 2,
     "epochs": 1,
 }
+
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the results.", required=True)
 PRESET = flags.DEFINE_enum("preset", "digits", PRESETS, "Settings of the searches.")
 SEEDS = flags.DEFINE_integer("seeds", 10, "Number of seeds.", lower_bound=1)
@@ -128,6 +130,7 @@ def settings_of(seed):
     return {**given, **PAPER, **more, "dataset": DATASET.value, "seed": seed}
 
 
+@cache
 def load_images():
     """Return the images."""
     return load_dataset(DATASET.value, DATA_DIR.value)

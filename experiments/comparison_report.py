@@ -5,8 +5,10 @@ a run, in order, each a mapping as in judging.py that also has the "epochs", "mu
 "seconds" of its training.
 """
 
+from itertools import combinations
+
 import numpy as np
-from judging import front_of, plot_bands, quality, signed_rank
+from judging import compared, front_of, offered, plot_bands, quality, signed_rank
 from matplotlib.ticker import LogFormatter
 
 from lemonade_tf.report.figure import blank_figure, style
@@ -15,7 +17,6 @@ RETRAINED = ("lineage", "generation 1", "last generation")
 DECADES = (1_000, 10_000, 100_000, 1_000_000)
 KINDS = {"error": "validation error", "test_error": "test error"}
 ALONG = ("networks", "epochs", "multiply_adds", "seconds")  # what methods spend
-REFERENCES = ("density", "default", "improvement")  # compared with all others, by a test
 SHOWN_WITH_BANDS = ("density", "default", "random")
 MIN_RANDOM = 3  # random networks of a size, for a mean
 
@@ -32,12 +33,9 @@ class Judge:
         self.decades = [*(each for each in DECADES if each < largest), largest]
 
     def quality(self, networks, kind):
-        """Return both hypervolumes, and the errors with at most so many parameters, by decade.
-
-        These are the errors of the networks with the lowest validation error.
-        """
-        volumes = quality(networks, kind, self._half[kind], largest=self.largest)
-        return [*volumes, *offered(networks, self.decades, kind)]
+        """Return both hypervolumes, and the errors with at most so many parameters, by decade."""
+        half = self._half[kind]
+        return quality(networks, kind, half, largest=self.largest, sizes=self.decades)
 
     def curves(self, networks, kind, along, points):
         """Return the hypervolumes, of the error and of its logarithm, after so much is spent.
@@ -60,16 +58,6 @@ def spent_on(networks, along):
     """Return the cumulative networks, epochs, multiply-adds or seconds."""
     each = [1 if along == "networks" else network[along] for network in networks]
     return np.cumsum(each)
-
-
-def offered(networks, sizes, kind="test_error"):
-    """Return the errors of the networks with the lowest validation error up to each size.
-
-    Without a network, the error is 1.
-    """
-    front = front_of(networks)  # by size, so that the largest has the lowest validation error
-    errors = np.array([1.0, *(each[kind] for each in front)])
-    return errors[np.searchsorted([each["parameters"] for each in front], sizes, side="right")]
 
 
 def cut(run, budget, along):
@@ -98,8 +86,8 @@ def cut_equally(all_runs, along):
 def print_equal(results, judge, along):
     """Print the comparison after equal networks, epochs, multiply-adds or seconds.
 
-    The tables are of all methods after what the one that spent the least spent. A test compares two
-    methods after what the one of them that spent less spent.
+    Tables are of all methods, cut to the one that spent the least. Tests are of pairs, each cut to
+    the one of the two that spent less.
     """
     runs_of, budgets = cut_equally(list(results.values()), along)
     for kind, words in KINDS.items():
@@ -115,22 +103,11 @@ def print_equal(results, judge, along):
             errors = "".join(f"{100 * error:>10.2f} %" for error in mean[2:])
             count = np.mean([len(run) for run in runs])
             print(f"{method:11}{count:>9.0f}{spread}{errors}")
-        for reference, method in compared(results):
-            pair, _ = cut_equally([results[reference], results[method]], along)
-            ours, theirs = (np.array([judge.quality(r, kind)[:2] for r in runs]) for runs in pair)
-            ahead = ", of log error in ".join(map(signed_rank, (ours - theirs).T))
-            print(f"{reference} ahead of {method} in {ahead} seeds")
-
-
-def compared(results):
-    """Return the pairs of methods that are compared by a test."""
-    return [
-        (reference, method)
-        for number, reference in enumerate(REFERENCES)
-        if reference in results
-        for method in results
-        if method not in REFERENCES[: number + 1]
-    ]
+        for method, other in combinations(results, 2):
+            pair, _ = cut_equally([results[method], results[other]], along)
+            ours, theirs = (np.array([judge.quality(r, kind)[:2] for r in runs]).T for runs in pair)
+            ahead = ", of log error in ".join(map(compared, ours, theirs))
+            print(f"{method} ahead of {other} in {ahead} seeds")
 
 
 def print_epochs_needed(results, judge):
@@ -214,7 +191,7 @@ def print_retrained(retrained, judge):
         for why, volumes in zip(RETRAINED[1:], (first, last), strict=True):
             mean = volumes.mean(axis=0)
             print(f"{words}, {why}: {mean[0]:.3f}, of log error {mean[1]:.3f}")
-        ahead = ", of log error in ".join(map(signed_rank, (last - first).T))
+        ahead = ", of log error in ".join(map(compared, last.T, first.T))
         print(f"the last is ahead in {ahead} seeds")
 
 
@@ -228,7 +205,7 @@ def fronts_figure(results):
     every = [each["parameters"] for runs in results.values() for run in runs for each in run]
     x = np.geomspace(min(every), max(every), 200)
     for number, (method, runs) in enumerate(results.items()):
-        values = 100 * np.array([offered(run, x) for run in runs])
+        values = 100 * np.array([offered(run, "test_error", x) for run in runs])
         left.plot(x, np.median(values, axis=0), color=f"C{number}", label=method)
         if method in SHOWN_WITH_BANDS:
             plot_bands(right, x, values, method, f"C{number}")

@@ -22,7 +22,8 @@ take all the time. Samplers of Optuna reject the others before they are trained.
 What a method has found after so many seconds is the front, by validation error and parameters, of
 the networks that were completed by then. It is judged by the validation and by the test errors of
 these networks: the hypervolume of the error and of its logarithm, over the decimal logarithm of the
-parameters, from 1,000 to 10 million; and the lowest error by size. OUT/METHOD-SEED.jsonl has all
+parameters, from 1,000 to 10 million; and the error of the best network, by the validation error, up
+to each size. OUT/METHOD-SEED.jsonl has all
 networks of a run, and OUT/equal_time.png the hypervolume against the seconds, with bands from the
 lowest to the highest seed. Rerun an interrupted command to continue with the runs that are missing.
 
@@ -42,7 +43,7 @@ from pathlib import Path
 import numpy as np
 from absl import app, flags
 from common import run_script
-from judging import plot_bands, quality, signed_rank
+from judging import compared, plot_bands, quality
 
 from lemonade_tf.architecture.cost import count_multiply_adds
 from lemonade_tf.datasets.loading import load_dataset
@@ -284,8 +285,8 @@ def print_comparison(results, seconds, kind, half_an_image):
         volumes[method] = values[:, :2]
     for method, others in volumes.items():
         if method != "default" and "default" in volumes:
-            pairs = [volumes["default"][:, n] - others[:, n] for n in range(2)]
-            print(f"default ahead of {method}: {', '.join(map(signed_rank, pairs))} seeds")
+            ahead = ", of log error in ".join(map(compared, volumes["default"].T, others.T))
+            print(f"default ahead of {method} in {ahead} seeds")
     return volumes
 
 

@@ -6,7 +6,7 @@ Hypervolumes are those over the decimal logarithm of the parameters, from 1,000 
 """
 
 import numpy as np
-from scipy.stats import wilcoxon
+from scipy.stats import mannwhitneyu, wilcoxon
 
 from lemonade_tf.evolution import hypervolume, pareto_front
 
@@ -22,14 +22,14 @@ def front_of(networks):
 
 
 def quality(networks, kind, half_an_image, *, largest, sizes=()):
-    """Return the hypervolumes, of the error and of its logarithm, and the lowest error by size.
+    """Return the hypervolumes, of the error and of its logarithm, and the errors by size.
 
     Args:
         networks: The networks of a method so far.
         kind: "error" or "test_error".
         half_an_image: The error of half an image, so that no error has an infinite logarithm.
         largest: The parameters of the reference point.
-        sizes: Numbers of parameters; the lowest error is that up to each.
+        sizes: Numbers of parameters; see `offered`.
     """
     if not networks:
         return [0.0, 0.0, *[1.0] * len(sizes)]
@@ -38,7 +38,17 @@ def quality(networks, kind, half_an_image, *, largest, sizes=()):
     volume = hypervolume(np.column_stack([front[:, 1], size]), [GUESSING, worst])
     log_error = np.log10(front[:, 1] + half_an_image)
     log_volume = hypervolume(np.column_stack([log_error, size]), [np.log10(GUESSING), worst])
-    return [volume, log_volume, *(front[front[:, 0] <= each, 1].min(initial=1.0) for each in sizes)]
+    return [volume, log_volume, *offered(networks, kind, sizes)]
+
+
+def offered(networks, kind, sizes):
+    """Return the errors of the networks with the lowest validation error up to each size.
+
+    Without a network, the error is 1.
+    """
+    front = front_of(networks)  # by size, so that the largest has the lowest validation error
+    errors = np.array([1.0, *(each[kind] for each in front)])
+    return errors[np.searchsorted([each["parameters"] for each in front], sizes, side="right")]
 
 
 def signed_rank(differences):
@@ -46,6 +56,15 @@ def signed_rank(differences):
     differences = np.asarray(differences, float)
     p = wilcoxon(differences).pvalue if np.any(differences) else 1.0
     return f"{(differences > 0).sum()} of {len(differences)} (p = {p:.3f})"
+
+
+def compared(ours, theirs):
+    """Return in how many seeds values are larger than others, and the p of two tests, in words.
+
+    These are Wilcoxon's for pairs, and, for seeds that are no pairs, that of Mann and Whitney.
+    """
+    unpaired = mannwhitneyu(ours, theirs).pvalue
+    return f"{signed_rank(np.subtract(ours, theirs))[:-1]}; unpaired {unpaired:.2g})"
 
 
 def plot_bands(axes, x, values, label, color):

@@ -24,6 +24,7 @@ print(json.dumps([
     judging.quality([], "error", 0.001, largest=1e7, sizes=[1]),
     judging.signed_rank([1, 2, 3, 4, 5, -6]),
     judging.signed_rank([0, 0]),
+    judging.compared([4, 5, 6, 7, 8], [1, 2, 3, 2, 1]),
 ]))
 """
 
@@ -38,7 +39,7 @@ networks = [
 ]
 few = [{"test_error": error} for error in (0.3, 0.4)]
 print(json.dumps([
-    report.offered(networks, [499, 500, 3_500, 9_000]).tolist(),
+    report.offered(networks, "test_error", [499, 500, 3_500, 9_000]).tolist(),
     len(report.between(networks, 500, 3_000)),
     report.relative_improvement(networks, [*few, {"test_error": 0.8}]),
     report.relative_improvement(networks, few),
@@ -79,12 +80,12 @@ print(json.dumps([budgets, [[len(each) for each in run] for run in runs]]))
 """
 
 SETTINGS = """
-import json, sys, tempfile
+import json, sys
 from pathlib import Path
 from types import SimpleNamespace
 from absl import app, flags
 import ablations
-folder = Path(tempfile.mkdtemp())
+folder = Path(sys.argv[1])
 flags.FLAGS(["ablations.py", "--workdir", str(folder), "--preset", "minute", "--data_dir", "a"])
 ablations.check_settings(folder)
 flags.FLAGS.data_dir = "b"
@@ -142,19 +143,19 @@ print(json.dumps(found))
 """
 
 
-def lines_of(code):
-    command = [sys.executable, "-c", code]
+def lines_of(code, *arguments):
+    command = [sys.executable, "-c", code, *map(str, arguments)]
     done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
 
-def run(code):
-    return json.loads(lines_of(code)[-1])
+def run(code, *arguments):
+    return json.loads(lines_of(code, *arguments)[-1])
 
 
 def test_a_front_is_chosen_by_validation_and_judged_by_any_error():
-    (volume, log_volume, *lowest), nothing, ahead, equal = run(JUDGING)
+    (volume, log_volume, *lowest), nothing, ahead, equal, apart = run(JUDGING)
     # Sizes in decimal logarithms, from 1,000 parameters up: 3 to 4 at 0.3, 4 to 7 at 0.1.
     assert volume == pytest.approx(0.6 + 3 * 0.8)
     logs = [math.log10(0.9 / (error + 0.001)) for error in (0.3, 0.1)]
@@ -163,6 +164,7 @@ def test_a_front_is_chosen_by_validation_and_judged_by_any_error():
     assert nothing == [0, 0, 1]
     assert ahead == "5 of 6 (p = 0.438)"  # exact: 28 of the 64 signs have a sum of ranks as extreme
     assert equal == "0 of 2 (p = 1.000)"
+    assert apart.startswith("5 of 5 (p = 0.062; unpaired 0.01")  # all ours above all theirs
 
 
 def test_test_errors_are_of_networks_chosen_by_validation():
@@ -193,8 +195,8 @@ def test_methods_are_compared_after_the_smaller_budget_of_a_pair():
     assert "test error: 50.00 % found, 20.00 % from new weights (mean epochs 4.0)" in "".join(lines)
 
 
-def test_results_are_kept_and_not_mixed_with_those_of_other_settings():
-    message, found, files = run(SETTINGS)
+def test_results_are_kept_and_not_mixed_with_those_of_other_settings(tmp_path):
+    message, found, files = run(SETTINGS, tmp_path)
     assert "has results with other settings (final_epochs, initial_width); choose" in message
     assert found == [[{"error": 0.1}], [{"error": 0.1}], "stopped"]  # run once
     assert files == ["density-0.jsonl", "settings.json"]
