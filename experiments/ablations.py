@@ -39,8 +39,6 @@ With the preset digits (164 networks each), a seed takes about an hour on one CP
 docs/measured.md.
 """
 
-import json
-import os
 import shutil
 from dataclasses import replace
 from functools import cache
@@ -60,6 +58,8 @@ from comparison_report import (
     progress_figure,
     sampled_figure,
 )
+from judging import check_classes
+from resumable import check_settings, finished
 from scratch_training import nsga2, train_from_scratch
 
 from lemonade_tf.architecture.cost import count_multiply_adds
@@ -86,7 +86,6 @@ METHODS = (*SEARCHES, "nsga2", "random")
 PRESETS = ("digits", "minute")
 # In place of a preset's own.
 PAPER = {"sampling": "density"}
-NUM_CLASSES = 10
 LARGEST = 10_000_000  # parameters of the reference point, if there is no limit
 QUICK_SETTINGS = {
     "preset": "quick",
@@ -136,32 +135,11 @@ def load_images():
     return load_dataset(DATASET.value, DATA_DIR.value)
 
 
-def check_settings(workdir):
-    """Write the settings to OUT/settings.json, or check that those of an earlier run are equal."""
-    file = workdir / "settings.json"
+def checked_settings():
+    """Return the settings that results of a folder share."""
     settings = settings_of(0) | {"final_epochs": FINAL_EPOCHS.value}
     settings.pop("data_dir", None)  # which may move
-    if not file.exists():
-        unfinished = file.with_suffix(f".{os.getpid()}")
-        unfinished.write_text(json.dumps(settings, indent=1) + "\n")
-        unfinished.rename(file)
-    earlier = json.loads(file.read_text())
-    if earlier != settings:
-        names = (name for name in earlier | settings if earlier.get(name) != settings.get(name))
-        raise app.UsageError(
-            f"{workdir} has results with other settings ({', '.join(sorted(names))}); choose"
-            " another --workdir, or the settings of settings.json there."
-        )
-
-
-def finished(file, run):
-    """Return the networks of a file, which is written by `run` if it is missing."""
-    if not file.exists():
-        lines = "".join(json.dumps(network) + "\n" for network in run())
-        unfinished = file.with_suffix(".part")
-        unfinished.write_text(lines)
-        unfinished.rename(file)
-    return [json.loads(line) for line in file.read_text().splitlines()]
+    return settings
 
 
 def networks_of(result):
@@ -241,14 +219,10 @@ def main(_):
     workdir = Path(WORKDIR.value)
     workdir.mkdir(parents=True, exist_ok=True)
     data = load_images()
-    if data.num_classes != NUM_CLASSES:
-        raise app.UsageError(
-            f"--dataset {DATASET.value} has {data.num_classes} classes; expected {NUM_CLASSES}, as"
-            " hypervolumes end at the error of guessing one of them."
-        )
+    check_classes(data)
     results, retrained = {method: [] for method in chosen}, []
     config = make_config(**settings_of(0), workers=WORKERS.value)
-    check_settings(workdir)
+    check_settings(workdir, checked_settings())
     with search_workers(config) as executor:
         first, count = FIRST_SEED.value, 1 if QUICK.value else SEEDS.value
         for seed in range(first, first + count):

@@ -23,15 +23,15 @@ What a method has found after so many seconds is the front, by validation error 
 the networks that were completed by then. It is judged by the validation and by the test errors of
 these networks: the hypervolume of the error and of its logarithm, over the decimal logarithm of the
 parameters, from 1,000 to 10 million; and the error of the best network, by the validation error, up
-to each size. OUT/METHOD-SEED.jsonl has all
-networks of a run, and OUT/equal_time.png the hypervolume against the seconds, with bands from the
-lowest to the highest seed. Rerun an interrupted command to continue with the runs that are missing.
+to each size. OUT/METHOD-SEED.jsonl has all networks of a run, and OUT/equal_time.png the
+hypervolume against the seconds, with bands from the lowest to the highest seed. Rerun an
+interrupted command to continue with the runs that are missing. Processes with other seeds
+(--first_seed) may share OUT; then rerun the command with all seeds.
 
 The last line is `ratio: X`: the hypervolume of the default, of test errors after the longest time,
 over that of the best of the other tools, as the median over seeds.
 """
 
-import json
 import os
 import shutil
 import signal
@@ -43,7 +43,8 @@ from pathlib import Path
 import numpy as np
 from absl import app, flags
 from common import run_script
-from judging import compared, plot_bands, quality
+from judging import check_classes, compared, lower_equal_higher, plot_bands, quality
+from resumable import check_settings, finished
 
 from lemonade_tf.architecture.cost import count_multiply_adds
 from lemonade_tf.datasets.loading import load_dataset
@@ -54,7 +55,10 @@ from lemonade_tf.report.figure import new_figure
 from lemonade_tf.runs import read_run
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the results.", required=True)
-SEEDS = flags.DEFINE_integer("seeds", 10, "Number of seeds, starting at 0.", lower_bound=1)
+SEEDS = flags.DEFINE_integer("seeds", 10, "Number of seeds.", lower_bound=1)
+FIRST_SEED = flags.DEFINE_integer(
+    "first_seed", 0, "The first one; processes with other seeds may share OUT.", lower_bound=0
+)
 SECONDS = flags.DEFINE_list("seconds", "60,150,600", "When the methods are compared.")
 METHODS = flags.DEFINE_list("methods", "default,paper,nsga2,tpe,random", "Methods to compare.")
 MAX_MULTIPLY_ADDS = flags.DEFINE_float("max_multiply_adds", None, "Limit of a network.")
@@ -85,17 +89,11 @@ BATCH_SIZE, LEARNING_RATE, POPULATION = 64, 0.05, 20
 
 
 def run_method(method, seed, seconds, workdir):
-    """Run a method for so many seconds; return its networks, as written to a file."""
-    file = workdir / f"{method}-{seed}.jsonl"
-    if not file.exists():
-        begin = time.time()
-        run = lemonade if method in LEMONADE else optuna_study
-        found = run(method, seed, begin, seconds, workdir)
-        lines = [json.dumps(each) for each in sorted(found, key=lambda each: each["seconds"])]
-        unfinished = file.with_suffix(".part")
-        unfinished.write_text("".join(line + "\n" for line in lines))
-        unfinished.replace(file)
-    return [json.loads(line) for line in file.read_text().splitlines()]
+    """Run a method for so many seconds; return its networks, in order of time."""
+    begin = time.time()
+    run = lemonade if method in LEMONADE else optuna_study
+    found = run(method, seed, begin, seconds, workdir)
+    return sorted(found, key=lambda each: each["seconds"])
 
 
 def lemonade(method, seed, begin, seconds, workdir):
@@ -270,11 +268,11 @@ def quality_after(networks, seconds, half_an_image, kind):
 
 
 def print_comparison(results, seconds, kind, half_an_image):
-    """Print the table of one time; return the hypervolumes: method to (seeds,)."""
+    """Print the table of one time; return the hypervolumes of the error: method to (seeds,)."""
     print(f"\nAfter {seconds:g} s, {kind.replace('_', ' ')} of the front, mean over seeds")
     sizes = "".join(f"{f'<={size:,}':>10}" for size in SIZES)
     print(f"{'':9}{'networks':>9}{'hypervolume':>20}{'of log error':>20}{sizes}")
-    volumes = {}
+    judged = {}
     for method, runs in results.items():
         values = np.array([quality_after(run, seconds, half_an_image, kind) for run in runs])
         counts = [sum(each["seconds"] <= seconds for each in run) for run in runs]
@@ -282,12 +280,17 @@ def print_comparison(results, seconds, kind, half_an_image):
         spread = [f"{mean[n]:.3f} ({deviation[n]:.3f})" for n in range(2)]
         errors = "".join(f"{100 * error:>8.2f} %" for error in mean[2:])
         print(f"{method:9}{np.mean(counts):>9.0f}{spread[0]:>20}{spread[1]:>20}{errors}")
-        volumes[method] = values[:, :2]
-    for method, others in volumes.items():
-        if method != "default" and "default" in volumes:
-            ahead = ", of log error in ".join(map(compared, volumes["default"].T, others.T))
+        judged[method] = values.T
+    for method, others in judged.items():
+        if method != "default" and "default" in judged:
+            ours = judged["default"]
+            ahead = ", of log error in ".join(map(compared, ours[:2], others[:2]))
             print(f"default ahead of {method} in {ahead} seeds")
-    return volumes
+            cells = zip(*map(lower_equal_higher, ours[2:], others[2:]), strict=True)
+            titles = "its errors are lower/equal/higher in so many seeds", "p"
+            for title, row in zip(titles, cells, strict=True):
+                print(f"{title:>58}" + "".join(f"{cell:>10}" for cell in row))
+    return {method: values[0] for method, values in judged.items()}
 
 
 def plot(path, results, longest, half_an_image):
@@ -320,23 +323,40 @@ def main(_):
         times = [20.0] if QUICK.value else sorted(map(float, SECONDS.value))
     except ValueError:
         raise app.UsageError(f"--seconds is {SECONDS.value}; expected numbers.") from None
+    data = load_dataset(DATASET.value, DATA_DIR.value)
+    check_classes(data)
     workdir = Path(WORKDIR.value)
     workdir.mkdir(parents=True, exist_ok=True)
     methods = ["default", "nsga2"] if QUICK.value else METHODS.value
+    check_settings(
+        workdir,
+        {
+            "dataset": DATASET.value,
+            "seconds": times[-1],
+            "epochs": EPOCHS.value,
+            "workers": WORKERS.value,
+            "num_accepted": NUM_ACCEPTED.value,
+            "max_multiply_adds": MAX_MULTIPLY_ADDS.value,
+        },
+    )
     results = {method: [] for method in methods}
-    for seed in range(1 if QUICK.value else SEEDS.value):
+    first, count = FIRST_SEED.value, 1 if QUICK.value else SEEDS.value
+    for seed in range(first, first + count):
         for method in methods:
-            results[method].append(run_method(method, seed, times[-1], workdir))
-            print(f"{method}, seed {seed}: {len(results[method][-1])} networks", flush=True)
-    data = load_dataset(DATASET.value, DATA_DIR.value)
+            found = finished(
+                workdir / f"{method}-{seed}.jsonl",
+                lambda method=method, seed=seed: run_method(method, seed, times[-1], workdir),
+            )
+            results[method].append(found)
+            print(f"{method}, seed {seed}: {len(found)} networks", flush=True)
     for seconds in times:
         for kind, labels in (("error", data.y_validation), ("test_error", data.y_test)):
             volumes = print_comparison(results, seconds, kind, 0.5 / len(labels))
     plot(workdir / "equal_time.png", results, times[-1], 0.5 / len(data.y_test))
     print(f"Figure: {workdir / 'equal_time.png'}")
-    peers = [volumes[name][:, 0] for name in methods if name in PEERS]
+    peers = [volumes[name] for name in methods if name in PEERS]
     if peers and "default" in volumes:
-        ratios = volumes["default"][:, 0] / np.maximum(np.max(peers, axis=0), 1e-9)
+        ratios = volumes["default"] / np.maximum(np.max(peers, axis=0), 1e-9)
         print(f"ratio: {np.median(ratios):.4f}")
 
 

@@ -25,7 +25,6 @@ each variant against `zero`. OUT/growth-SEED.jsonl has all results; rerun an int
 continue. Ten seeds on digits take ten minutes on one CPU core. Expected: see docs/measured.md.
 """
 
-import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +33,7 @@ import numpy as np
 from absl import flags
 from common import run_script, train_network
 from judging import signed_rank
+from resumable import check_settings, finished
 
 from lemonade_tf.architecture.text import to_json
 from lemonade_tf.datasets.loading import load_dataset
@@ -200,15 +200,11 @@ def main(_):
     settings = TrainingSettings(epochs=epochs, pad=0, flip=False, cutout=0, mixup=0.0)
     workdir = Path(WORKDIR.value)
     workdir.mkdir(parents=True, exist_ok=True)
+    check_settings(workdir, {"dataset": DATASET.value, "epochs": epochs, "stages": stages})
     results = []
     for seed in range(1 if QUICK.value else SEEDS.value):
         file = workdir / f"growth-{seed}.jsonl"
-        if not file.exists():
-            lines = [json.dumps(each) for each in run_seed(seed, dataset, settings, stages)]
-            unfinished = file.with_suffix(".part")
-            unfinished.write_text("".join(line + "\n" for line in lines))
-            unfinished.rename(file)
-        results.append([json.loads(line) for line in file.read_text().splitlines()])
+        results.append(finished(file, lambda seed=seed: run_seed(seed, dataset, settings, stages)))
     table(results)
 
 

@@ -6,12 +6,23 @@ Hypervolumes are those over the decimal logarithm of the parameters, from 1,000 
 """
 
 import numpy as np
+from absl import app
 from scipy.stats import mannwhitneyu, wilcoxon
 
 from lemonade_tf.evolution import hypervolume, pareto_front
 
 SMALLEST = 1_000  # parameters; fewer count as so many
-GUESSING = 0.9  # the error of guessing one of ten classes
+NUM_CLASSES = 10
+GUESSING = 0.9  # the error of guessing one of them
+
+
+def check_classes(data):
+    """Raise a UsageError if images are not of ten classes."""
+    if data.num_classes != NUM_CLASSES:
+        raise app.UsageError(
+            f"--dataset has {data.num_classes} classes; expected {NUM_CLASSES}, as hypervolumes end"
+            " at the error of guessing one of them."
+        )
 
 
 def front_of(networks):
@@ -53,9 +64,19 @@ def offered(networks, kind, sizes):
 
 def signed_rank(differences):
     """Return in how many pairs differences are positive, and the p of Wilcoxon's test, in words."""
-    differences = np.asarray(differences, float)
-    p = wilcoxon(differences).pvalue if np.any(differences) else 1.0
-    return f"{(differences > 0).sum()} of {len(differences)} (p = {p:.3f})"
+    positive = np.greater(differences, 0)
+    return f"{positive.sum()} of {len(positive)} (p = {_signed_rank_p(differences):.3f})"
+
+
+def lower_equal_higher(ours, theirs):
+    """Return in how many pairs errors are lower, equal, higher, and the p of Wilcoxon's test."""
+    differences = np.subtract(ours, theirs)
+    counts = [str((np.sign(differences) == sign).sum()) for sign in (-1, 0, 1)]
+    return "/".join(counts), f"{_signed_rank_p(differences):.3f}"
+
+
+def _signed_rank_p(differences):
+    return wilcoxon(differences).pvalue if np.any(differences) else 1.0
 
 
 def compared(ours, theirs):

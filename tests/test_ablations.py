@@ -25,6 +25,8 @@ print(json.dumps([
     judging.signed_rank([1, 2, 3, 4, 5, -6]),
     judging.signed_rank([0, 0]),
     judging.compared([4, 5, 6, 7, 8], [1, 2, 3, 2, 1]),
+    judging.lower_equal_higher([1, 2, 3, 4, 5, 9], [2, 4, 6, 8, 10, 3]),
+    judging.lower_equal_higher([1, 1], [1, 1]),
 ]))
 """
 
@@ -87,12 +89,12 @@ from absl import app, flags
 import ablations
 folder = Path(sys.argv[1])
 flags.FLAGS(["ablations.py", "--workdir", str(folder), "--preset", "minute", "--data_dir", "a"])
-ablations.check_settings(folder)
+ablations.check_settings(folder, ablations.checked_settings())
 flags.FLAGS.data_dir = "b"
-ablations.check_settings(folder)
+ablations.check_settings(folder, ablations.checked_settings())
 flags.FLAGS.final_epochs, flags.FLAGS.initial_width = 3, 0.5
 try:
-    ablations.check_settings(folder)
+    ablations.check_settings(folder, ablations.checked_settings())
 except app.UsageError as error:
     message = str(error)
 file, runs = folder / "density-0.jsonl", iter([[{"error": 0.1}]])
@@ -155,7 +157,7 @@ def run(code, *arguments):
 
 
 def test_a_front_is_chosen_by_validation_and_judged_by_any_error():
-    (volume, log_volume, *lowest), nothing, ahead, equal, apart = run(JUDGING)
+    (volume, log_volume, *lowest), nothing, ahead, equal, apart, lower, tied = run(JUDGING)
     # Sizes in decimal logarithms, from 1,000 parameters up: 3 to 4 at 0.3, 4 to 7 at 0.1.
     assert volume == pytest.approx(0.6 + 3 * 0.8)
     logs = [math.log10(0.9 / (error + 0.001)) for error in (0.3, 0.1)]
@@ -165,6 +167,8 @@ def test_a_front_is_chosen_by_validation_and_judged_by_any_error():
     assert ahead == "5 of 6 (p = 0.438)"  # exact: 28 of the 64 signs have a sum of ranks as extreme
     assert equal == "0 of 2 (p = 1.000)"
     assert apart.startswith("5 of 5 (p = 0.062; unpaired 0.01")  # all ours above all theirs
+    assert lower == ["5/0/1", "0.438"]
+    assert tied == ["0/2/0", "1.000"]
 
 
 def test_test_errors_are_of_networks_chosen_by_validation():
