@@ -31,8 +31,8 @@ and Whitney's, without a correction for their number.
 
 OUT/METHOD-SEED.jsonl has all networks, in order; figures are fronts.png (Figures 3 and 7),
 sampled.png (Figure 5) and progress.png. Rerun an interrupted command to continue; with more
---seeds, only new ones are run. Processes with other seeds (--first_seed) may share OUT; then rerun
-the command with all seeds to compare them.
+--seeds, only new ones are run. Processes of different seeds (--first_seed, --seeds) may share OUT;
+then rerun the command with all seeds to compare them.
 
 With the preset digits (164 networks each), a seed takes about an hour on one CPU core; with
 --preset minute (34 networks of at most 100,000 parameters), six minutes. Expected: see
@@ -99,7 +99,7 @@ WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the results.", requir
 PRESET = flags.DEFINE_enum("preset", "digits", PRESETS, "Settings of the searches.")
 SEEDS = flags.DEFINE_integer("seeds", 10, "Number of seeds.", lower_bound=1)
 FIRST_SEED = flags.DEFINE_integer(
-    "first_seed", 0, "The first one; processes with other seeds may share OUT.", lower_bound=0
+    "first_seed", 0, "The first one; processes of different seeds may share OUT.", lower_bound=0
 )
 CHOSEN = flags.DEFINE_list("methods", ",".join(METHODS), "Methods to compare; density is needed.")
 FINAL_EPOCHS = flags.DEFINE_integer(
@@ -219,7 +219,7 @@ def main(_):
     workdir = Path(WORKDIR.value)
     workdir.mkdir(parents=True, exist_ok=True)
     data = load_images()
-    check_classes(data)
+    check_classes(DATASET.value, data)
     results, retrained = {method: [] for method in chosen}, []
     config = make_config(**settings_of(0), workers=WORKERS.value)
     check_settings(workdir, checked_settings())

@@ -25,8 +25,9 @@ these networks: the hypervolume of the error and of its logarithm, over the deci
 parameters, from 1,000 to 10 million; and the error of the best network, by the validation error, up
 to each size. OUT/METHOD-SEED.jsonl has all networks of a run, and OUT/equal_time.png the
 hypervolume against the seconds, with bands from the lowest to the highest seed. Rerun an
-interrupted command to continue with the runs that are missing. Processes with other seeds
-(--first_seed) may share OUT; then rerun the command with all seeds.
+interrupted command to continue with the runs that are missing. Processes of different seeds
+(--first_seed, --seeds), each on its own core, may share OUT; then rerun the command with all seeds
+to compare them.
 
 The last line is `ratio: X`: the hypervolume of the default, of test errors after the longest time,
 over that of the best of the other tools, as the median over seeds.
@@ -57,7 +58,7 @@ from lemonade_tf.runs import read_run
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the results.", required=True)
 SEEDS = flags.DEFINE_integer("seeds", 10, "Number of seeds.", lower_bound=1)
 FIRST_SEED = flags.DEFINE_integer(
-    "first_seed", 0, "The first one; processes with other seeds may share OUT.", lower_bound=0
+    "first_seed", 0, "The first one; processes of different seeds may share OUT.", lower_bound=0
 )
 SECONDS = flags.DEFINE_list("seconds", "60,150,600", "When the methods are compared.")
 METHODS = flags.DEFINE_list("methods", "default,paper,nsga2,tpe,random", "Methods to compare.")
@@ -122,10 +123,12 @@ def lemonade(method, seed, begin, seconds, workdir):
         _, errors = process.communicate(timeout=seconds - (time.time() - begin))
         if process.returncode != 0:
             raise LemonadeError(f"{' '.join(command)} failed: {errors.decode().strip()}")
-    except subprocess.TimeoutExpired:
+    except (subprocess.TimeoutExpired, KeyboardInterrupt) as reason:
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGINT)  # the second ends the children in training, too
         process.communicate()
+        if isinstance(reason, KeyboardInterrupt):
+            raise
     if not (folder / "history.jsonl").exists():
         return []
     return [
@@ -156,9 +159,14 @@ def optuna_study(method, seed, begin, seconds, workdir):
         subprocess.Popen([*command, "--seed", str(seed * WORKERS.value + number)])
         for number in range(WORKERS.value)
     ]
-    for process in processes:
-        if process.wait() != 0:
-            raise LemonadeError(f"a process of {method} ended with status {process.returncode}.")
+    try:
+        for process in processes:
+            if process.wait() != 0:
+                raise LemonadeError(f"a process of {method} ended with {process.returncode}.")
+    finally:  # also after Ctrl-C
+        for process in processes:
+            process.kill()
+            process.wait()
     trials = _study(optuna, journal, method, seed).get_trials(
         states=[optuna.trial.TrialState.COMPLETE]
     )
@@ -322,9 +330,11 @@ def main(_):
     try:
         times = [20.0] if QUICK.value else sorted(map(float, SECONDS.value))
     except ValueError:
-        raise app.UsageError(f"--seconds is {SECONDS.value}; expected numbers.") from None
+        times = []
+    if not times or not 0 < times[0] <= times[-1] < float("inf"):
+        raise app.UsageError(f"--seconds is {','.join(SECONDS.value)!r}; expected numbers above 0.")
     data = load_dataset(DATASET.value, DATA_DIR.value)
-    check_classes(data)
+    check_classes(DATASET.value, data)
     workdir = Path(WORKDIR.value)
     workdir.mkdir(parents=True, exist_ok=True)
     methods = ["default", "nsga2"] if QUICK.value else METHODS.value
@@ -332,7 +342,7 @@ def main(_):
         workdir,
         {
             "dataset": DATASET.value,
-            "seconds": times[-1],
+            "longest_seconds": times[-1],
             "epochs": EPOCHS.value,
             "workers": WORKERS.value,
             "num_accepted": NUM_ACCEPTED.value,

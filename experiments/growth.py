@@ -200,7 +200,8 @@ def main(_):
     settings = TrainingSettings(epochs=epochs, pad=0, flip=False, cutout=0, mixup=0.0)
     workdir = Path(WORKDIR.value)
     workdir.mkdir(parents=True, exist_ok=True)
-    check_settings(workdir, {"dataset": DATASET.value, "epochs": epochs, "stages": stages})
+    settings_of_all = {"dataset": DATASET.value, "epochs": epochs, "stages": stages}
+    check_settings(workdir, {**settings_of_all, "variants": variants()})
     results = []
     for seed in range(1 if QUICK.value else SEEDS.value):
         file = workdir / f"growth-{seed}.jsonl"

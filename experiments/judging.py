@@ -16,12 +16,12 @@ NUM_CLASSES = 10
 GUESSING = 0.9  # the error of guessing one of them
 
 
-def check_classes(data):
-    """Raise a UsageError if images are not of ten classes."""
+def check_classes(name, data):
+    """Raise a UsageError if a data set has not ten classes."""
     if data.num_classes != NUM_CLASSES:
         raise app.UsageError(
-            f"--dataset has {data.num_classes} classes; expected {NUM_CLASSES}, as hypervolumes end"
-            " at the error of guessing one of them."
+            f"--dataset {name} has {data.num_classes} classes; expected {NUM_CLASSES}, as"
+            " hypervolumes end at the error of guessing one of them."
         )
 
 
@@ -64,18 +64,23 @@ def offered(networks, kind, sizes):
 
 def signed_rank(differences):
     """Return in how many pairs differences are positive, and the p of Wilcoxon's test, in words."""
-    positive = np.greater(differences, 0)
-    return f"{positive.sum()} of {len(positive)} (p = {_signed_rank_p(differences):.3f})"
+    differences = _without_rounding(differences)
+    return f"{(differences > 0).sum()} of {len(differences)} (p = {_p(differences):.3f})"
 
 
 def lower_equal_higher(ours, theirs):
     """Return in how many pairs errors are lower, equal, higher, and the p of Wilcoxon's test."""
-    differences = np.subtract(ours, theirs)
+    differences = _without_rounding(np.subtract(ours, theirs))
     counts = [str((np.sign(differences) == sign).sum()) for sign in (-1, 0, 1)]
-    return "/".join(counts), f"{_signed_rank_p(differences):.3f}"
+    return "/".join(counts), f"{_p(differences):.3f}"
 
 
-def _signed_rank_p(differences):
+def _without_rounding(differences):
+    """Make those of equal numbers of images equal, as the test ranks them."""
+    return np.round(np.asarray(differences, float), 9)
+
+
+def _p(differences):
     return wilcoxon(differences).pvalue if np.any(differences) else 1.0
 
 

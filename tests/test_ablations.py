@@ -27,6 +27,7 @@ print(json.dumps([
     judging.compared([4, 5, 6, 7, 8], [1, 2, 3, 2, 1]),
     judging.lower_equal_higher([1, 2, 3, 4, 5, 9], [2, 4, 6, 8, 10, 3]),
     judging.lower_equal_higher([1, 1], [1, 1]),
+    judging.signed_rank([a / 300 - b / 300 for a, b in ((2, 1), (8, 1), (6, 7), (3, 4), (9, 10))]),
 ]))
 """
 
@@ -82,10 +83,11 @@ print(json.dumps([budgets, [[len(each) for each in run] for run in runs]]))
 """
 
 SETTINGS = """
-import json, sys
+import fcntl, json, sys
 from pathlib import Path
 from types import SimpleNamespace
 from absl import app, flags
+from lemonade_tf import LemonadeError
 import ablations
 folder = Path(sys.argv[1])
 flags.FLAGS(["ablations.py", "--workdir", str(folder), "--preset", "minute", "--data_dir", "a"])
@@ -99,11 +101,24 @@ except app.UsageError as error:
     message = str(error)
 file, runs = folder / "density-0.jsonl", iter([[{"error": 0.1}]])
 found = [ablations.finished(file, lambda: next(runs)) for _ in range(2)]
+with (folder / "density-1.part").open("a") as output:
+    fcntl.flock(output, fcntl.LOCK_EX)
+    try:
+        ablations.finished(folder / "density-1.jsonl", lambda: [])
+    except LemonadeError as error:
+        found.append(str(error))
+(folder / "density-1.part").unlink()
 try:
     ablations.networks_of(SimpleNamespace(complete=False, workdir=folder))
 except KeyboardInterrupt:
     found.append("stopped")
-print(json.dumps([message, found, sorted(path.name for path in folder.iterdir())]))
+files = sorted(path.name for path in folder.iterdir())
+(folder / "settings.json").unlink()
+try:
+    ablations.check_settings(folder, {})
+except app.UsageError as error:
+    found.append(str(error))
+print(json.dumps([message, found, files]))
 """
 
 NSGA2 = """
@@ -157,7 +172,7 @@ def run(code, *arguments):
 
 
 def test_a_front_is_chosen_by_validation_and_judged_by_any_error():
-    (volume, log_volume, *lowest), nothing, ahead, equal, apart, lower, tied = run(JUDGING)
+    (volume, log_volume, *lowest), nothing, ahead, equal, apart, lower, tied, images = run(JUDGING)
     # Sizes in decimal logarithms, from 1,000 parameters up: 3 to 4 at 0.3, 4 to 7 at 0.1.
     assert volume == pytest.approx(0.6 + 3 * 0.8)
     logs = [math.log10(0.9 / (error + 0.001)) for error in (0.3, 0.1)]
@@ -169,6 +184,7 @@ def test_a_front_is_chosen_by_validation_and_judged_by_any_error():
     assert apart.startswith("5 of 5 (p = 0.062; unpaired 0.01")  # all ours above all theirs
     assert lower == ["5/0/1", "0.438"]
     assert tied == ["0/2/0", "1.000"]
+    assert images == "2 of 5 (p = 1.000)"  # 4 differ by one image, though not in floating point
 
 
 def test_test_errors_are_of_networks_chosen_by_validation():
@@ -201,8 +217,11 @@ def test_methods_are_compared_after_the_smaller_budget_of_a_pair():
 
 def test_results_are_kept_and_not_mixed_with_those_of_other_settings(tmp_path):
     message, found, files = run(SETTINGS, tmp_path)
-    assert "has results with other settings (final_epochs, initial_width); choose" in message
-    assert found == [[{"error": 0.1}], [{"error": 0.1}], "stopped"]  # run once
+    assert "was started with other settings (final_epochs, initial_width); choose" in message
+    once, again, shared, stopped, unknown = found
+    assert (once, again, stopped) == ([{"error": 0.1}], [{"error": 0.1}], "stopped")
+    assert "density-1.jsonl is being made by another process" in shared
+    assert "has results but no settings.json" in unknown
     assert files == ["density-0.jsonl", "settings.json"]
 
 
