@@ -162,7 +162,8 @@ def optuna_study(method, seed, begin, seconds, workdir):
     try:
         for process in processes:
             if process.wait() != 0:
-                raise LemonadeError(f"a process of {method} ended with {process.returncode}.")
+                status = process.returncode
+                raise LemonadeError(f"a process of {method} ended with status {status}.")
     finally:  # also after Ctrl-C
         for process in processes:
             process.kill()

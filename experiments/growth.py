@@ -200,8 +200,15 @@ def main(_):
     settings = TrainingSettings(epochs=epochs, pad=0, flip=False, cutout=0, mixup=0.0)
     workdir = Path(WORKDIR.value)
     workdir.mkdir(parents=True, exist_ok=True)
-    settings_of_all = {"dataset": DATASET.value, "epochs": epochs, "stages": stages}
-    check_settings(workdir, {**settings_of_all, "variants": variants()})
+    check_settings(
+        workdir,
+        {
+            "dataset": DATASET.value,
+            "epochs": epochs,
+            "stages": stages,
+            "variants": variants(),
+        },
+    )
     results = []
     for seed in range(1 if QUICK.value else SEEDS.value):
         file = workdir / f"growth-{seed}.jsonl"

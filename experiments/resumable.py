@@ -17,7 +17,7 @@ def finished(file, run):
         run: Returns the results, a list of mappings.
 
     Raises:
-        LemonadeError: If another process is about to write the file.
+        LemonadeError: If another process is making them.
     """
     if not file.exists():
         unfinished = file.with_suffix(".part")
