@@ -4,11 +4,12 @@
 
 Every method has the same images, processes (--workers, of one thread each) and seconds, its own
 start included, and trains each network for as many epochs (--epochs), with SGD, a learning rate
-that decays from 0.05 to 0 and no augmentation. Methods run one after the other; use an otherwise
-idle machine.
+that decays from 0.05 to 0 and no augmentation. Children of approximate operators are distilled for
+half as many epochs before that. Methods run one after the other; use an otherwise idle machine.
 
 - default: LEMONADE as in the preset `minute`, which goes beyond the paper: it samples by
-  improvement and starts from narrow networks;
+  improvement and starts from narrow networks. Without the preset's limit of size, and with
+  --num_accepted children per generation;
 - density, wide: the same with the paper's sampling, or with its initial networks;
 - paper: the same with both;
 - nsga2, tpe, random: Optuna 4 or newer with a population of 20, its TPE, and random sampling. The
@@ -30,7 +31,8 @@ interrupted command to continue with the runs that are missing. Processes of dif
 to compare them.
 
 The last line is `ratio: X`: the hypervolume of the default, of test errors after the longest time,
-over that of the best of the other tools, as the median over seeds.
+over that of the best of Optuna's samplers, as the median over seeds. Without one of them, or
+without the default, there is no such line.
 """
 
 import os
