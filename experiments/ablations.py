@@ -13,7 +13,7 @@ epochs:
 - paper: approximate operators start from new weights in the affected layers, as written in A.1,
   instead of fitted ones, `--approximate_start random`;
 - default: as `improvement`, from initial networks with a quarter of the paper's filters, which is
-  the default of short searches, beyond the paper;
+  the default of short searches, beyond the paper, but without its tie-break between errors;
 - nsga2: pymoo's NSGA-II on the same space, from new weights (see scratch_training.py);
 - random: random networks of sizes in the same range, from new weights (section 5.1, baseline 3).
 
@@ -85,7 +85,7 @@ SEARCHES = {
 METHODS = (*SEARCHES, "nsga2", "random")
 PRESETS = ("digits", "minute")
 # In place of a preset's own.
-PAPER = {"sampling": "density"}
+PAPER = {"sampling": "density", "tie_break": "none"}
 LARGEST = 10_000_000  # parameters of the reference point, if there is no limit
 QUICK_SETTINGS = {
     "preset": "quick",

@@ -8,10 +8,11 @@ that decays from 0.05 to 0 and no augmentation. Children of approximate operator
 half as many epochs before that. Methods run one after the other; use an otherwise idle machine.
 
 - default: LEMONADE as in the preset `minute`, which goes beyond the paper: it samples by
-  improvement and starts from narrow networks. Without the preset's limit of size, and with
-  --num_accepted children per generation;
-- density, wide: the same with the paper's sampling, or with its initial networks;
-- paper: the same with both;
+  improvement, starts from narrow networks, and breaks ties between errors by the cross-entropy.
+  Without the preset's limit of size, and with --num_accepted children per generation;
+- density, wide, ties: the same with the paper's sampling, with its initial networks, or without
+  breaking ties;
+- paper: the same with all three;
 - nsga2, tpe, random: Optuna 4 or newer with a population of 20, its TPE, and random sampling. The
   space is what a user would write by hand: 2 to 6 blocks of 4 to 256 filters, kernels of 3 or 5,
   convolutions plain or separable, each with batch normalization and ReLU, and 0 to 2 poolings.
@@ -21,7 +22,8 @@ half as many epochs before that. Methods run one after the other; use an otherwi
 take all the time. Samplers of Optuna reject the others before they are trained.
 
 What a method has found after so many seconds is the front, by validation error and parameters, of
-the networks that were completed by then. It is judged by the validation and by the test errors of
+the networks that were completed by then; a search that breaks ties between errors does so here,
+too. It is judged by the validation and by the test errors of
 these networks: the hypervolume of the error and of its logarithm, over the decimal logarithm of the
 parameters, from 1,000 to 10 million; and the error of the best network, by the validation error, up
 to each size. OUT/METHOD-SEED.jsonl has all networks of a run, and OUT/equal_time.png the
@@ -75,12 +77,14 @@ OPTUNA = flags.DEFINE_string("optuna", None, "Internal: a process of a method.")
 SEED = flags.DEFINE_integer("seed", 0, "Internal: its seed.")
 DEADLINE = flags.DEFINE_float("deadline", 0.0, "Internal: when it ends, in seconds since 1970.")
 
-OURS = {name: PRESETS["minute"][name] for name in ("sampling", "initial_width")}
+PAPER = {"sampling": "density", "initial_width": 1.0, "tie_break": "none"}
+OURS = {name: PRESETS["minute"][name] for name in PAPER}
 LEMONADE = {
     "default": OURS,
-    "density": {**OURS, "sampling": "density"},
-    "wide": {**OURS, "initial_width": 1.0},
-    "paper": {"sampling": "density", "initial_width": 1.0},
+    "density": {**OURS, "sampling": PAPER["sampling"]},
+    "wide": {**OURS, "initial_width": PAPER["initial_width"]},
+    "ties": {**OURS, "tie_break": PAPER["tie_break"]},
+    "paper": PAPER,
 }
 PEERS = ("nsga2", "tpe", "random")
 SIZES = (1_000, 2_000, 3_000, 5_000, 10_000, 20_000, 50_000)
@@ -138,6 +142,7 @@ def lemonade(method, seed, begin, seconds, workdir):
             "seconds": record.timestamp - begin,
             "parameters": record.objectives["parameters"],
             "error": record.error,
+            "ranked_error": record.ranked_objectives["error"],
             "test_error": record.test_error,
         }
         for record in read_run(folder).trained

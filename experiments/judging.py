@@ -2,6 +2,8 @@
 
 A network is a mapping with its "parameters" and its "error" and "test_error", fractions. Fronts are
 chosen by the validation error and the parameters, and judged by the validation or the test error.
+Networks of a search that breaks ties between validation errors have a "ranked_error", by which they
+are chosen instead.
 Hypervolumes are those over the decimal logarithm of the parameters, from 1,000 on.
 """
 
@@ -27,7 +29,9 @@ def check_classes(name, data):
 
 def front_of(networks):
     """Return the networks of the front, by size."""
-    points = np.array([(each["error"], each["parameters"]) for each in networks])
+    points = np.array(
+        [(each.get("ranked_error", each["error"]), each["parameters"]) for each in networks]
+    )
     front = [networks[n] for n in pareto_front(points.reshape(-1, 2), keep_equal=False)]
     return sorted(front, key=lambda each: each["parameters"])
 

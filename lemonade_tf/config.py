@@ -14,7 +14,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from math import inf
-from pathlib import Path
 from typing import Any, Literal, Self, get_type_hints
 
 from lemonade_tf.config_checks import (
@@ -30,7 +29,7 @@ from lemonade_tf.config_checks import (
     check_widths,
 )
 from lemonade_tf.datasets.dataset_error import DatasetNameError
-from lemonade_tf.datasets.names import dataset_stem, join_datasets, parse_datasets
+from lemonade_tf.datasets.names import join_datasets
 from lemonade_tf.errors import did_you_mean
 from lemonade_tf.objectives.boards import limits_with_board
 from lemonade_tf.objectives.dataset_errors import with_dataset_errors
@@ -41,6 +40,7 @@ from lemonade_tf.training.settings import TrainingSettings
 
 Space = Literal["networks", "cells"]
 Sampling = Literal["density", "uniform", "improvement"]
+TieBreak = Literal["none", "cross_entropy"]
 Inheritance = Literal["parent", "none"]
 Strategy = Literal["one_per_gpu", "mirrored"]
 Mode = Literal["generational", "asynchronous"]
@@ -178,6 +178,9 @@ class SearchConfig(FlatConfig):
         sampling: How parents and accepted children are sampled: "density", the paper's method,
             "uniform", its baseline (A.2), or "improvement", which goes beyond the paper: children
             are accepted by how much they promise to improve the front, per training time.
+        tie_break: What decides between networks with as many misclassified validation images:
+            "none", as in the paper, or "cross_entropy", which goes beyond it: the lower one on the
+            same images is better. Reports show the error alone.
         inheritance: What a child starts from: "parent", the weights of its trained parent, as in
             the paper, or "none", new weights, an ablation; nothing is distilled then.
         max_redraws: How many times a child that is a duplicate or over a limit is resampled. After
@@ -193,8 +196,8 @@ class SearchConfig(FlatConfig):
         minutes: Minutes that the search may take in all. It sizes itself: from measured training
             steps, it chooses training_images, epochs, distillation_epochs, learning_rate and the
             numbers of generations and children. Without --preset paper, sampling is "improvement",
-            initial_width 0.25, and mixup and cutout 0. All that is given stays. What is left of
-            the minutes counts when it is resumed.
+            tie_break "cross_entropy", initial_width 0.25, and mixup and cutout 0. All that is given
+            stays. What is left of the minutes counts when it is resumed.
         max_hours: Hours after which the search ends, counted from each start or resume; children in
             training are finished first. No limit by default.
         max_child_hours: Hours after which a child is recorded as failed and its worker is replaced,
@@ -257,6 +260,7 @@ class SearchConfig(FlatConfig):
     num_proposed: int = 200
     num_accepted: int = 40
     sampling: Sampling = "density"
+    tie_break: TieBreak = "none"
     inheritance: Inheritance = "parent"
     max_redraws: int = 10
     mode: Mode = "generational"
@@ -290,6 +294,7 @@ class SearchConfig(FlatConfig):
         for name, known in (
             ("space", Space),
             ("sampling", Sampling),
+            ("tie_break", TieBreak),
             ("inheritance", Inheritance),
             ("strategy", Strategy),
             ("mode", Mode),
@@ -389,12 +394,3 @@ class SearchConfig(FlatConfig):
 def _check_objectives(settings: Mapping[str, Any]) -> None:
     find_objectives(settings["objectives"])
     run_objectives({**settings, "scale": {}})
-
-
-def default_workdir(dataset: str, root: str | Path = "runs") -> Path:
-    """Return the first of runs/NAME-1, runs/NAME-2, ... that does not exist."""
-    stem = "-".join(map(dataset_stem, parse_datasets(dataset))) or "run"
-    number = 1
-    while os.path.lexists(Path(root) / f"{stem}-{number}"):
-        number += 1
-    return Path(root) / f"{stem}-{number}"

@@ -3,9 +3,10 @@ import json
 import numpy as np
 import pytest
 
-from lemonade_tf.config import ConfigError, SearchConfig, default_workdir
+from lemonade_tf.config import ConfigError, SearchConfig
 from lemonade_tf.objectives import PARAMETERS
 from lemonade_tf.presets import PRESETS, command_line, given_names, make_config, preset_for
+from lemonade_tf.search.start import default_workdir
 from lemonade_tf.training.settings import TrainingSettings
 
 
@@ -155,6 +156,22 @@ def test_a_time_budget_samples_by_improvement():
         is_usual = sampling == "improvement"
         assert ("--sampling" not in command_line(config.as_json())) is is_usual
         assert ("sampling" not in given_names(config, {})) is is_usual
+
+
+def test_a_time_budget_and_small_presets_break_ties():
+    assert make_config("minute").tie_break == make_config(minutes=5.0).tie_break == "cross_entropy"
+    for config in (
+        make_config(),
+        make_config("paper"),
+        make_config("paper", minutes=5.0),
+        make_config(minutes=5.0, tie_break="none"),
+    ):
+        assert config.tie_break == "none"
+    assert "--tie_break none" in command_line(config.as_json())
+    with pytest.raises(
+        ConfigError, match=r"--tie_break is 'loss'; expected one of none, cross_entropy"
+    ):
+        make_config(tie_break="loss")
 
 
 def test_settings_of_cells_and_of_inference_times_have_an_effect():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -67,7 +68,7 @@ def run_front(options: argparse.Namespace) -> int:
     elif board:
         for network in listed:
             print_line(console, f"{network.id}: {_fit(run, network, board)}")
-    _print_summary(run, len(fitting), console)
+    _print_summary(run, listed, len(fitting), console)
     if best is None:
         print_line(console, f"Knee        {middle.id}: beyond it, little is gained for much")
     else:
@@ -84,7 +85,11 @@ def _fit(run: Run, network: NetworkRecord, board: Board) -> Fit:
     return Fit(board, num_bytes, arena, network.id in run.measured.get(INT8_ARENA, {}))
 
 
-def _print_summary(run: Run, num_fitting: int, console: Console) -> None:
+def _print_summary(
+    run: Run, listed: Sequence[NetworkRecord], num_fitting: int, console: Console
+) -> None:
+    from lemonade_tf.report.front_table import print_tie_break
+
     num = len(run.front())
     print_line(console, f"Fitting     {num_fitting} of {num} networks of the front")
     images = run.config.images.num_images.get("validation")
@@ -93,6 +98,7 @@ def _print_summary(run: Run, num_fitting: int, console: Console) -> None:
         f"Intervals   95 %, of errors on {images:,} validation images; networks whose intervals"
         " overlap may not differ",
     )
+    print_tie_break(listed, console)
 
 
 def print_use(run: Run, network: NetworkRecord, console: Console) -> None:

@@ -25,7 +25,7 @@ SEARCH_GROUPS = {
         "initial_run",
         "initial_models",
     ),
-    "sampling": ("sampling", "inheritance", "max_redraws", "seed"),
+    "sampling": ("sampling", "tie_break", "inheritance", "max_redraws", "seed"),
     "order": ("mode", "replay"),
     "training": TRAINING,
     "resources": (

@@ -8,7 +8,8 @@ of equal individuals, otherwise it would fill with copies.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import TypeVar
 
 import moocore
@@ -93,6 +94,7 @@ def update_front(
     population: Iterable[Network],
     newcomers: Iterable[Network],
     objectives: Sequence[str],
+    values: Callable[[Network], Mapping[str, float]] = attrgetter("objectives"),
 ) -> list[Network]:
     """Add newcomers to the population: line 10 of Algorithm 1, ParetoFrontier(P u N).
 
@@ -103,6 +105,7 @@ def update_front(
         population: Evaluated individuals, or records of them.
         newcomers: Likewise.
         objectives: The names of the objectives, all minimized.
+        values: Returns the values of an individual by name; by default, its objectives.
 
     Returns:
         The non-dominated individuals of both, oldest first.
@@ -111,17 +114,16 @@ def update_front(
         ValueError: If an individual lacks one of the objectives, or its value is NaN.
     """
     individuals = sorted([*population, *newcomers], key=lambda individual: individual.age_key)
-    points = [_point(individual, objectives) for individual in individuals]
+    points = [_point(individual.id, values(individual), objectives) for individual in individuals]
     return [individuals[index] for index in pareto_front(points, keep_equal=False)]
 
 
-def _point(individual: EvaluatedNetwork, names: Sequence[str]) -> list[float]:
+def _point(id_: str, known: Mapping[str, float], names: Sequence[str]) -> list[float]:
     """Return an individual's objectives in the order of the names."""
-    known = individual.objectives
     missing = [name for name in names if name not in known]
     if missing:
         raise ValueError(
-            f"the individual {individual.id} has the objectives {sorted(known)}; expected "
+            f"the individual {id_} has the objectives {sorted(known)}; expected "
             f"{', '.join(missing)} as well. Only evaluated individuals can be on the front."
         )
     return [known[name] for name in names]

@@ -13,7 +13,7 @@ from lemonade_tf.report.formatting import display_name, format_value
 from lemonade_tf.runs.choosing import other_sizes
 from lemonade_tf.runs.run import Run
 from lemonade_tf.store import NetworkRecord
-from lemonade_tf.terminal import print_rows
+from lemonade_tf.terminal import print_line, print_rows
 
 IN_CELLS = "_in_cells"  # suffix of the operators of space II
 
@@ -91,3 +91,15 @@ def print_table(run: Run, console: Console) -> None:
     header, rows = table_rows(run)
     compact = len(run.objectives) > 2
     print_rows(console, "Pareto front", header, rows, text="made by", compact=compact)
+    print_tie_break(run.front(), console)
+
+
+def print_tie_break(networks: Sequence[NetworkRecord], console: Console) -> None:
+    """Print why several networks with the same error are listed, if the search broke ties."""
+    ranked = [network.error for network in networks if network.ranked_errors]
+    if len({*ranked}) < len(ranked):
+        print_line(
+            console,
+            "Ties        networks with equal validation errors are ranked by their cross-entropy on"
+            " the same images",
+        )

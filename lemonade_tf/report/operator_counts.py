@@ -37,7 +37,7 @@ def _entered(run: Run) -> list[NetworkRecord]:
     names = [objective.name for objective in run.objectives]
     front, found = np.empty((0, len(names))), []
     for record in run.trained:
-        point = np.array([record.objectives[name] for name in names], float)
+        point = np.array([record.ranked_objectives[name] for name in names], float)
         if not (front <= point).all(axis=1).any():
             front = np.vstack([front[~(point <= front).all(axis=1)], point])
             found.append(record)

@@ -100,7 +100,8 @@ def _parse_condition(text: str) -> tuple[str, float]:
 def choose(run: Run, rule: str | Rule) -> NetworkRecord:
     """Return the network of a front that a rule chooses.
 
-    Of several equally good ones, it is the one with the lowest error, then the smallest.
+    Of several equally good ones, it is the one with the lowest error, then the smallest. If the
+    search breaks ties between errors, so does this.
 
     Raises:
         ChoiceError: If the rule is none, or names an unknown objective.
@@ -115,7 +116,14 @@ def choose(run: Run, rule: str | Rule) -> NetworkRecord:
     name = run.size.name if rule.goal == SMALLEST else rule.goal.split()[1]
     values = dict(zip((n.id for n in fitting), values_of_front(run, fitting, name), strict=True))
     size = run.size.name
-    return min(fitting, key=lambda n: (values[n.id], n.error, n.objectives[size]))
+    return min(
+        fitting,
+        key=lambda n: (
+            n.ranked_errors.get(name, values[n.id]),
+            n.ranked_objectives["error"],
+            n.objectives[size],
+        ),
+    )
 
 
 def with_limits(rule: Rule, limits: Mapping[str, float]) -> Rule:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
 from lemonade_tf.evolution import update_front
 from lemonade_tf.objectives.objective import Objective
@@ -14,13 +15,15 @@ def front_of(
 ) -> list[NetworkRecord]:
     """Return the non-dominated networks, sorted by the first cheap objective.
 
-    Of networks with equal objectives, the front has the oldest, as in Algorithm 1; it need not be
-    the one that was completed first.
+    Networks are ranked by `NetworkRecord.ranked_objectives`: if the search breaks ties, the front
+    may have several networks with equal errors. Of networks with equal objectives, the front has
+    the oldest, as in Algorithm 1; it need not be the one that was completed first.
 
     Args:
         records: Networks that were trained without failure, in any order.
         objectives: The objectives of the run.
     """
-    front = update_front((), records, [objective.name for objective in objectives])
+    names = [objective.name for objective in objectives]
+    front = update_front((), records, names, attrgetter("ranked_objectives"))
     size = next(objective.name for objective in objectives if objective.cheap)
     return sorted(front, key=lambda record: record.objectives[size])

@@ -37,6 +37,7 @@ _LATER = {
     "minutes": None,
     "inheritance": "parent",
     "initial_width": 1.0,
+    "tie_break": "none",
 }
 
 

@@ -9,6 +9,7 @@ full disk.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lemonade_tf.architecture.text import canonical_hash
@@ -17,7 +18,12 @@ from lemonade_tf.evolution import Batch, Evaluation, Individual
 from lemonade_tf.search.child_tasks import ChildTasks
 from lemonade_tf.search.failures import FailureWatch, SearchError
 from lemonade_tf.search.network_files import NetworkFiles
-from lemonade_tf.search.outcome_records import evaluation_of, network_record, proposal_record
+from lemonade_tf.search.outcome_records import (
+    evaluation_of,
+    network_record,
+    proposal_record,
+    ranked_errors,
+)
 from lemonade_tf.search.running_front import Front
 from lemonade_tf.search.stopping import StopCondition, StoppableTasks
 from lemonade_tf.store import HISTORY, PROPOSALS, NetworkRecord, StoreError, disk_error
@@ -176,7 +182,8 @@ class ChildEvaluator:
             )
         if record.failure is not None:
             return Evaluation(individual.id, failure=record.failure)
-        return Evaluation(individual.id, {n: record.objectives[n] for n in self._expensive})
+        values = record.ranked_objectives
+        return Evaluation(individual.id, {name: values[name] for name in self._expensive})
 
     def record(
         self, individual: Individual, outcome: Outcome, first_failure: str | None = None
@@ -198,17 +205,21 @@ class ChildEvaluator:
             raise full
         if self._stop.budget is not None and outcome.failure is None:
             self._stop.budget.note(individual.architecture, outcome.seconds)
-        evaluation = evaluation_of(individual.id, outcome).checked(self._expensive)
+        measured = evaluation_of(individual.id, outcome).checked(self._expensive)
+        failed = measured.failure is not None
+        breaks_ties = self._setup.config.tie_break == "cross_entropy"
+        ranked = ranked_errors(outcome) if breaks_ties and not failed else {}
+        evaluation = replace(measured, expensive={**measured.expensive, **ranked})
         if self._setup.order is not None:
             self._setup.order.check_evaluation(evaluation)
-        failed = evaluation.failure is not None
-        objectives = {**evaluation.expensive, **individual.cheap}
+        objectives = {**measured.expensive, **individual.cheap}
         record = network_record(
             individual,
             evaluation,
             outcome,
             {name: objectives.get(name) for name in self._objectives},
             {} if failed else self._files.adopt(individual.id),
+            ranked_errors=ranked,
             parent_epochs=self._inherited_epochs(individual),
             first_failure=first_failure,
         )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lemonade_tf.architecture.text import canonical_hash
+from lemonade_tf.datasets.names import ERROR_PREFIX
 from lemonade_tf.evolution import Evaluation, Individual, Proposal, Slot
 from lemonade_tf.executors import Outcome
 from lemonade_tf.store import (
@@ -29,6 +30,17 @@ def evaluation_of(name: str, outcome: Outcome) -> Evaluation:
     return Evaluation(name, {"error": result.error, **result.measured})
 
 
+def ranked_errors(outcome: Outcome) -> dict[str, float]:
+    """Return the errors with ties broken by the cross-entropy, by objective; none if it failed."""
+    result = outcome.result
+    if result is None or result.failure is not None:
+        return {}
+    results = {"error": result}
+    results |= {f"{ERROR_PREFIX}{name}": each for name, each in result.extra_datasets.items()}
+    found = {name: each.ranked_error for name, each in results.items()}
+    return {name: error for name, error in found.items() if error is not None}
+
+
 def network_record(
     individual: Individual,
     evaluation: Evaluation,
@@ -36,6 +48,7 @@ def network_record(
     objectives: Mapping[str, float | None],
     files: Mapping[str | None, FileRecord],
     *,
+    ranked_errors: Mapping[str, float],
     parent_epochs: int,
     first_failure: str | None,
 ) -> NetworkRecord:
@@ -47,6 +60,7 @@ def network_record(
         outcome: The outcome of its task.
         objectives: Its objectives, in the order of the run's; None where it has none.
         files: Its files by data set, None for the first one; empty if it failed.
+        ranked_errors: Its errors with ties broken, by objective; empty if ties are not broken.
         parent_epochs: Epochs of training of the weights that it inherited from its parent.
         first_failure: The failure of an earlier attempt.
     """
@@ -70,6 +84,7 @@ def network_record(
         operators=list(individual.operators),
         architecture_hash=canonical_hash(individual.architecture),
         objectives=dict(objectives),
+        ranked_errors=dict(ranked_errors),
         lineage_epochs=parent_epochs + training.get("epochs", 0),
         timestamp=time.time(),
         file=files.get(None),

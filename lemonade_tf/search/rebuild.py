@@ -53,7 +53,7 @@ def rebuild_individuals(
         parent = individuals.get(record.parent or "")
         source = None if parent is None else parent.architecture
         graph = rebuild_network(record, source, initial, store)
-        values = record.objectives
+        values = record.ranked_objectives
         expensive = [o.name for o in objectives if not o.cheap] if record.failure is None else ()
         individuals[id_] = Individual(
             generation=record.generation,

@@ -118,11 +118,12 @@ class RecordedOrder:
                 f"--replay: network {evaluation.id} failed, but not in {self.path}:"
                 f" {evaluation.failure}. Fix the cause, then continue with --resume."
             )
+        recorded = record.ranked_objectives
         for name, value in evaluation.expensive.items():
-            if value != record.objectives[name]:
+            if value != recorded[name]:
                 raise SearchError(
                     f"--replay: network {evaluation.id} has the {name} {value}, in {self.path}"
-                    f" {record.objectives[name]}; {_CAUSES}"
+                    f" {recorded[name]}; {_CAUSES}"
                 )
 
     def check_resumed(self, ids: Sequence[str], num_generations: int) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lemonade_tf import __version__
-from lemonade_tf.config import ConfigError, SearchConfig, default_workdir
+from lemonade_tf.config import ConfigError, SearchConfig
 from lemonade_tf.datasets.dataset import Dataset
+from lemonade_tf.datasets.names import dataset_stem, parse_datasets
 from lemonade_tf.objectives.lookup import run_limits, run_objectives
 from lemonade_tf.objectives.objective import ObjectiveError
 from lemonade_tf.runs.quality import reference_point
@@ -139,6 +141,15 @@ def _start(
         extra_datasets=extras,
         order=order,
     )
+
+
+def default_workdir(dataset: str, root: str | Path = "runs") -> Path:
+    """Return the first of runs/NAME-1, runs/NAME-2, ... that does not exist."""
+    stem = "-".join(map(dataset_stem, parse_datasets(dataset))) or "run"
+    number = 1
+    while os.path.lexists(Path(root) / f"{stem}-{number}"):
+        number += 1
+    return Path(root) / f"{stem}-{number}"
 
 
 def _workdir(config: SearchConfig) -> str | Path:

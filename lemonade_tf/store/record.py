@@ -1,7 +1,8 @@
 """The base of all records of a run: typed values that are JSON objects on disk.
 
-The fields of a record are the keys of its object, all of them written and all of them required: a
-line with an extra or a missing key was not written by this version of the package. Values of other
+The fields of a record are the keys of its object, all of them written and, but for those that
+earlier versions did not have, all of them required: a line with an extra or a missing key was not
+written by this package. Values of other
 types than those of the fields are refused, because a run folder may come from a stranger, who can
 compute checksums as well.
 """
@@ -28,11 +29,13 @@ class Record:
     """A typed value that is a JSON object on disk.
 
     Subclasses are frozen dataclasses. They name in `nested` the fields that hold other records, and
-    in `nested_by_name` those that map names to records.
+    in `nested_by_name` those that map names to records. Fields in `later` may be missing in a file
+    of an earlier version, with the values that stand for them.
     """
 
     nested: ClassVar[Mapping[str, type[Record]]] = {}
     nested_by_name: ClassVar[Mapping[str, type[Record]]] = {}
+    later: ClassVar[Mapping[str, Any]] = {}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -43,6 +46,7 @@ class Record:
         """
         if not isinstance(values, Mapping):
             raise RecordError(f"has {quoted(values)} instead of an object")
+        values = {**cls.later, **values}
         checks = _checks(cls)
         expected = checks.keys()
         if values.keys() != expected:

@@ -66,6 +66,8 @@ class NetworkRecord(Record):
         operators: The operators that make it from its parent, for `operators.replay`.
         architecture_hash: The canonical hash of its architecture.
         objectives: Every objective of the run by name, in their order there; None where it failed.
+        ranked_errors: The errors with ties broken, by objective, by which the search ranks networks
+            instead of those in `objectives`; empty if ties are not broken, or it failed.
         test_error: The share of test images that are misclassified; None without test images.
         epochs: Epochs of training.
         batch_size: Images per training step; smaller than the setting if that ran out of memory.
@@ -87,6 +89,7 @@ class NetworkRecord(Record):
 
     nested: ClassVar = {"file": FileRecord}
     nested_by_name: ClassVar = {"extra_datasets": ExtraDatasetRecord}
+    later: ClassVar = {"ranked_errors": {}}
 
     id: str
     generation: int
@@ -94,6 +97,7 @@ class NetworkRecord(Record):
     operators: Sequence[Mapping[str, Any]]
     architecture_hash: str
     objectives: Mapping[str, Any]
+    ranked_errors: Mapping[str, float] = field(default_factory=dict)
     test_error: float | None = None
     epochs: int = 0
     batch_size: int | None = None
@@ -139,6 +143,11 @@ class NetworkRecord(Record):
     def error(self) -> float:
         """The validation error on the first data set, a fraction, of a network that has one."""
         return self.objectives["error"]
+
+    @property
+    def ranked_objectives(self) -> dict[str, Any]:
+        """The objectives by which networks are ranked: with ties between errors broken, if any."""
+        return {**self.objectives, **self.ranked_errors}
 
     @property
     def test_errors(self) -> dict[str, float | None]:

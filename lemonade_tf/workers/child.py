@@ -37,6 +37,7 @@ from lemonade_tf.training.evaluation import (
     error_on_test_images,
     error_rate,
     predict,
+    ranked_error_rate,
     worst_classes,
 )
 from lemonade_tf.training.fit import FitResult, TrainingDiverged, check_finite, fit
@@ -271,6 +272,7 @@ class _Attempt:
         data, size = self._dataset, self._settings.evaluation_batch_size
         probabilities = predict(forward, data.x_validation, batch_size=size)
         self._facts["error"] = error_rate(probabilities, data.y_validation)
+        self._facts["ranked_error"] = ranked_error_rate(probabilities, data.y_validation)
         self._class_errors = worst_classes(probabilities, data.y_validation)
         self._facts["test_error"] = error_on_test_images(forward, data, batch_size=size)
         self._facts["measured"] = {}

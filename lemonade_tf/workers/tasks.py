@@ -81,7 +81,9 @@ class ChildResult:
     Attributes:
         id: Id of the network.
         error: Fraction of validation images that it misclassifies; None if it failed.
-        test_error: The same for test images; None if there are none.
+        ranked_error: The same with ties broken by the cross-entropy (`ranked_error_rate`); None if
+            it failed.
+        test_error: The error on test images; None if there are none.
         failure: Why there is no error, in one line; None on success.
         seconds: Wall-clock seconds of each phase that was reached, and "total", which includes an
             attempt that ran out of memory. "distill" and "train" do not include compiling
@@ -103,6 +105,7 @@ class ChildResult:
 
     id: str
     error: float | None = None
+    ranked_error: float | None = None
     test_error: float | None = None
     failure: str | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from runs import (
     with_settings,
 )
 
+from lemonade_tf.cli import main
 from lemonade_tf.operators import APPROXIMATE_IN_CELLS, EXACT_IN_CELLS
 from lemonade_tf.report import print_table, table_rows, write_report
 from lemonade_tf.runs import read_run
@@ -134,3 +135,21 @@ def test_the_printed_table_of_two_objectives(tmp_path):
         " 1-0       4,000           15.00 %     16.00 %  widen_convolution",
         " 0-2      50,000           10.00 %     11.00 %  initial",
     ]
+
+
+def test_a_line_explains_equal_errors_where_the_search_broke_ties(tmp_path, capsys):
+    sizes, ranks = (1_000, 2_000, 3_000), ({"error": 0.205}, {"error": 0.202}, {"error": 0.1})
+    for name, errors, explained in (
+        ("ties", (0.2, 0.2, 0.1), True),
+        ("none", (0.2, 0.3, 0.1), False),
+    ):
+        history = [
+            line(f"0-{i}", error, size, ranked_errors=rank)
+            for i, (error, size, rank) in enumerate(zip(errors, sizes, ranks, strict=True))
+        ]
+        run = read_run(make_run(tmp_path / name, history))
+        console = Console(file=io.StringIO(), width=120)
+        print_table(run, console)
+        assert ("ranked by their cross-entropy" in console.file.getvalue()) == explained
+        assert main(["front", str(tmp_path / name)]) == 0
+        assert ("ranked by their cross-entropy" in capsys.readouterr().out) == explained

@@ -5,6 +5,7 @@ import pytest
 from runs import HISTORY, line, make_run, make_run_in
 
 from lemonade_tf.runs import read_run
+from lemonade_tf.runs.choosing import choose
 from lemonade_tf.runs.quality import front_hypervolume
 
 
@@ -44,6 +45,20 @@ def test_of_equal_networks_the_oldest_is_on_the_front_in_any_order_of_completion
     run = read_run(make_run(tmp_path / "run", history))
     assert ids(run.front()) == ids(run.front(2)) == ["1-9", "1-11"]
     assert ids(run.trained) == ["1-10", "1-9", "2-0", "1-11"]
+
+
+def test_ties_between_errors_are_broken_where_the_search_did(tmp_path):
+    values = (("0-0", 1000, 0.215), ("1-0", 2000, 0.203), ("1-1", 3000, 0.206), ("1-2", 4000, 0.3))
+    history = [line(i, 0.2, size, ranked_errors={"error": e}) for i, size, e in values]
+    run = read_run(make_run(tmp_path / "run", history))
+    assert ids(run.front()) == ["0-0", "1-0"]
+    assert choose(run, "lowest error").id == choose(run, "lowest error: error<=20%").id == "1-0"
+    assert choose(run, "smallest: error<=0.2").id == "0-0"
+    usual = [line(i, 0.2, size) for i, size, _ in values]
+    other = read_run(make_run(tmp_path / "usual", usual))
+    assert ids(other.front()) == [choose(other, "lowest error").id] == ["0-0"]
+    # The hypervolume is that of the errors alone.
+    assert run.hypervolumes().tolist() == other.hypervolumes().tolist()
 
 
 def test_values_with_equal_logarithms_differ(tmp_path):

@@ -8,7 +8,12 @@ import pytest
 from lemonade_tf.architecture.text import canonical_hash
 from lemonade_tf.evolution import Individual, Proposal
 from lemonade_tf.executors import Outcome
-from lemonade_tf.search.outcome_records import evaluation_of, network_record, proposal_record
+from lemonade_tf.search.outcome_records import (
+    evaluation_of,
+    network_record,
+    proposal_record,
+    ranked_errors,
+)
 from lemonade_tf.search_spaces import NETWORKS
 from lemonade_tf.store import ExtraDatasetRecord, FileRecord, NetworkRecord, ProposalRecord
 from lemonade_tf.workers.tasks import ChildResult
@@ -64,6 +69,7 @@ def _record(outcome, *, files, first_failure=None):
         outcome,
         {"error": 0.25, "parameters": 700},
         files,
+        ranked_errors={"error": 0.26},
         parent_epochs=4,
         first_failure=first_failure,
     )
@@ -80,6 +86,7 @@ def test_the_record_of_a_trained_network():
         operators=[STEP],
         architecture_hash=canonical_hash(GRAPH),
         objectives={"error": 0.25, "parameters": 700},
+        ranked_errors={"error": 0.26},
         test_error=0.5,
         epochs=2,
         batch_size=32,
@@ -110,6 +117,15 @@ def test_extra_data_sets_have_their_own_part():
             file=OTHER_FILE,
         )
     }
+
+
+def test_ranked_errors_are_those_on_all_data_sets():
+    other = ChildResult("2-5", error=0.75, ranked_error=0.76)
+    trained = replace(TRAINED, ranked_error=0.26, extra_datasets={"odd": other})
+    assert ranked_errors(_outcome(trained)) == {"error": 0.26, "error_odd": 0.76}
+    assert ranked_errors(_outcome(TRAINED)) == {}
+    assert ranked_errors(_outcome(failure="the process died")) == {}
+    assert ranked_errors(_outcome(ChildResult("2-5", failure="diverged"))) == {}
 
 
 def test_the_record_of_a_failure_has_the_log_and_the_first_failure():

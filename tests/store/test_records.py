@@ -1,5 +1,7 @@
 """Records as values, and as JSON objects."""
 
+from dataclasses import replace
+
 import pytest
 
 from lemonade_tf.store.record import RecordError
@@ -65,6 +67,21 @@ def test_missing_and_unknown_keys_are_named():
     del values["parent"], values["failure"]
     with pytest.raises(RecordError, match=r"^lacks 'failure', 'parent' and has the unknown 'why'$"):
         NetworkRecord.from_json({**values, "why": 1})
+
+
+def test_a_network_of_an_earlier_version_has_no_ranked_errors():
+    values = NETWORK.as_json()
+    assert values.pop("ranked_errors") == {}
+    assert NetworkRecord.from_json(values) == NETWORK.as_stored()
+    assert NETWORK.ranked_objectives == NETWORK.objectives
+
+
+def test_ranked_errors_replace_the_objectives_of_their_names():
+    record = replace(NETWORK, ranked_errors={"error": 0.125})
+    assert record.ranked_objectives == {"error": 0.125, "parameters": 7}
+    assert (record.error, record.as_stored().ranked_errors) == (0.1, {"error": 0.125})
+    with pytest.raises(RecordError, match="as 'ranked_errors'"):
+        NetworkRecord.from_json({**NETWORK.as_json(), "ranked_errors": {"error": "low"}})
 
 
 def test_missing_keys_of_a_nested_record_are_named():

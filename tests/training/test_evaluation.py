@@ -9,6 +9,7 @@ from lemonade_tf.training.evaluation import (
     error_on_test_images,
     error_rate,
     predict,
+    ranked_error_rate,
     worst_classes,
 )
 from lemonade_tf.training.fit import TrainingDiverged
@@ -23,6 +24,36 @@ def test_the_error_is_the_fraction_of_misclassified_images(network, digits):
     assert error_rate(predict(forward, digits.x_test), right) == 0.0
     assert error_on_test_images(forward, replace(digits, y_test=labels), batch_size=30) == 0.25
     assert forward.num_traces == 1
+
+
+def test_the_cross_entropy_breaks_ties_between_errors():
+    labels = np.array([0, 1, 1, 0])
+    # The mean cross-entropy is log(2), of which log(2) / (1 + log(2)) is 0.409.
+    half = np.array([[0.5, 0.1], [0.1, 0.5], [0.1, 0.5], [0.5, 0.9]])
+    assert error_rate(half, labels) == 0.25
+    assert ranked_error_rate(half, labels) == (1 + 0.409) / 4
+    sure = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.5, 0.9]])
+    assert error_rate(sure, labels) < ranked_error_rate(sure, labels)
+    assert ranked_error_rate(sure, labels) < ranked_error_rate(half, labels)
+    assert ranked_error_rate(np.eye(2)[labels], labels) == 0
+
+
+def test_no_cross_entropy_is_worth_a_misclassified_image():
+    labels = np.zeros(50, int)
+    unsure = np.full((50, 1000), 1e-3)  # the first of equal probabilities counts
+    sure_but_once = np.eye(1000)[[1, *[0] * 49]]
+    assert (error_rate(unsure, labels), error_rate(sure_but_once, labels)) == (0, 0.02)
+    assert ranked_error_rate(unsure, labels) < ranked_error_rate(sure_but_once, labels)
+    wrong, nearly = np.eye(2)[np.ones(50, int)], np.eye(2)[[0, *[1] * 49]]  # finite
+    assert 1 < ranked_error_rate(wrong, labels) < 1.02
+    assert 0.98 < ranked_error_rate(nearly, labels) < 1
+
+
+def test_the_last_digits_of_probabilities_do_not_count():
+    rng = np.random.default_rng(0)
+    probabilities, labels = rng.dirichlet(np.ones(10), 300), rng.integers(10, size=300)
+    other = probabilities * (1 + 1e-6 * rng.standard_normal(probabilities.shape))
+    assert ranked_error_rate(probabilities, labels) == ranked_error_rate(other, labels)
 
 
 def test_without_test_images_there_is_no_test_error(network, digits):

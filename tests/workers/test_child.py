@@ -211,7 +211,7 @@ def test_divergence_is_a_failure_without_a_file(parent_file, digits, settings, i
     wild = replace(settings, learning_rate=1e30)
     result = train_child(task(parent_file, tmp_path / "a.h5", insertion), digits, wild)
     assert re.match(r"diverged: the loss is (nan|inf) after epoch [12] of 4", result.failure)
-    assert result.error is result.test_error is None
+    assert result.error is result.ranked_error is result.test_error is None
     assert result.parameters > 0
     assert "total" in result.seconds
     assert os.listdir(tmp_path) == []
@@ -257,6 +257,7 @@ def test_evaluation_out_of_memory_is_repeated_with_half_the_batch_size(
     monkeypatch.setattr(child_module, "error_on_test_images", lambda *_, batch_size: 0.5)
     result = train_child(task(parent_file, tmp_path / "17.h5"), digits, settings)
     assert (result.failure, result.error, result.batch_size) == (None, 0.25, 16)
+    assert result.error < result.ranked_error < result.error + 1 / len(digits.y_validation)
     assert (result.test_error, sizes) == (0.5, [256, 128])
 
 
