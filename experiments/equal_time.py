@@ -355,6 +355,7 @@ def main(_):
             "workers": WORKERS.value,
             "num_accepted": NUM_ACCEPTED.value,
             "max_multiply_adds": MAX_MULTIPLY_ADDS.value,
+            "default": OURS,
         },
     )
     results = {method: [] for method in methods}

@@ -74,10 +74,10 @@ def class_of(parameters):
 def best_by_class(run, classes):
     """Return the records of a front with the lowest validation error of each size class."""
     best = {}
-    for record in run.front():
+    for record in sorted(run.front(), key=lambda record: record.ranked_objectives["error"]):
         number = class_of(record.objectives["parameters"])
-        if number in classes and (number not in best or record.error < best[number].error):
-            best[number] = record
+        if number in classes:
+            best.setdefault(number, record)
     return list(best.values())
 
 

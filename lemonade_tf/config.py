@@ -178,9 +178,9 @@ class SearchConfig(FlatConfig):
         sampling: How parents and accepted children are sampled: "density", the paper's method,
             "uniform", its baseline (A.2), or "improvement", which goes beyond the paper: children
             are accepted by how much they promise to improve the front, per training time.
-        tie_break: What decides between networks with as many misclassified validation images:
-            "none", as in the paper, or "cross_entropy", which goes beyond it: the lower one on the
-            same images is better. Reports show the error alone.
+        tie_break: What decides between networks that misclassify the same number of validation
+            images: "none", as in the paper, or "cross_entropy", which goes beyond it: the network
+            with the lower cross-entropy on these images is better. Reports show the error alone.
         inheritance: What a child starts from: "parent", the weights of its trained parent, as in
             the paper, or "none", new weights, an ablation; nothing is distilled then.
         max_redraws: How many times a child that is a duplicate or over a limit is resampled. After

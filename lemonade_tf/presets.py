@@ -87,6 +87,15 @@ _BUDGETED = {
     "cutout": 0,
 }
 
+# Settings that runs of earlier versions lack, with what they had in their place.
+LATER: Mapping[str, Any] = {
+    "training_images": None,
+    "minutes": None,
+    "inheritance": "parent",
+    "initial_width": 1.0,
+    "tie_break": "none",
+}
+
 
 def preset_for(dataset: str | Iterable[str], space: str = "networks") -> str:
     """Return the default preset for a data set (the first of several) and a space."""
@@ -145,6 +154,7 @@ def command_line(settings: Mapping[str, Any]) -> str:
     Args:
         settings: The settings, as in config.json; those of the default preset are left out.
     """
+    settings = {**LATER, **settings}
     words = [PROGRAM, "search"]
     preset = preset_for(settings["dataset"], settings["space"])
     usual = SearchConfig.from_flat(_defaults(preset, settings.get("minutes"))).as_json()

@@ -217,7 +217,7 @@ def make_targets(folder):
     from toy_training import toy_search
 
     settings = {"num_generations": 2, "num_proposed": 6, "num_accepted": 2, "in_process": True}
-    toy_search(folder / "run", **settings)
+    toy_search(folder / "run", tie_break="cross_entropy", **settings)
     toy_search(folder / "async", mode="asynchronous", **settings)
     return {
         "h5": Hdf5Files(folder),

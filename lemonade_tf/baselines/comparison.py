@@ -35,8 +35,8 @@ class Comparison:
         num_networks: The number of networks that were trained without failure.
         front_size: The number of networks on the front.
         best_error: The lowest validation error, a fraction; None without networks.
-        test_error: The test error of the network with the lowest validation error; None without
-            networks or test images.
+        test_error: The test error of the network with the lowest validation error (ties broken as
+            in the run); None without networks or test images.
         hypervolume: The hypervolume of the front, up to the common reference point.
     """
 
@@ -147,7 +147,7 @@ def _dataset(run: Run) -> str:
 
 def _comparison(run: Run, reference_point: Mapping[str, float]) -> Comparison:
     front = run.front()
-    best = min(front, key=lambda record: record.error, default=None)
+    best = min(front, key=lambda record: record.ranked_objectives["error"], default=None)
     return Comparison(
         name=str(run.store.path),
         num_networks=len(run.trained),

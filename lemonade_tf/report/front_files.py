@@ -32,7 +32,8 @@ def front_files(
     """
     found: FrontFiles = {}
     room = MAX_BYTES
-    for network in sorted(front, key=lambda network: network.error)[:MAX_FILES]:
+    by_error = sorted(front, key=lambda network: network.ranked_objectives["error"])
+    for network in by_error[:MAX_FILES]:
         if network.id not in known:
             try:
                 known[network.id] = _read(store, config, network.id)

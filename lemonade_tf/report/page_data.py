@@ -13,6 +13,7 @@ from typing import Any
 from lemonade_tf.errors import as_path, quoted, shell_command
 from lemonade_tf.report.formatting import display_name
 from lemonade_tf.report.front_files import FrontFiles, front_files
+from lemonade_tf.report.front_table import remark_on_ties
 from lemonade_tf.report.operator_counts import operator_counts
 from lemonade_tf.runs.choosing import KNEE, LOWEST_ERROR, choose, other_sizes
 from lemonade_tf.runs.intervals import num_images_of
@@ -78,6 +79,7 @@ def page_data(
         "values": {o.name: [_short(n.objectives[o.name]) for n in trained] for o in run.objectives},
         "test": [None if n.test_error is None else _short(n.test_error) for n in trained],
         "front": [position[network.id] for network in front],
+        "remark": remark_on_ties(front),
         "knee": choose(run, KNEE).id if trained else None,
         "best": choose(run, LOWEST_ERROR).id if trained else None,
         "sites": {network.id: _with_sites(network) for network in lines},

@@ -14,9 +14,12 @@ from lemonade_tf.store import NetworkRecord
 def staircase(
     networks: Sequence[NetworkRecord], first: Objective, second: Objective
 ) -> list[NetworkRecord]:
-    """Return the networks that are non-dominated in two objectives, sorted by the first."""
+    """Return the networks that are non-dominated in two objectives, sorted by the first.
+
+    They are ranked as in the run, so that several may have the same error, on one step.
+    """
     if not networks:
         return []
-    points = np.array([[n.objectives[o.name] for o in (first, second)] for n in networks])
+    points = np.array([[n.ranked_objectives[o.name] for o in (first, second)] for n in networks])
     steps = [networks[i] for i in pareto_front(points, keep_equal=False)]
     return sorted(steps, key=lambda network: network.objectives[first.name])

@@ -39,8 +39,6 @@ def check_values(
         needed = [each for each in objectives if each.cheap] if failed else objectives
         where = f"{store.path / HISTORY}: the network {record.id} has"
         _check(where, needed, record.objectives)
-        ranked = [each for each in objectives if each.name in record.ranked_errors]
-        _check(where, ranked, record.ranked_errors)
 
 
 def _check(where: str, objectives: Iterable[Objective], values: Mapping[str, Any]) -> None:

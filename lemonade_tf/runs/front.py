@@ -10,6 +10,12 @@ from lemonade_tf.objectives.objective import Objective
 from lemonade_tf.store import NetworkRecord
 
 
+def has_ties(front: Iterable[NetworkRecord]) -> bool:
+    """Return whether networks of a front have equal errors, which the search ranked."""
+    errors = [record.error for record in front if record.ranked_errors]
+    return len(set(errors)) < len(errors)
+
+
 def front_of(
     records: Iterable[NetworkRecord], objectives: Sequence[Objective]
 ) -> list[NetworkRecord]:

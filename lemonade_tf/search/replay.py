@@ -121,8 +121,9 @@ class RecordedOrder:
         recorded = record.ranked_objectives
         for name, value in evaluation.expensive.items():
             if value != recorded[name]:
+                shown = f"ranked {name}" if name in record.ranked_errors else name
                 raise SearchError(
-                    f"--replay: network {evaluation.id} has the {name} {value}, in {self.path}"
+                    f"--replay: network {evaluation.id} has the {shown} {value}, in {self.path}"
                     f" {recorded[name]}; {_CAUSES}"
                 )
 

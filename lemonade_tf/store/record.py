@@ -2,9 +2,8 @@
 
 The fields of a record are the keys of its object, all of them written and, but for those that
 earlier versions did not have, all of them required: a line with an extra or a missing key was not
-written by this package. Values of other
-types than those of the fields are refused, because a run folder may come from a stranger, who can
-compute checksums as well.
+written by this package. Values of other types than those of the fields are refused, because a run
+folder may come from a stranger, who can compute checksums as well.
 """
 
 from __future__ import annotations

@@ -123,6 +123,14 @@ class NetworkRecord(Record):
         for name in self.extra_datasets:
             if not _DATASET.fullmatch(name):
                 raise RecordError(f"has the extra data set {name[:40]!r}")
+        for name, ranked in self.ranked_errors.items():
+            is_error = name == "error" or name.removeprefix("error_") in self.extra_datasets
+            error = self.objectives.get(name)
+            if not is_error or error is None or not error <= ranked < error + 1:
+                raise RecordError(
+                    f"has the ranked {quoted(name)!r} {ranked} and the {quoted(name)!r}"
+                    f" {quoted(error)}"
+                )
 
     @property
     def attempt(self) -> int:

@@ -59,9 +59,9 @@ def ranked_error_rate(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Return the error rate, with ties broken by the cross-entropy.
 
     With w of n rows misclassified and the mean cross-entropy c, it is (w + c / (1 + c)) / n: fewer
-    misclassified rows are always better, and of networks with as many, the one that gives the
-    labels the higher probabilities. c / (1 + c) is rounded to thousandths, so that the last digits
-    of probabilities, which depend on the machine, seldom count.
+    misclassified rows are always better, and with the same number of them, a lower cross-entropy
+    is. c / (1 + c) is rounded to thousandths, so that the last digits of probabilities, which
+    depend on the machine, seldom count.
 
     Args:
         probabilities: The outputs of a network, (n, classes).

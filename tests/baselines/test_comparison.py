@@ -40,6 +40,16 @@ def test_runs_side_by_side(run, other):
     assert second.hypervolume == pytest.approx(other.hypervolumes()[-1], rel=1e-12)
 
 
+def test_the_best_network_is_that_of_the_run_where_ties_were_broken(tmp_path):
+    sizes, ranks = (1_000, 2_000), (0.26, 0.25)
+    history = [
+        line(f"0-{i}", 0.25, size, ranked_errors={"error": rank}, test_error=rank)
+        for i, (size, rank) in enumerate(zip(sizes, ranks, strict=True))
+    ]
+    [entry] = compare([read_run(make_run(tmp_path / "ties", history))])
+    assert (entry.front_size, entry.best_error, entry.test_error) == (2, 0.25, 0.25)
+
+
 def test_hypervolumes_refer_to_the_farthest_reference_point(run, tmp_path):
     config = replace(CONFIG, reference_point={"error": 0.8, "parameters": 5_000_000})
     far = read_run(make_run(tmp_path / "far", config=config))

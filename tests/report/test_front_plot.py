@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from runs import make_run, make_run_in, make_small_run
+from runs import line, make_run, make_run_in, make_small_run
 
 from lemonade_tf.objectives import MULTIPLY_ADDS, PARAMETERS
 from lemonade_tf.report import front_figure, shown_generations, staircase
@@ -21,6 +21,18 @@ def test_errors_are_in_percent_and_parameters_on_a_log_axis(tmp_path):
     assert last.get_marker() == "o"
     (dots,) = axes.collections
     assert len(dots.get_offsets()) == len(run.trained)
+
+
+def test_networks_with_equal_errors_are_on_one_step(tmp_path):
+    values = ((1_000, 0.20, 0.23), (2_000, 0.20, 0.21), (3_000, 0.20, 0.22), (4_000, 0.1, 0.1))
+    history = [
+        line(f"0-{i}", error, size, ranked_errors={"error": rank})
+        for i, (size, error, rank) in enumerate(values)
+    ]
+    run = read_run(make_run(tmp_path / "run", history))
+    (axes,) = front_figure(run, PARAMETERS).axes
+    assert list(axes.lines[-1].get_xdata()) == [1_000, 2_000, 4_000]
+    assert list(axes.lines[-1].get_ydata()) == pytest.approx([20, 20, 10])
 
 
 @pytest.mark.parametrize(

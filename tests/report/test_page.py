@@ -95,6 +95,25 @@ def test_the_report_of_two_objectives(tmp_path):
     assert data["phases"] == {}
 
 
+def test_a_remark_and_the_counts_of_a_search_that_broke_ties(tmp_path):
+    history = [
+        line("0-0", 0.2, 1_000, ranked_errors={"error": 0.22}),
+        line("1-0", 0.2, 2_000, ranked_errors={"error": 0.21}),
+        line("1-1", 0.2, 3_000, ranked_errors={"error": 0.22}),
+    ]
+    page = write(read_run(make_run(tmp_path / "run", history)))
+    remark = "networks with equal validation errors are ranked by their cross-entropy"
+    assert page.data["remark"] == remark
+    assert remark in page.text
+    assert [page.data["ids"][i] for i in page.data["front"]] == ["0-0", "1-0"]
+    assert page.data["best"] == "1-0"
+    assert page.data["operator_counts"] == [["widen_convolution", 0, 2, 1, 1]]
+    usual = [replace(record, ranked_errors={}) for record in history]
+    page = write(read_run(make_run(tmp_path / "usual", usual)))
+    assert page.data["remark"] == ""
+    assert remark not in page.text
+
+
 def test_more_objectives_have_more_figures_and_an_interactive_one(tmp_path):
     run = make_small_run(tmp_path / "run")
     write(run)

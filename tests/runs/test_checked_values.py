@@ -2,10 +2,9 @@
 
 import pytest
 from run_folders import proposal
-from runs import CONFIG, HISTORY, change_settings, line, make_run
+from runs import HISTORY, change_settings, line, make_run
 
 from lemonade_tf.runs import read_run
-from lemonade_tf.runs.checked_values import check_values
 from lemonade_tf.runs.recorded_history import read_recorded_history
 from lemonade_tf.store import RunStore, StoreError
 
@@ -24,16 +23,6 @@ def test_missing_and_impossible_values_are_refused(tmp_path, objectives, message
     run = read_run(make_run(tmp_path / "run", history))
     with pytest.raises(StoreError, match=rf"history\.jsonl: the {message}.* Restore the file"):
         run.front()
-
-
-def test_an_impossible_ranked_error_is_refused(tmp_path):
-    history = (*HISTORY, line("5-5", 0.5, 100, ranked_errors={"error": float("1e999")}))
-    folder = make_run(tmp_path / "run", HISTORY)
-    store = RunStore.open(folder)
-    with pytest.raises(ValueError, match="cannot be written as JSON"):
-        store.history.append(history[-1:])
-    with pytest.raises(StoreError, match=r"the network 5-5 has inf as error; expected a number"):
-        check_values(store, history, read_run(folder).objectives, CONFIG.reference_point)
 
 
 def test_a_reference_point_without_a_value_is_refused(tmp_path):

@@ -25,6 +25,7 @@ FILE, OTHER_FILE = FileRecord(3, "0" * 64), FileRecord(4, "1" * 64)
 TRAINED = ChildResult(
     "2-5",
     error=0.25,
+    ranked_error=0.26,
     test_error=0.5,
     seconds={"train": 3.0, "total": 4.0},
     losses=(2.0, 1.0),
@@ -121,9 +122,9 @@ def test_extra_data_sets_have_their_own_part():
 
 def test_ranked_errors_are_those_on_all_data_sets():
     other = ChildResult("2-5", error=0.75, ranked_error=0.76)
-    trained = replace(TRAINED, ranked_error=0.26, extra_datasets={"odd": other})
+    assert ranked_errors(_outcome(TRAINED)) == {"error": 0.26}
+    trained = replace(TRAINED, extra_datasets={"odd": other})
     assert ranked_errors(_outcome(trained)) == {"error": 0.26, "error_odd": 0.76}
-    assert ranked_errors(_outcome(TRAINED)) == {}
     assert ranked_errors(_outcome(failure="the process died")) == {}
     assert ranked_errors(_outcome(ChildResult("2-5", failure="diverged"))) == {}
 

@@ -84,6 +84,22 @@ def test_ranked_errors_replace_the_objectives_of_their_names():
         NetworkRecord.from_json({**NETWORK.as_json(), "ranked_errors": {"error": "low"}})
 
 
+@pytest.mark.parametrize(
+    "ranked",
+    [
+        {"error": 0.09},  # less than the error
+        {"error": 1.1},  # more than an image more, even if there is only one
+        {"error": -1},
+        {"parameters": 7},
+        {"error_odd": 0.3},  # which is no objective
+        {"error_other": 0.3},
+    ],
+)
+def test_impossible_ranked_errors_are_refused(ranked):
+    with pytest.raises(RecordError, match=r"^has the ranked '"):
+        NetworkRecord.from_json({**NETWORK.as_json(), "ranked_errors": ranked})
+
+
 def test_missing_keys_of_a_nested_record_are_named():
     with pytest.raises(RecordError, match=r"^lacks 'sha256'$"):
         NetworkRecord.from_json({**NETWORK.as_json(), "file": {"bytes": 3}})

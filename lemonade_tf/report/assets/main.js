@@ -76,9 +76,10 @@ function frontTable(page) {
         class: k >= cells.length - 2 ? "text" : null }, cell)));
   });
   const fitting = data.front.filter(i => page.fits(i)).length;
+  const remark = data.remark ? `; ${data.remark}` : "";
   return element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "The front as a table",
     "data-focus": "front-table" },
-    element("table", {}, element("caption", { class: "soft" }, `${fitting} of ${data.front.length} networks fit.`),
+    element("table", {}, element("caption", { class: "soft" }, `${fitting} of ${data.front.length} networks fit${remark}.`),
       element("thead", {}, element("tr", {}, ...header.map((name, k) =>
         element("th", { scope: "col", class: k >= header.length - 2 ? "text" : null }, name)))),
       element("tbody", {}, ...body)));
