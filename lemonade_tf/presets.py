@@ -154,7 +154,7 @@ def command_line(settings: Mapping[str, Any]) -> str:
     Args:
         settings: The settings, as in config.json; those of the default preset are left out.
     """
-    settings = {**LATER, **settings}
+    settings = {**settings, **LATER, **settings}  # those that the run lacks come last
     words = [PROGRAM, "search"]
     preset = preset_for(settings["dataset"], settings["space"])
     usual = SearchConfig.from_flat(_defaults(preset, settings.get("minutes"))).as_json()
