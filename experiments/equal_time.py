@@ -10,7 +10,7 @@ half as many epochs before that. Methods run one after the other; use an otherwi
 - default: LEMONADE as in the preset `minute`, which goes beyond the paper: it samples by
   improvement, starts from narrow networks, and breaks ties between errors by the cross-entropy.
   Without the preset's limit of size, and with --num_accepted children per generation;
-- density, wide, ties: the same with the paper's sampling, with its initial networks, or without
+- density, wide, tied: the same with the paper's sampling, with its initial networks, or without
   breaking ties;
 - paper: the same with all three;
 - nsga2, tpe, random: Optuna 4 or newer with a population of 20, its TPE, and random sampling. The
@@ -83,7 +83,7 @@ LEMONADE = {
     "default": OURS,
     "density": {**OURS, "sampling": PAPER["sampling"]},
     "wide": {**OURS, "initial_width": PAPER["initial_width"]},
-    "ties": {**OURS, "tie_break": PAPER["tie_break"]},
+    "tied": {**OURS, "tie_break": PAPER["tie_break"]},
     "paper": PAPER,
 }
 PEERS = ("nsga2", "tpe", "random")

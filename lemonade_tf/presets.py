@@ -87,15 +87,6 @@ _BUDGETED = {
     "cutout": 0,
 }
 
-# Settings that runs of earlier versions lack, with what they had in their place.
-LATER: Mapping[str, Any] = {
-    "training_images": None,
-    "minutes": None,
-    "inheritance": "parent",
-    "initial_width": 1.0,
-    "tie_break": "none",
-}
-
 
 def preset_for(dataset: str | Iterable[str], space: str = "networks") -> str:
     """Return the default preset for a data set (the first of several) and a space."""
@@ -154,7 +145,8 @@ def command_line(settings: Mapping[str, Any]) -> str:
     Args:
         settings: The settings, as in config.json; those of the default preset are left out.
     """
-    settings = {**settings, **LATER, **settings}  # those that the run lacks come last
+    tie_break = settings.get("tie_break", "none")  # which runs of earlier versions lack
+    settings = {**settings, "tie_break": tie_break}
     words = [PROGRAM, "search"]
     preset = preset_for(settings["dataset"], settings["space"])
     usual = SearchConfig.from_flat(_defaults(preset, settings.get("minutes"))).as_json()

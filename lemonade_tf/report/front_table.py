@@ -11,7 +11,7 @@ from rich.console import Console
 from lemonade_tf.objectives.objective import Objective
 from lemonade_tf.report.formatting import display_name, format_value
 from lemonade_tf.runs.choosing import other_sizes
-from lemonade_tf.runs.front import has_ties
+from lemonade_tf.runs.front import remark_on_ties
 from lemonade_tf.runs.run import Run
 from lemonade_tf.store import NetworkRecord
 from lemonade_tf.terminal import print_line, print_rows
@@ -93,13 +93,6 @@ def print_table(run: Run, console: Console) -> None:
     compact = len(run.objectives) > 2
     print_rows(console, "Pareto front", header, rows, text="made by", compact=compact)
     print_tie_break(run.front(), console)
-
-
-def remark_on_ties(networks: Sequence[NetworkRecord]) -> str:
-    """Return why several networks have the same error, if the search ranked them; else nothing."""
-    if not has_ties(networks):
-        return ""
-    return "networks with equal validation errors are ranked by their cross-entropy"
 
 
 def print_tie_break(networks: Sequence[NetworkRecord], console: Console) -> None:

@@ -27,7 +27,7 @@ from typing import Any
 from lemonade_tf.report.figure import write_figure
 from lemonade_tf.report.front_files import FrontFiles
 from lemonade_tf.report.front_plot import front_figure
-from lemonade_tf.report.front_table import remark_on_ties, table_rows
+from lemonade_tf.report.front_table import table_rows
 from lemonade_tf.report.hypervolume import hypervolume_figure
 from lemonade_tf.report.interactive import write_interactive
 from lemonade_tf.report.markup import html_table
@@ -93,6 +93,7 @@ def html_of(data: Mapping[str, Any], *, run: Run, live: bool = False) -> str:
     )
     # In a script element, only "<" could end the element or open a comment.
     text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+    remark = f"<p>{data['remark']}</p>" if data["remark"] else ""
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{policy}">
@@ -103,7 +104,7 @@ def html_of(data: Mapping[str, Any], *, run: Run, live: bool = False) -> str:
 <h1>{title}</h1><p class="soft">{html.escape(summary)}</p>
 <p id="state"></p><progress id="progress" aria-label="Networks trained" value="0"></progress>
 <h2>Pareto front</h2>
-<noscript>{html_table(*table_rows(run))}<p>{remark_on_ties(run.front())}</p></noscript>
+<noscript>{html_table(*table_rows(run))}{remark}</noscript>
 <div id="controls"></div><div id="plot"><div id="tip" hidden></div></div>
 <div id="front"></div><p id="said" class="soft" aria-live="polite"></p>
 <section id="details" aria-label="The chosen network"></section><div id="rest"></div></main>

@@ -13,9 +13,9 @@ from typing import Any
 from lemonade_tf.errors import as_path, quoted, shell_command
 from lemonade_tf.report.formatting import display_name
 from lemonade_tf.report.front_files import FrontFiles, front_files
-from lemonade_tf.report.front_table import remark_on_ties
 from lemonade_tf.report.operator_counts import operator_counts
 from lemonade_tf.runs.choosing import KNEE, LOWEST_ERROR, choose, other_sizes
+from lemonade_tf.runs.front import remark_on_ties
 from lemonade_tf.runs.intervals import num_images_of
 from lemonade_tf.runs.pace import seconds_by_phase, seconds_left
 from lemonade_tf.runs.run import Run

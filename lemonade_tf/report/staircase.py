@@ -22,4 +22,5 @@ def staircase(
         return []
     points = np.array([[n.ranked_objectives[o.name] for o in (first, second)] for n in networks])
     steps = [networks[i] for i in pareto_front(points, keep_equal=False)]
-    return sorted(steps, key=lambda network: network.objectives[first.name])
+    # Of equal errors on the first axis, the smallest network comes last: a step starts from it.
+    return sorted(steps, key=lambda n: (n.objectives[first.name], -n.objectives[second.name]))

@@ -10,10 +10,13 @@ from lemonade_tf.objectives.objective import Objective
 from lemonade_tf.store import NetworkRecord
 
 
-def has_ties(front: Iterable[NetworkRecord]) -> bool:
-    """Return whether networks of a front have equal errors, which the search ranked."""
-    errors = [record.error for record in front if record.ranked_errors]
-    return len(set(errors)) < len(errors)
+def remark_on_ties(front: Sequence[NetworkRecord]) -> str:
+    """Return why networks of a front have equal errors, if the search ranked them; else nothing."""
+    for name in {name for record in front for name in record.ranked_errors}:
+        errors = [r.objectives[name] for r in front if name in r.ranked_errors]
+        if len(set(errors)) < len(errors):
+            return "networks with equal validation errors are ranked by their cross-entropy"
+    return ""
 
 
 def front_of(

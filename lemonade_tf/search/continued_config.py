@@ -9,7 +9,6 @@ from lemonade_tf.config import ConfigError, SearchConfig
 from lemonade_tf.datasets.names import join_datasets
 from lemonade_tf.errors import LemonadeError, quoted
 from lemonade_tf.objectives.dataset_errors import is_dataset_error
-from lemonade_tf.presets import LATER
 from lemonade_tf.store.value_types import type_check
 from lemonade_tf.training.settings import BY_IMAGE_SIZE, TrainingSettings
 
@@ -31,6 +30,15 @@ MAY_CHANGE = (
     "gpus_per_child",
     "device_memory",
 )
+
+# Settings that runs of earlier versions lack, with what they had in their place.
+_LATER = {
+    "training_images": None,
+    "minutes": None,
+    "inheritance": "parent",
+    "initial_width": 1.0,
+    "tie_break": "none",
+}
 
 
 def resumed_config(before: Mapping[str, Any], given: Mapping[str, Any]) -> SearchConfig:
@@ -117,7 +125,7 @@ def recorded_config(before: Mapping[str, Any]) -> SearchConfig:
 
 def _recorded_settings(before: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return the recorded settings of a search, checked; errors start with the prefix."""
-    before = {**LATER, **before}
+    before = {**_LATER, **before}
     missing = [name for name in SearchConfig.names() if name not in before]
     if missing:
         raise ConfigError(

@@ -21,7 +21,7 @@ from lemonade_tf.workers.tasks import ChildResult
 
 
 def evaluation_of(name: str, outcome: Outcome) -> Evaluation:
-    """Return what evolution needs of a task: the expensive objectives, or the failure."""
+    """Return the expensive objectives of a task as they were measured, or its failure."""
     if outcome.failure is not None:
         return Evaluation(name, failure=outcome.failure)
     result = outcome.result
@@ -37,8 +37,7 @@ def ranked_errors(outcome: Outcome) -> dict[str, float]:
         return {}
     results = {"error": result}
     results |= {f"{ERROR_PREFIX}{name}": each for name, each in result.extra_datasets.items()}
-    found = {name: each.ranked_error for name, each in results.items()}
-    return found  # pyright: ignore[reportReturnType] (none of them failed)
+    return {name: each.ranked_error for name, each in results.items()}
 
 
 def network_record(

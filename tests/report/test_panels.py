@@ -1,9 +1,10 @@
 """The error against every other objective."""
 
 import pytest
-from runs import make_run_in, make_small_run
+from runs import line, make_run, make_run_in, make_small_run
 
 from lemonade_tf.report import panels_figure
+from lemonade_tf.runs import read_run
 
 
 def test_the_error_is_on_the_x_axis_of_every_panel(tmp_path):
@@ -20,6 +21,18 @@ def test_the_error_is_on_the_x_axis_of_every_panel(tmp_path):
         (steps,) = axes.lines
         assert list(steps.get_ydata()) == sizes
         assert list(steps.get_xdata()) == pytest.approx(errors)
+
+
+def test_a_step_starts_from_the_smallest_of_networks_with_equal_errors(tmp_path):
+    values = ((500, 0.3, 0.3), (1_000, 0.2, 0.23), (2_000, 0.2, 0.21), (4_000, 0.1, 0.1))
+    history = [
+        line(f"0-{i}", error, size, ranked_errors={"error": rank})
+        for i, (size, error, rank) in enumerate(values)
+    ]
+    figure = panels_figure(read_run(make_run(tmp_path / "run", history)))
+    (steps,) = figure.axes[0].lines
+    assert list(steps.get_xdata()) == pytest.approx([10, 20, 20, 30])
+    assert list(steps.get_ydata()) == [4_000, 2_000, 1_000, 500]
 
 
 @pytest.mark.parametrize(("num_objectives", "columns"), [(3, 2), (4, 3), (5, 2), (7, 3)])
