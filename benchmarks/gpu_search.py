@@ -77,7 +77,7 @@ def summarize(run):
     for low, high in zip((0, *SIZES), SIZES, strict=False):
         some = [r for r in run.trained if low <= r.objectives["parameters"] < high]
         if some:
-            best = min(some, key=lambda record: record.ranked_objectives["error"])
+            best = min(some, key=lambda record: record.ranked_error)
             error, size = best.objectives["error"], best.objectives["parameters"]
             print(
                 f"  below {high:>9,.0f} parameters: {len(some):4} networks, best error"

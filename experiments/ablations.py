@@ -140,7 +140,7 @@ def checked_settings():
     """Return the settings that results of a folder share."""
     settings = settings_of(0) | {"final_epochs": FINAL_EPOCHS.value}
     settings.pop("data_dir", None)  # which may move
-    settings.pop("tie_break")  # always the same, and younger than some results
+    settings.pop("tie_break")  # constant, and not in results of earlier versions
     return settings
 
 

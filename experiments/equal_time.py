@@ -142,7 +142,7 @@ def lemonade(method, seed, begin, seconds, workdir):
             "seconds": record.timestamp - begin,
             "parameters": record.objectives["parameters"],
             "error": record.error,
-            "ranked_error": record.ranked_objectives["error"],
+            "ranked_error": record.ranked_error,
             "test_error": record.test_error,
         }
         for record in read_run(folder).trained

@@ -74,7 +74,7 @@ def class_of(parameters):
 def best_by_class(run, classes):
     """Return the records of a front with the lowest validation error of each size class."""
     best = {}
-    for record in sorted(run.front(), key=lambda record: record.ranked_objectives["error"]):
+    for record in sorted(run.front(), key=lambda record: record.ranked_error):
         number = class_of(record.objectives["parameters"])
         if number in classes:
             best.setdefault(number, record)

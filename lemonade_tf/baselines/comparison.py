@@ -147,7 +147,7 @@ def _dataset(run: Run) -> str:
 
 def _comparison(run: Run, reference_point: Mapping[str, float]) -> Comparison:
     front = run.front()
-    best = min(front, key=lambda record: record.ranked_objectives["error"], default=None)
+    best = min(front, key=lambda record: record.ranked_error, default=None)
     return Comparison(
         name=str(run.store.path),
         num_networks=len(run.trained),

@@ -32,7 +32,7 @@ def front_files(
     """
     found: FrontFiles = {}
     room = MAX_BYTES
-    by_error = sorted(front, key=lambda network: network.ranked_objectives["error"])
+    by_error = sorted(front, key=lambda network: network.ranked_error)
     for network in by_error[:MAX_FILES]:
         if network.id not in known:
             try:

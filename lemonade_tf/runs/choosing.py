@@ -120,7 +120,7 @@ def choose(run: Run, rule: str | Rule) -> NetworkRecord:
         fitting,
         key=lambda n: (
             n.ranked_errors.get(name, values[n.id]),
-            n.ranked_objectives["error"],
+            n.ranked_error,
             n.objectives[size],
         ),
     )

@@ -28,8 +28,8 @@ class Record:
     """A typed value that is a JSON object on disk.
 
     Subclasses are frozen dataclasses. They name in `nested` the fields that hold other records, and
-    in `nested_by_name` those that map names to records. Fields in `later` may be missing in a file
-    of an earlier version, with the values that stand for them.
+    in `nested_by_name` those that map names to records. `later` has the values of fields that files
+    of earlier versions lack.
     """
 
     nested: ClassVar[Mapping[str, type[Record]]] = {}

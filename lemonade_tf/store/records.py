@@ -153,6 +153,11 @@ class NetworkRecord(Record):
         return self.objectives["error"]
 
     @property
+    def ranked_error(self) -> float:
+        """The error on the first data set by which the network is ranked; see `ranked_errors`."""
+        return self.ranked_errors.get("error", self.error)
+
+    @property
     def ranked_objectives(self) -> dict[str, Any]:
         """The objectives by which networks are ranked: with ties between errors broken, if any."""
         return {**self.objectives, **self.ranked_errors}

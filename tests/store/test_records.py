@@ -80,6 +80,7 @@ def test_ranked_errors_replace_the_objectives_of_their_names():
     record = replace(NETWORK, ranked_errors={"error": 0.125})
     assert record.ranked_objectives == {"error": 0.125, "parameters": 7}
     assert (record.error, record.as_stored().ranked_errors) == (0.1, {"error": 0.125})
+    assert (record.ranked_error, NETWORK.ranked_error) == (0.125, 0.1)
     with pytest.raises(RecordError, match="as 'ranked_errors'"):
         NetworkRecord.from_json({**NETWORK.as_json(), "ranked_errors": {"error": "low"}})
 
